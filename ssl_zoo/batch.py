@@ -1,0 +1,23 @@
+"""Batch: what a datamodule hands to a method, whatever the modality."""
+
+from typing import NamedTuple
+
+from torch import Tensor
+
+
+class Batch(NamedTuple):
+    """One batch of examples of one modality.
+
+    Attributes:
+        inputs: images ``(B, C, H, W)``, uint8 in [0, 255] or float in [0, 1]; token ids ``(B, T)`` int64; waveforms
+            ``(B, S)`` float32 in [-1, 1] at the data module's sample rate.
+        mask: ``(B, T)`` or ``(B, S)`` bool, True where the input is real; None when nothing is padded.
+        labels: ``(B,)`` int64, or None when the data has none. A pretraining loss never sees them.
+        index: ``(B,)`` int64, the position of each example in its data set; it names the example in every draw of
+            random numbers (see `ssl_zoo.randomness`).
+    """
+
+    inputs: Tensor
+    mask: Tensor | None
+    labels: Tensor | None
+    index: Tensor  # type: ignore[assignment]  # hides tuple.index, which nobody asks of a batch

@@ -1,0 +1,30 @@
+"""A resumed run equals the uninterrupted one, bit for bit."""
+
+from typing import Any
+
+import lightning as L
+import torch
+
+from ssl_zoo.methods.base import Method
+from ssl_zoo.randomness import example_keys
+
+
+class ExactResume(L.Callback):
+    """Seeds PyTorch's generators before every training step with a function of (seed, step, rank).
+
+    Views and masks draw from keys and need no generator; dropout inside a network does. Lightning checkpoints keep no
+    generator's state, and what validation drew in between should not matter anyway. The data order is the loader's own
+    affair (`ssl_zoo.data.loader`).
+    """
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Reads the seed, which has come from the checkpoint in a resumed run."""
+        assert isinstance(pl_module, Method), "ssl_zoo trains methods"
+        self.seed = int(pl_module.noise_seed)
+
+    def on_train_batch_start(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Seeds this step; with accumulated gradients every batch of a step has its own."""
+        step = trainer.fit_loop.total_batch_idx
+        torch.manual_seed(int(example_keys(self.seed, step, torch.tensor([trainer.global_rank]))) & (2**63 - 1))

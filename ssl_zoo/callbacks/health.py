@@ -1,0 +1,117 @@
+"""Is the representation alive? Label-free figures, and a plain warning when it is not."""
+
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.utilities import rank_zero_warn
+from torch import Tensor
+
+from ssl_zoo import metrics
+from ssl_zoo.batch import Batch
+from ssl_zoo.evaluation.health import alignment, feature_std, rank_me, uniformity
+from ssl_zoo.methods.base import Method
+from ssl_zoo.optim import total_steps
+
+# A constant representation has scaled std 0, an even spread 1.
+COLLAPSED_STD = 0.01
+# Share of the chance loss above which nothing has been learnt; InfoNCE at a high temperature never falls far below it.
+AT_CHANCE = 0.995
+# Part of the run before which a method may still be finding its feet.
+PATIENCE = 0.2
+
+
+class Health(L.Callback):
+    """Logs RankMe, std, alignment and uniformity of the representation at every validation.
+
+    Warns once each when the representation has collapsed and when, after a fifth of the run, the training loss still
+    sits where an encoder that ignores its input would be.
+
+    Args:
+        examples: validation examples to look at, at most.
+    """
+
+    def __init__(self, examples: int = 2048) -> None:
+        self.examples = examples
+        self._vectors: list[Tensor] = []
+        self._pairs: list[Tensor] = []
+        self._losses: list[Tensor] = []
+        self._warned: set[str] = set()
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Batch, batch_idx: int
+    ) -> None:
+        """Remembers the loss; reading its value here would make the device wait."""
+        self._losses.append(outputs["loss"].detach())
+        self._global_batch = len(batch.index) * trainer.world_size
+
+    def on_validation_batch_end(
+        self,
+        trainer: L.Trainer,
+        pl_module: L.LightningModule,
+        outputs: Any,
+        batch: Batch,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Collects representations, and those of two views where the method has views."""
+        assert isinstance(pl_module, Method)
+        if sum(map(len, self._vectors)) >= self.examples:
+            return
+        self._vectors.append(outputs)
+        if pl_module.views is not None:
+            with trainer.precision_plugin.forward_context(), torch.no_grad():
+                views = pl_module.make_views(batch)
+                self._pairs.append(
+                    torch.stack(
+                        [
+                            pl_module.represent(batch._replace(inputs=view))
+                            for view in views.chunk(pl_module.views.views_per_example)[:2]
+                        ]
+                    )
+                )
+
+    def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Logs the figures and warns."""
+        assert isinstance(pl_module, Method)
+        if not self._vectors:
+            return
+        vectors = torch.cat(self._vectors)
+        figures = {
+            metrics.HEALTH_RANK: rank_me(vectors),
+            metrics.HEALTH_STD: feature_std(vectors),
+            metrics.HEALTH_UNIFORMITY: uniformity(vectors),
+        }
+        if self._pairs:
+            figures[metrics.HEALTH_ALIGNMENT] = alignment(*torch.cat(self._pairs, dim=1))
+        self._vectors, self._pairs = [], []
+        if trainer.sanity_checking:
+            return
+        pl_module.log_dict(figures, sync_dist=True)
+        if figures[metrics.HEALTH_STD] < COLLAPSED_STD:
+            self._warn(
+                "collapse",
+                f"The representation has collapsed: all examples get nearly the same vector ({metrics.HEALTH_STD} is "
+                f"{float(figures[metrics.HEALTH_STD]):.4f}, 1 is an even spread). Look at the learning rate and at "
+                "what keeps this method from the constant solution.",
+            )
+        self._check_loss(trainer, pl_module)
+
+    def _check_loss(self, trainer: L.Trainer, method: Method) -> None:
+        if not self._losses:
+            return
+        loss = float(torch.stack(self._losses).mean())
+        self._losses = []
+        chance = method.chance_loss(self._global_batch)
+        early = trainer.global_step < PATIENCE * total_steps(trainer)
+        if chance is not None and not early and loss > AT_CHANCE * chance:
+            self._warn(
+                "chance",
+                f"The training loss sits at chance: {loss:.3f}, where an encoder that ignores its input has "
+                f"{chance:.3f}. Look at the learning rate, the temperature and the strength of the views.",
+            )
+
+    def _warn(self, kind: str, message: str) -> None:
+        if kind not in self._warned:
+            self._warned.add(kind)
+            rank_zero_warn(message)

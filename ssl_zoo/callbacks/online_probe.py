@@ -1,0 +1,70 @@
+"""Probes while a method trains: how good is the representation so far?"""
+
+from typing import Any
+
+import lightning as L
+import torch
+from torch import Tensor
+from torch.utils.data import Subset
+
+from ssl_zoo import metrics
+from ssl_zoo.batch import Batch
+from ssl_zoo.data.base import data_of
+from ssl_zoo.evaluation.features import batches, extract
+from ssl_zoo.evaluation.knn import knn_predict
+from ssl_zoo.evaluation.linear import fit_linear
+from ssl_zoo.methods.base import Method
+
+
+class OnlineProbe(L.Callback):
+    """Logs the accuracy of a kNN and of a linear probe at every validation, on data without augmentation.
+
+    Both are fitted from scratch on representations of training examples and judged on validation data, so nothing
+    lags behind the encoder, no gradient reaches it and there is no state to keep. The linear probe's regularisation is
+    chosen on the same validation data: good for watching, while `ssl-zoo probe` reports on the test set.
+
+    Args:
+        bank_size: training examples to fit the probes on, evenly spaced; 0 switches the probes off.
+    """
+
+    def __init__(self, bank_size: int = 4096) -> None:
+        self.bank_size = bank_size
+        self._vectors: list[Tensor] = []
+        self._labels: list[Tensor] = []
+
+    def on_validation_batch_end(
+        self,
+        trainer: L.Trainer,
+        pl_module: L.LightningModule,
+        outputs: Any,
+        batch: Batch,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Collects what the validation step has represented."""
+        if batch.labels is not None and self.bank_size:
+            self._vectors.append(outputs)
+            self._labels.append(batch.labels)
+
+    def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Fits and judges both probes."""
+        if not self._labels:
+            return
+        assert isinstance(pl_module, Method)
+        validation = torch.cat(self._vectors), torch.cat(self._labels)
+        self._vectors, self._labels = [], []
+        if trainer.sanity_checking:
+            return
+        data = data_of(trainer).train_set
+        chosen = torch.linspace(0, len(data) - 1, min(self.bank_size, len(data))).round().long().tolist()
+        with trainer.precision_plugin.forward_context(), torch.no_grad():
+            bank = extract(pl_module.represent, batches(Subset(data, chosen)), pl_module.device)
+        assert bank.labels is not None
+        predicted = {
+            metrics.PROBE_KNN: knn_predict(validation[0], bank.vectors, bank.labels),
+            metrics.PROBE_LINEAR: fit_linear(
+                bank.vectors, bank.labels, validation, int(max(bank.labels.max(), validation[1].max())) + 1
+            ).predict(validation[0]),
+        }
+        for name, classes in predicted.items():
+            pl_module.log(name, (classes == validation[1]).float().mean(), sync_dist=True, prog_bar=True)

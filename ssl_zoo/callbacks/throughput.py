@@ -1,0 +1,68 @@
+"""How fast a run goes, and how much of that time it waits for data."""
+
+import time
+from typing import Any
+
+import lightning as L
+
+from ssl_zoo import metrics
+from ssl_zoo.batch import Batch
+
+
+class Throughput(L.Callback):
+    """Logs examples per second over all ranks, and the share of time spent waiting for the next batch.
+
+    Validation is left out of both. The totals are kept in checkpoints, so that a run knows what it cost after any
+    number of interruptions.
+
+    Attributes:
+        samples: examples seen so far, over all ranks.
+        seconds: time spent on training steps so far.
+    """
+
+    def __init__(self) -> None:
+        self.samples = 0
+        self.seconds = 0.0
+        self._window = (0, 0.0, 0.0)
+
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """The clock starts; the first batch of an epoch counts as waiting too."""
+        self._last_end = time.perf_counter()
+
+    def on_train_batch_start(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """The batch has arrived."""
+        self._arrived = time.perf_counter()
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Batch, batch_idx: int
+    ) -> None:
+        """Adds the step to the totals, and logs as often as everything else."""
+        now = time.perf_counter()
+        samples = len(batch.index) * trainer.world_size
+        self.samples += samples
+        self.seconds += now - self._last_end
+        seen, elapsed, waited = self._window
+        self._window = (
+            seen + samples,
+            elapsed + now - self._last_end,
+            waited + self._arrived - self._last_end,
+        )
+        if trainer._logger_connector.should_update_logs:
+            seen, elapsed, waited = self._window
+            pl_module.log_dict({metrics.THROUGHPUT: seen / elapsed, metrics.DATA_WAIT: waited / elapsed})
+            self._window = (0, 0.0, 0.0)
+        self._last_end = time.perf_counter()
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Validation is not training."""
+        self._last_end = time.perf_counter()
+
+    def state_dict(self) -> dict[str, Any]:
+        """The totals."""
+        return {"samples": self.samples, "seconds": self.seconds}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Goes on counting from a checkpoint's totals."""
+        self.samples, self.seconds = state_dict["samples"], state_dict["seconds"]

@@ -1,0 +1,255 @@
+"""The command line: `ssl-zoo fit | validate | test | predict | probe`. It wires the rooms together and owns no other."""
+
+import importlib
+import logging
+import os
+import pkgutil
+import secrets
+import sys
+import warnings
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import yaml
+from jsonargparse import ArgumentError, ArgumentParser, Namespace
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
+from lightning.pytorch.utilities import rank_zero_only
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from torch import nn
+
+from ssl_zoo import __version__
+from ssl_zoo.callbacks.exact_resume import ExactResume
+from ssl_zoo.callbacks.figures import ViewsFigure
+from ssl_zoo.callbacks.health import Health
+from ssl_zoo.callbacks.online_probe import OnlineProbe
+from ssl_zoo.callbacks.progress import StepProgress
+from ssl_zoo.callbacks.throughput import Throughput
+from ssl_zoo.data.sources.base import ImageSource
+from ssl_zoo.distributed import GlobalBatchNorm
+from ssl_zoo.errors import InputError
+from ssl_zoo.hardware import fastest_precision
+from ssl_zoo.probing.probe import probe
+from ssl_zoo.suggestions import explain, settings_of
+
+# Whatever is defined in these packages can be named in YAML without its module; a new file needs no entry anywhere.
+NAMED_IN_YAML = ("ssl_zoo.encoders", "ssl_zoo.views", "ssl_zoo.data", "ssl_zoo.methods")
+
+# Errors come to `main`, and half an option's name is a typo, not a shorthand.
+STRICT: dict[str, Any] = {"exit_on_error": False, "allow_abbrev": False}
+
+# What an encoder takes from the data, where it has such an argument; nobody types a number twice.
+SIZES = ("channels", "image_size")
+
+PROBE_HELP = "To judge a finished run on test data: ssl-zoo probe --run runs/EXPERIMENT/TIME-ID (see ssl-zoo probe -h)."
+
+
+def main(args: list[str] | None = None) -> None:
+    """Runs one command; a user's mistake ends it with one sentence on standard error and exit code 2.
+
+    Args:
+        args: the command line without the program's name; None reads `sys.argv`.
+    """
+    sys.path.insert(0, os.getcwd())  # a console script does not see the user's own modules otherwise
+    try:
+        run(sys.argv[1:] if args is None else args)
+    except (InputError, MisconfigurationException) as error:
+        sys.stderr.write(f"ssl-zoo: error: {error}\n")
+        sys.exit(2)
+
+
+def run(args: list[str]) -> None:
+    """Runs one command and lets errors pass."""
+    _quiet()
+    for package in NAMED_IN_YAML:
+        _import_all(package)
+    if args[:1] == ["--version"]:
+        print(__version__)
+    elif args[:1] == ["probe"]:
+        parser = ArgumentParser(prog="ssl-zoo probe", **STRICT, description=(probe.__doc__ or "").split("\n")[0])
+        parser.add_function_arguments(probe)
+        probe(**_parse(parser, args[1:]).as_dict())
+    else:
+        ZooCLI(args)
+
+
+class ZooCLI(LightningCLI):
+    """LightningCLI with this project's defaults: what is always logged, where a run lives, how it ends.
+
+    Args:
+        args: the command line without the program's name.
+    """
+
+    def __init__(self, args: list[str]) -> None:
+        self.version = f"{datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+        super().__init__(
+            L.LightningModule,
+            L.LightningDataModule,
+            subclass_mode_model=True,
+            subclass_mode_data=True,
+            auto_configure_optimizers=False,
+            trainer_defaults={"enable_model_summary": False},
+            seed_everything_default=0,
+            save_config_callback=SaveConfig,
+            parser_kwargs={
+                "prog": "ssl-zoo",
+                **STRICT,
+                "description": PROBE_HELP,
+                **{name: STRICT for name in self.subcommands()},
+            },
+            args=args,
+        )
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Adds what a run is called, its probes, and the sizes that the encoder takes from the data."""
+        parser.add_argument("--experiment", default="experiment", help="Folder of the run under --runs_dir.")
+        parser.add_argument("--runs_dir", default="runs", help="Where runs are kept.")
+        parser.add_argument("--probe_after_fit", type=bool, default=True, help="Judge the run on test data at its end.")
+        parser.add_function_arguments(probe, "probe", skip={"run"})
+        parser.add_lightning_class_args(OnlineProbe, "online_probe")
+        parser.add_lightning_class_args(Health, "health")
+        for size in SIZES:
+            parser.link_arguments(f"data.{size}", f"model.init_args.encoder.init_args.{size}", apply_on="instantiate")
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Parses the command line."""
+        self.config = _parse(parser, args, self._subcommand_parsers.values())
+
+    def _parse_ckpt_path(self) -> None:
+        """The command line and YAML decide; Lightning would let a checkpoint's settings overrule them."""
+
+    def before_instantiate_classes(self) -> None:
+        """Chooses the precision unless the user has, and prepares W&B."""
+        config = self.config[self.subcommand]
+        if config.trainer.precision is None:
+            config.trainer.precision = fastest_precision(config.trainer.accelerator)
+            _say(f"Precision {config.trainer.precision}: the fastest on this machine (--trainer.precision overrides).")
+        _check_checkpoint(config.get("ckpt_path"))
+        loggers = config.trainer.logger
+        for logger in loggers if isinstance(loggers, list) else [loggers]:
+            if isinstance(logger, Namespace) and logger.class_path.endswith("WandbLogger"):
+                self._prepare_wandb(config, logger.init_args)
+
+    def _prepare_wandb(self, config: Namespace, settings: Namespace) -> None:
+        """Gives every method's W&B run the same group, name and tags, and goes offline where there is no key."""
+        import wandb
+
+        directory = Path(config.runs_dir) / config.experiment / self.version
+        directory.mkdir(parents=True, exist_ok=True)
+        settings.save_dir = str(directory)
+        settings.name = settings.name or self.version
+        settings.group = settings.group or config.experiment
+        settings.job_type = settings.job_type or self.subcommand
+        settings.tags = settings.tags or [config.model.class_path.split(".")[-1]]
+        if not settings.offline and not wandb.login(prompt=False):
+            settings.offline = True
+            _say(f"No W&B key found: logging offline; `wandb sync {directory}/wandb/offline-run-*` uploads it later.")
+
+    def after_instantiate_classes(self) -> None:
+        """Forgets the sizes that this encoder does not take.
+
+        Lightning skips their links but records them among the settings in the checkpoint all the same, and no encoder
+        could be rebuilt from those.
+        """
+        encoder = self.model.hparams["encoder"]
+        for size in set(SIZES) - set(settings_of(type(self.model.encoder))):
+            encoder["init_args"].pop(size, None)
+
+    def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:
+        """Adds the loggers, callbacks and plugins that every run has."""
+        trainer = self.config_init[self.subcommand].trainer
+        callbacks: list[L.Callback] = [ExactResume(), Throughput(), ViewsFigure()]
+        if trainer.enable_progress_bar is not False:
+            callbacks.append(StepProgress())
+        if trainer.enable_checkpointing is not False:
+            callbacks.append(
+                ModelCheckpoint(save_last=True, train_time_interval=timedelta(minutes=10), save_on_exception=True)
+            )
+        trainer.callbacks = [*(trainer.callbacks or []), *callbacks]
+        config = self.config[self.subcommand]
+        loggers: list[Logger] = [CSVLogger(config.runs_dir, config.experiment, self.version)]
+        if isinstance(trainer.logger, Logger):
+            loggers.append(trainer.logger)
+        elif isinstance(trainer.logger, list):
+            loggers.extend(trainer.logger)
+        plugins = [*(trainer.plugins or []), GlobalBatchNorm()]
+        return super().instantiate_trainer(logger=loggers, plugins=plugins, **kwargs)
+
+    def after_fit(self) -> None:
+        """Judges the run on test data."""
+        config = self.config["fit"]
+        directory = self.trainer.log_dir
+        if not config.probe_after_fit or self.config.fit.trainer.fast_dev_run or directory is None:
+            return
+        self._probe(Path(directory), config.probe)
+
+    @rank_zero_only
+    def _probe(self, directory: Path, settings: Namespace) -> None:
+        if self.datamodule.train_set.labels is None:
+            _say("The data has no labels, so the run is not probed.")
+            return
+        probe(directory, **settings.as_dict())
+
+
+class SaveConfig(SaveConfigCallback):
+    """Writes config.yaml into the run directory, and the same settings to loggers that keep them."""
+
+    def save_config(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        """Hands the settings to W&B."""
+        settings = yaml.safe_load(self.parser.dump(self.config, skip_none=False))
+        for logger in trainer.loggers:
+            if isinstance(logger, WandbLogger):
+                logger.log_hyperparams(settings)
+
+
+def _parse(parser: ArgumentParser, args: list[str], subparsers: Iterable[ArgumentParser] = ()) -> Namespace:
+    """Parses, or raises InputError with a sentence that says what was meant."""
+    try:
+        return parser.parse_args(args)
+    except ArgumentError as error:
+        options = {action.dest for each in (parser, *subparsers) for action in each._actions}
+        names = {found.__name__ for base in (nn.Module, L.LightningDataModule, ImageSource) for found in _below(base)}
+        raise InputError(explain(str(error), options, names)) from error
+
+
+def _below(base: type) -> set[type]:
+    found: set[type] = {base}
+    for child in base.__subclasses__():
+        found |= _below(child)
+    return found
+
+
+@rank_zero_only
+def _say(sentence: str) -> None:
+    print(sentence, flush=True)
+
+
+def _check_checkpoint(path: Any) -> None:
+    if path is not None and path not in ("last", "best", "hpc", "registry") and not Path(path).is_file():
+        raise InputError(
+            f"--ckpt_path: there is no file {path}; give a checkpoint like runs/.../checkpoints/last.ckpt."
+        )
+
+
+def _import_all(package: str) -> None:
+    module = importlib.import_module(package)
+    for found in pkgutil.walk_packages(module.__path__, f"{package}."):
+        importlib.import_module(found.name)
+
+
+def _quiet() -> None:
+    """Silences what a user can do nothing about; every other warning stays."""
+    for message in (
+        "Attribute 'encoder' is an instance of `nn.Module`",  # kept on purpose: its settings rebuild it
+        "Attribute 'views' is an instance of `nn.Module`",
+        ".*does not have many workers",  # data lies in memory
+        ".*smaller than the logging interval",  # steps are counted over the whole run
+        ".*isinstance.treespec, LeafSpec.. is deprecated",  # Lightning's own
+    ):
+        warnings.filterwarnings("ignore", message)
+    for logger in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(logger).setLevel(logging.WARNING)  # which devices exist, which seed was set, advertisements

@@ -1,0 +1,1 @@
+"""Data modules, one per modality, fed by small sources."""

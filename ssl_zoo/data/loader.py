@@ -1,0 +1,194 @@
+"""Loaders whose order is a function of (seed, position in the run), cut evenly over the ranks, and exact on resume."""
+
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import lightning as L
+import torch
+from torch.utils.data import DataLoader
+from torch.utils.data.distributed import DistributedSampler
+
+from ssl_zoo.batch import Batch
+from ssl_zoo.data.base import Examples
+from ssl_zoo.errors import InputError
+from ssl_zoo.randomness import fold_in
+
+
+def identity(batch: Batch) -> Batch:
+    """Stands where a loader would join examples: a data set here hands over whole batches."""
+    return batch
+
+
+class ShuffledSampler(DistributedSampler[int]):
+    """One rank's share of an endless stream of shuffled batches.
+
+    The stream is one permutation of the data after another, each a function of (seed, epoch) and without its last,
+    incomplete batch. Batch t of one process and the t-th batches of N ranks, joined in rank order, are the same.
+    Being a `DistributedSampler`, it is left alone by Lightning.
+
+    Args:
+        length: number of examples.
+        batch_size: of the global batch.
+        seed: of the order.
+        rank: this process.
+        world_size: number of processes.
+    """
+
+    def __init__(self, length: int, batch_size: int, seed: int, rank: int, world_size: int) -> None:
+        super().__init__(range(length), world_size, rank, seed=seed, drop_last=True)  # type: ignore[arg-type]
+        self.length, self.batch_size = length, batch_size
+        self.batches_per_epoch = length // batch_size
+        self.first_batch = 0
+
+    def __len__(self) -> int:
+        """This rank's examples in one pass."""
+        return self.batches_per_epoch * self.batch_size // self.num_replicas
+
+    def set_epoch(self, epoch: int) -> None:
+        """Does nothing: `first_batch` says where a pass begins.
+
+        Lightning counts an epoch that `max_steps` has cut as a whole one, and after a resume its number is one too
+        high for the rest of that epoch.
+        """
+
+    def __iter__(self) -> Iterator[int]:
+        """As many batches as an epoch has, from `first_batch` of the stream on."""
+        share = self.batch_size // self.num_replicas
+        epoch, order = -1, torch.empty(0)
+        for batch in range(self.first_batch, self.first_batch + self.batches_per_epoch):
+            if batch // self.batches_per_epoch != epoch:
+                epoch = batch // self.batches_per_epoch
+                key = int(fold_in(torch.tensor([self.seed]), epoch))
+                order = torch.randperm(self.length, generator=torch.Generator().manual_seed(key))
+            start = batch % self.batches_per_epoch * self.batch_size + self.rank * share
+            yield from order[start : start + share].tolist()
+
+
+class OrderedSampler(DistributedSampler[int]):
+    """One rank's share of all examples in order, the t-th batches of N ranks again being batch t of one process.
+
+    The last batch is what is left. Where the ranks cannot share it evenly, its last example is repeated, so that every
+    rank has as many batches of the same size and a collective operation cannot hang.
+
+    Args:
+        length: number of examples.
+        batch_size: of the global batch.
+        rank: this process.
+        world_size: number of processes.
+    """
+
+    def __init__(self, length: int, batch_size: int, rank: int, world_size: int) -> None:
+        super().__init__(range(length), world_size, rank, shuffle=False)  # type: ignore[arg-type]
+        self.length, self.batch_size = length, batch_size
+
+    def __len__(self) -> int:
+        """This rank's examples."""
+        full, rest = divmod(self.length, self.batch_size)
+        return full * self.batch_size // self.num_replicas + -(-rest // self.num_replicas)
+
+    def __iter__(self) -> Iterator[int]:
+        """Positions in ascending order."""
+        for start in range(0, self.length, self.batch_size):
+            share = -(-min(self.batch_size, self.length - start) // self.num_replicas)
+            first = start + self.rank * share
+            yield from (min(position, self.length - 1) for position in range(first, first + share))
+
+
+class TrainLoader(DataLoader[Batch]):
+    """Every pass has as many batches as an epoch and goes on in the stream where training stands.
+
+    In a Trainer's run the Trainer's own count of finished batches says where. It is in every checkpoint and always
+    restored, whereas Lightning restores a loader's state neither at an epoch's end under `max_epochs` nor once
+    something has asked for `estimated_stepping_batches`; and a batch whose step was interrupted is not in it, so the
+    resumed run sees that batch again. Outside a run the loader counts the batches it has handed out; `state_dict` holds
+    that count, and tells Lightning that the loader can be resumed.
+
+    Args:
+        dataset: what to draw from.
+        sampler: a `ShuffledSampler`; whatever Lightning puts there for `overfit_batches` is left to itself.
+        trainer: of the run, or None outside a run.
+        settings: passed on to `DataLoader`.
+
+    Attributes:
+        position: batches of the stream already used.
+    """
+
+    def __init__(self, dataset: Examples, sampler: Any, trainer: L.Trainer | None, **settings: Any) -> None:
+        super().__init__(dataset, sampler=sampler, **settings)
+        self.trainer = trainer
+        self.position = 0
+
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
+        """Begins when the first batch is asked for: Lightning makes the iterator before it knows where to resume."""
+        if self.trainer is not None and self.trainer.training:
+            self.position = self.trainer.fit_loop.epoch_loop.batch_progress.total.processed  # type: ignore[attr-defined]
+        if isinstance(self.sampler, ShuffledSampler):
+            self.sampler.first_batch = self.position
+        for batch in super().__iter__():
+            self.position += 1
+            yield batch
+
+    def state_dict(self) -> dict[str, int]:
+        """The batches handed out so far."""
+        return {"position": self.position}
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        """Goes on after as many batches."""
+        self.position = state_dict["position"]
+
+
+def train_loader(
+    examples: Examples, batch_size: int, seed: int, num_workers: int, trainer: L.Trainer | None
+) -> TrainLoader:
+    """Shuffled batches without end, the incomplete last batch of every epoch left out.
+
+    Args:
+        examples: fetched a batch at a time.
+        batch_size: over all ranks together.
+        seed: of the order; the same on all ranks.
+        num_workers: processes that fetch batches; 0 fetches in the training process.
+        trainer: gives rank and world size; None stands for a single process.
+
+    Raises:
+        InputError: `batch_size` is larger than the data, or the ranks cannot share it evenly.
+    """
+    rank, world_size = _place(batch_size, trainer)
+    if batch_size > len(examples):
+        raise InputError(
+            f"batch_size {batch_size} is larger than the training set of {len(examples)} examples: "
+            "make the batch smaller or the training set larger."
+        )
+    sampler = ShuffledSampler(len(examples), batch_size, seed, rank, world_size)
+    settings = {"batch_size": batch_size // world_size, "drop_last": True, **_fetching(num_workers)}
+    return TrainLoader(examples, sampler=sampler, trainer=trainer, **settings)  # Lightning may replace what has a name
+
+
+def ordered_loader(
+    examples: Examples, batch_size: int, num_workers: int, trainer: L.Trainer | None
+) -> DataLoader[Batch]:
+    """All examples in order; arguments and errors as for `train_loader`."""
+    rank, world_size = _place(batch_size, trainer)
+    sampler = OrderedSampler(len(examples), batch_size, rank, world_size)
+    return DataLoader(examples, batch_size=batch_size // world_size, sampler=sampler, **_fetching(num_workers))
+
+
+def _place(batch_size: int, trainer: L.Trainer | None) -> tuple[int, int]:
+    rank, world_size = (0, 1) if trainer is None else (trainer.global_rank, trainer.world_size)
+    if batch_size % world_size:
+        raise InputError(
+            f"batch_size {batch_size} is the batch of all {world_size} processes together: make it a multiple of "
+            f"{world_size}."
+        )
+    return rank, world_size
+
+
+def _fetching(num_workers: int) -> dict[str, Any]:
+    if num_workers == 0:  # a batch is one index into memory: Lightning's advice to add workers would make it slower
+        warnings.filterwarnings("ignore", ".*does not have many workers")
+    return {
+        "num_workers": num_workers,
+        "persistent_workers": num_workers > 0,
+        "pin_memory": torch.cuda.is_available(),
+        "collate_fn": identity,
+    }

@@ -1,0 +1,50 @@
+"""Data sets that Debian distributes as packages, fetched without root."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from ssl_zoo.errors import InputError
+
+
+def fetch_package(package: str, cache: Path) -> Path:
+    """Downloads a Debian package with `apt-get` and unpacks it, unless that was done before.
+
+    Args:
+        package: name of the package.
+        cache: folder for unpacked packages; it is made where it is missing.
+
+    Returns:
+        The folder that holds the package's files, laid out as below ``/``.
+
+    Raises:
+        InputError: this is no Debian or Ubuntu, or the download or the unpacking failed.
+    """
+    target = cache / package
+    if target.is_dir():
+        return target
+    if not (shutil.which("apt-get") and shutil.which("dpkg")):
+        raise InputError(f"The Debian package {package} cannot be fetched: there is no apt-get and dpkg here.")
+    cache.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=cache) as folder:
+        try:
+            _run(["apt-get", "download", "--quiet", package], folder)
+            archives = [str(path) for path in Path(folder).glob("*.deb")]
+            _run(["dpkg", "-x", *archives, "unpacked"], folder)
+        except subprocess.CalledProcessError as error:
+            lines = error.stderr.strip().splitlines() or [f"exit code {error.returncode}"]
+            raise InputError(
+                f"The Debian package {package} cannot be fetched ({lines[-1]}): check the network, run apt-get update."
+            ) from error
+        try:
+            os.replace(Path(folder) / "unpacked", target)  # one step, so that no other process sees half of it
+        except OSError:
+            if not target.is_dir():  # otherwise another process was faster
+                raise
+    return target
+
+
+def _run(command: list[str], folder: str) -> None:
+    subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True)

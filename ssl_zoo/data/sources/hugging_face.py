@@ -1,0 +1,97 @@
+"""Image data sets in the format of Hugging Face's `datasets`, by name or from a folder."""
+
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from PIL import Image
+
+from ssl_zoo.data.sources.base import ImageSource, LazyImages, LoadedImages
+from ssl_zoo.errors import InputError
+
+
+class HuggingFaceImages(ImageSource):
+    """An image data set of the Hugging Face hub, or one that `save_to_disk` has written; needs ssl_zoo[hub].
+
+    Its splits called train and test are used. The licence is on the data set's page.
+
+    Args:
+        name: name on the hub, such as `uoft-cs/cifar10`, or a folder.
+        configuration: one of the data set's configurations, where it has several.
+        image_column: column of the images; found by its type when left out.
+        label_column: column of the labels; the first class-label column when left out, and none if there is none.
+        channels: 1 reads the images as grey, 3 as colour.
+    """
+
+    licence = "see the data set's page"
+    image_size = None
+
+    def __init__(
+        self,
+        name: str,
+        configuration: str | None = None,
+        image_column: str | None = None,
+        label_column: str | None = None,
+        channels: Literal[1, 3] = 3,
+    ) -> None:
+        if channels not in (1, 3):
+            raise InputError(f"channels is {channels}: choose 1 for grey or 3 for colour.")
+        self.name, self.configuration, self.channels = str(name), configuration, channels
+        self.image_column, self.label_column = image_column, label_column
+
+    def load(self) -> LoadedImages:
+        """The train split and, where there is one, the test split, decoded when they are read."""
+        splits = self._splits()
+        if "train" not in splits:
+            raise InputError(f"{self.name} has no split called train, only {', '.join(splits)}: rename one to train.")
+        features = splits["train"].features
+        image = self.image_column or _first_of_type(features, "Image")
+        label = self.label_column or _first_of_type(features, "ClassLabel")
+        for column in (image, label):
+            if column is not None and column not in features:
+                raise InputError(f"{self.name} has no column {column}: choose from {', '.join(features)}.")
+        if image is None:
+            raise InputError(f"{self.name} has no image column among {', '.join(features)}: set image_column.")
+        names = getattr(features[label], "names", None) if label else []
+        if names is None:
+            names = [str(value) for value in range(max(splits["train"][label]) + 1)]
+        train, test = (self._images(splits.get(split), image, label) for split in ("train", "test"))
+        assert train is not None
+        return LoadedImages(train, test, None, list(names))
+
+    def _splits(self) -> dict[str, Any]:
+        try:
+            import datasets
+        except ImportError as error:
+            raise InputError("Hugging Face data sets need the package datasets: install ssl_zoo[hub].") from error
+        try:
+            if Path(self.name).expanduser().is_dir():
+                data = datasets.load_from_disk(str(Path(self.name).expanduser()))
+            else:
+                data = datasets.load_dataset(self.name, self.configuration)
+        except Exception as error:  # the network and the hub fail in many ways
+            raise InputError(
+                f"The data set {self.name} could not be loaded ({type(error).__name__}): check its name and the "
+                "network, or give a folder written by save_to_disk."
+            ) from error
+        return dict(data) if isinstance(data, dict) else {"train": data}
+
+    def _images(self, split: Any, image: str, label: str | None) -> LazyImages | None:
+        if split is None:
+            return None
+        labels = None if label is None else torch.tensor(split[label][:], dtype=torch.int64)
+        return LazyImages(len(split), partial(_open_row, split, image), self.channels, labels)
+
+
+def _first_of_type(features: Any, kind: str) -> str | None:
+    return next((column for column, feature in features.items() if type(feature).__name__ == kind), None)
+
+
+def _open_row(split: Any, column: str, position: int) -> Image.Image:
+    try:
+        image = split[position][column]
+        image.load()
+        return image
+    except (OSError, ValueError, SyntaxError) as error:  # Pillow raises all of these
+        raise InputError(f"Row {position} of the data set has an image that cannot be read: remove it.") from error

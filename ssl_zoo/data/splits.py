@@ -1,0 +1,38 @@
+"""Splits that depend on nothing but the data: not on the run's seed, not on a library's version."""
+
+import hashlib
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+def hold_out(labels: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Cuts `count` examples off, of every class in proportion.
+
+    The examples are shuffled and sorted by class, and those at `count` evenly spaced places are held out: a class that
+    makes up a share of the examples makes up the same share of the held-out ones, to within one example, and a class
+    of one example is no special case. NumPy's RandomState is used since its numbers are frozen for all time.
+
+    Args:
+        labels: ``(N,)`` int64; all equal when there are no classes.
+        count: in [0, N].
+
+    Returns:
+        Positions kept and positions held out, each ascending.
+    """
+    shuffled = np.random.RandomState(0).permutation(len(labels))
+    by_class = shuffled[np.argsort(labels.numpy()[shuffled], kind="stable")]
+    places = (2 * np.arange(count) + 1) * len(labels) // max(1, 2 * count)
+    held = np.zeros(len(labels), dtype=bool)
+    held[by_class[places]] = True
+    held_out = torch.from_numpy(held)
+    return (~held_out).nonzero()[:, 0], held_out.nonzero()[:, 0]
+
+
+def split_hash(source_name: str, *parts: Tensor) -> str:
+    """Sixteen hex digits that are equal exactly when the source and every part's set of positions are."""
+    digest = hashlib.sha256(source_name.encode())
+    for part in parts:
+        digest.update(f"/{len(part)}:".encode() + part.sort().values.numpy().astype("<i8").tobytes())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,81 @@
+"""What the ranks of a run share, so that N processes compute what one would on the whole batch."""
+
+import torch
+import torch.distributed as dist
+from lightning.pytorch.plugins.layer_sync import LayerSync, TorchSyncBatchNorm
+from torch import Tensor, nn
+
+
+def world_size() -> int:
+    """Processes in the run; 1 outside a distributed run."""
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+def rank() -> int:
+    """This process's number; 0 outside a distributed run."""
+    return dist.get_rank() if world_size() > 1 else 0
+
+
+def all_gather(local: Tensor) -> Tensor:
+    """Every rank's tensor, joined along the first dimension in rank order, with gradient.
+
+    The gradient that reaches a rank is the sum over all ranks of what they did with its tensor; a gather that keeps
+    only the local part loses the rest and scales the gradient by 1 / world size.
+
+    Args:
+        local: ``(B, ...)``, of the same shape on every rank.
+
+    Returns:
+        ``(B * world size, ...)``.
+    """
+    if world_size() == 1:
+        return local
+    from torch.distributed.nn.functional import all_gather as gather
+
+    return torch.cat(gather(local.contiguous()))
+
+
+class GlobalBatchNorm(LayerSync):
+    """Lightning plugin: batch-norm statistics of the global batch, on GPUs and on CPUs.
+
+    Converts the layers when a run has several processes and puts them back afterwards; it does nothing in a run of
+    one. Lightning's own `sync_batchnorm` does the same with PyTorch's layer, which refuses to run on CPUs.
+    """
+
+    def apply(self, model: nn.Module) -> nn.Module:
+        """`model` with every batch-norm layer made global."""
+        model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
+        for module in model.modules():
+            if isinstance(module, nn.SyncBatchNorm):
+                module.__class__ = _SyncBatchNorm
+        return model
+
+    def revert(self, model: nn.Module) -> nn.Module:
+        """`model` with plain batch-norm layers."""
+        return TorchSyncBatchNorm().revert(model)
+
+
+class _SyncBatchNorm(nn.SyncBatchNorm):
+    """PyTorch's layer on GPUs; on CPUs the same statistics by differentiable all-reduces."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        if input.is_cuda or not self.training or world_size() == 1:
+            return super().forward(input)
+        from torch.distributed.nn.functional import all_reduce
+
+        channels = (1, -1, *(1 for _ in input.shape[2:]))
+        others = [axis for axis in range(input.dim()) if axis != 1]
+        examples = input.float()
+        count = torch.full((1,), float(input.numel() // input.shape[1]))
+        sums = all_reduce(torch.cat([examples.sum(others), count]))
+        mean, count = sums[:-1] / sums[-1], sums[-1].detach()
+        centred = examples - mean.view(channels)
+        variance = all_reduce(centred.square().sum(others)) / count
+        assert self.running_mean is not None and self.running_var is not None and self.num_batches_tracked is not None
+        with torch.no_grad():
+            self.num_batches_tracked += 1
+            momentum = 1.0 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
+            self.running_mean.lerp_(mean, momentum)
+            self.running_var.lerp_(variance * count / (count - 1), momentum)
+        scale = self.weight * torch.rsqrt(variance + self.eps)
+        return (centred * scale.view(channels) + self.bias.view(channels)).to(input.dtype)

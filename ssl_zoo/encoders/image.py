@@ -1,0 +1,199 @@
+"""Image encoders: torchvision's ResNets and transformers' ViT behind the encoder contract."""
+
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from ssl_zoo.encoders.base import Encoded, Encoder
+from ssl_zoo.errors import InputError
+
+# Residual blocks in each of the four stages (He et al., 2015, arXiv:1512.03385, table 1); ResNet-10 is the customary
+# smallest member of the family, one block a stage.
+_BLOCKS = {10: (1, 1, 1, 1), 18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3)}
+
+
+class ResNet(Encoder):
+    """Residual network (He et al., 2015, arXiv:1512.03385) of torchvision's blocks, of any width, for any image size.
+
+    Parameter names are torchvision's, so that weights go in and out by `load_state_dict`. Convolutions run in
+    channels_last memory format, the fastest one on CPUs and GPUs alike. Pooled is the mean over positions.
+
+    Args:
+        depth: 10, 18, 34 or 50.
+        width: channels of the first stage; later stages have 2, 4 and 8 times as many. 64 is the paper's, 16 is what
+            a laptop can train.
+        stem: `small` is one 3x3 convolution of stride 1, for images up to about 64 pixels (the CIFAR stem); `large` is
+            the paper's 7x7 convolution of stride 2 and max pooling.
+        channels: image channels.
+        mean: subtracted from images in [0, 1], one number or one per channel.
+        std: divides the images after that, one number or one per channel.
+    """
+
+    modality = "image"
+    num_layers = 1
+
+    def __init__(
+        self,
+        depth: Literal[10, 18, 34, 50] = 18,
+        width: int = 64,
+        stem: Literal["small", "large"] = "small",
+        channels: int = 3,
+        mean: float | list[float] = 0.5,
+        std: float | list[float] = 0.25,
+    ) -> None:
+        super().__init__()
+        from torchvision.models.resnet import BasicBlock, Bottleneck
+
+        block: Any = Bottleneck if depth == 50 else BasicBlock
+        self.dim = 8 * width * block.expansion
+        self.stride = 8 if stem == "small" else 32
+        self.normalize = Normalize(mean, std)
+        if stem == "small":
+            self.conv1 = nn.Conv2d(channels, width, 3, stride=1, padding=1, bias=False)
+            self.maxpool: nn.Module = nn.Identity()
+        else:
+            self.conv1 = nn.Conv2d(channels, width, 7, stride=2, padding=3, bias=False)
+            self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
+        self.bn1 = nn.BatchNorm2d(width)
+        stages, entering = [], width
+        for stage, blocks in enumerate(_BLOCKS[depth]):
+            stages.append(_stage(block, entering, width * 2**stage, blocks, stride=1 if stage == 0 else 2))
+            entering = width * 2**stage * block.expansion
+        self.layer1, self.layer2, self.layer3, self.layer4 = stages
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
+
+    def embed(self, inputs: Tensor, mask: Tensor | None = None) -> tuple[Tensor, None]:
+        """The last stage's feature map as a sequence of its positions, row by row; images are never padded."""
+        images = self.normalize(inputs, self.conv1.in_channels).contiguous(memory_format=torch.channels_last)
+        maps = self.maxpool(torch.relu_(self.bn1(self.conv1(images))))
+        maps = self.layer4(self.layer3(self.layer2(self.layer1(maps))))
+        return maps.flatten(2).transpose(1, 2), None
+
+    def contextualize(self, vectors: Tensor, mask: Tensor | None = None, *, layers: bool = False) -> Encoded:
+        """The mean over positions; a convolutional network has seen the context already."""
+        return Encoded(vectors, vectors.mean(1), mask, (vectors,) if layers else ())
+
+
+class ViT(Encoder):
+    """Vision transformer (Dosovitskiy et al., 2020, arXiv:2010.11929) of the transformers library.
+
+    Images of another size than `image_size` work too: position embeddings are interpolated.
+
+    Args:
+        image_size: side of the images that the position embeddings are made for.
+        patch_size: side of a patch, in pixels.
+        dim: size of the token vectors.
+        depth: transformer layers.
+        heads: attention heads; must divide `dim`.
+        channels: image channels.
+        pooling: `cls` pools the class token, `mean` the mean over patches.
+        dropout: rate of dropout on tokens and attention, in training.
+        mean: subtracted from images in [0, 1], one number or one per channel.
+        std: divides the images after that, one number or one per channel.
+    """
+
+    modality = "image"
+
+    def __init__(
+        self,
+        image_size: int = 224,
+        patch_size: int = 16,
+        dim: int = 384,
+        depth: int = 12,
+        heads: int = 6,
+        channels: int = 3,
+        pooling: Literal["cls", "mean"] = "cls",
+        dropout: float = 0.0,
+        mean: float | list[float] = 0.5,
+        std: float | list[float] = 0.25,
+    ) -> None:
+        super().__init__()
+        from transformers import ViTConfig, ViTModel
+
+        if dim % heads:
+            raise InputError(f"ViT: dim {dim} is not a multiple of heads {heads}; choose numbers that divide.")
+        if image_size < patch_size:
+            raise InputError(
+                f"ViT: images of {image_size} pixels are smaller than one patch of {patch_size}; lower patch_size."
+            )
+        self.dim, self.num_layers, self.stride, self.pooling = dim, depth, patch_size, pooling
+        self.normalize = Normalize(mean, std)
+        config = ViTConfig(
+            image_size=image_size,
+            patch_size=patch_size,
+            hidden_size=dim,
+            num_hidden_layers=depth,
+            num_attention_heads=heads,
+            intermediate_size=4 * dim,
+            num_channels=channels,
+            hidden_dropout_prob=dropout,
+            attention_probs_dropout_prob=dropout,
+        )
+        self.model = ViTModel(config, add_pooling_layer=False)
+
+    def embed(self, inputs: Tensor, mask: Tensor | None = None) -> tuple[Tensor, None]:
+        """The class token, then the patches row by row, with positions added; images are never padded."""
+        images = self.normalize(inputs, self.model.config.num_channels)
+        return self.model.embeddings(images, interpolate_pos_encoding=True), None
+
+    def contextualize(self, vectors: Tensor, mask: Tensor | None = None, *, layers: bool = False) -> Encoded:
+        """Tokens after the last layer (class token first); `layers` holds what each layer gives."""
+        states = []
+        for layer in self.model.layers:
+            vectors = layer(vectors)
+            if layers:
+                states.append(vectors)
+        sequence = self.model.layernorm(vectors)
+        pooled = sequence[:, 0] if self.pooling == "cls" else sequence[:, 1:].mean(1)
+        return Encoded(sequence, pooled, mask, tuple(states))
+
+
+class Normalize(nn.Module):
+    """Images as a network wants them: uint8 in [0, 255] or float in [0, 1] to (x - mean) / std.
+
+    Args:
+        mean: one number or one per channel.
+        std: one number or one per channel.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, mean: float | list[float], std: float | list[float]) -> None:
+        super().__init__()
+        # Settings, not state: they come back with the constructor, so weight files stay those of the plain network.
+        self.register_buffer("mean", torch.tensor(mean).view(-1, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(-1, 1, 1), persistent=False)
+
+    def forward(self, images: Tensor, channels: int) -> Tensor:
+        """Normalised images.
+
+        Args:
+            images: ``(B, C, H, W)``.
+            channels: the C that the network was built for.
+
+        Raises:
+            InputError: the images have another number of channels.
+        """
+        if images.shape[1] != channels:
+            raise InputError(
+                f"The encoder is built for {channels} image channels but the images have {images.shape[1]}; "
+                "set the encoder's `channels` to match the data."
+            )
+        if not images.is_floating_point():
+            images = images.float() / 255
+        return (images - self.mean) / self.std
+
+
+def _stage(block: Any, entering: int, planes: int, blocks: int, stride: int) -> nn.Sequential:
+    """One stage of residual blocks; the first changes resolution and width, by a projection where they differ."""
+    leaving = planes * block.expansion
+    downsample = None
+    if stride != 1 or entering != leaving:
+        downsample = nn.Sequential(nn.Conv2d(entering, leaving, 1, stride, bias=False), nn.BatchNorm2d(leaving))
+    first = block(entering, planes, stride, downsample)
+    return nn.Sequential(first, *(block(leaving, planes) for _ in range(blocks - 1)))

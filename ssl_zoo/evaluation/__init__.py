@@ -1,0 +1,1 @@
+"""What frozen features are worth: pure functions that know nothing of how they came about."""

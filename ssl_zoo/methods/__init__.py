@@ -1,0 +1,1 @@
+"""Self-supervised methods, one file each, read top to bottom like the paper."""

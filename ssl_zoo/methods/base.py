@@ -1,0 +1,116 @@
+"""What every self-supervised method shares: optimization, logging, and what probes see."""
+
+from abc import ABC, abstractmethod
+
+import lightning as L
+import torch
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
+from torch import Tensor
+
+from ssl_zoo import metrics, optim
+from ssl_zoo.batch import Batch
+from ssl_zoo.encoders.base import Encoder
+from ssl_zoo.randomness import example_keys
+from ssl_zoo.views.base import Views
+
+
+class Method(L.LightningModule, ABC):
+    """A self-supervised method: an encoder, and a loss that needs no labels.
+
+    A subclass writes `losses`, and says in its docstring which paper it follows, its loss as an equation, and what to
+    watch while it trains.
+
+    Args:
+        encoder: the network to pretrain.
+        optimizer: `adamw`, `sgd` (momentum 0.9) or `lars`.
+        learning_rate: the highest one, for the global batch.
+        weight_decay: on weights; norms and biases have none.
+        warmup: part of the run over which the learning rate rises; after that it falls to zero along a cosine.
+    """
+
+    views: Views | None
+    noise_seed: Tensor
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        optimizer: optim.OptimizerName = "adamw",
+        learning_rate: float = 1e-3,
+        weight_decay: float = 1e-4,
+        warmup: float = 0.1,
+    ) -> None:
+        super().__init__()
+        # The encoder stays among the hyperparameters: its settings are what rebuilds it from a checkpoint alone.
+        self.save_hyperparameters(logger=False)
+        self.encoder = encoder
+        self.views = None
+        self.optimizer, self.learning_rate, self.weight_decay, self.warmup = (
+            optimizer,
+            learning_rate,
+            weight_decay,
+            warmup,
+        )
+        # Drawn from the run's seed and kept in the checkpoint: a resumed run goes on with the same noise.
+        self.register_buffer("noise_seed", torch.randint(2**62, ()))
+
+    @abstractmethod
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """The loss and what else deserves a curve.
+
+        Args:
+            batch: with `labels` None.
+
+        Returns:
+            Scalars by name; "loss" is minimised, everything is logged.
+        """
+
+    def represent(self, batch: Batch) -> Tensor:
+        """What probes see: ``(B, D)`` float32, the encoder's pooled vectors unless the paper says otherwise."""
+        return self.encoder(batch.inputs, batch.mask).pooled.float()
+
+    def chance_loss(self, batch_size: int) -> float | None:
+        """The loss of an encoder that ignores its input, in a global batch of this size; None if unknown."""
+        return None
+
+    def keys(self, batch: Batch) -> Tensor:
+        """``(B,)`` int64 random keys of this step's examples; in validation they are the same at every step."""
+        return example_keys(self.noise_seed, self.global_step + 1 if self.training else 0, batch.index)
+
+    def make_views(self, batch: Batch) -> Tensor:
+        """``(V * B, ...)``: every example's first view, then every example's second view, and so on."""
+        assert self.views is not None
+        return self.views(batch.inputs, self.keys(batch))
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """One step on a batch stripped of its labels."""
+        terms = self.losses(batch._replace(labels=None))
+        self._log(terms, metrics.TRAIN, batch)
+        self.log(metrics.LEARNING_RATE, self.trainer.optimizers[0].param_groups[0]["lr"])
+        return terms["loss"]
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """The same losses on held-out data; returns its representations, for probes and health callbacks."""
+        self._log(self.losses(batch._replace(labels=None)), metrics.VALIDATION, batch)
+        return self.represent(batch)
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        """The same losses on test data."""
+        self._log(self.losses(batch._replace(labels=None)), metrics.TEST, batch)
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """``(B, D)`` representations."""
+        return self.represent(batch)
+
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        """The optimizer, with warm-up and cosine decay over the run."""
+        optimizer = optim.make_optimizer(self.optimizer, self, self.learning_rate, self.weight_decay)
+        schedule = optim.warmup_cosine(optimizer, optim.total_steps(self.trainer), self.warmup)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def _log(self, terms: dict[str, Tensor], stage: str, batch: Batch) -> None:
+        self.log_dict(
+            {f"{stage}/{name}": value for name, value in terms.items()},
+            batch_size=len(batch.index),
+            sync_dist=stage != metrics.TRAIN,
+            prog_bar=stage == metrics.TRAIN,
+        )

@@ -1,0 +1,65 @@
+"""SimCLR: two views of an image attract each other and repel everybody else's."""
+
+import math
+from typing import Any
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ssl_zoo.batch import Batch
+from ssl_zoo.encoders.base import Encoder
+from ssl_zoo.methods.base import Method
+from ssl_zoo.objectives.contrastive import nt_xent_logits
+from ssl_zoo.views.base import Views
+
+
+class SimCLR(Method):
+    """A simple framework for contrastive learning (Chen et al., 2020, arXiv:2002.05709).
+
+    For the projections z of the 2N views in the global batch, with i and j the two views of one example (equation 1):
+
+        loss(i, j) = -log  exp(cos(z_i, z_j) / t)  /  sum over k != i of exp(cos(z_i, z_k) / t)
+
+    Watch `train/accuracy`, how often the positive is the nearest of the 2N - 1 candidates, and the loss against
+    log(2N - 1), its value when the encoder tells nothing apart. Larger batches make the task harder and the
+    representation better; the probes see the encoder, not the projection.
+
+    Args:
+        encoder: the network to pretrain.
+        views: makes two views of each example.
+        temperature: t; the paper takes 0.5 on CIFAR-10 and 0.1 on ImageNet.
+        projection_hidden: hidden width of the projection head.
+        projection_dim: size of z.
+        **training: `optimizer`, `learning_rate`, `weight_decay` and `warmup` of `Method`.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        views: Views,
+        temperature: float = 0.5,
+        projection_hidden: int = 2048,
+        projection_dim: int = 128,
+        **training: Any,
+    ) -> None:
+        super().__init__(encoder, **training)
+        self.views = views
+        self.temperature = temperature
+        self.projector = nn.Sequential(
+            nn.Linear(encoder.dim, projection_hidden, bias=False),
+            nn.BatchNorm1d(projection_hidden),
+            nn.ReLU(inplace=True),
+            nn.Linear(projection_hidden, projection_dim),
+        )
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """NT-Xent, and how often the positive is the nearest candidate."""
+        both = self.make_views(batch)
+        first, second = self.projector(self.encoder(both).pooled).chunk(2)
+        logits, targets = nt_xent_logits(first, second, self.temperature)
+        accuracy = (logits.detach().argmax(1) == targets).float().mean()
+        return {"loss": F.cross_entropy(logits, targets), "accuracy": accuracy}
+
+    def chance_loss(self, batch_size: int) -> float:
+        """log(2N - 1), every candidate being equally likely."""
+        return math.log(2 * batch_size - 1)

@@ -1,0 +1,16 @@
+"""The names under which every method, callback and logger records its numbers, so that runs can be compared."""
+
+TRAIN, VALIDATION, TEST = "train", "val", "test"  # followed by "/loss" or another term of a method's losses
+
+LEARNING_RATE = "train/learning_rate"
+
+PROBE_KNN = "probe/knn"
+PROBE_LINEAR = "probe/linear"
+
+HEALTH_RANK = "health/rank"
+HEALTH_STD = "health/std"
+HEALTH_ALIGNMENT = "health/alignment"
+HEALTH_UNIFORMITY = "health/uniformity"
+
+THROUGHPUT = "throughput/samples_per_second"
+DATA_WAIT = "throughput/data_wait"

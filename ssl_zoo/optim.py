@@ -1,0 +1,130 @@
+"""Optimizers and schedules: parameter groups, LARS, and a learning rate as a function of the fraction of a run."""
+
+import math
+from collections.abc import Iterable
+from typing import Any, Literal
+
+import lightning as L
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+from ssl_zoo.data.base import data_of
+from ssl_zoo.errors import InputError
+
+OptimizerName = Literal["adamw", "sgd", "lars"]
+
+
+def parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Trainable parameters in two groups: matrices and kernels with weight decay; norms and biases without.
+
+    The second group has `adapt` False, which exempts it from LARS's scaling too, as the SimCLR and BYOL papers do.
+    """
+    parameters = [p for p in module.parameters() if p.requires_grad]
+    return [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay, "adapt": True},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0, "adapt": False},
+    ]
+
+
+def make_optimizer(name: OptimizerName, module: nn.Module, learning_rate: float, weight_decay: float) -> Optimizer:
+    """The optimizer called `name`; SGD and LARS have momentum 0.9, AdamW PyTorch's default betas."""
+    groups = parameter_groups(module, weight_decay)
+    if name == "adamw":
+        return torch.optim.AdamW(groups, lr=learning_rate, fused=True)
+    if name == "sgd":
+        return torch.optim.SGD(groups, lr=learning_rate, momentum=0.9, fused=True)
+    return LARS(groups, lr=learning_rate)
+
+
+class LARS(Optimizer):
+    """Layer-wise adaptive rate scaling (You, Gitman and Ginsburg, 2017, arXiv:1708.03888), over SGD with momentum.
+
+    Each tensor's step g + decay * w is scaled by ``trust * |w| / (|g| + decay * |w|)`` (equation 6); tensors in groups
+    with `adapt` False take plain SGD steps.
+
+    Args:
+        params: parameters or groups; a group may set `weight_decay` and `adapt`.
+        lr: learning rate.
+        momentum: of the running sum of scaled gradients.
+        trust: the paper's coefficient; 0.001 is SimCLR's.
+    """
+
+    def __init__(
+        self, params: Iterable[Any], lr: float, momentum: float = 0.9, weight_decay: float = 0.0, trust: float = 0.001
+    ) -> None:
+        super().__init__(
+            params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "trust": trust, "adapt": True}
+        )
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> Any:
+        """One update of every parameter that has a gradient."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            weights = [p for p in group["params"] if p.grad is not None]
+            if not weights:
+                continue
+            gradients = [p.grad for p in weights]
+            steps = torch._foreach_add(gradients, weights, alpha=group["weight_decay"])
+            if group["adapt"]:
+                torch._foreach_mul_(steps, _trust_ratios(weights, gradients, group["trust"], group["weight_decay"]))
+            buffers = [self.state[p].setdefault("momentum_buffer", torch.zeros_like(p)) for p in weights]
+            torch._foreach_mul_(buffers, group["momentum"])
+            torch._foreach_add_(buffers, steps)
+            torch._foreach_add_(weights, buffers, alpha=-group["lr"])
+        return loss
+
+
+def _trust_ratios(weights: list[Tensor], gradients: list[Tensor], trust: float, weight_decay: float) -> list[Tensor]:
+    """The paper's equation 6 for every tensor; 1 where the weight or its gradient is zero."""
+    of_weights, of_gradients = torch.stack(torch._foreach_norm(weights)), torch.stack(torch._foreach_norm(gradients))
+    ratios = trust * of_weights / (of_gradients + weight_decay * of_weights)
+    return list(torch.where((of_weights > 0) & (of_gradients > 0), ratios, 1.0).unbind())
+
+
+def warmup_cosine(optimizer: Optimizer, total_steps: int, warmup: float) -> LambdaLR:
+    """Linear warm-up from zero, then half a cosine down to zero (Loshchilov and Hutter, 2016, arXiv:1608.03983).
+
+    Args:
+        optimizer: whose learning rates are scaled.
+        total_steps: optimizer steps in the whole run.
+        warmup: the part of them spent warming up, in [0, 1).
+    """
+    warmup_steps = round(warmup * total_steps)
+
+    def factor(step: int) -> float:
+        if step < warmup_steps:
+            return (step + 1) / (warmup_steps + 1)
+        progress = (step - warmup_steps) / max(1, total_steps - warmup_steps)
+        return 0.5 * (1.0 + math.cos(math.pi * min(1.0, progress)))
+
+    return LambdaLR(optimizer, factor)
+
+
+def total_steps(trainer: L.Trainer) -> int:
+    """Optimizer steps in the whole run, what every schedule is a fraction of.
+
+    `trainer.estimated_stepping_batches` would set up the loader while the optimizer is being configured, and Lightning
+    then forgets where in the epoch a resumed run has to go on.
+
+    Raises:
+        InputError: the run has no end to take fractions of.
+    """
+    limits = []
+    if trainer.max_steps >= 0:
+        limits.append(trainer.max_steps)
+    if trainer.max_epochs is not None and trainer.max_epochs >= 0:
+        batches = len(data_of(trainer).train_dataloader())
+        if isinstance(trainer.limit_train_batches, int):
+            batches = min(batches, trainer.limit_train_batches)
+        else:
+            batches = int(batches * trainer.limit_train_batches)
+        limits.append(trainer.max_epochs * math.ceil(batches / trainer.accumulate_grad_batches))
+    if not limits:
+        raise InputError("The learning rate is a function of the fraction of the run: set trainer.max_steps.")
+    return min(limits)

@@ -1,0 +1,1 @@
+"""The offline evaluation of a finished run, next to its floors and its ceiling."""

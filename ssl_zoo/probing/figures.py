@@ -1,0 +1,75 @@
+"""Pictures of a run's results."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from ssl_zoo.evaluation.features import Features
+
+# t-SNE takes time quadratic in the points, and more do not make a better picture.
+MAP_POINTS = 1000
+# Two of Okabe and Ito's colours for the run and the ceiling, greys for the floors: told apart by everybody.
+COLOURS = ("#0072B2", "#767676", "#B0B0B0")
+CEILING = "#D55E00"
+
+
+def draw_label_efficiency(results: dict[str, Any], path: Path, title: str) -> None:
+    """Accuracy of the linear probe against labels per class, with a band of one standard deviation over draws."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.4, 4.4), layout="constrained")
+    axes = figure.subplots()
+    rows = {name: probes["linear"] for name, probes in results.items() if name != "supervised"}
+    ticks = list(next(iter(rows.values())))
+    for (name, by_labels), colour in zip(rows.items(), COLOURS, strict=True):
+        mean = 100 * np.array([by_labels[tick]["mean"] for tick in ticks])
+        std = 100 * np.array([by_labels[tick]["std"] for tick in ticks])
+        axes.plot(range(len(ticks)), mean, "o-", color=colour, label=name, linewidth=2)
+        axes.fill_between(range(len(ticks)), mean - std, mean + std, color=colour, alpha=0.15, linewidth=0)
+    if "supervised" in results:
+        top = 100 * results["supervised"]["linear"]["all"]["mean"]
+        axes.axhline(top, color=CEILING, linestyle="--", label="supervised, all labels")
+    axes.set_xticks(range(len(ticks)), ticks)
+    axes.set_xlabel("labels per class")
+    axes.set_ylabel("linear probe, test accuracy (%)")
+    axes.set_title(title, fontsize=10)
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False)
+    figure.savefig(path, dpi=150)
+
+
+def draw_feature_maps(splits: dict[str, dict[str, Features]], results: Any, classes: list[str], path: Path) -> None:
+    """The test features of every row in two dimensions by t-SNE, coloured by class."""
+    from matplotlib.colors import ListedColormap
+    from matplotlib.figure import Figure
+    from matplotlib.pyplot import get_cmap
+
+    colours = ListedColormap([get_cmap("tab10" if len(classes) <= 10 else "gist_rainbow")(i / max(9, len(classes) - 1))
+                              for i in range(len(classes))])  # fmt: skip
+    figure = Figure(figsize=(4.2 * len(splits), 4.6), layout="constrained")
+    for axes, (name, parts) in zip(figure.subplots(1, len(splits), squeeze=False)[0], splits.items(), strict=True):
+        vectors, labels = parts["test"]
+        assert labels is not None
+        points = tsne(vectors[:MAP_POINTS])
+        scatter = axes.scatter(*points.T, c=labels[:MAP_POINTS].cpu(), cmap=colours, s=8, vmin=-0.5,
+                               vmax=len(classes) - 0.5)  # fmt: skip
+        axes.set_title(f"{name}: kNN {100 * results[name]['knn']['all']['mean']:.1f} %", fontsize=11)
+        axes.set_xticks([])
+        axes.set_yticks([])
+    if len(classes) <= 20:
+        handles = scatter.legend_elements(num=list(range(len(classes))))[0]
+        figure.legend(handles, classes, loc="outside lower center", ncols=min(10, len(classes)), frameon=False)
+    figure.savefig(path, dpi=120)
+
+
+def tsne(vectors: Tensor) -> np.ndarray:
+    """``(N, 2)`` t-SNE map (van der Maaten and Hinton, 2008) of ``(N, D)`` vectors, the same at every call."""
+    from sklearn.decomposition import PCA
+    from sklearn.manifold import TSNE
+
+    points = vectors.cpu().numpy()
+    if min(points.shape) > 50:
+        points = PCA(50, random_state=0).fit_transform(points)
+    return TSNE(init="pca", perplexity=min(30, (len(points) - 1) / 3), random_state=0).fit_transform(points)

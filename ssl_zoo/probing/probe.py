@@ -1,0 +1,199 @@
+"""Offline evaluation: what is the frozen encoder of a run worth, next to the floors and the ceiling?"""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+
+from ssl_zoo.callbacks.throughput import Throughput
+from ssl_zoo.errors import InputError
+from ssl_zoo.evaluation.features import Features, batches, estimate_batch_norm, extract, raw_inputs
+from ssl_zoo.evaluation.knn import knn_predict
+from ssl_zoo.evaluation.linear import fit_linear
+from ssl_zoo.methods.base import Method
+from ssl_zoo.probing.figures import draw_feature_maps, draw_label_efficiency
+from ssl_zoo.probing.run import Run, load_run, rebuild
+from ssl_zoo.probing.supervised import train_supervised
+
+# Raised whenever a change makes numbers incomparable with those of earlier runs.
+PROTOCOL = 1
+
+Splits = dict[str, Features]
+Results = dict[str, dict[str, dict[str, dict[str, Any]]]]
+
+
+def probe(run: Path, labels_per_class: list[int] = [1, 5, 10], draws: int = 10, ceiling: bool = True) -> None:  # noqa: B006
+    """Judges the frozen encoder of a run's last checkpoint on test data.
+
+    Fits a kNN and a linear probe (its regularisation chosen on validation data) with few labels and with all, on the
+    run's representations and on the floors: the raw inputs and the same encoder untrained. Prints the table, and writes
+    results.json, figures/label_efficiency.png and figures/feature_map.png into the run directory.
+
+    Args:
+        run: the run directory, runs/<experiment>/<time>-<id>.
+        labels_per_class: labels per class to try, besides all.
+        draws: random choices of the labelled examples to average over, the same for every row.
+        ceiling: also train the same encoder with all labels for as many steps, the supervised ceiling.
+    """
+    if draws < 1 or any(labels < 1 for labels in labels_per_class):
+        raise InputError("probe: draws and labels_per_class must be at least 1.")
+    loaded = load_run(run)
+    classes = _count_classes(loaded)
+    name = type(loaded.method).__name__
+    splits = _extract_rows(loaded, name)
+    results = {row: _probe_row(features, classes, labels_per_class, draws) for row, features in splits.items()}
+    if ceiling:
+        accuracy = _ceiling(loaded, classes)
+        results["supervised"] = {"linear": {"all": {"mean": accuracy, "std": 0.0, "draws": [accuracy]}}}
+    record = {**_describe(loaded, name), "rows": results}
+    (run / "results.json").write_text(json.dumps(record, indent=2) + "\n")
+    figures = run / "figures"
+    figures.mkdir(exist_ok=True)
+    draw_label_efficiency(results, figures / "label_efficiency.png", title=_title(record))
+    draw_feature_maps(splits, results, loaded.data.classes, figures / "feature_map.png")
+    print_table(record)
+    Console(soft_wrap=True).print(f"Results: {run / 'results.json'}   Pictures: {figures}", highlight=False)
+
+
+def print_table(record: dict[str, Any]) -> None:
+    """Prints the accuracies of results.json by labels per class."""
+    columns = list(next(iter(record["rows"].values()))["linear"])
+    table = Table(title=_title(record), caption="test accuracy in %, ± standard deviation over draws of the labels")
+    table.add_column("representation")
+    table.add_column("probe")
+    for labels in columns:
+        table.add_column(labels, justify="right", no_wrap=True)
+    for row, probes in record["rows"].items():
+        for kind, by_labels in probes.items():
+            cells = [_cell(by_labels[labels]) if labels in by_labels else "" for labels in columns]
+            table.add_row(row if kind == "linear" else "", kind, *cells, end_section=kind == "knn")
+    Console().print(table)
+
+
+def _cell(found: dict[str, Any]) -> str:
+    spread = f" ±{100 * found['std']:4.1f}" if len(found["draws"]) > 1 else ""
+    return f"{100 * found['mean']:.1f}{spread}"
+
+
+def _title(record: dict[str, Any]) -> str:
+    data, budget = record["data"], record["budget"]
+    return f"{record['method']} on {data['source']} after {budget['samples']:,} examples in {budget['seconds']:.0f} s"
+
+
+def _count_classes(run: Run) -> int:
+    parts = (run.data.train_set, run.data.validation_set, run.data.test_set)
+    labels = [part.labels for part in parts if part.labels is not None]
+    if len(labels) < len(parts):
+        raise InputError(f"The data of the run {run.directory} has no labels, so there is nothing to probe for.")
+    if min(len(part) for part in parts) == 0:
+        raise InputError(f"The data of the run {run.directory} lacks a validation or test part to judge probes on.")
+    return int(max(part.max() for part in labels)) + 1
+
+
+def _device() -> torch.device:
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _extract_rows(run: Run, name: str) -> dict[str, Splits]:
+    """Every row's features of every split, each computed once."""
+    device = _device()
+    parts = {"train": run.data.train_set, "validation": run.data.validation_set, "test": run.data.test_set}
+
+    def splits(represent: Any) -> Splits:
+        return {part: extract(represent, batches(data), device) for part, data in parts.items()}
+
+    trained = run.method.to(device)
+    untrained = rebuild(run.checkpoint).to(device)
+    estimate_batch_norm(untrained.encoder, batches(run.data.train_set), device)
+    untrained.eval()
+    return {
+        name: splits(trained.represent),
+        "untrained encoder": splits(untrained.represent),
+        "raw inputs": splits(raw_inputs),
+    }
+
+
+def _probe_row(features: Splits, classes: int, labels_per_class: list[int], draws: int) -> Any:
+    train, validation, test = features["train"], features["validation"], features["test"]
+    assert train.labels is not None and validation.labels is not None and test.labels is not None
+    results: dict[str, dict[str, dict[str, Any]]] = {"linear": {}, "knn": {}}
+    for labels in [*sorted(labels_per_class), None]:
+        found: dict[str, list[float]] = {"linear": [], "knn": []}
+        for draw in range(draws if labels else 1):
+            chosen = draw_labelled(train.labels, labels, draw)
+            vectors, known = train.vectors[chosen], train.labels[chosen]
+            linear = fit_linear(vectors, known, (validation.vectors, validation.labels), classes)
+            found["linear"].append(_accuracy(linear.predict(test.vectors), test.labels))
+            found["knn"].append(_accuracy(knn_predict(test.vectors, vectors, known), test.labels))
+        for kind, accuracies in found.items():
+            mean = sum(accuracies) / len(accuracies)
+            variance = sum((accuracy - mean) ** 2 for accuracy in accuracies) / max(1, len(accuracies) - 1)
+            results[kind][str(labels or "all")] = {"mean": mean, "std": math.sqrt(variance), "draws": accuracies}
+    return results
+
+
+def draw_labelled(labels: Tensor, per_class: int | None, draw: int) -> Tensor:
+    """Positions of the labelled examples: a random choice of `per_class` from every class.
+
+    Args:
+        labels: ``(N,)`` int64.
+        per_class: how many; fewer from a class that has fewer; None takes all examples.
+        draw: number of the choice. The same number gives the same choice, whatever features it is used on.
+
+    Returns:
+        int64 positions, class by class.
+    """
+    if per_class is None:
+        return torch.arange(len(labels), device=labels.device)
+    generator = torch.Generator().manual_seed(draw)
+    order = torch.randperm(len(labels), generator=generator).to(labels.device)
+    shuffled = labels[order]
+    return torch.cat([order[shuffled == label][:per_class] for label in shuffled.unique()])
+
+
+def _accuracy(predicted: Tensor, labels: Tensor) -> float:
+    return float((predicted == labels).float().mean())
+
+
+def _ceiling(run: Run, classes: int) -> float:
+    steps = int(run.checkpoint["global_step"])
+    method = rebuild(run.checkpoint)
+    module = train_supervised(method, run.data, classes, steps, precision=_precision(run.directory))
+    module.to(_device())
+    logits = extract(module, batches(run.data.test_set), _device())
+    assert logits.labels is not None
+    return _accuracy(logits.vectors.argmax(1), logits.labels)
+
+
+def _precision(run: Path) -> Any:
+    """The precision that the run was trained in."""
+    import yaml
+
+    config = run / "config.yaml"
+    return yaml.safe_load(config.read_text())["trainer"]["precision"] if config.is_file() else "32-true"
+
+
+def _describe(run: Run, name: str) -> dict[str, Any]:
+    cost = run.checkpoint["callbacks"].get(Throughput.__qualname__, {"samples": 0, "seconds": 0.0})
+    method: Method = run.method
+    return {
+        "protocol": PROTOCOL,
+        "run": run.directory.name,
+        "experiment": run.directory.parent.name,
+        "method": name,
+        "encoder": type(method.encoder).__name__,
+        "parameters": sum(p.numel() for p in method.encoder.parameters()),
+        "data": {
+            "source": run.data.source_name,
+            "split": run.data.split_hash,
+            "train": len(run.data.train_set),
+            "validation": len(run.data.validation_set),
+            "test": len(run.data.test_set),
+        },
+        "budget": {"steps": int(run.checkpoint["global_step"]), **cost},
+    }

@@ -1,0 +1,74 @@
+"""From jsonargparse's tree of complaints to one sentence: what is wrong, where, and the nearest right name."""
+
+import difflib
+import importlib
+import inspect
+import re
+from collections.abc import Iterable
+
+_KEY = re.compile(r'Parser key "([^"]+)"')
+_CLASS = re.compile(r"Problem with given class_path '([^']+)'")
+_NO_SETTING = re.compile(r"Option '([^']+)' is not accepted")
+_NO_OPTION = re.compile(r"does not accept option '([^']+)'|[Uu]nrecognized arguments: (\S+)")
+_NO_CLASS = re.compile(r"Expected a dot import path string: (\S+)|Unexpected import path format: (\S+)")
+_NO_CHOICE = re.compile(r"invalid choice: '([^']+)' \(choose from (.+)\)")
+_WRONG_VALUE = re.compile(r"(Expected (?:a|an|to be) .+?\. Got value: .*)")
+
+
+def explain(message: str, options: Iterable[str] = (), class_names: Iterable[str] = ()) -> str:
+    """One sentence for one parser error.
+
+    Args:
+        message: what jsonargparse says.
+        options: full names of the command's options, such as `trainer.max_steps`.
+        class_names: short names of the classes that may be named.
+    """
+    place = ".".join(key for key in _KEY.findall(message) if key != "config")
+    if found := _NO_SETTING.search(message):
+        owner = _CLASS.findall(message[: found.start()])[-1]
+        module, _, name = owner.rpartition(".")
+        settings = settings_of(getattr(importlib.import_module(module), name))
+        return (
+            f"{place}: {name} has no setting '{found[1]}'{nearest(found[1], settings)}; it has {', '.join(settings)}."
+        )
+    if found := _NO_OPTION.search(message):
+        option = (found[1] or found[2]).removeprefix("--").split("=")[0]
+        return f"There is no option '{option}'{nearest(option, options)}; --help lists them."
+    if found := _NO_CHOICE.search(message):
+        choices = found[2].replace("'", "").split(", ")
+        return f"There is no command '{found[1]}'{nearest(found[1], choices)}; the commands are {', '.join(choices)}."
+    if found := _WRONG_VALUE.search(message):
+        return f"{place}: {_plain(found[1])}."
+    if found := _NO_CLASS.search(message):
+        name = found[1] or found[2]
+        return (
+            f"{place}: there is no class '{name}'{nearest(name, class_names)}; "
+            "a class of your own is named module.Class, its module lying in this folder."
+        )
+    lines = [line.strip(" -") for line in message.splitlines() if line.strip(" -")]
+    return re.sub(r'^Parser key "config": ', "--config: ", " ".join(lines[:4]))
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """`, did you mean 'x'?` for the most similar of `names`; nothing when none is similar."""
+    close = difflib.get_close_matches(name, list(names), n=1, cutoff=0.6)
+    return f", did you mean '{close[0]}'?" if close else ""
+
+
+def _plain(complaint: str) -> str:
+    complaint = re.sub(r"a typing\.Literal\[(.+?)\]", r"one of \1", complaint)
+    complaint = re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", complaint)
+    return complaint[0].lower() + complaint[1:].replace(". Got value:", ", got")
+
+
+def settings_of(class_: type) -> list[str]:
+    """Constructor arguments of a class, those it passes on to its bases included."""
+    settings: list[str] = []
+    for base in inspect.getmro(class_):
+        if "__init__" not in vars(base):
+            continue
+        parameters = list(inspect.signature(vars(base)["__init__"]).parameters.values())[1:]
+        settings += [p.name for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
+        if not any(p.kind == p.VAR_KEYWORD for p in parameters):
+            break
+    return settings

@@ -1,0 +1,1 @@
+"""Augmented views of a batch, made on its device."""

@@ -1,0 +1,166 @@
+"""Two views of every image of a batch: the recipes of the contrastive papers, and one for digits."""
+
+import torch
+from torch import Tensor, nn
+
+from ssl_zoo.errors import InputError
+from ssl_zoo.randomness import fold_in
+from ssl_zoo.views.base import Views, require_at_least, require_probability
+from ssl_zoo.views.image_color import ColorJitter, GaussianNoise, RandomGain, RandomGrayscale, RandomSolarize
+from ssl_zoo.views.image_geometry import GaussianBlur, RandomAffine, RandomResizedCrop
+from ssl_zoo.views.image_transform import ImageTransform
+
+
+class ImageViews(Views):
+    """Two views of every image, each made by a list of operators.
+
+    Takes ``(B, C, H, W)`` uint8 in [0, 255] or float in [0, 1]; gives ``(2 B, C, H', W')`` in [0, 1], float32 for
+    uint8 and else in the dtype of the input. The work is done in float32, under autocast too, and without gradients.
+
+    Args:
+        first: operators that make the first view, in order.
+        second: operators that make the second view; None for the same ones, with draws of their own.
+    """
+
+    views_per_example = 2
+
+    def __init__(self, first: list[ImageTransform], second: list[ImageTransform] | None = None) -> None:
+        super().__init__()
+        self.first = nn.ModuleList(first)
+        self.second = nn.ModuleList(first if second is None else second)
+
+    @torch.no_grad()
+    def forward(self, inputs: Tensor, keys: Tensor) -> Tensor:
+        """See `Views`; raises `InputError` for inputs that are not a batch of images."""
+        if inputs.dim() != 4 or not (inputs.dtype == torch.uint8 or inputs.is_floating_point()):
+            raise InputError(
+                f"Image views got a batch of {inputs.dtype} with shape {tuple(inputs.shape)}; give images of shape "
+                "(B, C, H, W), uint8 in [0, 255] or float in [0, 1]."
+            )
+        with torch.autocast(inputs.device.type, enabled=False):
+            images = inputs.float()
+            if inputs.dtype == torch.uint8:
+                images = images.mul_(1 / 255)
+            views = []
+            for number, operators in enumerate((self.first, self.second), start=1):
+                view, view_keys = images, fold_in(keys, number)
+                for position, operator in enumerate(operators, start=1):
+                    view = operator(view, fold_in(view_keys, position))
+                views.append(view)
+            output = torch.cat(views)
+        return output.to(inputs.dtype) if inputs.is_floating_point() else output
+
+
+class SimCLRViews(ImageViews):
+    """The views of SimCLR (Chen et al., 2020, arXiv 2002.05709, appendix A).
+
+    Args:
+        strength: of the colour jitter; the paper has 1 for ImageNet and 0.5 for CIFAR-10.
+        crop_scale: range of the crop's area, as a fraction of the image's.
+        flip: probability of mirroring left and right.
+        blur: probability of the blur; the paper has 0 for CIFAR-10.
+        size: side of the views in pixels; None for that of the input.
+    """
+
+    def __init__(
+        self,
+        strength: float = 1.0,
+        crop_scale: tuple[float, float] = (0.08, 1.0),
+        flip: float = 0.5,
+        blur: float = 0.5,
+        size: int | None = None,
+    ) -> None:
+        require_at_least("SimCLRViews' strength", strength, 0)
+        require_probability("SimCLRViews' blur", blur)
+        operators = [
+            RandomResizedCrop(size, crop_scale, flip=flip),
+            ColorJitter(0.8 * strength, 0.8 * strength, 0.8 * strength, 0.2 * strength, probability=0.8),
+            RandomGrayscale(0.2),
+        ]
+        super().__init__([*operators, GaussianBlur(probability=blur)] if blur else operators)
+
+
+class MoCoV2Views(ImageViews):
+    """The views of MoCo v2 (Chen et al., 2020, arXiv 2003.04297).
+
+    Args:
+        crop_scale: range of the crop's area, as a fraction of the image's.
+        flip: probability of mirroring left and right.
+        blur: probability of the blur.
+        size: side of the views in pixels; None for that of the input.
+    """
+
+    def __init__(
+        self,
+        crop_scale: tuple[float, float] = (0.2, 1.0),
+        flip: float = 0.5,
+        blur: float = 0.5,
+        size: int | None = None,
+    ) -> None:
+        require_probability("MoCoV2Views' blur", blur)
+        operators = [
+            RandomResizedCrop(size, crop_scale, flip=flip),
+            ColorJitter(0.4, 0.4, 0.4, 0.1, probability=0.8),
+            RandomGrayscale(0.2),
+        ]
+        super().__init__([*operators, GaussianBlur(probability=blur)] if blur else operators)
+
+
+class BYOLViews(ImageViews):
+    """The two different views of BYOL (Grill et al., 2020, arXiv 2006.07733, appendix B).
+
+    Args:
+        crop_scale: range of the crop's area, as a fraction of the image's.
+        flip: probability of mirroring left and right.
+        blur: probability of the blur in the first and the second view.
+        solarize: probability of solarization in the first and the second view.
+        size: side of the views in pixels; None for that of the input.
+    """
+
+    def __init__(
+        self,
+        crop_scale: tuple[float, float] = (0.08, 1.0),
+        flip: float = 0.5,
+        blur: tuple[float, float] = (1.0, 0.1),
+        solarize: tuple[float, float] = (0.0, 0.2),
+        size: int | None = None,
+    ) -> None:
+        recipes: list[list[ImageTransform]] = []
+        for blur_probability, solarize_probability in zip(blur, solarize, strict=True):
+            require_probability("BYOLViews' blur", blur_probability)
+            require_probability("BYOLViews' solarize", solarize_probability)
+            operators: list[ImageTransform] = [
+                RandomResizedCrop(size, crop_scale, flip=flip),
+                ColorJitter(0.4, 0.4, 0.2, 0.1, probability=0.8),
+                RandomGrayscale(0.2),
+            ]
+            if blur_probability:
+                operators.append(GaussianBlur(probability=blur_probability))
+            if solarize_probability:
+                operators.append(RandomSolarize(probability=solarize_probability))
+            recipes.append(operators)
+        super().__init__(*recipes)
+
+
+class DigitViews(ImageViews):
+    """Views of small grey digits, whose class a crop or a flip would change.
+
+    Args:
+        degrees: largest rotation either way.
+        translate: largest shift either way, as a fraction of the side.
+        scale: range of the magnification.
+        shear: largest shear either way, in degrees.
+        gain: the values are multiplied by a number uniform in [1 - gain, 1 + gain].
+        noise: standard deviation of the noise added to every value.
+    """
+
+    def __init__(
+        self,
+        degrees: float = 15.0,
+        translate: float = 0.12,
+        scale: tuple[float, float] = (0.8, 1.2),
+        shear: float = 15.0,
+        gain: float = 0.3,
+        noise: float = 0.05,
+    ) -> None:
+        super().__init__([RandomAffine(degrees, translate, scale, shear), RandomGain(gain), GaussianNoise(noise)])

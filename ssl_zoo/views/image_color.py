@@ -1,0 +1,247 @@
+"""Operators that change values and leave pixels in place: colour jitter, greyscale, solarization, gain and noise.
+
+Only three channels are a colour; with any other number, saturation, hue and greyscale leave an image as it is.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ssl_zoo.errors import InputError
+from ssl_zoo.randomness import normal, uniform
+from ssl_zoo.views.base import require_at_least, require_probability
+from ssl_zoo.views.image_transform import ImageTransform
+
+LUMA = (0.2989, 0.587, 0.114)  # ITU-R BT.601 weights of red, green and blue, with torchvision's rounding
+BRIGHTNESS, CONTRAST, SATURATION = 0, 1, 2
+
+
+def _grey_weights(images: Tensor) -> Tensor:
+    """``(C,)`` weights of the channels in an image's grey value, made on the device without a copy from the host."""
+    channels = images.shape[1]
+    if channels != 3:
+        return images.new_full((channels,), 1 / channels)
+    return torch.cat([images.new_full((1,), weight) for weight in LUMA])
+
+
+def blend(images: Tensor, operation: Tensor, factor: Tensor) -> Tensor:
+    """Change brightness, contrast or saturation, a different one for every image, as torchvision's `adjust_*` do.
+
+    All three move an image away from another one: black, its mean grey, or its grey version. Each is an affine map of
+    the colour, so that one batched product does any mixture of the three.
+
+    Args:
+        images: ``(B, C, N)`` float32 in [0, 1], pixels flattened.
+        operation: ``(B,)`` int64, `BRIGHTNESS`, `CONTRAST` or `SATURATION`.
+        factor: ``(B,)``, 1 for no change and 0 for only the other image.
+
+    Returns:
+        ``(B, C, N)`` in [0, 1].
+    """
+    rest = 1 - factor
+    weights = _grey_weights(images)
+    offset = (rest * (operation == CONTRAST) * (images.mean(2) @ weights))[:, None, None]
+    if images.shape[1] != 3:
+        unchanged = operation == SATURATION
+        gain = torch.where(unchanged, 1.0, factor)[:, None, None]
+        return torch.addcmul(offset, images, gain).clamp_(0, 1)
+    grey = (rest * (operation == SATURATION))[:, None, None] * weights
+    mix = factor[:, None, None] * torch.eye(3, device=images.device) + grey
+    return torch.baddbmm(offset, mix, images).clamp_(0, 1)
+
+
+def shift_hue(images: Tensor, turns: Tensor) -> Tensor:
+    """Turn the hue in HSV space and leave saturation and value, as torchvision's `adjust_hue`.
+
+    Args:
+        images: ``(B, 3, N)`` float32 in [0, 1], pixels flattened.
+        turns: ``(B,)``, by which part of a full turn.
+
+    Returns:
+        ``(B, 3, N)`` in [0, 1].
+    """
+    red, green, blue = images.unbind(1)
+    low = images.amin(1)
+    chroma = images.amax(1) - low
+    # Hue in sixths of a turn, times chroma. Which channel is smallest picks the third of the circle:
+    #   blue: chroma + green - red      red: 3 chroma + blue - green      green: 5 chroma + red - blue
+    # A comparison and a `where` cost several passes of arithmetic on a CPU, hence signs: 0 for the smallest, else 1.
+    total = (red + green).add_(blue).add_(chroma, alpha=2)
+    sixths = torch.sub(total, blue, alpha=3).mul_((red - low).sign_())  # from the second third to the last
+    sixths.add_(total).sub_(green, alpha=3).mul_((blue - low).sign_())  # from the first third to the second
+    sixths.add_(chroma).add_(green).sub_(red)
+
+    hue = sixths.div_(chroma.clamp(min=1e-12)).div_(6).add_(turns[:, None])
+    hue.sub_(hue.floor())
+    # A channel is at the top within a sixth of a turn of its own hue, at the bottom beyond a third, linear between;
+    # half a turn minus the distance, which is what `near` holds, saves handling the wrap-around.
+    centre = torch.arange(3, device=images.device)[:, None] / 3
+    near = (hue[:, None] - centre).abs_().sub_(0.5).abs_().clamp_(1 / 6, 1 / 3)
+    return near.mul_(6 * chroma[:, None]).add_((low - chroma)[:, None]).clamp_(0, 1)
+
+
+class JitterDraws(NamedTuple):
+    """Random parameters of `ColorJitter` for one batch.
+
+    Attributes:
+        operations: ``(B, S)`` int64, the operations of `blend` in the order they are done.
+        factors: ``(B, S)``, the factor of each of them.
+        turns: ``(B,)``, the change of hue in turns.
+        hue_step: ``(B,)`` int64, how many of the operations come before the change of hue.
+    """
+
+    operations: Tensor
+    factors: Tensor
+    turns: Tensor
+    hue_step: Tensor
+
+
+class ColorJitter(ImageTransform):
+    """Changes brightness, contrast, saturation and hue in random order, as torchvision's of the same name.
+
+    Args:
+        brightness: its factor is uniform in [1 - brightness, 1 + brightness], never below 0.
+        contrast: likewise.
+        saturation: likewise.
+        hue: largest change either way, in turns; at most 0.5.
+        probability: of changing an image at all.
+    """
+
+    def __init__(
+        self,
+        brightness: float = 0.0,
+        contrast: float = 0.0,
+        saturation: float = 0.0,
+        hue: float = 0.0,
+        probability: float = 1.0,
+    ) -> None:
+        super().__init__()
+        require_at_least("ColorJitter's brightness", brightness, 0)
+        require_at_least("ColorJitter's contrast", contrast, 0)
+        require_at_least("ColorJitter's saturation", saturation, 0)
+        require_probability("ColorJitter's probability", probability)
+        if not 0 <= hue <= 0.5:
+            raise InputError(f"ColorJitter's hue is {hue}; give a part of a turn between 0 and 0.5.")
+        self.spans = (brightness, contrast, saturation)
+        self.hue = hue
+        self.probability = probability
+
+    def draw(self, keys: Tensor, channels: int) -> JitterDraws:
+        """Draw the parameters of every image.
+
+        Args:
+            keys: ``(B,)`` int64.
+            channels: of the images; saturation is left out unless there are 3.
+        """
+        steps = 3 if channels == 3 else 2
+        draws = uniform(keys, 3 + 2 * steps)
+        selected = draws[:, 0] < self.probability
+        spread = [
+            max(0.0, 1 - span) + (1 + span - max(0.0, 1 - span)) * draws[:, 3 + operation]
+            for operation, span in enumerate(self.spans[:steps])
+        ]
+        factors = torch.where(selected[:, None], torch.stack(spread, 1), 1.0)
+        operations = draws[:, 3 + steps :].argsort(1)
+        turns = torch.where(selected, self.hue * (2 * draws[:, 1] - 1), 0.0)
+        hue_step = (draws[:, 2] * (steps + 1)).long()
+        return JitterDraws(operations, factors.gather(1, operations), turns, hue_step)
+
+    def forward(self, images: Tensor, keys: Tensor) -> Tensor:
+        """See `ImageTransform`."""
+        drawn = self.draw(keys, images.shape[1])
+        pixels = images.flatten(2)
+        steps = drawn.operations.shape[1]
+        with_hue = self.hue > 0 and images.shape[1] == 3
+        if not with_hue:
+            for step in range(steps):
+                pixels = blend(pixels, drawn.operations[:, step], drawn.factors[:, step])
+            return pixels.view_as(images)
+        # Hue is much the dearest: it is done once for all images, between two rounds of the other operations. Each
+        # image sits out (factor 1) the steps that its own order puts in the other round.
+        early = torch.arange(steps, device=images.device) < drawn.hue_step[:, None]
+        before, after = torch.where(early, drawn.factors, 1.0), torch.where(early, 1.0, drawn.factors)
+        for step in range(steps):
+            pixels = blend(pixels, drawn.operations[:, step], before[:, step])
+        pixels = shift_hue(pixels, drawn.turns)
+        for step in range(steps):
+            pixels = blend(pixels, drawn.operations[:, step], after[:, step])
+        return pixels.view_as(images)
+
+
+class RandomGrayscale(ImageTransform):
+    """Takes the colour out of an image and keeps its three channels.
+
+    Args:
+        probability: of making an image grey.
+    """
+
+    def __init__(self, probability: float = 0.1) -> None:
+        super().__init__()
+        require_probability("RandomGrayscale's probability", probability)
+        self.probability = probability
+
+    def forward(self, images: Tensor, keys: Tensor) -> Tensor:
+        """See `ImageTransform`."""
+        if images.shape[1] != 3:
+            return images
+        selected = uniform(keys, 1) < self.probability
+        saturation = torch.where(selected[:, 0], 0.0, 1.0)
+        return blend(images.flatten(2), torch.full_like(keys, SATURATION), saturation).view_as(images)
+
+
+class RandomSolarize(ImageTransform):
+    """Inverts the values at or above a threshold (used by Grill et al., 2020, arXiv 2006.07733).
+
+    Args:
+        threshold: in [0, 1].
+        probability: of solarizing an image.
+    """
+
+    def __init__(self, threshold: float = 0.5, probability: float = 0.2) -> None:
+        super().__init__()
+        require_probability("RandomSolarize's probability", probability)
+        if not 0 <= threshold <= 1:
+            raise InputError(f"RandomSolarize's threshold is {threshold}; give a value between 0 and 1.")
+        self.threshold, self.probability = threshold, probability
+
+    def forward(self, images: Tensor, keys: Tensor) -> Tensor:
+        """See `ImageTransform`."""
+        selected = uniform(keys, 1, 1, 1) < self.probability
+        return torch.where(selected & (images >= self.threshold), 1 - images, images)
+
+
+class RandomGain(ImageTransform):
+    """Multiplies an image by a random gain, a cheap change of exposure for grey images.
+
+    Args:
+        span: the gain is uniform in [1 - span, 1 + span]; at most 1.
+    """
+
+    def __init__(self, span: float = 0.3) -> None:
+        super().__init__()
+        if not 0 <= span <= 1:
+            raise InputError(f"RandomGain's span is {span}; give a number between 0 and 1.")
+        self.span = span
+
+    def forward(self, images: Tensor, keys: Tensor) -> Tensor:
+        """See `ImageTransform`."""
+        gain = 1 + self.span * (2 * uniform(keys, 1, 1, 1) - 1)
+        return (images * gain).clamp_(0, 1)
+
+
+class GaussianNoise(ImageTransform):
+    """Adds independent normal noise to every value.
+
+    Args:
+        std: standard deviation of the noise, for values in [0, 1].
+    """
+
+    def __init__(self, std: float = 0.05) -> None:
+        super().__init__()
+        require_at_least("GaussianNoise's std", std, 0)
+        self.std = std
+
+    def forward(self, images: Tensor, keys: Tensor) -> Tensor:
+        """See `ImageTransform`."""
+        return normal(keys, *images.shape[1:]).mul_(self.std).add_(images).clamp_(0, 1)

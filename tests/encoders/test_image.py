@@ -1,0 +1,81 @@
+import pytest
+import torch
+import torchvision
+
+from ssl_zoo.encoders.image import ResNet, ViT
+from ssl_zoo.errors import InputError
+
+
+@pytest.mark.parametrize("depth", [18, 34, 50])
+def test_resnet_at_full_width_is_torchvisions(depth):
+    torch.manual_seed(0)
+    ours = ResNet(depth, width=64, stem="large", mean=0.0, std=1.0).eval()
+    reference = getattr(torchvision.models, f"resnet{depth}")().eval()
+    missing, unexpected = reference.load_state_dict(ours.state_dict(), strict=False)
+    assert missing == ["fc.weight", "fc.bias"] and not unexpected
+    reference.fc = torch.nn.Identity()
+    images = torch.rand(2, 3, 65, 70)
+    torch.testing.assert_close(ours(images).pooled, reference(images), rtol=1e-4, atol=1e-4)
+
+
+def test_vit_gives_transformers_own_hidden_states_and_layers():
+    torch.manual_seed(0)
+    encoder = ViT(image_size=16, patch_size=4, dim=32, depth=3, heads=2, mean=0.0, std=1.0).eval()
+    images = torch.rand(2, 3, 16, 16)
+    expected = encoder.model(images, output_hidden_states=True)
+    found = encoder(images, layers=True)
+    torch.testing.assert_close(found.sequence, expected.last_hidden_state)
+    assert len(found.layers) == encoder.num_layers == 3
+    for layer, state in zip(found.layers[:2], expected.hidden_states[1:], strict=False):
+        torch.testing.assert_close(layer, state)
+
+
+@pytest.mark.parametrize("size", [(32, 32), (40, 56), (97, 33)])
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_any_size_and_channel_count(size, channels):
+    for encoder in (
+        ResNet(10, 8, channels=channels),
+        ResNet(10, 8, stem="large", channels=channels),
+        ViT(32, 8, 16, 1, 2, channels=channels),
+    ):
+        found = encoder.eval()(torch.rand(2, channels, *size))
+        assert found.pooled.shape == (2, encoder.dim)
+        assert found.sequence.shape[0] == 2 and found.sequence.shape[2] == encoder.dim
+
+
+def test_uint8_and_unit_floats_are_the_same_images():
+    encoder = ResNet(10, 8).eval()
+    images = torch.randint(256, (2, 3, 16, 16), dtype=torch.uint8)
+    torch.testing.assert_close(encoder(images).pooled, encoder(images / 255).pooled)
+
+
+def test_each_channel_is_normalised_by_its_own_statistics():
+    encoder = ViT(8, 4, 16, 1, 2, mean=[0.1, 0.2, 0.3], std=[1.0, 2.0, 4.0])
+    images = torch.rand(2, 3, 8, 8)
+    expected = torch.stack([(images[:, c] - (c + 1) / 10) / 2**c for c in range(3)], dim=1)
+    torch.testing.assert_close(encoder.normalize(images, 3), expected)
+
+
+def test_a_vit_pools_the_class_token_or_the_patches():
+    torch.manual_seed(0)
+    encoder = ViT(8, 4, 16, 1, 2, pooling="cls").eval()
+    found = encoder(torch.rand(2, 3, 8, 8))
+    assert torch.equal(found.pooled, found.sequence[:, 0])
+    encoder.pooling = "mean"
+    assert torch.equal(
+        encoder.contextualize(found.sequence).pooled, encoder.contextualize(found.sequence).sequence[:, 1:].mean(1)
+    )
+
+
+def test_width_sets_the_number_of_parameters():
+    assert ResNet(18, 16).dim == 128 and ResNet(50, 16).dim == 512
+    assert sum(p.numel() for p in ResNet(18, 64, stem="large").parameters()) == 11_176_512
+
+
+def test_wrong_settings_say_what_to_change():
+    with pytest.raises(InputError, match="multiple of heads"):
+        ViT(dim=10, heads=3)
+    with pytest.raises(InputError, match="patch_size"):
+        ViT(image_size=8, patch_size=16)
+    with pytest.raises(InputError, match="`channels`"):
+        ResNet(10, 8, channels=1)(torch.rand(2, 3, 16, 16))

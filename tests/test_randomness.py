@@ -1,0 +1,54 @@
+import torch
+from scipy import stats
+
+from ssl_zoo.randomness import example_keys, fold_in, normal, uniform
+
+
+def splitmix64(state: int) -> int:
+    """The published finalizer in Python's unbounded integers."""
+    mask = 2**64 - 1
+    state = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) & mask
+    state = ((state ^ (state >> 27)) * 0x94D049BB133111EB) & mask
+    return state ^ (state >> 31)
+
+
+def test_the_hash_is_splitmix64_in_wrapping_arithmetic():
+    from ssl_zoo.randomness import _mix
+
+    words = [0, 1, 2**63 - 1, 0x9E3779B97F4A7C15, 2**64 - 1, 123456789]
+    signed = torch.tensor([word - 2**64 if word >= 2**63 else word for word in words])
+    assert [int(word) % 2**64 for word in _mix(signed)] == [splitmix64(word) for word in words]
+
+
+def test_draws_are_uniform_and_normal():
+    keys = example_keys(seed=1, step=2, index=torch.arange(500))
+    assert stats.kstest(uniform(keys, 40).flatten(), "uniform").pvalue > 1e-3
+    assert stats.kstest(normal(keys, 41).flatten(), "norm").pvalue > 1e-3
+    draws = uniform(keys, 3, 5)
+    assert draws.shape == (500, 3, 5) and draws.min() >= 0 and draws.max() < 1
+
+
+def test_an_example_draws_the_same_whatever_surrounds_it():
+    index = torch.tensor([7, 3, 900])
+    keys = example_keys(4, 5, index)
+    alone = example_keys(4, 5, torch.tensor([3]))
+    assert torch.equal(uniform(keys, 6)[1], uniform(alone, 6)[0])
+    assert torch.equal(uniform(keys.flip(0), 6), uniform(keys, 6).flip(0))
+
+
+def test_seed_step_example_and_fold_all_change_the_draws_without_correlation():
+    index = torch.arange(1000)
+    base = example_keys(0, 0, index)
+    others = [example_keys(1, 0, index), example_keys(0, 1, index), example_keys(0, 0, index + 1), fold_in(base, 1)]
+    # Neighbouring examples at one step, and seed and step swapped, must not meet either.
+    others.append(example_keys(1, 0, index).roll(1))
+    for keys in others:
+        both = torch.stack([uniform(base, 20).flatten(), uniform(keys, 20).flatten()])
+        assert abs(float(torch.corrcoef(both)[0, 1])) < 4 / 20000**0.5
+    assert len(torch.cat([base, *others[:4]]).unique()) == 4000 + 1000 - 999  # index + 1 shares 999 keys with index
+
+
+def test_the_global_generator_is_left_alone():
+    before = torch.get_rng_state()
+    normal(example_keys(0, 0, torch.arange(3)), 5)
+    assert torch.equal(before, torch.get_rng_state())
