@@ -1,4 +1,4 @@
-"""The command line: `ssl-zoo fit | validate | test | predict | probe`. It wires the rooms together and owns no other."""
+"""The command line, `ssl-zoo fit | validate | test | predict | probe`: it wires the rooms together."""
 
 import importlib
 import logging
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
+import torch
 import yaml
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
 from lightning.pytorch.callbacks import ModelCheckpoint
@@ -30,7 +31,7 @@ from ssl_zoo.callbacks.online_probe import OnlineProbe
 from ssl_zoo.callbacks.progress import StepProgress
 from ssl_zoo.callbacks.throughput import Throughput
 from ssl_zoo.data.sources.base import ImageSource
-from ssl_zoo.distributed import GlobalBatchNorm
+from ssl_zoo.distributed import CPUSyncBatchNorm
 from ssl_zoo.errors import InputError
 from ssl_zoo.hardware import fastest_precision
 from ssl_zoo.probing.probe import probe
@@ -99,7 +100,7 @@ class ZooCLI(LightningCLI):
                 "prog": "ssl-zoo",
                 **STRICT,
                 "description": PROBE_HELP,
-                **{name: STRICT for name in self.subcommands()},
+                **{name: dict(STRICT) for name in self.subcommands()},
             },
             args=args,
         )
@@ -145,9 +146,23 @@ class ZooCLI(LightningCLI):
         settings.group = settings.group or config.experiment
         settings.job_type = settings.job_type or self.subcommand
         settings.tags = settings.tags or [config.model.class_path.split(".")[-1]]
-        if not settings.offline and not wandb.login(prompt=False):
-            settings.offline = True
+        try:
+            known = settings.mode == "offline" or wandb.login(prompt=False)
+        except wandb.errors.UsageError:
+            known = False
+        if not known:
+            settings.mode = "offline"
             _say(f"No W&B key found: logging offline; `wandb sync {directory}/wandb/offline-run-*` uploads it later.")
+
+    def instantiate_classes(self) -> None:
+        """Builds the method, the data and the Trainer; a constructor's InputError comes out of its wrapping."""
+        try:
+            super().instantiate_classes()
+        except ValueError as error:
+            cause: BaseException | None = error
+            while cause is not None and not isinstance(cause, InputError):
+                cause = cause.__cause__
+            raise (cause or error) from error
 
     def after_instantiate_classes(self) -> None:
         """Forgets the sizes that this encoder does not take.
@@ -176,8 +191,12 @@ class ZooCLI(LightningCLI):
             loggers.append(trainer.logger)
         elif isinstance(trainer.logger, list):
             loggers.extend(trainer.logger)
-        plugins = [*(trainer.plugins or []), GlobalBatchNorm()]
-        return super().instantiate_trainer(logger=loggers, plugins=plugins, **kwargs)
+        # Batch-norm statistics are the global batch's by default: a run means the same on one device and on eight.
+        if trainer.accelerator == "cpu" or not torch.cuda.is_available():
+            trainer.plugins = [*(trainer.plugins or []), CPUSyncBatchNorm()]
+        else:
+            trainer.sync_batchnorm = True
+        return super().instantiate_trainer(logger=loggers, **kwargs)
 
     def after_fit(self) -> None:
         """Judges the run on test data."""
@@ -218,6 +237,7 @@ def _parse(parser: ArgumentParser, args: list[str], subparsers: Iterable[Argumen
 
 def _below(base: type) -> set[type]:
     found: set[type] = {base}
+    child: type
     for child in base.__subclasses__():
         found |= _below(child)
     return found
@@ -244,9 +264,9 @@ def _import_all(package: str) -> None:
 def _quiet() -> None:
     """Silences what a user can do nothing about; every other warning stays."""
     for message in (
-        "Attribute 'encoder' is an instance of `nn.Module`",  # kept on purpose: its settings rebuild it
-        "Attribute 'views' is an instance of `nn.Module`",
         ".*does not have many workers",  # data lies in memory
+        ".*exists and is not empty",  # W&B keeps its files in the run directory too; the CSV logger deletes its own alone
+        "The dirpath has changed",  # a resumed run has a directory of its own
         ".*smaller than the logging interval",  # steps are counted over the whole run
         ".*isinstance.treespec, LeafSpec.. is deprecated",  # Lightning's own
     ):

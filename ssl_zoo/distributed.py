@@ -2,8 +2,9 @@
 
 import torch
 import torch.distributed as dist
-from lightning.pytorch.plugins.layer_sync import LayerSync, TorchSyncBatchNorm
+from lightning.pytorch.plugins.layer_sync import LayerSync
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 
 def world_size() -> int:
@@ -35,39 +36,48 @@ def all_gather(local: Tensor) -> Tensor:
     return torch.cat(gather(local.contiguous()))
 
 
-class GlobalBatchNorm(LayerSync):
-    """Lightning plugin: batch-norm statistics of the global batch, on GPUs and on CPUs.
+class CPUSyncBatchNorm(LayerSync):
+    """Lightning plugin: batch-norm statistics of the global batch, on CPUs.
 
-    Converts the layers when a run has several processes and puts them back afterwards; it does nothing in a run of
-    one. Lightning's own `sync_batchnorm` does the same with PyTorch's layer, which refuses to run on CPUs.
+    Lightning's `sync_batchnorm` does this on GPUs with PyTorch's layer, which refuses CPUs. Converts the layers when a
+    run has several processes and puts them back afterwards; it does nothing in a run of one.
     """
 
     def apply(self, model: nn.Module) -> nn.Module:
-        """`model` with every batch-norm layer made global."""
-        model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
+        """`model`, its batch-norm layers made global in place."""
         for module in model.modules():
-            if isinstance(module, nn.SyncBatchNorm):
-                module.__class__ = _SyncBatchNorm
+            if isinstance(module, _BatchNorm):
+                local = type(module)
+                module.__class__ = _GlobalBatchNorm
+                module.local_class = local  # type: ignore[assignment]  # it is a _GlobalBatchNorm now
         return model
 
     def revert(self, model: nn.Module) -> nn.Module:
-        """`model` with plain batch-norm layers."""
-        return TorchSyncBatchNorm().revert(model)
+        """`model`, its batch-norm layers made local again in place."""
+        for module in model.modules():
+            if isinstance(module, _GlobalBatchNorm):
+                module.__class__ = module.local_class  # type: ignore[assignment]  # what it was before `apply`
+        return model
 
 
-class _SyncBatchNorm(nn.SyncBatchNorm):
-    """PyTorch's layer on GPUs; on CPUs the same statistics by differentiable all-reduces."""
+class _GlobalBatchNorm(_BatchNorm):
+    """Batch norm whose statistics come from all ranks by differentiable all-reduces."""
+
+    local_class: type[_BatchNorm]
+
+    def _check_input_dim(self, input: Tensor) -> None:
+        """Any number of dimensions, the second being the channels."""
 
     def forward(self, input: Tensor) -> Tensor:
-        if input.is_cuda or not self.training or world_size() == 1:
+        if not self.training or world_size() == 1:
             return super().forward(input)
         from torch.distributed.nn.functional import all_reduce
 
         channels = (1, -1, *(1 for _ in input.shape[2:]))
         others = [axis for axis in range(input.dim()) if axis != 1]
         examples = input.float()
-        count = torch.full((1,), float(input.numel() // input.shape[1]))
-        sums = all_reduce(torch.cat([examples.sum(others), count]))
+        local_count = torch.full((1,), float(input.numel() // input.shape[1]))
+        sums = all_reduce(torch.cat([examples.sum(others), local_count]))
         mean, count = sums[:-1] / sums[-1], sums[-1].detach()
         centred = examples - mean.view(channels)
         variance = all_reduce(centred.square().sum(others)) / count

@@ -17,8 +17,8 @@ from ssl_zoo.optim import total_steps
 COLLAPSED_STD = 0.01
 # Share of the chance loss above which nothing has been learnt; InfoNCE at a high temperature never falls far below it.
 AT_CHANCE = 0.995
-# Part of the run before which a method may still be finding its feet.
-PATIENCE = 0.2
+# Part of the run, and steps, before which a method may still be finding its feet.
+PATIENCE, PATIENCE_STEPS = 0.2, 50
 
 
 class Health(L.Callback):
@@ -103,7 +103,7 @@ class Health(L.Callback):
         loss = float(torch.stack(self._losses).mean())
         self._losses = []
         chance = method.chance_loss(self._global_batch)
-        early = trainer.global_step < PATIENCE * total_steps(trainer)
+        early = trainer.global_step < max(PATIENCE_STEPS, PATIENCE * total_steps(trainer))
         if chance is not None and not early and loss > AT_CHANCE * chance:
             self._warn(
                 "chance",

@@ -25,8 +25,12 @@ class Throughput(L.Callback):
         self.seconds = 0.0
         self._window = (0, 0.0, 0.0)
 
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """The clock starts; a run resumed in mid-epoch has no start of an epoch."""
+        self._last_end = time.perf_counter()
+
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """The clock starts; the first batch of an epoch counts as waiting too."""
+        """What came between two epochs is not training; their first batch is waited for like any other."""
         self._last_end = time.perf_counter()
 
     def on_train_batch_start(

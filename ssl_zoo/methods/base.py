@@ -1,5 +1,6 @@
 """What every self-supervised method shares: optimization, logging, and what probes see."""
 
+import warnings
 from abc import ABC, abstractmethod
 
 import lightning as L
@@ -40,8 +41,10 @@ class Method(L.LightningModule, ABC):
         warmup: float = 0.1,
     ) -> None:
         super().__init__()
-        # The encoder stays among the hyperparameters: its settings are what rebuilds it from a checkpoint alone.
-        self.save_hyperparameters(logger=False)
+        with warnings.catch_warnings():
+            # Lightning advises to leave modules out. Their settings are what rebuilds them from a checkpoint alone.
+            warnings.filterwarnings("ignore", "Attribute '.*' is an instance of `nn.Module`")
+            self.save_hyperparameters(logger=False)
         self.encoder = encoder
         self.views = None
         self.optimizer, self.learning_rate, self.weight_decay, self.warmup = (

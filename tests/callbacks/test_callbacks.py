@@ -1,0 +1,115 @@
+import warnings
+from pathlib import Path
+
+import lightning as L
+import torch
+from lightning.pytorch.loggers import CSVLogger
+
+from ssl_zoo.callbacks.exact_resume import ExactResume
+from ssl_zoo.callbacks.figures import ViewsFigure
+from ssl_zoo.callbacks.health import Health
+from ssl_zoo.callbacks.online_probe import OnlineProbe
+from ssl_zoo.callbacks.progress import StepProgress
+from ssl_zoo.callbacks.throughput import Throughput
+from ssl_zoo.data.image import ImageData
+from ssl_zoo.encoders.image import ResNet
+from ssl_zoo.methods.simclr import SimCLR
+from ssl_zoo.views.image import DigitViews
+
+
+def method(constant: bool = False) -> SimCLR:
+    torch.manual_seed(0)
+    model = SimCLR(ResNet(10, 8, channels=1), DigitViews(), projection_hidden=32, projection_dim=16, learning_rate=1e-3)
+    if constant:
+        for norm in (m for m in model.encoder.modules() if isinstance(m, torch.nn.BatchNorm2d)):
+            torch.nn.init.zeros_(norm.weight)
+            torch.nn.init.ones_(norm.bias)
+        model.learning_rate = 0.0
+    return model
+
+
+def fit(model: SimCLR, folder: Path, *callbacks: L.Callback, steps: int = 60, **settings) -> L.Trainer:
+    torch.manual_seed(1)
+    trainer = L.Trainer(
+        accelerator="cpu",
+        max_steps=steps,
+        val_check_interval=30,
+        check_val_every_n_epoch=None,
+        log_every_n_steps=10,
+        num_sanity_val_steps=0,
+        enable_model_summary=False,
+        enable_checkpointing=False,
+        logger=CSVLogger(folder, "logs", "one"),
+        callbacks=list(callbacks),
+        **{"enable_progress_bar": False, **settings},
+    )
+    with warnings.catch_warnings():
+        for message in (".*does not have many workers", ".*smaller than the logging interval"):
+            warnings.filterwarnings("ignore", message)
+        trainer.fit(model, datamodule=ImageData(image_size=8, batch_size=64))
+    return trainer
+
+
+def test_health_warns_of_a_collapsed_representation(tmp_path):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        fit(method(constant=True), tmp_path, Health())
+    said = [str(warning.message) for warning in caught]
+    assert sum("collapsed" in message for message in said) == 1
+    assert any("sits at chance" in message for message in said)
+
+
+def test_health_is_silent_while_a_method_learns_and_logs_its_figures(tmp_path):
+    trainer = fit(method(), tmp_path, Health(), OnlineProbe(), Throughput())  # warnings are errors here
+    known = trainer.callback_metrics
+    assert 0 < known["health/std"] <= 1 and known["health/rank"] > 2
+    assert known["health/uniformity"] < 0 < known["health/alignment"]
+    assert known["probe/knn"] > 0.5 and known["probe/linear"] > 0.5
+    assert known["throughput/samples_per_second"] > 0 and 0 <= known["throughput/data_wait"] < 1
+
+
+def test_probes_change_neither_the_weights_nor_the_mode(tmp_path):
+    plain, watched = method(), method()
+    fit(plain, tmp_path / "plain", ExactResume(), steps=35)
+    fit(watched, tmp_path / "watched", ExactResume(), OnlineProbe(), Health(), Throughput(), ViewsFigure(), steps=35)
+    for name, value in plain.state_dict().items():
+        assert torch.equal(value, watched.state_dict()[name]), name
+
+
+def test_throughput_counts_every_example(tmp_path):
+    throughput = Throughput()
+    fit(method(), tmp_path, throughput, steps=7)
+    assert throughput.samples == 7 * 64 and throughput.seconds > 0
+    other = Throughput()
+    other.load_state_dict(throughput.state_dict())
+    assert (other.samples, other.seconds) == (throughput.samples, throughput.seconds)
+
+
+def test_the_views_picture_shows_images_above_their_views(tmp_path):
+    from PIL import Image
+
+    fit(method(), tmp_path, ViewsFigure(), steps=1)
+    with Image.open(tmp_path / "logs" / "one" / "figures" / "views.png") as picture:
+        assert picture.width == 12 * (8 + 2) * 12 + 2 * 12 and picture.height == 3 * (8 + 2) * 12 + 2 * 12
+
+
+def test_progress_prints_a_line_a_validation_where_there_is_no_terminal(tmp_path, capsys):
+    fit(method(), tmp_path, StepProgress(), OnlineProbe(), enable_progress_bar=True)
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("step ")]
+    assert [line.split(":")[0] for line in lines] == ["step 30", "step 60"]
+    assert all("loss" in line and "kNN" in line and "linear" in line for line in lines)
+
+
+def test_exact_resume_seeds_dropout_by_step_and_not_by_history(tmp_path):
+    class Draws(L.Callback):
+        def __init__(self, waste: int):
+            self.seen, self.waste = [], waste
+
+        def on_train_batch_end(self, *_):
+            self.seen.append(float(torch.rand(())))
+            torch.rand(self.waste)
+
+    one, other = Draws(0), Draws(5)
+    fit(method(), tmp_path / "one", ExactResume(), one, steps=4)
+    fit(method(), tmp_path / "other", ExactResume(), other, steps=4)
+    assert one.seen == other.seen and len(set(one.seen)) == 4

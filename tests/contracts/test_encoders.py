@@ -1,0 +1,103 @@
+"""What every encoder owes every method. Encoders are found by walking subclasses: a new one is held to it unasked."""
+
+import importlib
+import pkgutil
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+import ssl_zoo.encoders
+from ssl_zoo.encoders.base import Encoded, Encoder
+
+# The smallest sensible settings of each encoder. One that is missing here fails `test_every_encoder_is_covered`.
+TINY = {
+    "ResNet": {"depth": 10, "width": 8, "channels": 3},
+    "ViT": {"image_size": 16, "patch_size": 4, "dim": 32, "depth": 2, "heads": 2},
+}
+BATCH = 6
+
+
+def found() -> Iterator[type[Encoder]]:
+    for module in pkgutil.walk_packages(ssl_zoo.encoders.__path__, "ssl_zoo.encoders."):
+        importlib.import_module(module.name)
+    waiting = [Encoder]
+    while waiting:
+        encoder = waiting.pop()
+        waiting.extend(encoder.__subclasses__())
+        if encoder is not Encoder and encoder.__module__.startswith("ssl_zoo."):
+            yield encoder
+
+
+ENCODERS = sorted(found(), key=lambda encoder: encoder.__name__)
+
+
+def make(encoder: type[Encoder]) -> Encoder:
+    torch.manual_seed(0)
+    return encoder(**TINY[encoder.__name__]).eval()
+
+
+def inputs(encoder: Encoder) -> tuple[torch.Tensor, torch.Tensor | None]:
+    generator = torch.Generator().manual_seed(1)
+    assert encoder.modality == "image", "say what this modality's inputs and padding look like"
+    return torch.rand(BATCH, 3, 16, 16, generator=generator), None
+
+
+def test_every_encoder_is_covered():
+    assert {encoder.__name__ for encoder in ENCODERS} == set(TINY)
+
+
+@pytest.fixture(params=ENCODERS, ids=lambda encoder: encoder.__name__)
+def encoder(request) -> Encoder:
+    return make(request.param)
+
+
+def test_forward_is_contextualize_of_embed_and_declares_its_shapes(encoder):
+    data, mask = inputs(encoder)
+    vectors, vector_mask = encoder.embed(data, mask)
+    whole, parts = encoder(data, mask, layers=True), encoder.contextualize(vectors, vector_mask, layers=True)
+    assert isinstance(whole, Encoded)
+    assert torch.equal(whole.sequence, parts.sequence) and torch.equal(whole.pooled, parts.pooled)
+    assert whole.pooled.shape == (BATCH, encoder.dim)
+    assert whole.sequence.shape == (BATCH, vectors.shape[1], encoder.dim)
+    assert len(whole.layers) == encoder.num_layers
+    assert encoder(data, mask).layers == ()
+    assert encoder.stride >= 1
+
+
+def test_the_order_of_a_batch_never_matters(encoder):
+    data, mask = inputs(encoder)
+    order = torch.tensor([3, 0, 5, 1, 4, 2])
+    shuffled = encoder(data[order], None if mask is None else mask[order])
+    torch.testing.assert_close(shuffled.pooled, encoder(data, mask).pooled[order], atol=1e-5, rtol=1e-4)
+
+
+def test_an_example_is_encoded_alike_alone_and_in_company(encoder):
+    data, mask = inputs(encoder)
+    alone = encoder(data[2:3], None if mask is None else mask[2:3])
+    torch.testing.assert_close(alone.pooled[0], encoder(data, mask).pooled[2], atol=1e-5, rtol=1e-4)
+
+
+def test_different_inputs_get_different_vectors_and_gradients_reach_every_parameter(encoder):
+    data, mask = inputs(encoder)
+    pooled = encoder.train()(data, mask).pooled
+    assert (pooled[0] - pooled[1]).abs().max() > 1e-4
+    (pooled * torch.randn(pooled.shape, generator=torch.Generator().manual_seed(0))).sum().backward()
+    assert [name for name, p in encoder.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0] == []
+
+
+def test_it_runs_under_bfloat16_autocast_close_to_float32(encoder):
+    data, mask = inputs(encoder)
+    with torch.autocast("cpu", torch.bfloat16):
+        low = encoder(data, mask).pooled
+    exact = encoder(data, mask).pooled
+    assert torch.cosine_similarity(low.float(), exact).min() > 0.99
+
+
+def test_weights_come_back_from_a_state_dict(encoder):
+    data, mask = inputs(encoder)
+    torch.manual_seed(5)
+    other = type(encoder)(**TINY[type(encoder).__name__]).eval()
+    assert not torch.equal(other(data, mask).pooled, encoder(data, mask).pooled)
+    other.load_state_dict(encoder.state_dict())
+    assert torch.equal(other(data, mask).pooled, encoder(data, mask).pooled)

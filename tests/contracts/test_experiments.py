@@ -1,0 +1,156 @@
+"""What every method owes its users, tried on every experiment: files and methods are found, none is listed.
+
+Every experiment runs through the command line on small pieces of its modality's embedded data.
+"""
+
+import importlib
+import pkgutil
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import pytest
+import torch
+import yaml
+
+import ssl_zoo.methods
+from ssl_zoo.cli import run
+from ssl_zoo.methods.base import Method
+
+FOLDER = Path(__file__).parents[2] / "experiments"
+OVERLAYS = {"smoke.yaml", "gpu.yaml", "wandb.yaml"}
+EXPERIMENTS = sorted(path for path in FOLDER.rglob("*.yaml") if path.name not in OVERLAYS)
+SMALL = [
+    "--config", str(FOLDER / "smoke.yaml"),
+    "--data.source=null", "--data.image_size=12", "--data.train_size=20",
+    "--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false", "--trainer.max_steps=5",
+]  # fmt: skip
+
+SAVING = [
+    "--trainer.callbacks=ModelCheckpoint",
+    "--trainer.callbacks.every_n_train_steps=3",
+    "--trainer.callbacks.save_top_k=-1",
+    "--trainer.callbacks.filename=middle-{step}",
+]
+
+
+def fit(path: Path, runs: Path, *options: str) -> Path:
+    """Runs an experiment small; returns its run directory."""
+    before = set(runs.glob("*/*"))
+    run(["fit", "--config", str(path), *SMALL, "--runs_dir", str(runs), *options])
+    (created,) = set(runs.glob("*/*")) - before
+    return created
+
+
+def checkpoint(directory: Path, name: str = "last.ckpt") -> dict[str, Any]:
+    return torch.load(directory / "checkpoints" / name, weights_only=True)
+
+
+def assert_same(first: dict[str, Any], second: dict[str, Any]) -> None:
+    assert first["state_dict"].keys() == second["state_dict"].keys()
+    for name, value in first["state_dict"].items():
+        assert torch.equal(value, second["state_dict"][name]), name
+
+
+def weights(directory: Path) -> torch.Tensor:
+    """All floating-point weights and statistics in one vector."""
+    values = checkpoint(directory)["state_dict"].values()
+    return torch.cat([value.double().flatten() for value in values if value.is_floating_point()])
+
+
+def methods() -> set[str]:
+    for module in pkgutil.walk_packages(ssl_zoo.methods.__path__, "ssl_zoo.methods."):
+        importlib.import_module(module.name)
+    waiting, found = [Method], set()
+    while waiting:
+        method = waiting.pop()
+        waiting.extend(method.__subclasses__())
+        if method is not Method and method.__module__.startswith("ssl_zoo."):
+            found.add(method.__name__)
+    return found
+
+
+def test_every_method_has_an_experiment():
+    used = {yaml.safe_load(path.read_text())["model"]["class_path"] for path in EXPERIMENTS}
+    assert used == methods()
+
+
+@pytest.fixture(scope="module", params=EXPERIMENTS, ids=lambda path: str(path.relative_to(FOLDER)))
+def reference(request, tmp_path_factory) -> tuple[Path, Path]:
+    """An experiment and its finished run, with a checkpoint in the middle of its second epoch."""
+    runs = tmp_path_factory.mktemp("runs")
+    return request.param, fit(request.param, runs, *SAVING)
+
+
+def test_a_run_leaves_its_settings_metrics_and_checkpoint(reference):
+    path, directory = reference
+    settings = yaml.safe_load((directory / "config.yaml").read_text())
+    assert settings["model"]["class_path"].endswith(yaml.safe_load(path.read_text())["model"]["class_path"])
+    header, *rows = (directory / "metrics.csv").read_text().splitlines()
+    assert {"train/loss", "val/loss", "health/rank", "health/std", "health/uniformity"} <= set(header.split(","))
+    assert {"probe/knn", "probe/linear", "throughput/samples_per_second", "train/learning_rate"} <= set(
+        header.split(",")
+    )
+    assert rows and checkpoint(directory)["global_step"] == 5
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others(reference, tmp_path):
+    path, directory = reference
+    again, other = fit(path, tmp_path), fit(path, tmp_path, "--seed_everything=7")
+    assert_same(checkpoint(directory), checkpoint(again))
+    weights, different = checkpoint(directory)["state_dict"], checkpoint(other)["state_dict"]
+    assert any(not torch.equal(weights[name], different[name]) for name in weights)
+
+
+def test_a_run_stopped_in_mid_epoch_and_resumed_equals_the_uninterrupted_one_bit_for_bit(reference, tmp_path):
+    path, directory = reference
+    (middle,) = (directory / "checkpoints").glob("middle-step=3.ckpt")
+    resumed = fit(path, tmp_path, "--ckpt_path", str(middle), "--seed_everything=99", *SAVING)
+    assert_same(checkpoint(directory), checkpoint(resumed))
+    for ours, theirs in zip(
+        checkpoint(directory)["optimizer_states"], checkpoint(resumed)["optimizer_states"], strict=True
+    ):
+        for slot, state in ours["state"].items():
+            assert all(torch.equal(state[name], theirs["state"][slot][name]) for name in state)
+
+
+def test_the_checkpoint_alone_rebuilds_the_method(reference):
+    _, directory = reference
+    method = L.LightningModule.load_from_checkpoint(
+        directory / "checkpoints" / "last.ckpt", map_location="cpu", weights_only=True
+    )
+    assert isinstance(method, Method)
+    saved = checkpoint(directory)["state_dict"]
+    assert all(torch.equal(value, saved[name]) for name, value in method.state_dict().items())
+
+
+def test_two_processes_compute_what_one_does_on_the_whole_batch(reference, tmp_path):
+    path, _ = reference
+    # Adam divides by the gradient's size, which turns a rounding error in a tiny gradient into a whole step.
+    exact = ["--trainer.precision=32-true", "--model.optimizer=sgd", "--trainer.max_steps=2"]
+    forked = ["--trainer.strategy=ddp_fork", "--trainer.devices=2"]
+    start = weights(fit(path, tmp_path / "start", *exact, "--model.learning_rate=1e-12"))
+    one = weights(fit(path, tmp_path / "one", *exact, "--model.learning_rate=1e-3")) - start
+    two = weights(fit(path, tmp_path / "two", *exact, "--model.learning_rate=1e-3", *forked)) - start
+    # Not element by element: a rounding error that carries one activation over a ReLU's kink changes single gradients.
+    # A gather without gradient or batch-norm statistics of half the batch change the whole direction.
+    assert one.norm() > 0 and (one - two).norm() < 0.02 * one.norm()
+
+
+def test_labels_never_reach_the_loss(reference, monkeypatch):
+    _, directory = reference
+    method = L.LightningModule.load_from_checkpoint(
+        directory / "checkpoints" / "last.ckpt", map_location="cpu", weights_only=True
+    )
+    seen = []
+    losses = type(method).losses
+
+    def spy(self, batch):
+        seen.append(batch.labels)
+        return losses(self, batch)
+
+    monkeypatch.setattr(type(method), "losses", spy)
+    settings = yaml.safe_load((directory / "config.yaml").read_text())
+    runs = directory.parents[1]
+    run(["fit", "--config", str(directory / "config.yaml"), "--ckpt_path=null", "--runs_dir", str(runs)])
+    assert settings["trainer"]["max_steps"] == 5 and len(seen) >= 5 and set(seen) == {None}

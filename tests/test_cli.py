@@ -1,0 +1,181 @@
+"""The command line as its users meet it: mistakes, overlays, a method of their own, W&B without a network."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from PIL import Image
+
+from ssl_zoo.cli import main, run
+
+ROOT = Path(__file__).parents[1]
+SIMCLR = str(ROOT / "experiments" / "image" / "simclr.yaml")
+SMOKE = str(ROOT / "experiments" / "smoke.yaml")
+DIGITS = ["--data.source=null", "--data.image_size=12", "--data.train_size=20", "--trainer.accelerator=cpu"]
+
+
+def refused(capsys: pytest.CaptureFixture[str], *args: str) -> str:
+    """Runs a command that must end with one sentence and exit code 2; returns the sentence."""
+    with pytest.raises(SystemExit) as stopped:
+        main(list(args))
+    assert stopped.value.code == 2
+    error = capsys.readouterr().err.strip()
+    assert "Traceback" not in error and len(error.splitlines()) == 1, error
+    return error
+
+
+@pytest.mark.parametrize(
+    ("option", "sentence"),
+    [
+        ("--model.temprature=0.1", "model: SimCLR has no setting 'temprature', did you mean 'temperature'"),
+        ("--model.learning_rat=0.1", "did you mean 'learning_rate'"),
+        ("--model.encoder.widht=8", "model.encoder: ResNet has no setting 'widht', did you mean 'width'"),
+        ("--model.encoder=ResNett", "there is no class 'ResNett', did you mean 'ResNet'"),
+        ("--model=SimCRL", "there is no class 'SimCRL', did you mean 'SimCLR'"),
+        ("--data.source=FashonMNIST", "there is no class 'FashonMNIST', did you mean 'FashionMNIST'"),
+        ("--model.encoder.depth=19", "model.encoder.depth: expected one of 10, 18, 34, 50, got 19"),
+        ("--trainer.max_step=3", "There is no option 'trainer.max_step', did you mean 'trainer.max_steps'"),
+        ("--data.batch_size=0", "batch_size is 0: it must be at least 1"),
+        ("--ckpt_path=nowhere.ckpt", "there is no file nowhere.ckpt"),
+        ("--config=nowhere.yaml", "nowhere.yaml"),
+    ],
+)
+def test_a_typo_on_the_command_line_gets_one_line_with_the_nearest_name(capsys, tmp_path, option, sentence):
+    args = ["fit", "--config", SIMCLR, "--config", SMOKE, *DIGITS, "--runs_dir", str(tmp_path), option]
+    assert sentence in refused(capsys, *args)
+    assert not list(tmp_path.rglob("*.ckpt"))
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "sentence"),
+    [
+        ("temperature:", "temprature:", "SimCLR has no setting 'temprature', did you mean 'temperature'"),
+        ("width:", "widht:", "ResNet has no setting 'widht', did you mean 'width'"),
+        ("max_steps:", "max_step:", "There is no option 'trainer.max_step', did you mean 'trainer.max_steps'"),
+        ("batch_size:", "batch_siz:", "ImageData has no setting 'batch_siz', did you mean 'batch_size'"),
+    ],
+)
+def test_a_typo_in_a_file_does_too(capsys, tmp_path, right, wrong, sentence):
+    path = tmp_path / "mine.yaml"
+    path.write_text(Path(SIMCLR).read_text().replace(right, wrong))
+    assert sentence in refused(capsys, "fit", "--config", str(path))
+
+
+def test_a_command_that_does_not_exist(capsys):
+    assert "did you mean 'fit'" in refused(capsys, "fitt")
+
+
+def folder(path: Path, files: int = 12) -> Path:
+    """A flat folder of small random images."""
+    path.mkdir()
+    generator = np.random.default_rng(0)
+    for number in range(files):
+        Image.fromarray(generator.integers(256, size=(9, 9), dtype=np.uint8)).save(path / f"{number:02}.png")
+    return path
+
+
+def fit_folder(root: Path, *options: str) -> list[str]:
+    source = ["--data.source=ImageFolder", f"--data.source.root={root}", "--data.image_size=12"]
+    return ["fit", "--config", SIMCLR, "--config", SMOKE, *source, "--data.train_size=null", *options]
+
+
+def test_data_that_cannot_be_trained_on_is_named(capsys, tmp_path):
+    assert "nowhere" in refused(capsys, *fit_folder(tmp_path / "nowhere"))
+    assert "empty" in refused(capsys, *fit_folder(folder(tmp_path / "empty", files=0)))
+    images = folder(tmp_path / "images")
+    (tmp_path / "labels.txt").write_text("a\nb\n")
+    error = refused(capsys, *fit_folder(images, f"--data.source.labels={tmp_path / 'labels.txt'}"))
+    assert "labels.txt" in error and "2" in error and "12" in error
+    (images / "05.png").write_bytes(b"not a picture")
+    assert "05.png" in refused(capsys, *fit_folder(images))
+
+
+def test_unlabelled_images_are_pretrained_on_and_not_probed(capsys, tmp_path):
+    run([*fit_folder(folder(tmp_path / "images", 30)), "--runs_dir", str(tmp_path), "--probe_after_fit=true"])
+    assert "not probed" in capsys.readouterr().out
+    assert list(tmp_path.rglob("last.ckpt"))
+
+
+def test_probing_what_is_no_run(capsys, tmp_path):
+    assert "no run at" in refused(capsys, "probe", "--run", str(tmp_path / "nowhere"))
+    assert "no checkpoint" in refused(capsys, "probe", "--run", str(tmp_path))
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "last.ckpt").write_bytes(b"half a file")
+    assert "damaged" in refused(capsys, "probe", "--run", str(tmp_path))
+
+
+def test_a_users_own_method_runs_by_its_module_path(tmp_path):
+    """Whoever adds a method needs a file of their own in their own folder, and nothing else."""
+    (tmp_path / "my_module.py").write_text(
+        "import torch\n"
+        "from ssl_zoo.encoders.base import Encoder\n"
+        "from ssl_zoo.methods.base import Method\n\n\n"
+        "class MyMethod(Method):\n"
+        '    """Predicts an image\'s mean brightness.\n\n    Args:\n        encoder: the network.\n'
+        '        power: of the error.\n    """\n\n'
+        "    def __init__(self, encoder: Encoder, power: float = 2.0, **training):\n"
+        "        super().__init__(encoder, **training)\n"
+        "        self.power, self.head = power, torch.nn.Linear(encoder.dim, 1)\n\n"
+        "    def losses(self, batch):\n"
+        "        brightness = batch.inputs.float().mean((1, 2, 3)) / 255\n"
+        "        error = self.head(self.encoder(batch.inputs).pooled)[:, 0] - brightness\n"
+        '        return {"loss": error.abs().pow(self.power).mean()}\n'
+    )
+    command = [
+        sys.executable, "-m", "ssl_zoo", "fit", "--model", "my_module.MyMethod", "--model.power", "1.5",
+        "--model.encoder", "ResNet", "--model.encoder.depth", "10", "--model.encoder.width", "8",
+        "--data", "ImageData", "--data.train_size", "40", "--data.batch_size", "10",
+        "--trainer.max_steps", "4", "--probe.ceiling", "false", "--probe.draws", "1",
+    ]  # fmt: skip
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "MyMethod" in done.stdout and "untrained encoder" in done.stdout
+    (settings,) = tmp_path.glob("runs/*/*/config.yaml")
+    assert yaml.safe_load(settings.read_text())["model"]["init_args"]["power"] == 1.5
+
+
+def test_configs_compose_and_the_later_wins_and_two_runs_never_collide(tmp_path):
+    overlay = tmp_path / "overlay.yaml"
+    overlay.write_text("model:\n  class_path: SimCLR\n  init_args:\n    temperature: 0.7\n")
+    args = ["fit", "--config", SIMCLR, "--config", SMOKE, "--config", str(overlay), *DIGITS]
+    run([*args, "--runs_dir", str(tmp_path)])
+    run([*args, "--runs_dir", str(tmp_path), "--model.temperature=0.9"])
+    found = sorted(yaml.safe_load(path.read_text())["model"]["init_args"]["temperature"] for path in
+                   tmp_path.glob("simclr/*/config.yaml"))  # fmt: skip
+    assert found == [0.7, 0.9]
+
+
+def test_on_resume_the_command_line_wins_over_the_checkpoint(tmp_path):
+    args = ["fit", "--config", SIMCLR, "--config", SMOKE, *DIGITS]
+    run([*args, "--runs_dir", str(tmp_path / "first")])
+    (saved,) = (tmp_path / "first").rglob("last.ckpt")
+    options = ["--model.temperature=0.9", "--trainer.max_steps=4", "--ckpt_path", str(saved)]
+    run([*args, "--runs_dir", str(tmp_path / "second"), *options])
+    (resumed,) = (tmp_path / "second").rglob("last.ckpt")
+    checkpoint = torch.load(resumed, weights_only=True)
+    assert checkpoint["hyper_parameters"]["temperature"] == 0.9 and checkpoint["global_step"] == 4
+
+
+def test_wandb_without_a_key_logs_offline_what_the_csv_has(tmp_path, monkeypatch, capsys):
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    wandb_overlay = str(ROOT / "experiments" / "wandb.yaml")
+    run(["fit", "--config", SIMCLR, "--config", SMOKE, "--config", wandb_overlay, *DIGITS, "--runs_dir", str(tmp_path)])
+    import wandb
+
+    wandb.finish()
+    assert "wandb sync" in capsys.readouterr().out
+    (log,) = tmp_path.glob("simclr/*/wandb/offline-run-*/run-*.wandb")
+    content = log.read_bytes()
+    for name in (b"health/rank", b"probe/linear", b"train/loss", b"val/loss", b"temperature", b"SimCLR", b"simclr"):
+        assert name in content, name
+
+
+def test_importing_the_package_is_light():
+    heavy = "{'torch', 'lightning', 'transformers', 'sklearn', 'wandb', 'matplotlib'}"
+    code = f"import sys, ssl_zoo; print(sorted({heavy} & set(sys.modules)))"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"

@@ -1,0 +1,70 @@
+"""Two gloo processes against one on the whole batch, where every operation is smooth and the comparison exact."""
+
+from pathlib import Path
+
+import pytest
+import torch
+import torch.distributed as dist
+from torch import nn
+
+from ssl_zoo.distributed import CPUSyncBatchNorm
+from ssl_zoo.objectives.contrastive import nt_xent
+
+EXAMPLES = 8
+
+
+def network() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(6, 10), nn.BatchNorm1d(10), nn.Tanh(), nn.Linear(10, 4))
+
+
+def views() -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    return torch.randn(EXAMPLES, 6, generator=generator), torch.randn(EXAMPLES, 6, generator=generator)
+
+
+def step(model: nn.Module, first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+    loss = nt_xent(*model(torch.cat([first, second])).chunk(2), temperature=0.2)
+    loss.backward()
+    return loss.detach()
+
+
+def one_of_two(rank: int, folder: str) -> None:
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
+    model = nn.parallel.DistributedDataParallel(CPUSyncBatchNorm().apply(network()))
+    share = slice(rank * EXAMPLES // 2, (rank + 1) * EXAMPLES // 2)
+    first, second = views()
+    loss = step(model, first[share], second[share])
+    gradients = [p.grad for p in model.parameters()]
+    torch.save((loss, gradients, model.module.state_dict()), f"{folder}/rank{rank}.pt")
+    dist.destroy_process_group()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("gloo")
+    torch.multiprocessing.start_processes(one_of_two, (str(folder),), nprocs=2, start_method="fork")
+    return folder
+
+
+def test_loss_gradients_and_batch_norm_statistics_equal_those_of_one_process(folder):
+    model = network()
+    loss = step(model, *views())
+    (loss_0, gradients_0, state_0), (loss_1, gradients_1, state_1) = (
+        torch.load(folder / f"rank{rank}.pt", weights_only=True) for rank in (0, 1)
+    )
+    torch.testing.assert_close((loss_0 + loss_1) / 2, loss, atol=1e-6, rtol=0)
+    for parameter, ours, theirs in zip(model.parameters(), gradients_0, gradients_1, strict=True):
+        torch.testing.assert_close(ours, parameter.grad, atol=1e-6, rtol=1e-5)
+        assert torch.equal(ours, theirs)
+    for name, value in model.state_dict().items():
+        torch.testing.assert_close(state_0[name], value, atol=1e-6, rtol=1e-5)
+        assert torch.equal(state_0[name], state_1[name])
+
+
+def test_the_batch_norm_plugin_can_be_undone():
+    model = network()
+    plugin = CPUSyncBatchNorm()
+    assert type(plugin.apply(model)[1]) is not nn.BatchNorm1d
+    assert type(plugin.revert(model)[1]) is nn.BatchNorm1d
