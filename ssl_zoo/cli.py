@@ -265,7 +265,7 @@ def _quiet() -> None:
     """Silences what a user can do nothing about; every other warning stays."""
     for message in (
         ".*does not have many workers",  # data lies in memory
-        ".*exists and is not empty",  # W&B keeps its files in the run directory too; the CSV logger deletes its own alone
+        ".*exists and is not empty",  # W&B keeps its files in the run directory too
         "The dirpath has changed",  # a resumed run has a directory of its own
         ".*smaller than the logging interval",  # steps are counted over the whole run
         ".*isinstance.treespec, LeafSpec.. is deprecated",  # Lightning's own

@@ -10,14 +10,18 @@ from statistics import mean
 import pytest
 
 ROOT = Path(__file__).parents[1]
-COMMANDS = re.findall(r"uv run ssl-zoo ([^\n]+)", (ROOT / "README.md").read_text())
+README = (ROOT / "README.md").read_text()
+COMMANDS = re.findall(r"^(?:pip install uv && )?uv run ssl-zoo (.+)$", README, re.MULTILINE)
+# What stands in for data that may have to be downloaded and for hardware that may not be there.
+HERE = ["--config", "experiments/smoke.yaml", "--data.source=null", "--data.image_size=12", "--data.train_size=20",
+        "--trainer.accelerator=cpu", "--trainer.devices=1"]  # fmt: skip
 
 
-def ssl_zoo(command: list[str], folder: Path) -> str:
-    """Runs `ssl-zoo` as a user does, its runs going to `folder`."""
+def ssl_zoo(command: list[str], runs: Path, cwd: Path = ROOT) -> str:
+    """Runs `ssl-zoo` as a user does, its runs going to `runs`; returns what it printed."""
     done = subprocess.run(
-        [sys.executable, "-m", "ssl_zoo", *command, *(["--runs_dir", str(folder)] if command[0] == "fit" else [])],
-        cwd=ROOT,
+        [sys.executable, "-m", "ssl_zoo", *command, *(["--runs_dir", str(runs)] if command[0] == "fit" else [])],
+        cwd=cwd,
         capture_output=True,
         text=True,
     )
@@ -32,11 +36,20 @@ def test_the_readme_shows_how_to_fit_and_how_to_probe():
 @pytest.mark.slow
 @pytest.mark.parametrize("command", [command for command in COMMANDS if command.startswith("fit")])
 def test_every_fit_command_of_the_readme_runs(command, tmp_path):
-    words = [word for word in command.split() if word != "\\"]
-    ssl_zoo([*words, "--config", "experiments/smoke.yaml", "--trainer.accelerator=cpu"], tmp_path)
+    ssl_zoo([*command.split(), *HERE], tmp_path)
     (directory,) = tmp_path.glob("*/*")
     out = ssl_zoo(["probe", "--run", str(directory), "--ceiling=false", "--draws=1"], tmp_path)
     assert "untrained encoder" in out
+
+
+@pytest.mark.slow
+def test_the_readmes_own_method_runs(tmp_path):
+    (snippet,) = re.findall(r"```python\n(.+?)```", README, re.DOTALL)
+    (tmp_path / "my_module.py").write_text(snippet)
+    options = ["--model=my_module.Rotation", "--model.encoder=ResNet", "--model.encoder.width=8", "--data=ImageData",
+               "--data.batch_size=32", "--trainer.max_steps=5", "--probe.draws=1"]  # fmt: skip
+    out = ssl_zoo(["fit", *options], tmp_path / "runs", cwd=tmp_path)
+    assert "Rotation on Digits" in out and "supervised" in out
 
 
 @pytest.mark.slow

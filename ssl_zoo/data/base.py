@@ -38,6 +38,8 @@ class DataModule(L.LightningDataModule, ABC):
         classes: names of the classes, in label order; empty without labels.
         split_hash: the same for two runs exactly when they split the same data alike.
         source_name: what the data is called in tables.
+        batch_size: examples per optimizer step, over all processes together.
+        num_workers: processes that fetch batches.
     """
 
     train_set: Examples
@@ -46,6 +48,8 @@ class DataModule(L.LightningDataModule, ABC):
     classes: list[str]
     split_hash: str
     source_name: str
+    batch_size: int
+    num_workers: int
 
 
 def data_of(trainer: L.Trainer) -> DataModule:
