@@ -160,6 +160,16 @@ def test_on_resume_the_command_line_wins_over_the_checkpoint(tmp_path):
     assert checkpoint["hyper_parameters"]["temperature"] == 0.9 and checkpoint["global_step"] == 4
 
 
+@pytest.mark.parametrize("command", ["validate", "test", "predict"])
+def test_a_finished_run_goes_through_lightnings_other_commands(tmp_path, capsys, command):
+    run(["fit", "--config", SIMCLR, "--config", SMOKE, *DIGITS, "--runs_dir", str(tmp_path)])
+    (directory,) = tmp_path.glob("simclr/*")
+    checkpoint = str(directory / "checkpoints" / "last.ckpt")
+    run([command, "--config", str(directory / "config.yaml"), "--ckpt_path", checkpoint, "--runs_dir", str(tmp_path)])
+    printed = capsys.readouterr().out
+    assert {"validate": "probe/linear", "test": "test/loss", "predict": ""}[command] in printed
+
+
 def test_wandb_without_a_key_logs_offline_what_the_csv_has(tmp_path, monkeypatch, capsys):
     monkeypatch.delenv("WANDB_API_KEY", raising=False)
     monkeypatch.setenv("WANDB_SILENT", "true")

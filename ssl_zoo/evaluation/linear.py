@@ -65,6 +65,7 @@ def fit_linear(
     return best
 
 
+@torch.inference_mode(False)
 @torch.enable_grad()
 def logistic_regression(
     features: Tensor, labels: Tensor, penalty: float, weight: Tensor, bias: Tensor, iterations: int = 100
@@ -84,6 +85,8 @@ def logistic_regression(
     Returns:
         The weight and bias found.
     """
+    # Copies, because gradients cannot pass through tensors that were made in inference mode, as Lightning's are.
+    features, labels = features.clone(), labels.clone()
     weight, bias = weight.clone().requires_grad_(), bias.clone().requires_grad_()
     optimizer = torch.optim.LBFGS(
         [weight, bias], max_iter=iterations, tolerance_grad=1e-5, tolerance_change=1e-7, line_search_fn="strong_wolfe"
