@@ -83,6 +83,7 @@ class LightlySimCLR(L.LightningModule):
 
     def __init__(self) -> None:
         super().__init__()
+        # torch's stubs lack a memory format without a dtype.
         self.encoder = make_encoder().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
         self.head = SimCLRProjectionHead(self.encoder.dim, HIDDEN, DIM)
         self.criterion = NTXentLoss(LIGHTLY_TEMPERATURE)

@@ -63,6 +63,7 @@ class StepProgress(ProgressBar):
         if self._progress is None:
             return
         self._progress.update(self._task, completed=trainer.global_step)
+        # Lightning sets `log_every_n_steps` where type checkers cannot see it.
         if trainer.global_step % max(1, trainer.log_every_n_steps) == 0:  # type: ignore[attr-defined]
             self._progress.update(self._task, latest=latest(trainer))
 

@@ -36,6 +36,7 @@ class ShuffledSampler(DistributedSampler[int]):
     """
 
     def __init__(self, length: int, batch_size: int, seed: int, rank: int, world_size: int) -> None:
+        # The base class asks for a data set and uses its length alone.
         super().__init__(range(length), world_size, rank, seed=seed, drop_last=True)  # type: ignore[arg-type]
         self.length, self.batch_size = length, batch_size
         self.batches_per_epoch = length // batch_size
@@ -79,6 +80,7 @@ class OrderedSampler(DistributedSampler[int]):
     """
 
     def __init__(self, length: int, batch_size: int, rank: int, world_size: int) -> None:
+        # The base class asks for a data set and uses its length alone.
         super().__init__(range(length), world_size, rank, shuffle=False)  # type: ignore[arg-type]
         self.length, self.batch_size = length, batch_size
 
@@ -119,9 +121,10 @@ class TrainLoader(DataLoader[Batch]):
         self.trainer = trainer
         self.position = 0
 
-    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]  # a generator will do
         """Begins when the first batch is asked for: Lightning makes the iterator before it knows where to resume."""
         if self.trainer is not None and self.trainer.training:
+            # Typed as the base class of what it is, which lacks `processed`.
             self.position = self.trainer.fit_loop.epoch_loop.batch_progress.total.processed  # type: ignore[attr-defined]
         if isinstance(self.sampler, ShuffledSampler):
             self.sampler.first_batch = self.position

@@ -27,6 +27,7 @@ Splits = dict[str, Features]
 Results = dict[str, dict[str, dict[str, dict[str, Any]]]]
 
 
+# The lists are never changed, and as defaults in the signature they are what --help shows.
 def probe(run: Path, labels_per_class: list[int] = [1, 5, 10], draws: int = 10, ceiling: bool = True) -> None:  # noqa: B006
     """Judges the frozen encoder of a run's last checkpoint on test data.
 
