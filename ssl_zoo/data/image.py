@@ -219,6 +219,8 @@ def gather(loaded: LoadedImages, channels: int, size: int) -> Images:
     def fill(chunk: Tensor) -> None:
         pixels[chunk[0] : chunk[-1] + 1] = joined.read(chunk, size)
 
+    # In a forked process, threads that call PyTorch race for its thread pool and may find none: renew it here, first.
+    torch.set_num_threads(torch.get_num_threads())
     with ThreadPoolExecutor() as pool:
         list(pool.map(fill, chunks))
     return ArrayImages(pixels, joined.labels)

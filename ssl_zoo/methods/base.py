@@ -2,6 +2,7 @@
 
 import warnings
 from abc import ABC, abstractmethod
+from typing import Any
 
 import lightning as L
 import torch
@@ -75,6 +76,16 @@ class Method(L.LightningModule, ABC):
         """The loss of an encoder that ignores its input, in a global batch of this size; None if unknown."""
         return None
 
+    def after_step(self) -> None:
+        """Called after every optimizer step: where a momentum encoder follows the trained one."""
+
+    @property
+    def progress(self) -> float:
+        """The part of the run that is over, in [0, 1], which schedules are functions of; 1 outside of training."""
+        if not self.training or self._trainer is None:
+            return 1.0
+        return min(1.0, self.global_step / self._total_steps)
+
     def keys(self, batch: Batch) -> Tensor:
         """``(B,)`` int64 random keys of this step's examples; in validation they are the same at every step."""
         return example_keys(self.noise_seed, self.global_step + 1 if self.training else 0, batch.index)
@@ -106,9 +117,15 @@ class Method(L.LightningModule, ABC):
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """The optimizer, with warm-up and cosine decay over the run."""
+        self._total_steps = optim.total_steps(self.trainer)
         optimizer = optim.make_optimizer(self.optimizer, self, self.learning_rate, self.weight_decay)
-        schedule = optim.warmup_cosine(optimizer, optim.total_steps(self.trainer), self.warmup)
+        schedule = optim.warmup_cosine(optimizer, self._total_steps, self.warmup)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        """Lightning's step, then `after_step`; accumulated batches count as one."""
+        super().optimizer_step(*args, **kwargs)
+        self.after_step()
 
     def _log(self, terms: dict[str, Tensor], stage: str, batch: Batch) -> None:
         self.log_dict(
