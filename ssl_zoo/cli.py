@@ -9,6 +9,7 @@ import sys
 import warnings
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -38,12 +39,13 @@ from ssl_zoo.probing.probe import probe
 from ssl_zoo.suggestions import explain, settings_of
 
 # Whatever is defined in these packages can be named in YAML without its module; a new file needs no entry anywhere.
-NAMED_IN_YAML = ("ssl_zoo.encoders", "ssl_zoo.views", "ssl_zoo.data", "ssl_zoo.methods")
+NAMED_IN_YAML = ("ssl_zoo.encoders", "ssl_zoo.decoders", "ssl_zoo.views", "ssl_zoo.data", "ssl_zoo.methods")
 
 # Errors come to `main`, and half an option's name is a typo, not a shorthand.
 STRICT: dict[str, Any] = {"exit_on_error": False, "allow_abbrev": False}
 
-# What an encoder takes from the data, where it has such an argument; nobody types a number twice.
+# What a method's networks take from the data, where they have such an argument; nobody types a number twice.
+NETWORKS = ("encoder", "decoder")
 SIZES = ("channels", "image_size")
 
 PROBE_HELP = "To judge a finished run on test data: ssl-zoo probe --run runs/EXPERIMENT/TIME-ID (see ssl-zoo probe -h)."
@@ -106,15 +108,15 @@ class ZooCLI(LightningCLI):
         )
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Adds what a run is called, its probes, and the sizes that the encoder takes from the data."""
+        """Adds what a run is called, its probes, and the sizes that networks take from the data."""
         parser.add_argument("--experiment", default="experiment", help="Folder of the run under --runs_dir.")
         parser.add_argument("--runs_dir", default="runs", help="Where runs are kept.")
         parser.add_argument("--probe_after_fit", type=bool, default=True, help="Judge the run on test data at its end.")
         parser.add_function_arguments(probe, "probe", skip={"run"})
         parser.add_lightning_class_args(OnlineProbe, "online_probe")
         parser.add_lightning_class_args(Health, "health")
-        for size in SIZES:
-            parser.link_arguments(f"data.{size}", f"model.init_args.encoder.init_args.{size}", apply_on="instantiate")
+        for network, size in product(NETWORKS, SIZES):
+            parser.link_arguments(f"data.{size}", f"model.init_args.{network}.init_args.{size}", apply_on="instantiate")
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parses the command line."""
@@ -165,15 +167,26 @@ class ZooCLI(LightningCLI):
                 cause = cause.__cause__
             raise (cause or error) from error
 
-    def after_instantiate_classes(self) -> None:
-        """Forgets the sizes that this encoder does not take.
+    def _dump_config(self) -> None:
+        """Makes room for the sizes of a network that this method lacks; `after_instantiate_classes` clears it away.
 
-        Lightning skips their links but records them among the settings in the checkpoint all the same, and no encoder
-        could be rebuilt from those.
+        Lightning skips links to what is not there but records them among the settings in the checkpoint all the same.
         """
-        encoder = self.model.hparams["encoder"]
-        for size in set(SIZES) - set(settings_of(type(self.model.encoder))):
-            encoder["init_args"].pop(size, None)
+        super()._dump_config()
+        settings = self.config_dump["model"]["init_args"]
+        for network in NETWORKS:
+            settings[network] = settings.get(network) or {"init_args": {}}
+
+    def after_instantiate_classes(self) -> None:
+        """Forgets the sizes that a network does not take; it could not be rebuilt from settings that have them."""
+        settings = self.model.hparams
+        for name in NETWORKS:
+            network = getattr(self.model, name, None)
+            if network is None:
+                settings.pop(name, None)
+                continue
+            for size in set(SIZES) - set(settings_of(type(network))):
+                settings[name]["init_args"].pop(size, None)
 
     def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:
         """Adds the loggers, callbacks and plugins that every run has."""

@@ -6,9 +6,12 @@ import pytest
 import torch
 import torch.distributed as dist
 from torch import nn
+from torch.nn import functional as F
 
 from ssl_zoo.distributed import CPUSyncBatchNorm
-from ssl_zoo.objectives.contrastive import nt_xent
+from ssl_zoo.objectives.contrastive import cross_view_logits, nt_xent, queue_logits
+from ssl_zoo.objectives.momentum import MomentumCopy, in_groups
+from ssl_zoo.objectives.queue import KeyQueue
 
 EXAMPLES = 8
 
@@ -29,6 +32,24 @@ def step(model: nn.Module, first: torch.Tensor, second: torch.Tensor) -> torch.T
     return loss.detach()
 
 
+def contrast(model: nn.Module, copy: nn.Module, queue: KeyQueue, share: slice) -> torch.Tensor:
+    """MoCo's step and MoCo v3's, on a share of the batch."""
+    first, second = (view[share] for view in views())
+    index = torch.arange(EXAMPLES)[share]
+    keys = in_groups(copy, second, groups=2)
+    excluded = index[:, None] == queue.index
+    loss = F.cross_entropy(*queue_logits(model(first), keys, queue.keys, excluded, 0.2))
+    loss = loss + F.cross_entropy(*cross_view_logits(model(second), keys, 0.2))
+    loss.backward()
+    queue.push(F.normalize(keys, dim=1), index)
+    return loss.detach()
+
+
+def queue() -> KeyQueue:
+    torch.manual_seed(2)
+    return KeyQueue(12, 4)
+
+
 def one_of_two(rank: int, folder: str) -> None:
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
@@ -38,6 +59,11 @@ def one_of_two(rank: int, folder: str) -> None:
     loss = step(model, first[share], second[share])
     gradients = [p.grad for p in model.parameters()]
     torch.save((loss, gradients, model.module.state_dict()), f"{folder}/rank{rank}.pt")
+
+    model, copy = (CPUSyncBatchNorm().apply(network()) for _ in range(2))
+    model, keys = nn.parallel.DistributedDataParallel(model), queue()
+    loss = contrast(model, MomentumCopy(copy), keys, share)
+    torch.save((loss, [p.grad for p in model.parameters()], keys.state_dict()), f"{folder}/moco{rank}.pt")
     dist.destroy_process_group()
 
 
@@ -61,6 +87,22 @@ def test_loss_gradients_and_batch_norm_statistics_equal_those_of_one_process(fol
     for name, value in model.state_dict().items():
         torch.testing.assert_close(state_0[name], value, atol=1e-6, rtol=1e-5)
         assert torch.equal(state_0[name], state_1[name])
+
+
+def test_queue_keys_and_gradients_of_moco_equal_those_of_one_process(folder):
+    model, keys = network(), queue()
+    loss = contrast(model, MomentumCopy(network()), keys, slice(None))
+    (loss_0, gradients_0, queue_0), (loss_1, gradients_1, queue_1) = (
+        torch.load(folder / f"moco{rank}.pt", weights_only=True) for rank in (0, 1)
+    )
+    torch.testing.assert_close((loss_0 + loss_1) / 2, loss, atol=1e-6, rtol=0)
+    for parameter, ours, theirs in zip(model.parameters(), gradients_0, gradients_1, strict=True):
+        torch.testing.assert_close(ours, parameter.grad, atol=1e-6, rtol=1e-5)
+        assert torch.equal(ours, theirs)
+    for name, value in keys.state_dict().items():
+        torch.testing.assert_close(queue_0[name], value, atol=1e-6, rtol=1e-5)
+        assert torch.equal(queue_0[name], queue_1[name])
+    assert keys.index.tolist() == [*range(EXAMPLES), *[-1] * 4]
 
 
 def test_the_batch_norm_plugin_can_be_undone():

@@ -15,6 +15,9 @@ from ssl_zoo.optim import total_steps
 
 # A constant representation has scaled std 0, an even spread 1.
 COLLAPSED_STD = 0.01
+# Projections collapse first, and the representation may outlive them for a while: whatever it is then, it learns
+# nothing any more.
+COLLAPSED_PROJECTION_STD = 0.05
 # Share of the chance loss above which nothing has been learnt; InfoNCE at a high temperature never falls far below it.
 AT_CHANCE = 0.995
 # Part of the run, and steps, before which a method may still be finding its feet.
@@ -24,8 +27,8 @@ PATIENCE, PATIENCE_STEPS = 0.2, 50
 class Health(L.Callback):
     """Logs RankMe, std, alignment and uniformity of the representation at every validation.
 
-    Warns once each when the representation has collapsed and when, after a fifth of the run, the training loss still
-    sits where an encoder that ignores its input would be.
+    Warns once each when the representation or the projections have collapsed and when, after a fifth of the run, the
+    training loss still sits where an encoder that ignores its input would be.
 
     Args:
         examples: validation examples to look at, at most.
@@ -94,6 +97,14 @@ class Health(L.Callback):
                 f"The representation has collapsed: all examples get nearly the same vector ({metrics.HEALTH_STD} is "
                 f"{float(figures[metrics.HEALTH_STD]):.4f}, 1 is an even spread). Look at the learning rate and at "
                 "what keeps this method from the constant solution.",
+            )
+        projection_std = trainer.callback_metrics.get(metrics.PROJECTION_STD)
+        if projection_std is not None and projection_std < COLLAPSED_PROJECTION_STD:
+            self._warn(
+                "collapsed projections",
+                f"The projections have collapsed: all examples get nearly the same one ({metrics.PROJECTION_STD} is "
+                f"{float(projection_std):.4f}, 1 is an even spread), so the loss teaches nothing. Look at the "
+                "predictor, the stop-gradient, the momentum and the learning rate.",
             )
         self._check_loss(trainer, pl_module)
 

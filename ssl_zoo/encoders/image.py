@@ -1,5 +1,7 @@
-"""Image encoders: torchvision's ResNets and transformers' ViT behind the encoder contract."""
+"""Image encoders: torchvision's ResNets, transformers' ViT and a plain MLP behind the encoder contract."""
 
+import math
+from itertools import pairwise
 from typing import Any, Literal
 
 import torch
@@ -92,6 +94,8 @@ class ViT(Encoder):
         channels: image channels.
         pooling: `cls` pools the class token, `mean` the mean over patches.
         dropout: rate of dropout on tokens and attention, in training.
+        freeze_patches: never train the patch projection, which keeps contrastive training stable (Chen, Xie and He,
+            2021, arXiv:2104.02057).
         mean: subtracted from images in [0, 1], one number or one per channel.
         std: divides the images after that, one number or one per channel.
     """
@@ -108,6 +112,7 @@ class ViT(Encoder):
         channels: int = 3,
         pooling: Literal["cls", "mean"] = "cls",
         dropout: float = 0.0,
+        freeze_patches: bool = False,
         mean: float | list[float] = 0.5,
         std: float | list[float] = 0.25,
     ) -> None:
@@ -134,6 +139,7 @@ class ViT(Encoder):
             attention_probs_dropout_prob=dropout,
         )
         self.model = ViTModel(config, add_pooling_layer=False)
+        self.model.embeddings.patch_embeddings.requires_grad_(not freeze_patches)
 
     def embed(self, inputs: Tensor, mask: Tensor | None = None) -> tuple[Tensor, None]:
         """The class token, then the patches row by row, with positions added; images are never padded."""
@@ -150,6 +156,55 @@ class ViT(Encoder):
         sequence = self.model.layernorm(vectors)
         pooled = sequence[:, 0] if self.pooling == "cls" else sequence[:, 1:].mean(1)
         return Encoded(sequence, pooled, mask, tuple(states))
+
+
+class MLP(Encoder):
+    """The flattened image through linear layers with ReLU; the whole image is one position.
+
+    Args:
+        hidden: widths of the layers; pooled is what the last one gives.
+        channels: image channels.
+        image_size: height and width in pixels.
+        mean: subtracted from images in [0, 1], one number or one per channel.
+        std: divides the images after that, one number or one per channel.
+    """
+
+    modality = "image"
+
+    def __init__(
+        self,
+        hidden: list[int] = [512],  # noqa: B006  # never changed, and --help shows it
+        channels: int = 1,
+        image_size: int = 28,
+        mean: float | list[float] = 0.5,
+        std: float | list[float] = 0.25,
+    ) -> None:
+        super().__init__()
+        if not hidden or min(hidden) < 1:
+            raise InputError(f"MLP: hidden is {hidden}; give the width of at least one layer, like [512].")
+        self.dim, self.num_layers, self.stride = hidden[-1], len(hidden), image_size
+        self.channels = channels
+        self.normalize = Normalize(mean, std)
+        widths = [channels * image_size**2, *hidden]
+        self.layers = nn.ModuleList(nn.Linear(*each) for each in pairwise(widths))
+
+    def embed(self, inputs: Tensor, mask: Tensor | None = None) -> tuple[Tensor, None]:
+        """The normalised pixels as one long vector; images are never padded."""
+        if math.prod(inputs.shape[2:]) != self.stride**2:
+            raise InputError(
+                f"MLP: built for images of {self.stride} pixels a side, but these are {inputs.shape[2]} x "
+                f"{inputs.shape[3]}; set the encoder's `image_size` to match the data."
+            )
+        return self.normalize(inputs, self.channels).flatten(1)[:, None], None
+
+    def contextualize(self, vectors: Tensor, mask: Tensor | None = None, *, layers: bool = False) -> Encoded:
+        """The hidden vectors; pooled is the only one of the last layer."""
+        states = []
+        for layer in self.layers:
+            vectors = torch.relu(layer(vectors))
+            if layers:
+                states.append(vectors)
+        return Encoded(vectors, vectors[:, 0], mask, tuple(states))
 
 
 class Normalize(nn.Module):

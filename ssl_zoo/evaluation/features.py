@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from ssl_zoo.batch import Batch
@@ -59,32 +59,3 @@ def to_device(batch: Batch, device: torch.device) -> Batch:
         None if labels is None else labels.to(device),
         index.to(device),
     )
-
-
-@torch.no_grad()
-def estimate_batch_norm(network: nn.Module, batches: Iterable[Batch], device: torch.device) -> None:
-    """Gives every batch-norm layer the statistics of the data: the plain average over all batches.
-
-    An untrained network has none of its own, and a momentum that stops the average somewhere would decide how good the
-    untrained floor looks. Leaves the network in evaluation mode; one without batch norm stays as it is.
-
-    Args:
-        network: called with inputs and mask.
-        batches: of the training inputs, in data set order.
-        device: where the network is.
-    """
-    layers = [m for m in network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
-    network.eval()
-    if not layers:
-        return
-    momenta = [layer.momentum for layer in layers]
-    for layer in layers:
-        layer.reset_running_stats()
-        layer.momentum = None  # PyTorch's word for the cumulative average
-        layer.train()
-    for batch in batches:
-        batch = to_device(batch, device)
-        network(batch.inputs, batch.mask)
-    for layer, momentum in zip(layers, momenta, strict=True):
-        layer.momentum = momentum
-    network.eval()

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 # Weight of the penalty |W|^2 / 2 against the mean cross entropy, on features of unit mean square norm. The search
 # starts at the strongest and each fit starts from the last, which is both the fast and the stable direction.
-PENALTIES = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5)
+PENALTIES = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7)
 
 
 class LinearProbe(NamedTuple):

@@ -3,13 +3,14 @@
 import math
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from ssl_zoo.batch import Batch
 from ssl_zoo.encoders.base import Encoder
 from ssl_zoo.methods.base import Method
 from ssl_zoo.objectives.contrastive import nt_xent_logits
+from ssl_zoo.objectives.heads import mlp
 from ssl_zoo.views.base import Views
 
 
@@ -45,12 +46,7 @@ class SimCLR(Method):
         super().__init__(encoder, **training)
         self.views = views
         self.temperature = temperature
-        self.projector = nn.Sequential(
-            nn.Linear(encoder.dim, projection_hidden, bias=False),
-            nn.BatchNorm1d(projection_hidden),
-            nn.ReLU(inplace=True),
-            nn.Linear(projection_hidden, projection_dim),
-        )
+        self.projector = mlp(encoder.dim, projection_hidden, projection_dim)
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """NT-Xent, and how often the positive is the nearest candidate."""

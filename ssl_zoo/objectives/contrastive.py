@@ -44,3 +44,43 @@ def nt_xent(first: Tensor, second: Tensor, temperature: float) -> Tensor:
         Scalar, the mean over this rank's 2B anchors, in nats.
     """
     return F.cross_entropy(*nt_xent_logits(first, second, temperature))
+
+
+def queue_logits(
+    queries: Tensor, keys: Tensor, negatives: Tensor, excluded: Tensor, temperature: float
+) -> tuple[Tensor, Tensor]:
+    """Similarities of queries to their own key and to a memory of other keys (MoCo, He et al., 2019, arXiv:1911.05722).
+
+    Args:
+        queries: ``(B, D)``.
+        keys: ``(B, D)``, the positive of each query; no gradient flows into it.
+        negatives: ``(K, D)`` of unit length.
+        excluded: ``(B, K)`` bool, True where a negative is a key of the query's own example.
+        temperature: divides the cosine similarities.
+
+    Returns:
+        Logits ``(B, 1 + K)`` float32, an excluded negative's being -inf, and targets ``(B,)`` int64, all 0.
+    """
+    with torch.autocast(queries.device.type, enabled=False):
+        queries, keys = F.normalize(queries.float(), dim=1), F.normalize(keys.detach().float(), dim=1)
+        positive = (queries * keys).sum(1, keepdim=True)
+        negative = (queries @ negatives.T).masked_fill(excluded, -torch.inf)
+        logits = torch.cat([positive, negative], dim=1) / temperature
+    return logits, torch.zeros(len(queries), dtype=torch.int64, device=queries.device)
+
+
+def cross_view_logits(queries: Tensor, keys: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+    """Similarities of one view's queries to the other view's keys of the global batch (MoCo v3, arXiv:2104.02057).
+
+    Args:
+        queries: ``(B, D)``.
+        keys: ``(B, D)``, the positive of each query; no gradient flows into it.
+        temperature: divides the cosine similarities.
+
+    Returns:
+        Logits ``(B, B * ranks)`` float32 and targets ``(B,)`` int64, the column of each query's positive.
+    """
+    with torch.autocast(queries.device.type, enabled=False):
+        queries, keys = F.normalize(queries.float(), dim=1), F.normalize(keys.detach().float(), dim=1)
+        logits = queries @ all_gather(keys).T / temperature
+    return logits, rank() * len(queries) + torch.arange(len(queries), device=queries.device)

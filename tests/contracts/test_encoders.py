@@ -12,6 +12,7 @@ from ssl_zoo.encoders.base import Encoded, Encoder
 
 # The smallest sensible settings of each encoder. One that is missing here fails `test_every_encoder_is_covered`.
 TINY = {
+    "MLP": {"hidden": [48, 32], "channels": 3, "image_size": 16},
     "ResNet": {"depth": 10, "width": 8, "channels": 3},
     "ViT": {"image_size": 16, "patch_size": 4, "dim": 32, "depth": 2, "heads": 2},
 }

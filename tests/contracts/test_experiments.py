@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
+import numpy as np
 import pytest
 import torch
 import yaml
+from PIL import Image
 
 import ssl_zoo.methods
 from ssl_zoo.cli import run
@@ -135,6 +137,24 @@ def test_two_processes_compute_what_one_does_on_the_whole_batch(reference, tmp_p
     # Not element by element: a rounding error that carries one activation over a ReLU's kink changes single gradients.
     # A gather without gradient or batch-norm statistics of half the batch change the whole direction.
     assert one.norm() > 0 and (one - two).norm() < 0.02 * one.norm()
+
+
+def test_it_takes_another_encoder_and_colour_images(reference, tmp_path):
+    path, directory = reference
+    settings = yaml.safe_load((directory / "config.yaml").read_text())
+    if not settings["data"]["class_path"].endswith("ImageData"):
+        pytest.skip("not on images")
+    for number in range(48):
+        (tmp_path / "images" / str(number % 3)).mkdir(parents=True, exist_ok=True)
+        pixels = np.random.default_rng(number).integers(0, 256, (12, 12, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "images" / str(number % 3) / f"{number}.png")
+    resnet = ["--model.encoder=ResNet", "--model.encoder.depth=10", "--model.encoder.width=8"]
+    vit = ["--model.encoder=ViT", "--model.encoder.patch_size=4", "--model.encoder.dim=16", "--model.encoder.heads=2",
+           "--model.encoder.depth=1"]  # fmt: skip
+    other = resnet if settings["model"]["init_args"]["encoder"]["class_path"].endswith("ViT") else vit
+    colour = ["--data.source=ImageFolder", f"--data.source.root={tmp_path / 'images'}", "--trainer.max_steps=2"]
+    run_directory = fit(path, tmp_path / "runs", *other, *colour)
+    assert checkpoint(run_directory)["global_step"] == 2
 
 
 def test_labels_never_reach_the_loss(reference, monkeypatch):

@@ -2,7 +2,7 @@ import pytest
 import torch
 import torchvision
 
-from ssl_zoo.encoders.image import ResNet, ViT
+from ssl_zoo.encoders.image import MLP, ResNet, ViT
 from ssl_zoo.errors import InputError
 
 
@@ -79,3 +79,22 @@ def test_wrong_settings_say_what_to_change():
         ViT(image_size=8, patch_size=16)
     with pytest.raises(InputError, match="`channels`"):
         ResNet(10, 8, channels=1)(torch.rand(2, 3, 16, 16))
+
+
+def test_an_mlp_is_linear_layers_on_the_flattened_normalised_image():
+    torch.manual_seed(0)
+    encoder = MLP([7, 5], channels=2, image_size=4, mean=0.3, std=0.5).eval()
+    images = torch.rand(3, 2, 4, 4)
+    hidden = [((images - 0.3) / 0.5).reshape(3, 32)]
+    for layer in encoder.layers:
+        hidden.append((hidden[-1] @ layer.weight.T + layer.bias).clamp_min(0))
+    found = encoder(images, layers=True)
+    torch.testing.assert_close(found.pooled, hidden[2])
+    torch.testing.assert_close(found.layers, (hidden[1][:, None], hidden[2][:, None]))
+
+
+def test_an_mlp_refuses_images_of_another_size_and_no_layers():
+    with pytest.raises(InputError, match="`image_size`"):
+        MLP(image_size=8)(torch.rand(2, 1, 9, 9))
+    with pytest.raises(InputError, match="at least one layer"):
+        MLP([])

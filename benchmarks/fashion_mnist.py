@@ -1,18 +1,18 @@
-"""SimCLR on 10,000 Fashion-MNIST images: how fast ssl_zoo trains, and how well, next to lightly on the same machine.
+"""A method on 10,000 Fashion-MNIST images: how fast ssl_zoo trains it, and how well, next to lightly on this machine.
 
 Speed, in training images per second, measured in turns within one run so that a machine's moods hit everybody alike:
 
 - ours: ssl_zoo from the data to the optimizer step, under a Lightning Trainer, in the machine's fastest precision;
-- limit: ssl_zoo's network, loss and optimizer in a bare loop on one ready-made pair of views, in the same precision;
-- lightly: its transform on PIL images in a DataLoader with 0 and with 2 workers, its head and its loss, under a plain
+- limit: ssl_zoo's networks, loss and optimizer in a bare loop on one ready-made pair of views, in the same precision;
+- lightly: its transform on PIL images in a DataLoader with 0 and with 2 workers, its heads and its loss, under a plain
   Trainer in float32; the network is the same one in PyTorch's default memory format. It gets grey images and leaves
   the normalisation to the network, which costs it less than three channels and a normalisation of its own.
 
 Accuracy, with `--accuracy`: both train for EPOCHS epochs; probes on the frozen encoders are fitted on the 10,000
 images, their regularisation is chosen on the validation set, and the official test set judges, beside the raw pixels
-and the untrained encoder. lightly has the settings of its own CIFAR-10 benchmark.
+and the untrained encoder. Ours has the settings of experiments/image/, lightly those of its own CIFAR-10 benchmark.
 
-    uv run python benchmarks/simclr_fashion_mnist.py [--accuracy]
+    uv run python benchmarks/fashion_mnist.py --method moco [--accuracy]
 
 The last line is everything as JSON. A ratio is the median over rounds of the ratio within a round.
 """
@@ -24,13 +24,17 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable
+from copy import deepcopy
+from pathlib import Path
 from statistics import median
 from typing import Any
 
 import lightning as L
 import torch
-from lightly.loss import NTXentLoss
-from lightly.models.modules import SimCLRProjectionHead
+import yaml
+from lightly.loss import NegativeCosineSimilarity, NTXentLoss
+from lightly.models.modules import BYOLPredictionHead, BYOLProjectionHead, MoCoProjectionHead, SimCLRProjectionHead
+from lightly.models.utils import batch_shuffle, batch_unshuffle, deactivate_requires_grad, update_momentum
 from lightly.transforms import SimCLRTransform
 from PIL import Image
 from torch import Tensor
@@ -42,62 +46,118 @@ from ssl_zoo.callbacks.throughput import Throughput
 from ssl_zoo.data.image import ImageData
 from ssl_zoo.data.sources.fashion_mnist import FashionMNIST
 from ssl_zoo.encoders.image import ResNet
-from ssl_zoo.evaluation.features import batches, estimate_batch_norm, extract, raw_inputs
+from ssl_zoo.evaluation.features import batches, extract, raw_inputs, to_device
 from ssl_zoo.evaluation.knn import knn_predict
 from ssl_zoo.evaluation.linear import fit_linear
 from ssl_zoo.hardware import fastest_precision
+from ssl_zoo.methods.base import Method
+from ssl_zoo.methods.byol import BYOL
+from ssl_zoo.methods.moco import MoCo
 from ssl_zoo.methods.simclr import SimCLR
-from ssl_zoo.objectives.contrastive import nt_xent
 from ssl_zoo.optim import make_optimizer
-from ssl_zoo.randomness import example_keys
-from ssl_zoo.views.image import SimCLRViews
+from ssl_zoo.views import image as image_views
 
 TRAIN_SIZE, BATCH_SIZE, EPOCHS = 10_000, 256, 8
 HIDDEN, DIM = 512, 128  # of both projection heads
 WARMUP_STEPS = 5  # not timed: more batches than a DataLoader's two workers fetch in advance
-
-VIEWS: dict[str, Any] = {"strength": 0.5, "crop_scale": (0.2, 1.0), "blur": 0.0}
-TEMPERATURE, LEARNING_RATE, WEIGHT_DECAY = 0.2, 2e-3, 1e-4
+METHODS: dict[str, type[Method]] = {"simclr": SimCLR, "moco": MoCo, "byol": BYOL}
+EXPERIMENTS = Path(__file__).parents[1] / "experiments" / "image"
 
 LIGHTLY_VIEWS: dict[str, Any] = {"cj_strength": 0.5, "min_scale": 0.08, "gaussian_blur": 0.0}
-LIGHTLY_TEMPERATURE = 0.5
 LIGHTLY_SGD: dict[str, Any] = {"lr": 0.06 * BATCH_SIZE / 128, "momentum": 0.9, "weight_decay": 5e-4}
+LIGHTLY_MOMENTUM, LIGHTLY_QUEUE = 0.99, 4096
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 PRECISION = fastest_precision()
 
 
-def make_encoder() -> ResNet:
-    """The network of every row; 0.286 and 0.353 are mean and standard deviation of the training pixels."""
-    return ResNet(18, width=16, stem="small", channels=1, mean=0.286, std=0.353)
+def make_ours(method: str) -> Method:
+    """The method as its experiment has it, untrained."""
+    settings = yaml.safe_load((EXPERIMENTS / f"{method}.yaml").read_text())["model"]["init_args"]
+    encoder, chosen = settings.pop("encoder"), settings.pop("views")
+    views = getattr(image_views, chosen["class_path"])(**chosen["init_args"])
+    return METHODS[method](ResNet(channels=1, **encoder["init_args"]), views, **settings)
 
 
-def make_ours() -> SimCLR:
-    """ssl_zoo's SimCLR."""
-    training = {"optimizer": "adamw", "learning_rate": LEARNING_RATE, "weight_decay": WEIGHT_DECAY}
-    return SimCLR(make_encoder(), SimCLRViews(**VIEWS), TEMPERATURE, HIDDEN, DIM, **training)
-
-
-class LightlySimCLR(L.LightningModule):
-    """SimCLR put together from lightly's parts, with one forward pass per view as in its examples."""
+class Lightly(L.LightningModule):
+    """What lightly's three methods share: the network, and SGD whose learning rate falls along a cosine."""
 
     def __init__(self) -> None:
         super().__init__()
         # torch's stubs lack a memory format without a dtype.
-        self.encoder = make_encoder().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+        self.encoder = make_ours("simclr").encoder.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+
+    def configure_optimizers(self) -> Any:
+        """See above."""
+        optimizer = torch.optim.SGD([p for p in self.parameters() if p.requires_grad], **LIGHTLY_SGD)
+        cosine = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, self.trainer.max_steps)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": cosine, "interval": "step"}}
+
+
+class LightlySimCLR(Lightly):
+    """SimCLR put together from lightly's parts, with one forward pass per view as in its examples."""
+
+    def __init__(self) -> None:
+        super().__init__()
         self.head = SimCLRProjectionHead(self.encoder.dim, HIDDEN, DIM)
-        self.criterion = NTXentLoss(LIGHTLY_TEMPERATURE)
+        self.criterion = NTXentLoss(0.5)
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         """NT-Xent of the two views."""
         first, second = (self.head(self.encoder(view).pooled) for view in batch[0])
         return self.criterion(first, second)
 
-    def configure_optimizers(self) -> Any:
-        """SGD whose learning rate falls along a cosine."""
-        optimizer = torch.optim.SGD(self.parameters(), **LIGHTLY_SGD)
-        cosine = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, self.trainer.max_steps)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": cosine, "interval": "step"}}
+
+class LightlyMoCo(Lightly):
+    """MoCo put together from lightly's parts: memory bank, shuffled keys, both views as queries."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = MoCoProjectionHead(self.encoder.dim, HIDDEN, DIM)
+        self.key_encoder, self.key_head = deepcopy(self.encoder), deepcopy(self.head)
+        deactivate_requires_grad(self.key_encoder)
+        deactivate_requires_grad(self.key_head)
+        self.criterion = NTXentLoss(0.1, memory_bank_size=(LIGHTLY_QUEUE, DIM))
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        """InfoNCE against the memory bank, both ways."""
+        update_momentum(self.encoder, self.key_encoder, LIGHTLY_MOMENTUM)
+        update_momentum(self.head, self.key_head, LIGHTLY_MOMENTUM)
+        first, second = batch[0]
+        return (self.contrast(first, second) + self.contrast(second, first)) / 2
+
+    def contrast(self, query_view: Tensor, key_view: Tensor) -> Tensor:
+        """One way."""
+        queries = self.head(self.encoder(query_view).pooled)
+        with torch.no_grad():
+            shuffled, order = batch_shuffle(key_view)
+            keys = batch_unshuffle(self.key_head(self.key_encoder(shuffled).pooled), order)
+        return self.criterion(queries, keys)
+
+
+class LightlyBYOL(Lightly):
+    """BYOL put together from lightly's parts."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = BYOLProjectionHead(self.encoder.dim, HIDDEN, DIM)
+        self.predictor = BYOLPredictionHead(DIM, HIDDEN, DIM)
+        self.target_encoder, self.target_head = deepcopy(self.encoder), deepcopy(self.head)
+        deactivate_requires_grad(self.target_encoder)
+        deactivate_requires_grad(self.target_head)
+        self.criterion = NegativeCosineSimilarity()
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        """The negative cosine, both ways."""
+        update_momentum(self.encoder, self.target_encoder, LIGHTLY_MOMENTUM)
+        update_momentum(self.head, self.target_head, LIGHTLY_MOMENTUM)
+        first, second = (self.predictor(self.head(self.encoder(view).pooled)) for view in batch[0])
+        with torch.no_grad():
+            first_target, second_target = (self.target_head(self.target_encoder(view).pooled) for view in batch[0])
+        return (self.criterion(first, second_target) + self.criterion(second, first_target)) / 2
+
+
+LIGHTLY: dict[str, type[Lightly]] = {"simclr": LightlySimCLR, "moco": LightlyMoCo, "byol": LightlyBYOL}
 
 
 class PilImages(Dataset[Any]):
@@ -141,7 +201,7 @@ def now() -> float:
 
 def train(model: L.LightningModule, data: Any, steps: int) -> float:
     """Trains for so many steps, without validation and checkpoints, and gives images per second."""
-    clock, ours = Clock(), isinstance(model, SimCLR)
+    clock, ours = Clock(), isinstance(model, Method)
     with tempfile.TemporaryDirectory() as folder:
         trainer = L.Trainer(
             accelerator=DEVICE.type,
@@ -159,32 +219,34 @@ def train(model: L.LightningModule, data: Any, steps: int) -> float:
     return clock.rate
 
 
-def train_on_fixed_views(batch: Batch, steps: int) -> float:
+def train_on_fixed_views(model: Method, batch: Batch, steps: int) -> float:
     """The arithmetic alone, in images per second."""
-    model = make_ours().to(DEVICE)
-    optimizer = make_optimizer("adamw", model, LEARNING_RATE, WEIGHT_DECAY)
-    assert model.views is not None
-    views = model.views(batch.inputs.to(DEVICE), example_keys(model.noise_seed, 0, batch.index.to(DEVICE)))
+    model.to(DEVICE)
+    optimizer = make_optimizer(model.optimizer, model, model.learning_rate, model.weight_decay)
+    batch = to_device(batch, DEVICE)
+    views = model.make_views(batch)
+    model.make_views = lambda batch: views  # type: ignore[method-assign]  # made once
     for step in range(steps):
         if step == WARMUP_STEPS:
             start = now()
         with torch.autocast(DEVICE.type, torch.bfloat16, enabled=PRECISION == "bf16-mixed"):
-            first, second = model.projector(model.encoder(views).pooled).chunk(2)
-            loss = nt_xent(first, second, TEMPERATURE)
+            loss = model.losses(batch)["loss"]
         optimizer.zero_grad()
         loss.backward()
+        model.on_after_backward()
         optimizer.step()
+        model.after_step()
     return (steps - WARMUP_STEPS) * BATCH_SIZE / (now() - start)
 
 
-def compare_speed(data: ImageData, images: PilImages, rounds: int, steps: int) -> dict[str, Any]:
+def compare_speed(method: str, data: ImageData, images: PilImages, rounds: int, steps: int) -> dict[str, Any]:
     """Everybody's images per second, and ours in proportion to the limit and to the faster way of running lightly."""
     batch, steps = data.train_set.__getitems__(list(range(BATCH_SIZE))), WARMUP_STEPS + steps
     turns: dict[str, Callable[[], float]] = {
-        "ours": lambda: train(make_ours(), data, steps),
-        "limit": lambda: train_on_fixed_views(batch, steps),
-        "lightly, 0 workers": lambda: train(LightlySimCLR(), images.loader(0), steps),
-        "lightly, 2 workers": lambda: train(LightlySimCLR(), images.loader(2), steps),
+        "ours": lambda: train(make_ours(method), data, steps),
+        "limit": lambda: train_on_fixed_views(make_ours(method), batch, steps),
+        "lightly, 0 workers": lambda: train(LIGHTLY[method](), images.loader(0), steps),
+        "lightly, 2 workers": lambda: train(LIGHTLY[method](), images.loader(2), steps),
     }
     measured = [{name: measure() for name, measure in turns.items()} for _ in range(rounds)]
     rates = {name: median(found[name] for found in measured) for name in turns}
@@ -209,7 +271,7 @@ def probe(represent: Callable[[Batch], Tensor], data: ImageData) -> dict[str, fl
     return {kind: float((predicted == labels).float().mean()) for kind, predicted in found.items()}
 
 
-def compare_accuracy(data: ImageData, images: PilImages) -> dict[str, dict[str, float]]:
+def compare_accuracy(method: str, data: ImageData, images: PilImages) -> dict[str, dict[str, float]]:
     """Trains both and judges their encoders beside the floors."""
 
     def judge(encoder: Any) -> dict[str, float]:
@@ -217,10 +279,9 @@ def compare_accuracy(data: ImageData, images: PilImages) -> dict[str, dict[str, 
         return probe(lambda batch: encoder(batch.inputs).pooled.float(), data)
 
     steps = EPOCHS * (len(images) // BATCH_SIZE)
-    ours, lightly, untrained = make_ours(), LightlySimCLR(), make_encoder().to(DEVICE)
+    ours, lightly, untrained = make_ours(method), LIGHTLY[method](), make_ours(method).encoder
     train(ours, data, steps)
     train(lightly, images.loader(2), steps)
-    estimate_batch_norm(untrained, batches(data.train_set), DEVICE)
     encoders = {"ours": ours.encoder, "lightly": lightly.encoder, "untrained encoder": untrained}
     rows = {name: judge(encoder) for name, encoder in encoders.items()} | {"raw pixels": probe(raw_inputs, data)}
     print(f"\n{'test accuracy in %':<28}{'linear':>9}{'kNN':>9}")
@@ -231,7 +292,8 @@ def compare_accuracy(data: ImageData, images: PilImages) -> dict[str, dict[str, 
 
 def main() -> None:
     """Reads the command line, measures and prints."""
-    parser = argparse.ArgumentParser(description="ssl_zoo's SimCLR next to lightly's on Fashion-MNIST.")
+    parser = argparse.ArgumentParser(description="A method of ssl_zoo next to lightly's on Fashion-MNIST.")
+    parser.add_argument("--method", choices=list(METHODS), default="simclr")
     parser.add_argument("--rounds", type=int, default=5, help="turns for everybody; 0 leaves the speed out")
     parser.add_argument("--steps", type=int, default=20, help="timed steps in a turn")
     parser.add_argument("--accuracy", action="store_true", help="also train both and compare their encoders")
@@ -245,11 +307,16 @@ def main() -> None:
     data = ImageData(FashionMNIST(args.root), batch_size=BATCH_SIZE, train_size=TRAIN_SIZE)
     data.setup()
     images = PilImages(data.train_set.__getitems__(list(range(TRAIN_SIZE))))
-    results: dict[str, Any] = {"device": DEVICE.type, "precision": PRECISION, "threads": torch.get_num_threads()}
+    results: dict[str, Any] = {
+        "method": args.method,
+        "device": DEVICE.type,
+        "precision": PRECISION,
+        "threads": torch.get_num_threads(),
+    }
     if args.rounds:
-        results |= compare_speed(data, images, args.rounds, args.steps)
+        results |= compare_speed(args.method, data, images, args.rounds, args.steps)
     if args.accuracy:
-        results["accuracy"] = compare_accuracy(data, images)
+        results["accuracy"] = compare_accuracy(args.method, data, images)
     print(json.dumps(results))
 
 

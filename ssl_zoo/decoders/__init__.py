@@ -1,0 +1,1 @@
+"""Networks that turn latent vectors back into inputs."""

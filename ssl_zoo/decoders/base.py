@@ -1,0 +1,23 @@
+"""The contract between generative methods and the networks that make inputs from latent vectors."""
+
+from abc import ABC, abstractmethod
+
+from torch import Tensor, nn
+
+
+class Decoder(nn.Module, ABC):
+    """Turns latent vectors into images.
+
+    What it gives is unbounded: a likelihood reads it as logits (Bernoulli) or as the mean of pixels in [0, 1]
+    (Gaussian). An image depends on its own vector alone, never on the rest of the batch, so there is no batch norm in
+    it; the score-function gradient and importance weights rely on that.
+
+    Attributes:
+        latent_dim: size L of the vectors it takes.
+    """
+
+    latent_dim: int
+
+    @abstractmethod
+    def forward(self, latents: Tensor) -> Tensor:
+        """Images ``(B, C, H, W)`` of latent vectors ``(B, L)``."""

@@ -1,0 +1,105 @@
+"""MoCo: a query's own key among a queue of other images' keys, all made by a slowly moving encoder."""
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ssl_zoo.batch import Batch
+from ssl_zoo.encoders.base import Encoder
+from ssl_zoo.methods.base import Method
+from ssl_zoo.objectives.contrastive import queue_logits
+from ssl_zoo.objectives.heads import mlp
+from ssl_zoo.objectives.momentum import MomentumCopy, in_groups
+from ssl_zoo.objectives.queue import KeyQueue
+from ssl_zoo.views.base import Views
+
+
+class MoCo(Method):
+    """Momentum contrast (He et al., 2019, arXiv:1911.05722), with an MLP head as v2 has (arXiv:2003.04297).
+
+    For the query q of one view, the key k+ of the other view, and the keys k_i of earlier batches, all of unit length
+    (equation 1):
+
+        loss = -log  exp(q . k+ / t)  /  (exp(q . k+ / t) + sum over the queue of exp(q . k_i / t))
+
+    The keys come from copies that follow encoder and head as moving averages: copy <- m copy + (1 - m) original after
+    every step (equation 2). Where the queue is longer than the data set it holds earlier keys of the query's own image;
+    these are no negatives and are left out.
+
+    Batch norm leaks: a key normalised with its query's batch carries the batch's mean, by which the query finds it
+    without looking at the image. The paper shuffles the keys over GPUs; here, on any number of devices, the keys are
+    normalised in groups of the batch that the queries, normalised over the whole of it, do not share.
+
+    Watch `train/accuracy`, how often the positive beats the whole queue: near 1 within the first steps means that the
+    queue is too short or the views too weak.
+
+    Args:
+        encoder: the network to pretrain.
+        views: makes two views of each example.
+        temperature: t.
+        momentum: m; the longer the run, the closer to 1. The paper takes 0.999 over a million steps.
+        queue_size: number of keys kept; the paper takes 65536 on ImageNet.
+        symmetric: let both views be queries and keys: twice the work a step, and a better representation for it.
+        norm_groups: parts of the batch that the keys' batch norm sees; 1 lets it leak.
+        projection_hidden: hidden width of the projection head.
+        projection_dim: size of queries and keys.
+        **training: `optimizer`, `learning_rate`, `weight_decay` and `warmup` of `Method`.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        views: Views,
+        temperature: float = 0.2,
+        momentum: float = 0.999,
+        queue_size: int = 65536,
+        symmetric: bool = False,
+        norm_groups: int = 4,
+        projection_hidden: int = 2048,
+        projection_dim: int = 128,
+        **training: Any,
+    ) -> None:
+        super().__init__(encoder, **training)
+        self.views = views
+        self.temperature, self.momentum = temperature, momentum
+        self.symmetric, self.norm_groups = symmetric, norm_groups
+        self.projector = mlp(encoder.dim, projection_hidden, projection_dim)
+        self.key_encoder, self.key_projector = MomentumCopy(self.encoder), MomentumCopy(self.projector)
+        self.queue = KeyQueue(queue_size, projection_dim)
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """InfoNCE against the queue, and how often the positive is the nearest candidate."""
+        views, index = self.make_views(batch), batch.index
+        first, second = views.chunk(2)
+        if self.symmetric:
+            queries = self.projector(self.encoder(views).pooled)
+            keys, index = torch.cat([self.keys_of(second), self.keys_of(first)]), index.repeat(2)
+        else:
+            queries = self.projector(self.encoder(first).pooled)
+            keys = self.keys_of(second)
+        excluded = index[:, None] == self.queue.index
+        logits, targets = queue_logits(queries, keys, self.queue.keys, excluded, self.temperature)
+        accuracy = (logits.detach().argmax(1) == targets).float().mean()
+        self._fresh = F.normalize(keys.float(), dim=1), index
+        return {"loss": F.cross_entropy(logits, targets), "accuracy": accuracy}
+
+    def keys_of(self, views: Tensor) -> Tensor:
+        """``(B, projection_dim)`` keys of ``(B, ...)`` views, without gradient."""
+        groups = self.norm_groups if self.training else 1  # batch norm has running statistics in evaluation
+        return in_groups(lambda group: self.key_projector(self.key_encoder(group).pooled), views, groups)
+
+    def on_after_backward(self) -> None:
+        """The new keys enter the queue: after training batches only, and when no gradient needs the old ones."""
+        self.queue.push(*self._fresh)
+
+    def after_step(self) -> None:
+        """The copies follow."""
+        self.key_encoder.follow(self.encoder, self.momentum)
+        self.key_projector.follow(self.projector, self.momentum)
+
+    def chance_loss(self, batch_size: int) -> float:
+        """log(1 + K), every candidate being equally likely."""
+        return math.log(1 + len(self.queue.keys))

@@ -1,0 +1,52 @@
+"""SimSiam: BYOL without a momentum encoder."""
+
+from typing import Any
+
+from torch import Tensor
+
+from ssl_zoo.batch import Batch
+from ssl_zoo.encoders.base import Encoder
+from ssl_zoo.evaluation.health import feature_std
+from ssl_zoo.methods.base import Method
+from ssl_zoo.objectives.heads import mlp
+from ssl_zoo.objectives.similarity import negative_cosine
+from ssl_zoo.views.base import Views
+
+
+class SimSiam(Method):
+    """Simple Siamese representation learning (Chen and He, 2020, arXiv:2011.10566).
+
+    With z the projection of a view, p its prediction, and no gradient into z (equations 1 to 4):
+
+        loss = -cos(p_1, z_2) / 2 - cos(p_2, z_1) / 2
+
+    Watch `train/std`, the spread of the projections: without the stop-gradient it falls from 1 to 0 at once, and the
+    loss to -1 with it.
+
+    Args:
+        encoder: the network to pretrain.
+        views: makes two views of each example.
+        projection_dim: size of z, and hidden width of the projection head.
+        prediction_hidden: width of the predictor's bottleneck, a quarter of `projection_dim` in the paper.
+        **training: `optimizer`, `learning_rate`, `weight_decay` and `warmup` of `Method`.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        views: Views,
+        projection_dim: int = 2048,
+        prediction_hidden: int = 512,
+        **training: Any,
+    ) -> None:
+        super().__init__(encoder, **training)
+        self.views = views
+        self.projector = mlp(encoder.dim, projection_dim, projection_dim, projection_dim, norm_last=True)
+        self.predictor = mlp(projection_dim, prediction_hidden, projection_dim)
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """The negative cosine of prediction and projection, averaged over both ways, and the projections' spread."""
+        first, second = (self.projector(self.encoder(view).pooled) for view in self.make_views(batch).chunk(2))
+        forward = negative_cosine(self.predictor(first), second)
+        backward = negative_cosine(self.predictor(second), first)
+        return {"loss": (forward + backward) / 2, "std": feature_std(first.detach())}

@@ -1,0 +1,215 @@
+"""The variational autoencoder: a code that a decoder can rebuild the image from, and no larger than that needs."""
+
+from typing import Any, Literal
+
+import lightning as L
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ssl_zoo import metrics
+from ssl_zoo.batch import Batch
+from ssl_zoo.decoders.base import Decoder
+from ssl_zoo.distributed import all_gather
+from ssl_zoo.encoders.base import Encoder
+from ssl_zoo.errors import InputError
+from ssl_zoo.methods.base import Method
+from ssl_zoo.objectives import elbo
+from ssl_zoo.randomness import fold_in, normal, uniform
+from ssl_zoo.views.base import require_at_least, require_probability
+
+# What an example's keys are folded with, so that its draws are independent of each other.
+LATENT, DEQUANTIZATION, IMPORTANCE = 1, 2, 3
+# Images decoded at once in the importance-weighted bound.
+CHUNK = 2048
+
+
+class VAE(Method):
+    """Auto-encoding variational Bayes (Kingma and Welling, 2013, arXiv:1312.6114).
+
+    With q(z | x) a diagonal Gaussian whose mean and log variance are linear in the encoder's pooled vector, equation 3:
+
+        loss = -E_q[log p(x | z)] + beta * KL(q(z | x) || N(0, I))        one draw of z, the KL in closed form
+
+    Every term is a sum over pixels or latent dimensions, in nats per example. `elbo` is at beta 1 without warm-up and
+    free bits, whatever the loss is. Watch `kl` next to `reconstruction`, and `health/active_units`: when the KL falls
+    to zero, the decoder has learnt to do without the code (posterior collapse), and the representation is worth
+    nothing.
+
+    `bits_per_dim` under the Gaussian bounds the lossless code length of 8-bit images, which get uniform noise of one
+    grey level (arXiv:1511.01844), and compares with published figures. Float images have no grey levels: theirs is a
+    density's and can be negative. Under the Bernoulli it is exact for black and white images; on grey values it is a
+    cross entropy, good for comparing such models with each other and with nothing else.
+
+    Probes see the pooled vector, as with every other method; `posterior` gives the code itself.
+
+    Args:
+        encoder: the network to pretrain.
+        decoder: makes images from latent vectors; its `latent_dim` is the size of the code.
+        likelihood: `bernoulli` reads the decoder's output as logits, `gaussian` as the mean of each pixel.
+        observation_std: of the Gaussian; left out, it is learnt: the one that fits the reconstructions best, as in
+            sigma-VAE (Rybkin et al., 2020, arXiv:2006.13202, section 3.2), averaged over about the last ten steps.
+        beta: weight of the KL (Higgins et al., 2017); 1 is the bound itself.
+        kl_warmup: part of the run over which beta rises from zero.
+        free_bits: nats a latent dimension may spend before the KL presses on it (arXiv:1606.04934).
+        gradient: how the encoder learns from the reconstruction. `score_function` needs no differentiable decoder, but
+            its gradient is far noisier.
+        importance_samples: draws per example for the importance-weighted bound on test data (arXiv:1509.00519); 0
+            leaves it out.
+        **training: `optimizer`, `learning_rate`, `weight_decay` and `warmup` of `Method`.
+
+    Raises:
+        InputError: an argument is out of its range, or `observation_std` is given for a Bernoulli.
+    """
+
+    decoder: Decoder
+    observation_variance: Tensor
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        decoder: Decoder,
+        likelihood: Literal["bernoulli", "gaussian"] = "gaussian",
+        observation_std: float | None = None,
+        beta: float = 1.0,
+        kl_warmup: float = 0.0,
+        free_bits: float = 0.0,
+        gradient: Literal["reparameterization", "score_function"] = "reparameterization",
+        importance_samples: int = 64,
+        **training: Any,
+    ) -> None:
+        super().__init__(encoder, **training)
+        require_probability("kl_warmup", kl_warmup)
+        for name, value in {"beta": beta, "free_bits": free_bits, "importance_samples": importance_samples}.items():
+            require_at_least(name, value, 0)
+        if observation_std is not None and likelihood == "bernoulli":
+            raise InputError("A Bernoulli has no observation_std: leave it out, or take the gaussian likelihood.")
+        if observation_std is not None and observation_std <= 0:
+            raise InputError(f"observation_std is {observation_std}; give a number above 0.")
+        self.decoder = decoder
+        self.posterior_head = nn.Linear(encoder.dim, 2 * decoder.latent_dim)
+        self.likelihood, self.gradient, self.importance_samples = likelihood, gradient, importance_samples
+        self.beta, self.kl_warmup, self.free_bits = beta, kl_warmup, free_bits
+        self.learns_std = likelihood == "gaussian" and observation_std is None
+        self.register_buffer("observation_variance", torch.tensor((observation_std or 0.3) ** 2))
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """The loss, and the bound with its two terms."""
+        keys = self.keys(batch)
+        targets = self.targets(batch.inputs, keys)
+        # The encoder sees no dequantisation noise: represent() has none either.
+        seen = targets if self.likelihood == "bernoulli" else batch.inputs
+        mean, log_variance = self.posterior(batch._replace(inputs=seen))
+        latents = mean + (0.5 * log_variance).exp() * normal(fold_in(keys, LATENT), self.decoder.latent_dim)
+        if self.gradient == "score_function":
+            latents = latents.detach()
+        decoded = self.decoder(latents)
+        log_likelihood = self.log_likelihood(targets, decoded)
+        objective = log_likelihood
+        if self.gradient == "score_function":
+            density = elbo.posterior_log_density(latents, mean, log_variance)
+            objective = elbo.score_function_surrogate(log_likelihood, density)
+        divergences = elbo.kl_to_standard_normal(mean, log_variance)
+        weight = self.beta * min(1.0, self.progress / self.kl_warmup if self.kl_warmup else 1.0)
+        loss = weight * elbo.free_bits(divergences, self.free_bits) - objective.mean()
+
+        reconstruction, kl = log_likelihood.detach().mean(), divergences.detach().sum(1).mean()
+        bound = reconstruction - kl
+        terms = {"loss": loss, "elbo": bound, "reconstruction": reconstruction, "kl": kl}
+        terms["bits_per_dim"] = self.bits_per_dim(bound, batch.inputs)
+        if self.learns_std:
+            terms["observation_std"] = self.observation_variance.sqrt()
+            if self.training:
+                self._fit_observation_variance(targets, decoded)
+        return terms
+
+    def posterior(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Mean and log variance of q(z | x), each ``(B, L)`` float32."""
+        return self.posterior_of(self.encoder(batch.inputs, batch.mask).pooled)
+
+    def posterior_of(self, pooled: Tensor) -> tuple[Tensor, Tensor]:
+        """The posterior, given the encoder's pooled vectors ``(B, D)``."""
+        with torch.autocast(pooled.device.type, enabled=False):  # the code is small; rounding it would buy no time
+            mean, raw = self.posterior_head(pooled.float()).chunk(2, dim=1)
+        # Unbounded, its exponential can overflow in the first steps; a clamp would leave no gradient to come back by.
+        return mean, 10 * torch.tanh(raw / 10)
+
+    def targets(self, inputs: Tensor, keys: Tensor) -> Tensor:
+        """The images ``(B, C, H, W)`` whose likelihood counts; 8-bit ones are dequantised for the Gaussian."""
+        if self.likelihood == "bernoulli" or inputs.is_floating_point():
+            return as_unit_floats(inputs)
+        return (inputs + uniform(fold_in(keys, DEQUANTIZATION), *inputs.shape[1:])) / 256
+
+    def log_likelihood(self, targets: Tensor, decoded: Tensor) -> Tensor:
+        """The log-likelihood log p(x | z) ``(B,)`` of images ``(B, C, H, W)``, given what the decoder makes of z.
+
+        Raises:
+            InputError: the decoder makes images of another shape.
+        """
+        if targets.shape != decoded.shape:
+            made, wanted = (" x ".join(map(str, images.shape[1:])) for images in (decoded, targets))
+            raise InputError(
+                f"The decoder makes images of {made} but the data has {wanted} (channels x height x width): set the "
+                "decoder's `channels` and `image_size` to match."
+            )
+        if self.likelihood == "bernoulli":
+            return elbo.bernoulli_log_likelihood(targets, decoded)
+        # A copy: the original moves on before the gradient is taken.
+        return elbo.gaussian_log_likelihood(targets, decoded, self.observation_variance.clone())
+
+    def bits_per_dim(self, log_likelihood: Tensor, inputs: Tensor) -> Tensor:
+        """A bound in nats per image as bits per pixel and channel; see the class for what it means."""
+        levels = 256 if self.likelihood == "gaussian" and not inputs.is_floating_point() else 1
+        return elbo.bits_per_dim(log_likelihood, inputs[0].numel(), levels)
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """The mean images of p(x | z), ``(B, C, H, W)`` float32 in [0, 1], of latent vectors ``(B, L)``."""
+        decoded = self.decoder(latents).float()
+        return decoded.sigmoid() if self.likelihood == "bernoulli" else decoded.clamp(0, 1)
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        """The losses on test data, and the importance-weighted bound."""
+        batch = batch._replace(labels=None)
+        terms = self.losses(batch)
+        if self.importance_samples:
+            bound = self.importance_bound(batch, self.importance_samples).mean()
+            terms["importance_bound"] = bound
+            terms["importance_bits_per_dim"] = self.bits_per_dim(bound, batch.inputs)
+        self._log(terms, metrics.TEST, batch)
+
+    @torch.no_grad()
+    def importance_bound(self, batch: Batch, samples: int) -> Tensor:
+        """The importance-weighted bound on log p(x) ``(B,)`` in nats, from so many draws of z per example."""
+        keys, size = self.keys(batch), self.decoder.latent_dim
+        mean, log_variance = self.posterior(batch)
+        targets = self.targets(batch.inputs, keys)
+        weights = []
+        for draws in torch.arange(samples, device=keys.device).split(max(1, CHUNK // len(keys))):
+            repeated = [each.repeat(len(draws), *(1 for _ in each.shape[1:])) for each in (mean, log_variance, targets)]
+            own_keys = fold_in(keys.repeat(len(draws)), IMPORTANCE + draws.repeat_interleave(len(keys)))
+            latents = repeated[0] + (0.5 * repeated[1]).exp() * normal(own_keys, size)
+            joint = self.log_likelihood(repeated[2], self.decoder(latents)) + elbo.prior_log_density(latents)
+            weights.append((joint - elbo.posterior_log_density(latents, *repeated[:2])).view(len(draws), -1))
+        return elbo.importance_bound(torch.cat(weights))
+
+    def configure_callbacks(self) -> list[L.Callback]:
+        """What only a VAE needs watched: its active units, and pictures at the end of the run."""
+        from ssl_zoo.callbacks.generation import GenerationFigures
+        from ssl_zoo.callbacks.posterior import ActiveUnits
+
+        return [ActiveUnits(), GenerationFigures()]
+
+    @torch.no_grad()
+    def _fit_observation_variance(self, targets: Tensor, decoded: Tensor) -> None:
+        """Moves towards the mean squared error of the global batch, the variance of highest likelihood.
+
+        A learning rate made for weights would take thousands of steps to get there. It counts from the next step on: an
+        example's likelihood depends on no other example of its batch.
+        """
+        error = all_gather(F.mse_loss(decoded.float(), targets)[None]).mean()
+        self.observation_variance.lerp_(error.clamp_min(1e-6), 0.1)
+
+
+def as_unit_floats(images: Tensor) -> Tensor:
+    """Images in [0, 1], of uint8 ones in [0, 255] or floats that are so already."""
+    return images if images.is_floating_point() else images / 255

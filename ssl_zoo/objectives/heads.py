@@ -1,0 +1,26 @@
+"""The small networks between an encoder and a loss."""
+
+from itertools import pairwise
+
+from torch import nn
+
+
+def mlp(*sizes: int, norm: bool = True, norm_last: bool = False) -> nn.Sequential:
+    """Linear layers with ReLU between them: a projection or prediction head.
+
+    Args:
+        *sizes: input, hidden and output sizes, at least two.
+        norm: batch norm after every layer but the last; such layers need no bias.
+        norm_last: batch norm without scale and shift after the last layer.
+    """
+    *hidden, last = pairwise(sizes)
+    layers: list[nn.Module] = []
+    for entering, leaving in hidden:
+        layers.append(nn.Linear(entering, leaving, bias=not norm))
+        if norm:
+            layers.append(nn.BatchNorm1d(leaving))
+        layers.append(nn.ReLU(inplace=True))
+    layers.append(nn.Linear(*last, bias=not norm_last))
+    if norm_last:
+        layers.append(nn.BatchNorm1d(last[1], affine=False))
+    return nn.Sequential(*layers)

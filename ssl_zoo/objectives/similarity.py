@@ -1,0 +1,22 @@
+"""Losses that pull an example's views together and need no negatives."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def negative_cosine(predicted: Tensor, target: Tensor) -> Tensor:
+    """The mean of -cos(predicted, target) over examples; no gradient flows into the target.
+
+    SimSiam's D (Chen and He, 2020, arXiv:2011.10566, equation 1); BYOL's squared distance of unit vectors
+    (Grill et al., 2020, arXiv:2006.07733, equation 2) is 2 + 2 D.
+
+    Args:
+        predicted: ``(B, D)``.
+        target: ``(B, D)``.
+
+    Returns:
+        Scalar float32 in [-1, 1].
+    """
+    with torch.autocast(predicted.device.type, enabled=False):
+        return -F.cosine_similarity(predicted.float(), target.detach().float(), dim=1).mean()
