@@ -87,5 +87,7 @@ class _GlobalBatchNorm(_BatchNorm):
             momentum = 1.0 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
             self.running_mean.lerp_(mean, momentum)
             self.running_var.lerp_(variance * count / (count - 1), momentum)
-        scale = self.weight * torch.rsqrt(variance + self.eps)
-        return (centred * scale.view(channels) + self.bias.view(channels)).to(input.dtype)
+        normalised = centred * torch.rsqrt(variance + self.eps).view(channels)
+        if self.affine:
+            normalised = normalised * self.weight.view(channels) + self.bias.view(channels)
+        return normalised.to(input.dtype)

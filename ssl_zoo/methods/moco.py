@@ -72,18 +72,16 @@ class MoCo(Method):
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """InfoNCE against the queue, and how often the positive is the nearest candidate."""
-        views, index = self.make_views(batch), batch.index
+        views = self.make_views(batch)
         first, second = views.chunk(2)
         if self.symmetric:
-            queries = self.projector(self.encoder(views).pooled)
-            keys, index = torch.cat([self.keys_of(second), self.keys_of(first)]), index.repeat(2)
+            queries, keys = self.projector(self.encoder(views).pooled), [self.keys_of(second), self.keys_of(first)]
         else:
-            queries = self.projector(self.encoder(first).pooled)
-            keys = self.keys_of(second)
-        excluded = index[:, None] == self.queue.index
-        logits, targets = queue_logits(queries, keys, self.queue.keys, excluded, self.temperature)
+            queries, keys = self.projector(self.encoder(first).pooled), [self.keys_of(second)]
+        excluded = batch.index.repeat(len(keys))[:, None] == self.queue.index
+        logits, targets = queue_logits(queries, torch.cat(keys), self.queue.keys, excluded, self.temperature)
         accuracy = (logits.detach().argmax(1) == targets).float().mean()
-        self._fresh = F.normalize(keys.float(), dim=1), index
+        self._fresh = [(F.normalize(each.float(), dim=1), batch.index) for each in keys]
         return {"loss": F.cross_entropy(logits, targets), "accuracy": accuracy}
 
     def keys_of(self, views: Tensor) -> Tensor:
@@ -93,7 +91,8 @@ class MoCo(Method):
 
     def on_after_backward(self) -> None:
         """The new keys enter the queue: after training batches only, and when no gradient needs the old ones."""
-        self.queue.push(*self._fresh)
+        for keys, index in self._fresh:
+            self.queue.push(keys, index)
 
     def after_step(self) -> None:
         """The copies follow."""

@@ -34,7 +34,7 @@ def test_fit_ends_with_results_pictures_and_every_row(directory):
             assert [len(found[labels]["draws"]) for labels in found] == [2, 2, 1]
             assert found["all"]["mean"] > found["1"]["mean"] > 0.1
     assert record["budget"]["steps"] == 12 and record["budget"]["samples"] == 12 * 64
-    assert record["data"]["split"] and record["protocol"] == 1
+    assert record["data"]["split"] and record["protocol"] == 2
     for name in ("label_efficiency.png", "feature_map.png", "views.png"):
         assert (directory / "figures" / name).stat().st_size > 5000
 
