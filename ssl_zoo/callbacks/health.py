@@ -27,7 +27,7 @@ PATIENCE, PATIENCE_STEPS = 0.2, 50
 class Health(L.Callback):
     """Logs RankMe, std, alignment and uniformity of the representation at every validation.
 
-    Warns once each when the representation or the projections have collapsed and when, after a fifth of the run, the
+    After a fifth of the run, warns once each when the representation or the projections have collapsed, and when the
     training loss still sits where an encoder that ignores its input would be.
 
     Args:
@@ -91,6 +91,9 @@ class Health(L.Callback):
         if trainer.sanity_checking:
             return
         pl_module.log_dict(figures, sync_dist=True)
+        if trainer.global_step < max(PATIENCE_STEPS, PATIENCE * total_steps(trainer)):
+            self._losses = []
+            return
         if figures[metrics.HEALTH_STD] < COLLAPSED_STD:
             self._warn(
                 "collapse",
@@ -106,16 +109,15 @@ class Health(L.Callback):
                 f"{float(projection_std):.4f}, 1 is an even spread), so the loss teaches nothing. Look at the "
                 "predictor, the stop-gradient, the momentum and the learning rate.",
             )
-        self._check_loss(trainer, pl_module)
+        self._check_loss(pl_module)
 
-    def _check_loss(self, trainer: L.Trainer, method: Method) -> None:
+    def _check_loss(self, method: Method) -> None:
         if not self._losses:
             return
         loss = float(torch.stack(self._losses).mean())
         self._losses = []
         chance = method.chance_loss(self._global_batch)
-        early = trainer.global_step < max(PATIENCE_STEPS, PATIENCE * total_steps(trainer))
-        if chance is not None and not early and loss > AT_CHANCE * chance:
+        if chance is not None and loss > AT_CHANCE * chance:
             self._warn(
                 "chance",
                 f"The training loss sits at chance: {loss:.3f}, where an encoder that ignores its input has "
