@@ -20,13 +20,10 @@ The last line is everything as JSON. A ratio is the median over rounds of the ra
 import argparse
 import json
 import logging
-import tempfile
-import time
 import warnings
 from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import lightning as L
@@ -37,19 +34,17 @@ from lightly.models.modules import BYOLPredictionHead, BYOLProjectionHead, MoCoP
 from lightly.models.utils import batch_shuffle, batch_unshuffle, deactivate_requires_grad, update_momentum
 from lightly.transforms import SimCLRTransform
 from PIL import Image
+from timing import DEVICE, PRECISION, WARMUP_STEPS, compare, now, train
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from ssl_zoo.batch import Batch
-from ssl_zoo.callbacks.exact_resume import ExactResume
-from ssl_zoo.callbacks.throughput import Throughput
 from ssl_zoo.data.image import ImageData
 from ssl_zoo.data.sources.fashion_mnist import FashionMNIST
 from ssl_zoo.encoders.image import ResNet
 from ssl_zoo.evaluation.features import batches, extract, raw_inputs, to_device
 from ssl_zoo.evaluation.knn import knn_predict
 from ssl_zoo.evaluation.linear import fit_linear
-from ssl_zoo.hardware import fastest_precision
 from ssl_zoo.methods.base import Method
 from ssl_zoo.methods.byol import BYOL
 from ssl_zoo.methods.moco import MoCo
@@ -59,16 +54,12 @@ from ssl_zoo.views import image as image_views
 
 TRAIN_SIZE, BATCH_SIZE, EPOCHS = 10_000, 256, 8
 HIDDEN, DIM = 512, 128  # of both projection heads
-WARMUP_STEPS = 5  # not timed: more batches than a DataLoader's two workers fetch in advance
 METHODS: dict[str, type[Method]] = {"simclr": SimCLR, "moco": MoCo, "byol": BYOL}
 EXPERIMENTS = Path(__file__).parents[1] / "experiments" / "image"
 
 LIGHTLY_VIEWS: dict[str, Any] = {"cj_strength": 0.5, "min_scale": 0.08, "gaussian_blur": 0.0}
 LIGHTLY_SGD: dict[str, Any] = {"lr": 0.06 * BATCH_SIZE / 128, "momentum": 0.9, "weight_decay": 5e-4}
 LIGHTLY_MOMENTUM, LIGHTLY_QUEUE = 0.99, 4096
-
-DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-PRECISION = fastest_precision()
 
 
 def make_ours(method: str) -> Method:
@@ -181,44 +172,6 @@ class PilImages(Dataset[Any]):
         return DataLoader(self, BATCH_SIZE, shuffle=True, drop_last=True, num_workers=workers)
 
 
-class Clock(L.Callback):
-    """Times the steps after the first WARMUP_STEPS, waiting for data included."""
-
-    def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
-        """Reads the clock before the first of them and after the last."""
-        if trainer.global_step == WARMUP_STEPS:
-            self.start = now()
-        elif trainer.global_step == trainer.max_steps:
-            self.rate = (trainer.max_steps - WARMUP_STEPS) * BATCH_SIZE / (now() - self.start)
-
-
-def now() -> float:
-    """Seconds, when the device has done all that it was asked to do."""
-    if DEVICE.type == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter()
-
-
-def train(model: L.LightningModule, data: Any, steps: int) -> float:
-    """Trains for so many steps, without validation and checkpoints, and gives images per second."""
-    clock, ours = Clock(), isinstance(model, Method)
-    with tempfile.TemporaryDirectory() as folder:
-        trainer = L.Trainer(
-            accelerator=DEVICE.type,
-            devices=1,
-            precision=PRECISION if ours else "32-true",
-            callbacks=[ExactResume(), Throughput(), clock] if ours else [clock],
-            default_root_dir=folder,
-            max_steps=steps,
-            limit_val_batches=0,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-        )
-        trainer.fit(model, data)
-    return clock.rate
-
-
 def train_on_fixed_views(model: Method, batch: Batch, steps: int) -> float:
     """The arithmetic alone, in images per second."""
     model.to(DEVICE)
@@ -243,22 +196,12 @@ def compare_speed(method: str, data: ImageData, images: PilImages, rounds: int, 
     """Everybody's images per second, and ours in proportion to the limit and to the faster way of running lightly."""
     batch, steps = data.train_set.__getitems__(list(range(BATCH_SIZE))), WARMUP_STEPS + steps
     turns: dict[str, Callable[[], float]] = {
-        "ours": lambda: train(make_ours(method), data, steps),
+        "ours": lambda: BATCH_SIZE * train(make_ours(method), data, steps),
         "limit": lambda: train_on_fixed_views(make_ours(method), batch, steps),
-        "lightly, 0 workers": lambda: train(LIGHTLY[method](), images.loader(0), steps),
-        "lightly, 2 workers": lambda: train(LIGHTLY[method](), images.loader(2), steps),
+        "lightly, 0 workers": lambda: BATCH_SIZE * train(LIGHTLY[method](), images.loader(0), steps),
+        "lightly, 2 workers": lambda: BATCH_SIZE * train(LIGHTLY[method](), images.loader(2), steps),
     }
-    measured = [{name: measure() for name, measure in turns.items()} for _ in range(rounds)]
-    rates = {name: median(found[name] for found in measured) for name in turns}
-    lightly = max("lightly, 0 workers", "lightly, 2 workers", key=lambda name: rates[name])
-    ratios = {f"ours / {other}": median(r["ours"] / r[other] for r in measured) for other in ("limit", lightly)}
-    print(f"\n{'images per second':<28}{'median':>9}{'lowest':>9}{'highest':>9}")
-    for name, rate in rates.items():
-        values = [found[name] for found in measured]
-        print(f"{name:<28}{rate:>9.0f}{min(values):>9.0f}{max(values):>9.0f}")
-    for name, ratio in ratios.items():
-        print(f"{name:<28}{ratio:>9.2f}")
-    return {"images_per_second": rates, "ratios": ratios, "rounds": measured}
+    return compare(turns, rounds, ["lightly, 0 workers", "lightly, 2 workers"])
 
 
 def probe(represent: Callable[[Batch], Tensor], data: ImageData) -> dict[str, float]:

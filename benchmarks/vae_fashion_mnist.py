@@ -25,24 +25,19 @@ import argparse
 import json
 import logging
 import tempfile
-import time
 import warnings
 from collections.abc import Callable
-from statistics import median
 from typing import Any
 
-import lightning as L
 import torch
+from timing import DEVICE, PRECISION, WARMUP_STEPS, compare, now, train
 from torch import Tensor
 
-from ssl_zoo.callbacks.exact_resume import ExactResume
-from ssl_zoo.callbacks.throughput import Throughput
 from ssl_zoo.data.base import Examples
 from ssl_zoo.data.image import ImageData
 from ssl_zoo.data.sources.fashion_mnist import FashionMNIST
 from ssl_zoo.decoders.image import MLPDecoder
 from ssl_zoo.encoders.image import MLP
-from ssl_zoo.hardware import fastest_precision
 from ssl_zoo.methods.vae import VAE
 from ssl_zoo.objectives.elbo import bernoulli_log_likelihood, kl_to_standard_normal
 from ssl_zoo.optim import make_optimizer
@@ -55,10 +50,6 @@ except ImportError as error:
 
 BATCH_SIZE, EPOCHS, LATENT_DIM = 128, 20, 16
 LEARNING_RATE, PEAK_LEARNING_RATE = 1e-3, 2e-3
-WARMUP_STEPS = 5  # not timed
-
-DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-PRECISION = fastest_precision()
 
 Network = Callable[[Tensor], Any]
 
@@ -74,17 +65,6 @@ def make_pythae() -> Any:
     """Pythae's VAE with the networks it builds when none are given."""
     config = pythae.models.VAEConfig(input_dim=(1, 28, 28), latent_dim=LATENT_DIM, reconstruction_loss="bce")
     return pythae.models.VAE(config)
-
-
-class Clock(L.Callback):
-    """Times the steps after the first WARMUP_STEPS, waiting for data included."""
-
-    def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
-        """Reads the clock before the first of them and after the last."""
-        if trainer.global_step == WARMUP_STEPS:
-            self.start = now()
-        elif trainer.global_step == trainer.max_steps:
-            self.rate = (trainer.max_steps - WARMUP_STEPS) * BATCH_SIZE / (now() - self.start)
 
 
 class PythaeClock(pythae.trainers.training_callbacks.TrainingCallback):
@@ -104,33 +84,6 @@ class PythaeClock(pythae.trainers.training_callbacks.TrainingCallback):
     def rate(self) -> float:
         """Images per second."""
         return (self.steps - WARMUP_STEPS) * BATCH_SIZE / (self.end - self.start)
-
-
-def now() -> float:
-    """Seconds, when the device has done all that it was asked to do."""
-    if DEVICE.type == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter()
-
-
-def train_ours(data: ImageData, steps: int) -> tuple[VAE, float]:
-    """Our model after so many steps, without validation and checkpoints, and its images per second."""
-    model, clock = make_ours(), Clock()
-    with tempfile.TemporaryDirectory() as folder:
-        trainer = L.Trainer(
-            accelerator=DEVICE.type,
-            devices=1,
-            precision=PRECISION,
-            callbacks=[ExactResume(), Throughput(), clock],
-            default_root_dir=folder,
-            max_steps=steps,
-            limit_val_batches=0,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-        )
-        trainer.fit(model, data)
-    return model, clock.rate
 
 
 def train_pythae(images: Tensor, epochs: int) -> tuple[Any, float]:
@@ -176,20 +129,11 @@ def compare_speed(data: ImageData, rounds: int, steps: int) -> dict[str, Any]:
     few = as_floats(data.train_set, min(steps * BATCH_SIZE, len(data.train_set)))
     epochs = -(-steps * BATCH_SIZE // len(few))
     turns: dict[str, Callable[[], float]] = {
-        "ours": lambda: train_ours(data, steps)[1],
+        "ours": lambda: BATCH_SIZE * train(make_ours(), data, steps),
         "limit": lambda: train_on_one_batch(data, steps),
         "pythae": lambda: train_pythae(few, epochs)[1],
     }
-    measured = [{name: measure() for name, measure in turns.items()} for _ in range(rounds)]
-    rates = {name: median(found[name] for found in measured) for name in turns}
-    ratios = {f"ours / {other}": median(r["ours"] / r[other] for r in measured) for other in ("limit", "pythae")}
-    print(f"\n{'images per second':<28}{'median':>9}{'lowest':>9}{'highest':>9}")
-    for name, rate in rates.items():
-        values = [found[name] for found in measured]
-        print(f"{name:<28}{rate:>9.0f}{min(values):>9.0f}{max(values):>9.0f}")
-    for name, ratio in ratios.items():
-        print(f"{name:<28}{ratio:>9.2f}")
-    return {"images_per_second": rates, "ratios": ratios, "rounds": measured}
+    return compare(turns, rounds, ["pythae"])
 
 
 @torch.no_grad()
@@ -211,7 +155,9 @@ def compare_accuracy(data: ImageData, epochs: int) -> dict[str, float]:
     """The test ELBO of both after the same number of steps."""
     images = as_floats(data.train_set, len(data.train_set) // BATCH_SIZE * BATCH_SIZE)
     test = as_floats(data.test_set, len(data.test_set)).to(DEVICE)
-    ours = train_ours(data, epochs * (len(images) // BATCH_SIZE))[0].to(DEVICE).eval()
+    ours = make_ours()
+    train(ours, data, epochs * (len(images) // BATCH_SIZE))
+    ours.to(DEVICE).eval()
     theirs = train_pythae(images, epochs)[0].to(DEVICE).eval()
 
     def their_posterior(images: Tensor) -> tuple[Tensor, Tensor]:
