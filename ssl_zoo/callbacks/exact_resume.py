@@ -6,7 +6,6 @@ import lightning as L
 import torch
 
 from ssl_zoo.methods.base import Method
-from ssl_zoo.randomness import example_keys
 
 
 class ExactResume(L.Callback):
@@ -27,7 +26,7 @@ class ExactResume(L.Callback):
     ) -> None:
         """Seeds this step; with accumulated gradients every batch of a step has its own."""
         step = trainer.fit_loop.total_batch_idx
-        seed = int(example_keys(self.seed, step, torch.tensor([trainer.global_rank]))) & (2**63 - 1)
+        seed = hash((self.seed, step, trainer.global_rank)) & (2**63 - 1)  # of integers: the same in every process
         if pl_module.device.type == "cpu":
             torch.default_generator.manual_seed(seed)  # torch.manual_seed takes half a millisecond without a GPU
         else:
