@@ -244,6 +244,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
 
+    # Lightning's advice on workers and logging would stand between the lines of the table.
     warnings.filterwarnings("ignore", module="lightning")
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     torch.manual_seed(args.seed)

@@ -24,6 +24,11 @@ AT_CHANCE = 0.995
 PATIENCE, PATIENCE_STEPS = 0.2, 50
 
 
+def too_early(trainer: L.Trainer) -> bool:
+    """Whether a method may still be finding its feet."""
+    return trainer.global_step < max(PATIENCE_STEPS, PATIENCE * total_steps(trainer))
+
+
 class Health(L.Callback):
     """Logs RankMe, std, alignment and uniformity of the representation at every validation.
 
@@ -91,7 +96,7 @@ class Health(L.Callback):
         if trainer.sanity_checking:
             return
         pl_module.log_dict(figures, sync_dist=True)
-        if trainer.global_step < max(PATIENCE_STEPS, PATIENCE * total_steps(trainer)):
+        if too_early(trainer):
             self._losses = []
             return
         if figures[metrics.HEALTH_STD] < COLLAPSED_STD:

@@ -9,10 +9,9 @@ from torch import Tensor
 
 from ssl_zoo import metrics
 from ssl_zoo.batch import Batch
-from ssl_zoo.callbacks.health import PATIENCE, PATIENCE_STEPS
+from ssl_zoo.callbacks.health import too_early
 from ssl_zoo.methods.vae import VAE
 from ssl_zoo.objectives.elbo import active_units
-from ssl_zoo.optim import total_steps
 
 # Share of the latent dimensions that must be active, and never fewer than one.
 FEW = 0.05
@@ -54,9 +53,8 @@ class ActiveUnits(L.Callback):
         if trainer.sanity_checking:
             return
         pl_module.log(metrics.HEALTH_ACTIVE_UNITS, active, sync_dist=True)
-        early = trainer.global_step < max(PATIENCE_STEPS, PATIENCE * total_steps(trainer))
         size = pl_module.decoder.latent_dim
-        if active < max(1, FEW * size) and not early and not self._warned:
+        if active < max(1, FEW * size) and not too_early(trainer) and not self._warned:
             self._warned = True
             rank_zero_warn(
                 f"The posterior has collapsed: {int(active)} of {size} latent dimensions tell images apart; lower "

@@ -44,7 +44,10 @@ def fit(model: SimCLR, folder: Path, *callbacks: L.Callback, steps: int = 60, **
         **{"enable_progress_bar": False, **settings},
     )
     with warnings.catch_warnings():
-        for message in (".*does not have many workers", ".*smaller than the logging interval"):
+        for message in (
+            ".*does not have many workers",
+            ".*smaller than the logging interval",
+        ):  # the data lies in memory
             warnings.filterwarnings("ignore", message)
         trainer.fit(model, datamodule=ImageData(image_size=8, batch_size=64))
     return trainer
@@ -52,7 +55,7 @@ def fit(model: SimCLR, folder: Path, *callbacks: L.Callback, steps: int = 60, **
 
 def test_health_warns_of_a_collapsed_representation(tmp_path):
     with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
+        warnings.simplefilter("always")  # they are asserted on, not hidden
         fit(method(constant=True), tmp_path, Health())
     said = [str(warning.message) for warning in caught]
     assert sum("collapsed" in message for message in said) == 1

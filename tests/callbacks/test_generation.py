@@ -40,7 +40,7 @@ def fit(folder: Path, latent_dim: int = 3, steps: int = 2, logger: CSVLogger | N
         logger=logger or CSVLogger(folder, "logs", "one"),
     )
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", ".*does not have many workers")
+        warnings.filterwarnings("ignore", ".*does not have many workers")  # the data lies in memory
         trainer.fit(method, datamodule=ImageData(batch_size=64))
     return trainer
 
@@ -111,7 +111,7 @@ def test_a_manifold_in_more_dimensions_lies_where_the_posterior_means_spread_mos
 
 def test_a_collapsed_posterior_is_reported_once_and_a_healthy_one_is_not(tmp_path):
     with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
+        warnings.simplefilter("always")  # they are asserted on, not hidden
         trainer = fit(tmp_path / "collapsed", steps=100, beta=1000.0, learning_rate=3e-3)
     said = [str(warning.message) for warning in caught if "posterior has collapsed" in str(warning.message)]
     assert len(said) == 1 and said[0].startswith("The posterior has collapsed: 0 of 3 latent dimensions")

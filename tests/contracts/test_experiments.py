@@ -143,7 +143,7 @@ def test_it_takes_another_encoder_and_colour_images(reference, tmp_path):
     path, directory = reference
     settings = yaml.safe_load((directory / "config.yaml").read_text())
     if not settings["data"]["class_path"].endswith("ImageData"):
-        pytest.skip("not on images")
+        pytest.skip("only images have colour")
     for number in range(48):
         (tmp_path / "images" / str(number % 3)).mkdir(parents=True, exist_ok=True)
         pixels = np.random.default_rng(number).integers(0, 256, (12, 12, 3), dtype=np.uint8)

@@ -60,7 +60,7 @@ def test_bad_folders_and_labels(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"There is no file .*nowhere: set `labels`"):
         ImageFolder(tmp_path, tmp_path / "nowhere")
     with pytest.raises(InputError, match="channels is 4: choose 1"):
-        ImageFolder(tmp_path, channels=4)  # type: ignore[arg-type]
+        ImageFolder(tmp_path, channels=4)
     with pytest.raises(InputError, match=f"There is no image in {tmp_path}: put"):
         ImageFolder(tmp_path).load()
     write_images(tmp_path / "data", ["a.png", "b.png"])

@@ -40,13 +40,13 @@ class Made(ImageSource):
 
 
 def ready(*args: object, **settings: object) -> ImageData:
-    data = ImageData(*args, **{"batch_size": 8, **settings})  # type: ignore[arg-type]
+    data = ImageData(*args, **{"batch_size": 8, **settings})
     data.setup()
     return data
 
 
 def everything(examples: object) -> Batch:
-    return examples.__getitems__(list(range(len(examples))))  # type: ignore[attr-defined, arg-type]
+    return examples.__getitems__(list(range(len(examples))))
 
 
 def parts(data: ImageData) -> list[torch.Tensor]:

@@ -100,5 +100,5 @@ def test_batch_size_errors_say_what_to_do() -> None:
     with pytest.raises(InputError, match="larger than the training set of 50 examples"):
         train_loader(Numbers(50), 51, 0, 0, None)
     with pytest.raises(InputError, match="multiple of 3"):
-        train_loader(Numbers(50), 8, 0, 0, FakeTrainer())  # type: ignore[arg-type]
-    assert train_loader(Numbers(50), 9, 0, 0, FakeTrainer()).batch_size == 3  # type: ignore[arg-type]
+        train_loader(Numbers(50), 8, 0, 0, FakeTrainer())
+    assert train_loader(Numbers(50), 9, 0, 0, FakeTrainer()).batch_size == 3

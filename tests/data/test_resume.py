@@ -15,7 +15,7 @@ from ssl_zoo.data.image import ImageData
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning"),  # Lightning 2.6 with PyTorch 2.11
-    pytest.mark.filterwarnings("ignore:Checkpoint directory .* exists and is not empty"),
+    pytest.mark.filterwarnings("ignore:Checkpoint directory .* exists and is not empty"),  # both runs share a folder
 ]
 
 TOTAL = 14  # steps; an epoch has 4

@@ -279,4 +279,4 @@ def test_hugging_face_offline_or_wrong_is_one_sentence(tmp_path: Path, monkeypat
     with pytest.raises(InputError, match="no split called train, only validation"):
         HuggingFaceImages(str(tmp_path / "data")).load()
     with pytest.raises(InputError, match="channels is 2"):
-        HuggingFaceImages("some/images", channels=2)  # type: ignore[arg-type]
+        HuggingFaceImages("some/images", channels=2)

@@ -86,7 +86,7 @@ class Toy:
             **settings,
         )
         with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
+            warnings.simplefilter("always")  # they are returned, not hidden
             trainer.fit(model, *(DataLoader(part, batch_size=None) for part in (batches, batches[:2])))
         return [str(warning.message) for warning in caught]
 

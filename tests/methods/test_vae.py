@@ -223,7 +223,7 @@ def test_the_importance_bound_draws_independently_for_every_sample_and_example(b
     assert abs(float(noise.mean())) < 0.15 and float(noise.std()) == pytest.approx(1, abs=0.1)
 
 
-@pytest.mark.filterwarnings("ignore:.*does not have many workers")
+@pytest.mark.filterwarnings("ignore:.*does not have many workers")  # the data lies in memory
 def test_testing_logs_the_bound_and_the_importance_weighted_one(tmp_path):
     settings = {"accelerator": "cpu", "logger": False, "enable_progress_bar": False, "enable_model_summary": False}
     trainer = L.Trainer(default_root_dir=tmp_path, enable_checkpointing=False, **settings)
