@@ -1,6 +1,16 @@
 """Settings for the whole suite."""
 
+import multiprocessing
+import pkgutil
+
 import torch
+
+import ssl_zoo
 
 # Tiny networks gain nothing from a second thread, and threads that wait for each other on a busy machine cost minutes.
 torch.set_num_threads(1)
+
+# Tests of two processes start them from a server that has loaded the libraries and nothing else. Forking the test
+# process itself would copy locks that its threads (W&B's, gloo's, OpenMP's) may hold, which now and then waits forever.
+modules = [module.name for module in pkgutil.walk_packages(ssl_zoo.__path__, "ssl_zoo.")]
+multiprocessing.set_forkserver_preload([*(name for name in modules if "__main__" not in name), "lightning.pytorch.cli"])

@@ -50,11 +50,9 @@ def queue() -> KeyQueue:
     return KeyQueue(12, 4)
 
 
-def one_of_two(rank: int, folder: str) -> None:
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
-    model = nn.parallel.DistributedDataParallel(CPUSyncBatchNorm().apply(network()))
+def share_of_one_step(rank: int, folder: str) -> None:
     share = slice(rank * EXAMPLES // 2, (rank + 1) * EXAMPLES // 2)
+    model = nn.parallel.DistributedDataParallel(CPUSyncBatchNorm().apply(network()))
     first, second = views()
     loss = step(model, first[share], second[share])
     gradients = [p.grad for p in model.parameters()]
@@ -64,13 +62,21 @@ def one_of_two(rank: int, folder: str) -> None:
     model, keys = nn.parallel.DistributedDataParallel(model), queue()
     loss = contrast(model, MomentumCopy(copy), keys, share)
     torch.save((loss, [p.grad for p in model.parameters()], keys.state_dict()), f"{folder}/moco{rank}.pt")
+
+
+def one_of_two(rank: int, folder: str) -> None:
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
+    # A function of its own, so that its models are gone before their process group is: the last DDP model to go would
+    # join gloo's threads while it holds Python's lock, which those threads may be waiting for.
+    share_of_one_step(rank, folder)
     dist.destroy_process_group()
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("gloo")
-    torch.multiprocessing.start_processes(one_of_two, (str(folder),), nprocs=2, start_method="fork")
+    torch.multiprocessing.start_processes(one_of_two, (str(folder),), nprocs=2, start_method="forkserver")
     return folder
 
 

@@ -4,6 +4,7 @@ Every experiment runs through the command line on small pieces of its modality's
 """
 
 import importlib
+import os
 import pkgutil
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from lightning.fabric.plugins.environments.lightning import find_free_network_port
 from PIL import Image
 
 import ssl_zoo.methods
@@ -41,6 +43,22 @@ def fit(path: Path, runs: Path, *options: str) -> Path:
     before = set(runs.glob("*/*"))
     run(["fit", "--config", str(path), *SMALL, "--runs_dir", str(runs), *options])
     (created,) = set(runs.glob("*/*")) - before
+    return created
+
+
+def fit_as_rank(rank: int, port: int, path: Path, runs: Path, *options: str) -> None:
+    """One of the two processes that a launcher on this machine would start."""
+    torch.set_num_threads(1)
+    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), LOCAL_RANK=str(rank))
+    parallel = ["--trainer.strategy=ddp", "--trainer.devices=2"]
+    run(["fit", "--config", str(path), *SMALL, "--runs_dir", str(runs), *parallel, *options])
+
+
+def fit_on_two(path: Path, runs: Path, *options: str) -> Path:
+    """Runs an experiment small on two processes; returns its run directory."""
+    arguments = (find_free_network_port(), path, runs, *options)
+    torch.multiprocessing.start_processes(fit_as_rank, arguments, nprocs=2, start_method="forkserver")
+    (created,) = runs.glob("*/*")
     return created
 
 
@@ -130,10 +148,9 @@ def test_two_processes_compute_what_one_does_on_the_whole_batch(reference, tmp_p
     path, _ = reference
     # Adam divides by the gradient's size, which turns a rounding error in a tiny gradient into a whole step.
     exact = ["--trainer.precision=32-true", "--model.optimizer=sgd", "--trainer.max_steps=2"]
-    forked = ["--trainer.strategy=ddp_fork", "--trainer.devices=2"]
     start = weights(fit(path, tmp_path / "start", *exact, "--model.learning_rate=1e-12"))
     one = weights(fit(path, tmp_path / "one", *exact, "--model.learning_rate=1e-3")) - start
-    two = weights(fit(path, tmp_path / "two", *exact, "--model.learning_rate=1e-3", *forked)) - start
+    two = weights(fit_on_two(path, tmp_path / "two", *exact, "--model.learning_rate=1e-3")) - start
     # Not element by element: a rounding error that carries one activation over a ReLU's kink changes single gradients.
     # A gather without gradient or batch-norm statistics of half the batch change the whole direction.
     assert one.norm() > 0 and (one - two).norm() < 0.02 * one.norm()

@@ -1,12 +1,13 @@
 """A run that was cut and resumed sees the batches that the uninterrupted one sees, in the same order."""
 
-import signal
+import os
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 import pytest
 import torch
+from lightning.fabric.plugins.environments.lightning import find_free_network_port
 from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import Tensor
 
@@ -182,8 +183,15 @@ class GatheredRecorder(Recorder):
         return self.weight.sum()
 
 
-@pytest.mark.skipif(not hasattr(signal, "SIGCHLD"), reason="needs fork")
+def record_as_rank(rank: int, port: int, folder: Path) -> None:
+    """One of the two processes that a launcher on this machine would start."""
+    torch.set_num_threads(1)
+    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), LOCAL_RANK=str(rank))
+    module = GatheredRecorder(folder / "seen")
+    trainer(folder, max_steps=5, strategy="ddp", devices=2).fit(module, datamodule=data())
+
+
 def test_two_processes_see_what_one_sees(tmp_path: Path, whole: list[list[int]]) -> None:
-    module = GatheredRecorder(tmp_path / "seen")
-    trainer(tmp_path, max_steps=5, strategy="ddp_fork", devices=2).fit(module, datamodule=data())
+    arguments = (find_free_network_port(), tmp_path)
+    torch.multiprocessing.start_processes(record_as_rank, arguments, nprocs=2, start_method="forkserver")
     assert torch.load(tmp_path / "seen.0") == torch.load(tmp_path / "seen.1") == whole[:5]

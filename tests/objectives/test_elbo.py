@@ -166,7 +166,7 @@ def global_terms(share: slice) -> dict[str, torch.Tensor]:
 
 
 def test_two_processes_share_free_bits_and_the_baseline(tmp_path: Path):
-    torch.multiprocessing.start_processes(one_of_two, (str(tmp_path),), nprocs=2, start_method="fork")
+    torch.multiprocessing.start_processes(one_of_two, (str(tmp_path),), nprocs=2, start_method="forkserver")
     one = global_terms(slice(0, 8))
     two = [torch.load(tmp_path / f"rank{rank}.pt", weights_only=True) for rank in (0, 1)]
     for name in ("free", "surrogate"):
