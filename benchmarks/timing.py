@@ -37,18 +37,18 @@ class Clock(L.Callback):
             self.steps_per_second = (trainer.max_steps - WARMUP_STEPS) / (now() - self.start)
 
 
-def train(model: L.LightningModule, data: Any, steps: int) -> float:
+def train(model: L.LightningModule, data: Any, steps: int, precision: Any = PRECISION) -> float:
     """Trains for so many steps, without validation and checkpoints, and gives steps per second.
 
-    A method of ssl_zoo gets the machine's fastest precision and the callbacks that the command line always adds, a
-    model of somebody else a plain Trainer in float32.
+    A method of ssl_zoo gets the machine's fastest precision, unless told otherwise, and the callbacks that the command
+    line always adds, a model of somebody else a plain Trainer in float32.
     """
     clock, ours = Clock(), isinstance(model, Method)
     with tempfile.TemporaryDirectory() as folder:
         trainer = L.Trainer(
             accelerator=DEVICE.type,
             devices=1,
-            precision=PRECISION if ours else "32-true",
+            precision=precision if ours else "32-true",
             callbacks=[ExactResume(), Throughput(), clock] if ours else [clock],
             default_root_dir=folder,
             max_steps=steps,
@@ -61,22 +61,26 @@ def train(model: L.LightningModule, data: Any, steps: int) -> float:
     return clock.steps_per_second
 
 
-def compare(turns: dict[str, Callable[[], float]], rounds: int, peers: list[str]) -> dict[str, Any]:
+def compare(
+    turns: dict[str, Callable[[], float]], rounds: int, peers: list[str], unit: str = "images"
+) -> dict[str, Any]:
     """Measures everybody's images per second in turns, and prints them with ours in proportion to others'.
 
     Args:
-        turns: each gives images per second; one is called "ours" and one "limit".
+        turns: each gives images per second; one is called "ours" and one "limit", others may begin with "ours".
         rounds: how often everybody has a turn.
-        peers: of `turns`; ours is compared with the fastest of them and with the limit.
+        peers: of `turns`; all of ours are compared with the fastest of them, "ours" with the limit too.
+        unit: what is counted in place of images.
     """
     measured = [{name: measure() for name, measure in turns.items()} for _ in range(rounds)]
     rates = {name: median(found[name] for found in measured) for name in turns}
     fastest = max(peers, key=lambda name: rates[name])
-    ratios = {f"ours / {other}": median(r["ours"] / r[other] for r in measured) for other in ("limit", fastest)}
-    print(f"\n{'images per second':<28}{'median':>9}{'lowest':>9}{'highest':>9}")
+    pairs = [("ours", "limit"), *((name, fastest) for name in turns if name.startswith("ours"))]
+    ratios = {f"{one} / {other}": median(r[one] / r[other] for r in measured) for one, other in pairs}
+    print(f"\n{unit + ' per second':<28}{'median':>9}{'lowest':>9}{'highest':>9}")
     for name, rate in rates.items():
         values = [found[name] for found in measured]
         print(f"{name:<28}{rate:>9.0f}{min(values):>9.0f}{max(values):>9.0f}")
     for name, ratio in ratios.items():
         print(f"{name:<28}{ratio:>9.2f}")
-    return {"images_per_second": rates, "ratios": ratios, "rounds": measured}
+    return {f"{unit}_per_second": rates, "ratios": ratios, "rounds": measured}

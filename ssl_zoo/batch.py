@@ -11,7 +11,9 @@ class Batch(NamedTuple):
     Attributes:
         inputs: images ``(B, C, H, W)``, uint8 in [0, 255] or float in [0, 1]; token ids ``(B, T)`` int64; waveforms
             ``(B, S)`` float32 in [-1, 1] at the data module's sample rate.
-        mask: ``(B, T)`` or ``(B, S)`` bool, True where the input is real; None when nothing is padded.
+        mask: ``(B, T)`` or ``(B, S)`` bool, True where the input is real; padding is on the right. Where rows of tokens
+            are packed from several documents, ``(B, T)`` int64, the number from 1 on of the document in its row that a
+            token belongs to, and 0 where the input is padding. None when nothing is padded and no row is packed.
         labels: ``(B,)`` int64, or None when the data has none. A pretraining loss never sees them.
         index: ``(B,)`` int64, the position of each example in its data set; it names the example in every draw of
             random numbers (see `ssl_zoo.randomness`).

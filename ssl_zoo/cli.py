@@ -1,4 +1,4 @@
-"""The command line, `ssl-zoo fit | validate | test | predict | probe`: it wires the rooms together."""
+"""The command line, `ssl-zoo fit | validate | test | predict | probe | finetune`: it wires the rooms together."""
 
 import importlib
 import logging
@@ -7,7 +7,7 @@ import pkgutil
 import secrets
 import sys
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from itertools import product
 from pathlib import Path
@@ -32,9 +32,12 @@ from ssl_zoo.callbacks.online_probe import OnlineProbe
 from ssl_zoo.callbacks.progress import StepProgress
 from ssl_zoo.callbacks.throughput import Throughput
 from ssl_zoo.data.sources.base import ImageSource
+from ssl_zoo.data.sources.text_base import TextSource
 from ssl_zoo.distributed import CPUSyncBatchNorm
 from ssl_zoo.errors import InputError
+from ssl_zoo.finetuning.finetune import finetune
 from ssl_zoo.hardware import fastest_precision
+from ssl_zoo.probing.in_context import in_context
 from ssl_zoo.probing.probe import probe
 from ssl_zoo.suggestions import explain, settings_of
 
@@ -46,9 +49,15 @@ STRICT: dict[str, Any] = {"exit_on_error": False, "allow_abbrev": False}
 
 # What a method's networks take from the data, where they have such an argument; nobody types a number twice.
 NETWORKS = ("encoder", "decoder")
-SIZES = ("channels", "image_size")
+SIZES = ("channels", "image_size", "vocabulary")
 
-PROBE_HELP = "To judge a finished run on test data: ssl-zoo probe --run runs/EXPERIMENT/TIME-ID (see ssl-zoo probe -h)."
+# What is done with a finished run; every other command is Lightning's.
+ON_RUNS: dict[str, Callable[..., None]] = {"probe": probe, "finetune": finetune, "in-context": in_context}
+ON_RUNS_HELP = (
+    "With a finished run: ssl-zoo probe --run runs/EXPERIMENT/TIME-ID judges its encoder on test data, "
+    "ssl-zoo finetune --run ... trains it further on a labelled task, ssl-zoo in-context --run ... lets a GPT sort "
+    "texts by examples in its prompt (ssl-zoo probe -h and so on tell more)."
+)
 
 
 def main(args: list[str] | None = None) -> None:
@@ -72,10 +81,11 @@ def run(args: list[str]) -> None:
         _import_all(package)
     if args[:1] == ["--version"]:
         print(__version__)
-    elif args[:1] == ["probe"]:
-        parser = ArgumentParser(prog="ssl-zoo probe", **STRICT, description=(probe.__doc__ or "").split("\n")[0])
-        parser.add_function_arguments(probe)
-        probe(**_parse(parser, args[1:]).as_dict())
+    elif args and args[0] in ON_RUNS:
+        command = ON_RUNS[args[0]]
+        parser = ArgumentParser(prog=f"ssl-zoo {args[0]}", **STRICT, description=(command.__doc__ or "").split("\n")[0])
+        parser.add_function_arguments(command)
+        command(**_parse(parser, args[1:]).as_dict())
     else:
         ZooCLI(args)
 
@@ -101,7 +111,7 @@ class ZooCLI(LightningCLI):
             parser_kwargs={
                 "prog": "ssl-zoo",
                 **STRICT,
-                "description": PROBE_HELP,
+                "description": ON_RUNS_HELP,
                 **{name: dict(STRICT) for name in self.subcommands()},
             },
             args=args,
@@ -245,7 +255,11 @@ def _parse(parser: ArgumentParser, args: list[str], subparsers: Iterable[Argumen
         return parser.parse_args(args)
     except ArgumentError as error:
         options = {action.dest for each in (parser, *subparsers) for action in each._actions}
-        names = {found.__name__ for base in (nn.Module, L.LightningDataModule, ImageSource) for found in _below(base)}
+        names = {
+            found.__name__
+            for base in (nn.Module, L.LightningDataModule, ImageSource, TextSource)
+            for found in _below(base)
+        }
         raise InputError(explain(str(error), options, names)) from error
 
 

@@ -1,6 +1,7 @@
 """Optimizers and schedules: parameter groups, LARS, and a learning rate as a function of the fraction of a run."""
 
 import math
+import os
 from collections.abc import Iterable
 from typing import Any, Literal
 
@@ -30,6 +31,9 @@ def parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, A
 
 def make_optimizer(name: OptimizerName, module: nn.Module, learning_rate: float, weight_decay: float) -> Optimizer:
     """The optimizer called `name`; SGD and LARS have momentum 0.9, AdamW PyTorch's default betas."""
+    if not torch.cuda.is_available():
+        # Lightning sets this. With it, AdamW searches the machine for NVIDIA's library at every step.
+        os.environ.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)
     groups = parameter_groups(module, weight_decay)
     if name == "adamw":
         return torch.optim.AdamW(groups, lr=learning_rate, fused=True)

@@ -1,7 +1,11 @@
 """Settings for the whole suite."""
 
+import atexit
 import multiprocessing
+import os
 import pkgutil
+import shutil
+import tempfile
 
 import torch
 
@@ -9,6 +13,10 @@ import ssl_zoo
 
 # Tiny networks gain nothing from a second thread, and threads that wait for each other on a busy machine cost minutes.
 torch.set_num_threads(1)
+
+# Before anything reads it: what tests tokenize and fetch does not stay in the user's cache.
+os.environ["SSL_ZOO_CACHE"] = tempfile.mkdtemp()
+atexit.register(shutil.rmtree, os.environ["SSL_ZOO_CACHE"], ignore_errors=True)
 
 # Tests of two processes start them from a server that has loaded the libraries and nothing else. Forking the test
 # process itself would copy locks that its threads (W&B's, gloo's, OpenMP's) may hold, which now and then waits forever.

@@ -1,13 +1,19 @@
 """What every data module offers besides Lightning's loaders."""
 
 from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any
 
 import lightning as L
+import torch
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset
 
 from ssl_zoo.batch import Batch
+from ssl_zoo.data.splits import hold_out
 from ssl_zoo.errors import InputError
+
+if TYPE_CHECKING:  # the loaders' module imports `Examples` from this one
+    from ssl_zoo.data.loader import TrainLoader
 
 
 class Examples(Dataset[Batch], ABC):
@@ -31,25 +37,137 @@ class Examples(Dataset[Batch], ABC):
 class DataModule(L.LightningDataModule, ABC):
     """A data module with a fixed split, known after `setup`, and what probes need to know about it.
 
+    The order of the training batches follows from PyTorch's seed at construction, and is part of every checkpoint.
+
+    Args:
+        batch_size: examples per optimizer step, over all processes together.
+        train_size: use only so many of the training examples; all when None.
+        validation_fraction: part of the training examples held out for validation, in (0, 1).
+        test_fraction: part of all examples held out for testing when there is no official test set, in (0, 1).
+        num_workers: processes that fetch batches.
+
     Attributes:
-        train_set: what a method is pretrained on.
+        train_set: what probes are fitted on.
+        pretrain_set: what `train_dataloader` draws from: `train_set`, and what the source has without labels.
         validation_set: held out for choices.
         test_set: held out for the final numbers.
         classes: names of the classes, in label order; empty without labels.
         split_hash: the same for two runs exactly when they split the same data alike.
         source_name: what the data is called in tables.
-        batch_size: examples per optimizer step, over all processes together.
-        num_workers: processes that fetch batches.
+
+    Raises:
+        InputError: an argument is out of its range.
     """
 
     train_set: Examples
+    pretrain_set: Examples
     validation_set: Examples
     test_set: Examples
     classes: list[str]
     split_hash: str
     source_name: str
-    batch_size: int
-    num_workers: int
+
+    def __init__(
+        self,
+        batch_size: int,
+        train_size: int | None,
+        validation_fraction: float,
+        test_fraction: float,
+        num_workers: int,
+    ) -> None:
+        super().__init__()
+        check_at_least(1, batch_size=batch_size, train_size=train_size)
+        check_at_least(0, num_workers=num_workers)
+        for name, fraction in {"validation_fraction": validation_fraction, "test_fraction": test_fraction}.items():
+            if not 0 < fraction < 1:
+                raise InputError(f"{name} is {fraction}: it must lie between 0 and 1.")
+        self.batch_size, self.num_workers = batch_size, num_workers
+        self.train_size, self.validation_fraction, self.test_fraction = train_size, validation_fraction, test_fraction
+        self.order_seed = torch.initial_seed() % 2**63
+
+    @abstractmethod
+    def read(self) -> None:
+        """Reads and splits the data: sets the parts, `classes` and `split_hash`.
+
+        Raises:
+            InputError: the data is missing or damaged, or there is too little of it.
+        """
+
+    def setup(self, stage: str | None = None) -> None:
+        """Reads and splits the data, once; errors as `read`."""
+        if self.trainer is not None:
+            self.order_seed = self.trainer.strategy.broadcast(self.order_seed)
+        if not hasattr(self, "train_set"):
+            self.read()
+
+    def split(self, labels: Tensor, with_test: bool, noun: str) -> tuple[Tensor, Tensor, Tensor]:
+        """Cuts examples into parts, of every class in proportion and the same at every call.
+
+        Args:
+            labels: ``(N,)`` int64; all equal when there are no classes.
+            with_test: also cut off a test set; False where there is an official one.
+            noun: what examples are called in messages.
+
+        Returns:
+            Positions of the training examples (`train_size` of them), of the validation and of the test examples.
+
+        Raises:
+            InputError: there are too few examples.
+        """
+        rest, test = torch.arange(len(labels)), torch.arange(0)
+        if with_test:
+            rest, test = hold_out(labels, min(len(labels), max(1, round(self.test_fraction * len(labels)))))
+        kept, held = hold_out(labels[rest], min(len(rest), max(1, round(self.validation_fraction * len(rest)))))
+        train, validation = rest[kept], rest[held]
+        if len(train) == 0:
+            raise InputError(f"{self.source_name} has only {len(labels)} {noun}: too few to train, validate and test.")
+        if self.train_size is not None:
+            if self.train_size > len(train):
+                raise InputError(f"train_size is {self.train_size}, but {self.source_name} has {len(train)}: lower it.")
+            train = train[hold_out(labels[train], self.train_size)[1]]
+        return train, validation, test
+
+    def train_dataloader(self) -> "TrainLoader":
+        """Shuffled batches, in an order that a resumed run takes up where it was left."""
+        from ssl_zoo.data.loader import train_loader
+
+        return train_loader(self.pretrain_set, self.batch_size, self.order_seed, self.num_workers, self.trainer)
+
+    def val_dataloader(self) -> DataLoader[Batch]:
+        """The validation set in order."""
+        return self._in_order(self.validation_set)
+
+    def test_dataloader(self) -> DataLoader[Batch]:
+        """The test set in order."""
+        return self._in_order(self.test_set)
+
+    def predict_dataloader(self) -> DataLoader[Batch]:
+        """The test set in order."""
+        return self._in_order(self.test_set)
+
+    def _in_order(self, examples: Examples) -> DataLoader[Batch]:
+        from ssl_zoo.data.loader import ordered_loader
+
+        return ordered_loader(examples, self.batch_size, self.num_workers, self.trainer)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The seed of the order."""
+        return {"order_seed": self.order_seed}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Takes over a checkpoint's order."""
+        self.order_seed = state_dict.get("order_seed", self.order_seed)
+
+
+def check_at_least(least: int, **settings: int | None) -> None:
+    """Refuses numbers that are too small; None is no number.
+
+    Raises:
+        InputError: one is.
+    """
+    for name, value in settings.items():
+        if value is not None and value < least:
+            raise InputError(f"{name} is {value}: it must be at least {least}.")
 
 
 def data_of(trainer: L.Trainer) -> DataModule:

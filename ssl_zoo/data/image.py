@@ -1,18 +1,15 @@
 """Images for pretraining and probing."""
 
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from ssl_zoo.batch import Batch
-from ssl_zoo.data.base import DataModule, Examples
-from ssl_zoo.data.loader import TrainLoader, ordered_loader, train_loader
+from ssl_zoo.data.base import DataModule, Examples, check_at_least
 from ssl_zoo.data.sources.base import ArrayImages, Images, ImageSource, LoadedImages
 from ssl_zoo.data.sources.digits import Digits
-from ssl_zoo.data.splits import hold_out, split_hash
+from ssl_zoo.data.splits import split_hash
 from ssl_zoo.errors import InputError
 
 IN_MEMORY_BYTES = 4 * 2**30
@@ -53,8 +50,6 @@ class ImageData(DataModule):
     the split depends on no seed. Up to 4 GiB of images are decoded once and kept in memory; more are decoded while
     training, in worker processes.
 
-    The order of the training batches follows from PyTorch's seed at construction, and is part of every checkpoint.
-
     Args:
         source: where the images come from; scikit-learn's digits when left out.
         image_size: height and width in pixels; the source's own when left out. The shorter side is resized to it and
@@ -67,13 +62,10 @@ class ImageData(DataModule):
 
     Attributes:
         channels: 1 for grey, 3 for colour.
-        pretrain_set: what `train_dataloader` draws from: `train_set`, and what the source has without labels.
 
     Raises:
         InputError: an argument is out of its range, or images of many sizes come without `image_size`.
     """
-
-    pretrain_set: ImageExamples
 
     def __init__(
         self,
@@ -85,45 +77,31 @@ class ImageData(DataModule):
         test_fraction: float = 0.2,
         num_workers: int = 0,
     ) -> None:
-        super().__init__()
+        super().__init__(batch_size, train_size, validation_fraction, test_fraction, num_workers)
         self.save_hyperparameters()
+        check_at_least(1, image_size=image_size)
         self.source = source or Digits()
         self.channels = self.source.channels
         size = image_size or self.source.image_size
         if size is None:
             raise InputError(f"The images of {self.source.name} may differ in size: set the data's image_size.")
-        for name, value in {"image_size": image_size, "batch_size": batch_size, "train_size": train_size}.items():
-            if value is not None and value < 1:
-                raise InputError(f"{name} is {value}: it must be at least 1.")
-        if num_workers < 0:
-            raise InputError(f"num_workers is {num_workers}: it must be at least 0.")
-        for name, fraction in {"validation_fraction": validation_fraction, "test_fraction": test_fraction}.items():
-            if not 0 < fraction < 1:
-                raise InputError(f"{name} is {fraction}: it must lie between 0 and 1.")
         self.image_size = size
         self.source_name = self.source.name
-        self.batch_size, self.num_workers = batch_size, num_workers
-        self.train_size, self.validation_fraction, self.test_fraction = train_size, validation_fraction, test_fraction
-        self.order_seed = torch.initial_seed() % 2**63
 
     def prepare_data(self) -> None:
         """Lets one of several processes on a machine fetch what is missing, before all of them look for it."""
         if self.trainer is not None and self.trainer.world_size > 1:
             self.source.load()
 
-    def setup(self, stage: str | None = None) -> None:
-        """Reads, resizes and splits the images, once.
+    def read(self) -> None:
+        """Reads, resizes and splits the images.
 
         Raises:
             InputError: the data is missing or damaged, or there is too little of it.
         """
-        if self.trainer is not None:
-            self.order_seed = self.trainer.strategy.broadcast(self.order_seed)
-        if hasattr(self, "train_set"):
-            return
         loaded = self.source.load()
         self.classes = loaded.classes
-        train, validation, test, unlabelled = self._split(loaded)
+        train, validation, test, unlabelled = self._parts(loaded)
         self.split_hash = split_hash(self.source_name, train, validation, test)
         images = gather(loaded, self.channels, self.image_size)
         self.train_set, self.validation_set, self.test_set, self.pretrain_set = (
@@ -131,50 +109,15 @@ class ImageData(DataModule):
             for chosen in (train, validation, test, torch.cat([train, unlabelled]))
         )
 
-    def _split(self, loaded: LoadedImages) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def _parts(self, loaded: LoadedImages) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Positions of the training, validation, test and unlabelled examples; see `gather` for their order."""
         total = len(loaded.train)
         labels = torch.zeros(total, dtype=torch.int64) if loaded.train.labels is None else loaded.train.labels
-        rest = torch.arange(total)
-        if loaded.test is None:
-            kept, test = hold_out(labels, max(1, round(self.test_fraction * total)))
-            rest = rest[kept]
-        else:
+        train, validation, test = self.split(labels, loaded.test is None, "images")
+        if loaded.test is not None:
             test = torch.arange(total, total + len(loaded.test))
-        kept, held = hold_out(labels[rest], max(1, round(self.validation_fraction * len(rest))))
-        train, validation = rest[kept], rest[held]
-        if len(train) == 0:
-            raise InputError(f"{self.source_name} has only {total} images: too few to train, validate and test.")
-        if self.train_size is not None:
-            if self.train_size > len(train):
-                raise InputError(f"train_size is {self.train_size}, but {self.source_name} has {len(train)}: lower it.")
-            train = train[hold_out(labels[train], self.train_size)[1]]
-        first = total + (0 if loaded.test is None else len(loaded.test))
+        first = total + len(loaded.test or ())
         return train, validation, test, torch.arange(first, first + len(loaded.unlabelled or ()))
-
-    def train_dataloader(self) -> TrainLoader:
-        """Shuffled batches, in an order that a resumed run takes up where it was left."""
-        return train_loader(self.pretrain_set, self.batch_size, self.order_seed, self.num_workers, self.trainer)
-
-    def val_dataloader(self) -> DataLoader[Batch]:
-        """The validation set in order."""
-        return ordered_loader(self.validation_set, self.batch_size, self.num_workers, self.trainer)
-
-    def test_dataloader(self) -> DataLoader[Batch]:
-        """The test set in order."""
-        return ordered_loader(self.test_set, self.batch_size, self.num_workers, self.trainer)
-
-    def predict_dataloader(self) -> DataLoader[Batch]:
-        """The test set in order."""
-        return self.test_dataloader()
-
-    def state_dict(self) -> dict[str, Any]:
-        """The seed of the order."""
-        return {"order_seed": self.order_seed}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Takes over a checkpoint's order."""
-        self.order_seed = state_dict.get("order_seed", self.order_seed)
 
 
 class _JoinedImages(Images):

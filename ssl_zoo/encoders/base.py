@@ -48,10 +48,10 @@ class Encoder(nn.Module, ABC):
 
         Args:
             inputs: raw inputs as in `ssl_zoo.batch.Batch`.
-            mask: True where the input is real, or None.
+            mask: as there; True where the input is real, the number of its document, or None.
 
         Returns:
-            Vectors ``(B, N, D')`` and their mask ``(B, N)``, or None.
+            Vectors ``(B, N, D')`` and their mask ``(B, N)`` of the same kind, or None.
         """
 
     @abstractmethod
@@ -60,7 +60,7 @@ class Encoder(nn.Module, ABC):
 
         Args:
             vectors: ``(B, N, D')``, as `embed` gives them or corrupted by a method.
-            mask: ``(B, N)`` bool, or None.
+            mask: ``(B, N)`` as `embed` gives it; vectors of another document are out of sight.
             layers: also return every layer's sequence.
         """
 

@@ -44,8 +44,8 @@ def bernoulli_log_likelihood(images: Tensor, logits: Tensor) -> Tensor:
         ``(B,)`` float32, at most 0. On grey values it cannot reach 0 (its best is minus the images' own entropy), and
         it is no log-probability of the 8-bit image.
     """
-    flat, logits = images.float().flatten(1), logits.float().flatten(1)
-    return (flat * logits - F.softplus(logits)).sum(1)
+    distance = F.binary_cross_entropy_with_logits(logits.float(), images.float(), reduction="none")
+    return -distance.flatten(1).sum(1)
 
 
 def gaussian_log_likelihood(images: Tensor, mean: Tensor, variance: float | Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,13 @@ from rich.table import Table
 from torch import Tensor
 
 from ssl_zoo.callbacks.throughput import Throughput
+from ssl_zoo.data.text import TextData
 from ssl_zoo.errors import InputError
 from ssl_zoo.evaluation.features import Features, batches, extract, raw_inputs
 from ssl_zoo.evaluation.knn import knn_predict
 from ssl_zoo.evaluation.linear import fit_linear
 from ssl_zoo.methods.base import Method
+from ssl_zoo.probing.bag_of_words import classify_words, count_words
 from ssl_zoo.probing.figures import draw_feature_maps, draw_label_efficiency
 from ssl_zoo.probing.run import Run, load_run, rebuild
 from ssl_zoo.probing.supervised import train_supervised
@@ -24,7 +27,7 @@ from ssl_zoo.probing.supervised import train_supervised
 PROTOCOL = 2
 
 Splits = dict[str, Features]
-Results = dict[str, dict[str, dict[str, dict[str, Any]]]]
+Row = dict[str, dict[str, dict[str, Any]]]  # by probe and by labels per class
 
 
 # The lists are never changed, and as defaults in the signature they are what --help shows.
@@ -32,8 +35,9 @@ def probe(run: Path, labels_per_class: list[int] = [1, 5, 10], draws: int = 10, 
     """Judges the frozen encoder of a run's last checkpoint on test data.
 
     Fits a kNN and a linear probe (its regularisation chosen on validation data) with few labels and with all, on the
-    run's representations and on the floors: the raw inputs and the same encoder untrained. Prints the table, and writes
-    results.json, figures/label_efficiency.png and figures/feature_map.png into the run directory.
+    run's representations and on the floors: the same encoder untrained, and raw pixels or a text's words in no order.
+    Prints the table, and writes results.json, figures/label_efficiency.png and figures/feature_map.png into the run
+    directory.
 
     Args:
         run: the run directory, runs/<experiment>/<time>-<id>.
@@ -47,7 +51,9 @@ def probe(run: Path, labels_per_class: list[int] = [1, 5, 10], draws: int = 10, 
     classes = _count_classes(loaded)
     name = type(loaded.method).__name__
     splits = _extract_rows(loaded, name)
-    results = {row: _probe_row(features, classes, labels_per_class, draws) for row, features in splits.items()}
+    results = {row: _probe_features(features, classes, labels_per_class, draws) for row, features in splits.items()}
+    if isinstance(loaded.data, TextData):
+        results["tf-idf"] = _probe_words(loaded.data, labels_per_class, draws)
     if ceiling:
         accuracy = _ceiling(loaded, classes)
         results["supervised"] = {"linear": {"all": {"mean": accuracy, "std": 0.0, "draws": [accuracy]}}}
@@ -72,7 +78,7 @@ def print_table(record: dict[str, Any]) -> None:
     for row, probes in record["rows"].items():
         for kind, by_labels in probes.items():
             cells = [_cell(by_labels[labels]) if labels in by_labels else "" for labels in columns]
-            table.add_row(row if kind == "linear" else "", kind, *cells, end_section=kind == "knn")
+            table.add_row(row if kind == "linear" else "", kind, *cells, end_section=kind == list(probes)[-1])
     Console().print(table)
 
 
@@ -111,29 +117,62 @@ def _extract_rows(run: Run, name: str) -> dict[str, Splits]:
     trained = run.method.to(device)
     # In evaluation mode, so that batch norm does nothing yet: with statistics of the data the floor is far lower.
     untrained = rebuild(run.checkpoint).to(device).eval()
-    return {
-        name: splits(trained.represent),
-        "untrained encoder": splits(untrained.represent),
-        "raw inputs": splits(raw_inputs),
-    }
+    rows = {name: splits(trained.represent), "untrained encoder": splits(untrained.represent)}
+    if run.method.encoder.modality == "image":
+        rows["raw inputs"] = splits(raw_inputs)
+    return rows
 
 
-def _probe_row(features: Splits, classes: int, labels_per_class: list[int], draws: int) -> Any:
+def _probe_features(features: Splits, classes: int, labels_per_class: list[int], draws: int) -> Row:
     train, validation, test = features["train"], features["validation"], features["test"]
     assert train.labels is not None and validation.labels is not None and test.labels is not None
-    results: dict[str, dict[str, dict[str, Any]]] = {"linear": {}, "knn": {}}
+    known, held = train.labels, (validation.vectors, validation.labels)
+
+    def predict(chosen: Tensor) -> dict[str, Tensor]:
+        vectors, labels = train.vectors[chosen], known[chosen]
+        linear = fit_linear(vectors, labels, held, classes)
+        return {"linear": linear.predict(test.vectors), "knn": knn_predict(test.vectors, vectors, labels)}
+
+    return _over_draws(predict, known, test.labels, labels_per_class, draws)
+
+
+def _probe_words(data: TextData, labels_per_class: list[int], draws: int) -> Row:
+    parts = (data.train_set, data.validation_set, data.test_set)
+    train, validation, test = (count_words(part, data.vocabulary) for part in parts)
+
+    def predict(chosen: Tensor) -> dict[str, Tensor]:
+        return {"linear": classify_words(train.choose(chosen), validation, test)}
+
+    return _over_draws(predict, train.labels, test.labels, labels_per_class, draws)
+
+
+def _over_draws(
+    predict: Callable[[Tensor], dict[str, Tensor]],
+    known: Tensor,
+    wanted: Tensor,
+    labels_per_class: list[int],
+    draws: int,
+) -> Row:
+    """The accuracy of every probe for every number of labels.
+
+    Args:
+        predict: gives every probe's classes of the test examples, fitted on the training examples at some positions.
+        known: ``(N,)`` labels of the training examples.
+        wanted: ``(M,)`` labels of the test examples.
+        labels_per_class: numbers of labels to try, besides all.
+        draws: random choices of the labelled examples.
+    """
+    results: Row = {}
     for labels in [*sorted(labels_per_class), None]:
-        found: dict[str, list[float]] = {"linear": [], "knn": []}
+        found: dict[str, list[float]] = {}
         for draw in range(draws if labels else 1):
-            chosen = draw_labelled(train.labels, labels, draw)
-            vectors, known = train.vectors[chosen], train.labels[chosen]
-            linear = fit_linear(vectors, known, (validation.vectors, validation.labels), classes)
-            found["linear"].append(_accuracy(linear.predict(test.vectors), test.labels))
-            found["knn"].append(_accuracy(knn_predict(test.vectors, vectors, known), test.labels))
+            for kind, predicted in predict(draw_labelled(known, labels, draw)).items():
+                found.setdefault(kind, []).append(_accuracy(predicted, wanted))
         for kind, accuracies in found.items():
             mean = sum(accuracies) / len(accuracies)
             variance = sum((accuracy - mean) ** 2 for accuracy in accuracies) / max(1, len(accuracies) - 1)
-            results[kind][str(labels or "all")] = {"mean": mean, "std": math.sqrt(variance), "draws": accuracies}
+            summary = {"mean": mean, "std": math.sqrt(variance), "draws": accuracies}
+            results.setdefault(kind, {})[str(labels or "all")] = summary
     return results
 
 

@@ -1,6 +1,7 @@
 """What every encoder owes every method. Encoders are found by walking subclasses: a new one is held to it unasked."""
 
 import importlib
+import inspect
 import pkgutil
 from collections.abc import Iterator
 
@@ -10,9 +11,17 @@ import torch
 import ssl_zoo.encoders
 from ssl_zoo.encoders.base import Encoded, Encoder
 
+VOCABULARY = {
+    "size": 40, "pad": 0, "begin": 1, "end": 2, "mask": 3, "unknown": 4, "special": [0, 1, 2, 3, 4],
+    "continuations": [], "bytes_per_token": 4.0, "hash": "0" * 16,
+}  # fmt: skip
+
 # The smallest sensible settings of each encoder. One that is missing here fails `test_every_encoder_is_covered`.
 TINY = {
+    "BertEncoder": {"vocabulary": VOCABULARY, "dim": 32, "depth": 2, "heads": 2},
+    "GPT2Encoder": {"vocabulary": VOCABULARY, "dim": 32, "depth": 2, "heads": 2},
     "MLP": {"hidden": [48, 32], "channels": 3, "image_size": 16},
+    "ModernBertEncoder": {"vocabulary": VOCABULARY, "dim": 32, "depth": 3, "heads": 2, "window": 8},
     "ResNet": {"depth": 10, "width": 8, "channels": 3},
     "ViT": {"image_size": 16, "patch_size": 4, "dim": 32, "depth": 2, "heads": 2},
 }
@@ -26,7 +35,7 @@ def found() -> Iterator[type[Encoder]]:
     while waiting:
         encoder = waiting.pop()
         waiting.extend(encoder.__subclasses__())
-        if encoder is not Encoder and encoder.__module__.startswith("ssl_zoo."):
+        if not inspect.isabstract(encoder) and encoder.__module__.startswith("ssl_zoo."):
             yield encoder
 
 
@@ -40,6 +49,13 @@ def make(encoder: type[Encoder]) -> Encoder:
 
 def inputs(encoder: Encoder) -> tuple[torch.Tensor, torch.Tensor | None]:
     generator = torch.Generator().manual_seed(1)
+    if encoder.modality == "text":
+        lengths = torch.tensor([20, 9, 14, 20, 3, 12])
+        ids = torch.randint(5, 40, (BATCH, 20), generator=generator)
+        ids[:, 0] = VOCABULARY["begin"]
+        ids[torch.arange(BATCH), lengths - 1] = VOCABULARY["end"]
+        mask = torch.arange(20) < lengths[:, None]
+        return ids.masked_fill(~mask, VOCABULARY["pad"]), mask
     assert encoder.modality == "image", "say what this modality's inputs and padding look like"
     return torch.rand(BATCH, 3, 16, 16, generator=generator), None
 
@@ -77,6 +93,24 @@ def test_an_example_is_encoded_alike_alone_and_in_company(encoder):
     data, mask = inputs(encoder)
     alone = encoder(data[2:3], None if mask is None else mask[2:3])
     torch.testing.assert_close(alone.pooled[0], encoder(data, mask).pooled[2], atol=1e-5, rtol=1e-4)
+
+
+def test_padding_of_any_length_and_content_changes_no_real_vector(encoder):
+    data, mask = inputs(encoder)
+    if mask is None:
+        pytest.skip("inputs of this modality are never padded")
+    encoded = encoder(data, mask)
+    filling = torch.randint(0, 40, (BATCH, 7), generator=torch.Generator().manual_seed(2))
+    longer = torch.cat([data, filling], dim=1)
+    longer_mask = torch.cat([mask, torch.zeros(BATCH, 7, dtype=torch.bool)], dim=1)
+    longer[:, :20] = torch.where(mask, data, longer[:, 7:])
+    padded = encoder(longer, longer_mask)
+    torch.testing.assert_close(padded.pooled, encoded.pooled, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(padded.sequence[:, :20][mask], encoded.sequence[mask], atol=1e-5, rtol=1e-4)
+    for row in range(BATCH):
+        alone = encoder(data[row : row + 1, mask[row]], None)
+        torch.testing.assert_close(alone.pooled[0], encoded.pooled[row], atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(alone.sequence[0], encoded.sequence[row][mask[row]], atol=1e-5, rtol=1e-4)
 
 
 def test_different_inputs_get_different_vectors_and_gradients_reach_every_parameter(encoder):

@@ -4,6 +4,7 @@ Every experiment runs through the command line on small pieces of its modality's
 """
 
 import importlib
+import json
 import os
 import pkgutil
 from pathlib import Path
@@ -25,10 +26,13 @@ FOLDER = Path(__file__).parents[2] / "experiments"
 OVERLAYS = {"smoke.yaml", "gpu.yaml", "wandb.yaml"}
 EXPERIMENTS = sorted(path for path in FOLDER.rglob("*.yaml") if path.name not in OVERLAYS)
 SMALL = [
-    "--config", str(FOLDER / "smoke.yaml"),
-    "--data.source=null", "--data.image_size=12", "--data.train_size=20",
+    "--config", str(FOLDER / "smoke.yaml"), "--data.train_size=20",
     "--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false", "--trainer.max_steps=5",
 ]  # fmt: skip
+SMALL_DATA = {
+    "ImageData": ["--data.source=null", "--data.image_size=12"],
+    "TextData": ["--data.source=TextFiles", "--data.source.root={texts}", "--data.vocab_size=200", "--data.length=16"],
+}
 
 SAVING = [
     "--trainer.callbacks=ModelCheckpoint",
@@ -38,10 +42,34 @@ SAVING = [
 ]
 
 
+def small(path: Path, runs: Path) -> list[str]:
+    """The command line of an experiment on small data."""
+    settings = yaml.safe_load(path.read_text())
+    kind = settings["data"]["class_path"].split(".")[-1]
+    options = [option.format(texts=write_texts(runs.parent)) for option in SMALL_DATA[kind]]
+    if "max_new_tokens" in settings["model"]["init_args"]:
+        options.append("--model.max_new_tokens=4")
+    return ["fit", "--config", str(path), *SMALL, *options, "--runs_dir", str(runs)]
+
+
+def write_texts(folder: Path) -> Path:
+    """A file of labelled sentences: no text with labels is embedded."""
+    path = folder / "texts.jsonl"
+    if not path.exists():
+        subjects, words = ("river", "engine", "sparrow"), "flows runs sings slowly today again under over the a".split()
+        lines = []
+        for number in range(60):
+            chosen = np.random.default_rng(number).choice(words, 9)
+            lines.append({"text": " ".join([subjects[number % 3], *chosen]), "label": subjects[number % 3]})
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("\n".join(map(json.dumps, lines)))
+    return path
+
+
 def fit(path: Path, runs: Path, *options: str) -> Path:
     """Runs an experiment small; returns its run directory."""
     before = set(runs.glob("*/*"))
-    run(["fit", "--config", str(path), *SMALL, "--runs_dir", str(runs), *options])
+    run([*small(path, runs), *options])
     (created,) = set(runs.glob("*/*")) - before
     return created
 
@@ -51,11 +79,12 @@ def fit_as_rank(rank: int, port: int, path: Path, runs: Path, *options: str) -> 
     torch.set_num_threads(1)
     os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), LOCAL_RANK=str(rank))
     parallel = ["--trainer.strategy=ddp", "--trainer.devices=2"]
-    run(["fit", "--config", str(path), *SMALL, "--runs_dir", str(runs), *parallel, *options])
+    run([*small(path, runs), *parallel, *options])
 
 
 def fit_on_two(path: Path, runs: Path, *options: str) -> Path:
     """Runs an experiment small on two processes; returns its run directory."""
+    write_texts(runs.parent)
     arguments = (find_free_network_port(), path, runs, *options)
     torch.multiprocessing.start_processes(fit_as_rank, arguments, nprocs=2, start_method="forkserver")
     (created,) = runs.glob("*/*")
@@ -148,6 +177,8 @@ def test_two_processes_compute_what_one_does_on_the_whole_batch(reference, tmp_p
     path, _ = reference
     # Adam divides by the gradient's size, which turns a rounding error in a tiny gradient into a whole step.
     exact = ["--trainer.precision=32-true", "--model.optimizer=sgd", "--trainer.max_steps=2"]
+    if "dropout" in yaml.safe_load(path.read_text())["model"]["init_args"]["encoder"]["init_args"]:
+        exact.append("--model.encoder.dropout=0")  # drawn by each process for itself
     start = weights(fit(path, tmp_path / "start", *exact, "--model.learning_rate=1e-12"))
     one = weights(fit(path, tmp_path / "one", *exact, "--model.learning_rate=1e-3")) - start
     two = weights(fit_on_two(path, tmp_path / "two", *exact, "--model.learning_rate=1e-3")) - start
@@ -171,6 +202,17 @@ def test_it_takes_another_encoder_and_colour_images(reference, tmp_path):
     other = resnet if settings["model"]["init_args"]["encoder"]["class_path"].endswith("ViT") else vit
     colour = ["--data.source=ImageFolder", f"--data.source.root={tmp_path / 'images'}", "--trainer.max_steps=2"]
     run_directory = fit(path, tmp_path / "runs", *other, *colour)
+    assert checkpoint(run_directory)["global_step"] == 2
+
+
+def test_a_method_of_text_takes_another_encoder(reference, tmp_path):
+    path, directory = reference
+    settings = yaml.safe_load((directory / "config.yaml").read_text())["model"]["init_args"]
+    if not settings["encoder"]["class_path"].endswith("BertEncoder"):
+        pytest.skip("there is another encoder for bidirectional text only")
+    other = "ModernBertEncoder" if settings["encoder"]["class_path"].endswith(".BertEncoder") else "BertEncoder"
+    sizes = ["--model.encoder.dim=16", "--model.encoder.depth=2", "--model.encoder.heads=2"]
+    run_directory = fit(path, tmp_path / "runs", f"--model.encoder={other}", *sizes, "--trainer.max_steps=2")
     assert checkpoint(run_directory)["global_step"] == 2
 
 

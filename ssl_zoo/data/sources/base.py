@@ -1,5 +1,6 @@
 """What an image source is, and the two forms in which it hands over images: an array, or files decoded when needed."""
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,8 @@ from torch import Tensor
 
 from ssl_zoo.data.sources.pixels import resize, to_pixels
 
-CACHE = Path("~/.cache/ssl_zoo")
+# Downloads and tokenized texts; the environment may name another folder.
+CACHE = Path(os.environ.get("SSL_ZOO_CACHE", "~/.cache/ssl_zoo"))
 
 
 class Images(ABC):

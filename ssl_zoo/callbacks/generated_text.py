@@ -1,0 +1,80 @@
+"""What a language model writes, as text."""
+
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from torch import Tensor
+
+from ssl_zoo.batch import Batch
+from ssl_zoo.data.base import data_of
+from ssl_zoo.data.text import TextData
+from ssl_zoo.methods.gpt import GPT
+
+SAMPLES = 4
+
+
+class GeneratedText(L.Callback):
+    """Writes a few samples to samples.txt when training ends, and all that is predicted to generated.txt.
+
+    Every text is shown with its prompt, a bar between them. The first samples are printed.
+    """
+
+    def __init__(self) -> None:
+        self._written: list[str] = []
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Continues the first documents of the validation set."""
+        assert isinstance(pl_module, GPT)
+        data = data_of(trainer)
+        room = pl_module.prompt_tokens + pl_module.max_new_tokens
+        if not isinstance(data, TextData) or trainer.log_dir is None or not trainer.is_global_zero:
+            return
+        if room > pl_module.encoder.max_length:
+            return  # told in full when somebody asks for a prediction
+        batch = data.validation_set.__getitems__(list(range(min(SAMPLES, len(data.validation_set)))))
+        batch = pl_module.transfer_batch_to_device(batch, pl_module.device, 0)
+        was_training = pl_module.training
+        pl_module.eval()
+        with trainer.precision_plugin.forward_context(), torch.no_grad():
+            texts = decode(pl_module.generate(batch), pl_module.prompt_lengths(batch), data)
+        pl_module.train(was_training)
+        write(texts, Path(trainer.log_dir) / "samples.txt")
+
+    def on_predict_batch_end(
+        self,
+        trainer: L.Trainer,
+        pl_module: L.LightningModule,
+        outputs: Any,
+        batch: Batch,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Collects texts."""
+        data = data_of(trainer)
+        assert isinstance(pl_module, GPT) and isinstance(data, TextData)
+        self._written += decode(outputs, pl_module.prompt_lengths(batch), data)
+
+    def on_predict_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Writes this rank's texts, and prints the first."""
+        name = "generated.txt" if trainer.world_size == 1 else f"generated-{trainer.global_rank}.txt"
+        path = Path(trainer.log_dir or ".") / name
+        write(self._written, path)
+        self._written = []
+        if trainer.is_global_zero:
+            print(f"\nAll texts: {path}", flush=True)
+
+
+def decode(ids: Tensor, prompt_lengths: Tensor, data: TextData) -> list[str]:
+    """The texts of ``(B, L)`` token ids, with a bar where the prompt ends."""
+    rows = zip(ids.cpu(), prompt_lengths.tolist(), strict=True)
+    return [f"{data.decode(row[:length])}│{data.decode(row[length:])}" for row, length in rows]
+
+
+def write(texts: list[str], path: Path) -> None:
+    """Writes texts, a line between them, and prints the first few."""
+    separator = "\n" + "─" * 80 + "\n"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(separator.join(texts) + "\n", encoding="utf-8")
+    print(separator + separator.join(texts[:SAMPLES]) + separator, flush=True)

@@ -1,0 +1,275 @@
+"""A source's documents as token ids: made once, kept on the disk, mapped into memory."""
+
+import hashlib
+import json
+import os
+import shutil
+import warnings
+import zlib
+from array import array
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock
+from tokenizers import Tokenizer
+
+from ssl_zoo.data.mapped import ArrayWriter, MappedArray, Seal, is_damaged, seal_of
+from ssl_zoo.data.progress import Show, patient_progress
+from ssl_zoo.data.sources import base
+from ssl_zoo.data.sources.text_base import UNLABELLED, TextSource
+from ssl_zoo.data.tokenizer import TRAINERS, TextTokenizer, load_tokenizer, train_tokenizer
+from ssl_zoo.errors import InputError
+
+CACHE = base.CACHE / "text"
+# Raised whenever the files below change, or what is written into them.
+FORMAT = 1
+# Documents are tokenized so many characters at a time, or one document if it is longer.
+CHUNK_CHARACTERS = 2**18
+
+# From the labels and test flags of all documents, the positions of those that a tokenizer may learn from.
+Choose = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+
+class Corpus:
+    """The documents of a source in a folder of the cache; every document is `begin, tokens, end`.
+
+    Args:
+        folder: made by `open_corpus`.
+
+    Attributes:
+        tokenizer: that made the tokens.
+        tokens: all documents' ids, one document after the other, uint16 where the vocabulary fits, or uint32.
+        offsets: ``(N + 1,)`` int64; document i is ``tokens[offsets[i] : offsets[i + 1]]``.
+        sizes: ``(N,)`` int64, UTF-8 bytes of every document's text.
+        labels: ``(N,)`` int64, -1 for a document without one.
+        tests: ``(N,)`` bool, True in the official test set.
+        classes: names of the classes in label order.
+        digest: of all texts, labels and test flags; the same wherever the documents are the same.
+
+    Raises:
+        _Damaged: a file is missing or not as it was written.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        facts = _read_facts(folder)
+        self.tokenizer = TextTokenizer(Tokenizer.from_file(str(folder / "tokenizer.json")), facts["special"])
+        self.tokens = MappedArray(folder / "tokens.bin", self.tokenizer.dtype)
+        self.offsets, self.sizes, self.labels = (
+            MappedArray(folder / f"{name}.bin", "<i8").values for name in ("offsets", "sizes", "labels")
+        )
+        self.tests = MappedArray(folder / "tests.bin", "|b1").values
+        self.classes: list[str] = facts["classes"]
+        self.digest: str = facts["digest"]
+
+    def packed(self, chosen: np.ndarray) -> MappedArray:
+        """The tokens of some documents without anything between them, in a file that is written at the first call.
+
+        Args:
+            chosen: ``(n,)`` int64, ascending positions of the documents.
+        """
+        name = hashlib.sha256(chosen.astype("<i8").tobytes()).hexdigest()[:16]
+        path = self.folder / f"packed-{name}.bin"
+        if not _is_sealed(path):
+            with FileLock(_lock(self.folder)):
+                if not _is_sealed(path):  # otherwise another process was faster
+                    self._pack(chosen, path)
+        return MappedArray(path, self.tokens.dtype)
+
+    def _pack(self, chosen: np.ndarray, path: Path) -> None:
+        with ArrayWriter(path.with_suffix(".partial"), self.tokens.dtype) as writer:
+            for first, last in _runs(chosen):
+                writer.write(self.tokens.values[self.offsets[first] : self.offsets[last + 1]])
+        os.replace(path.with_suffix(".partial"), path)
+        path.with_suffix(".json").write_text(json.dumps(writer.seal))
+
+
+def open_corpus(source: TextSource, tokenizer: str, vocab_size: int, choose: Choose, choice: list[Any]) -> Corpus:
+    """A source's corpus from the cache, where it is made if need be, once for all processes of the machine.
+
+    Args:
+        source: the documents.
+        tokenizer: `wordpiece`, `bpe` or `characters` to train one, or what `load_tokenizer` takes.
+        vocab_size: of a trained tokenizer.
+        choose: the documents to train a tokenizer on.
+        choice: plain values, the same when `choose` chooses the same.
+
+    Raises:
+        InputError: source or tokenizer cannot be had, or the cache cannot be written.
+    """
+    folder = CACHE.expanduser() / _key(source, tokenizer, vocab_size, choice)
+    try:
+        return Corpus(folder)
+    except _Damaged:
+        pass
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(_lock(folder)).acquire()
+    except OSError as error:
+        raise InputError(f"The cache {folder.parent} cannot be written ({error}): make room or give access.") from error
+    with lock:
+        try:
+            return Corpus(folder)  # another process was faster
+        except _Damaged as damage:
+            if folder.is_dir():
+                warnings.warn(f"{folder} is damaged ({damage}) and is made again.", stacklevel=2)
+        partial = folder.with_suffix(".partial")
+        shutil.rmtree(partial, ignore_errors=True)  # what an interrupted process has left; this one holds the lock
+        partial.mkdir()
+        _build(partial, source, tokenizer, vocab_size, choose)
+        shutil.rmtree(folder, ignore_errors=True)
+        os.replace(partial, folder)
+        return Corpus(folder)
+
+
+class _Damaged(Exception):
+    """A corpus cannot be used; the message says which file is to blame."""
+
+
+def _lock(folder: Path) -> Path:
+    return folder.with_suffix(".lock")
+
+
+def _key(source: TextSource, tokenizer: str, vocab_size: int, choice: list[Any]) -> str:
+    if tokenizer in TRAINERS:
+        made: list[Any] = [tokenizer, vocab_size, *choice]
+    else:
+        path = Path(tokenizer).expanduser()
+        files = [path] if path.is_file() else sorted(path.glob("*")) if path.is_dir() else []
+        texts = [file for file in files if file.suffix in (".json", ".txt", ".model")]
+        made = [tokenizer, *(hashlib.sha256(file.read_bytes()).hexdigest() for file in texts)]
+    described = json.dumps([FORMAT, type(source).__qualname__, source.fingerprint(), made])
+    return hashlib.sha256(described.encode()).hexdigest()[:16]
+
+
+def _read_facts(folder: Path) -> dict[str, Any]:
+    path = folder / "corpus.json"
+    try:
+        content = json.loads(path.read_text())
+        facts: dict[str, Any] = content["facts"]
+        sound = content["checksum"] == _checksum(facts)
+    except (OSError, ValueError, KeyError, TypeError):
+        sound = False
+    if not sound:
+        raise _Damaged(path.name)
+    for name, sealed in facts["files"].items():
+        if is_damaged(folder / name, Seal(*sealed)):
+            raise _Damaged(name)
+    return facts
+
+
+def _is_sealed(path: Path) -> bool:
+    """Whether a file of packed tokens and the seal beside it are there and sound."""
+    try:
+        return not is_damaged(path, Seal(*json.loads(path.with_suffix(".json").read_text())))
+    except (OSError, ValueError, TypeError):
+        return False
+
+
+def _checksum(facts: dict[str, Any]) -> int:
+    return zlib.crc32(json.dumps(facts, sort_keys=True).encode())
+
+
+def _runs(chosen: np.ndarray) -> Iterator[tuple[int, int]]:
+    """First and last of every stretch of consecutive numbers."""
+    breaks = np.flatnonzero(np.diff(chosen) != 1)
+    firsts, lasts = [0, *(breaks + 1).tolist()], [*breaks.tolist(), len(chosen) - 1]
+    return zip(chosen[firsts].tolist(), chosen[lasts].tolist(), strict=True)
+
+
+class _Texts:
+    """Texts in one file, read as often as wanted: a source is asked once, and may take long or never answer alike.
+
+    Args:
+        path: the file.
+        sizes: bytes of each text.
+        wanted: whether each text is among those that an iteration gives.
+    """
+
+    def __init__(self, path: Path, sizes: np.ndarray, wanted: np.ndarray) -> None:
+        self.path, self.sizes, self.wanted = path, sizes, wanted
+
+    def __iter__(self) -> Iterator[str]:
+        with self.path.open("rb") as file:
+            for size, wanted in zip(self.sizes.tolist(), self.wanted.tolist(), strict=True):
+                text = file.read(size)
+                if wanted:
+                    yield text.decode()
+
+
+def _build(folder: Path, source: TextSource, tokenizer: str, vocab_size: int, choose: Choose) -> None:
+    """Fills an empty folder with a corpus."""
+    made = None if tokenizer in TRAINERS else load_tokenizer(tokenizer)
+    with patient_progress(f"Tokenizing {source.name}") as show:
+        path = folder / "texts"
+        sizes, labels, tests, digest = _copy_texts(source, path, show)
+        classes = source.classes if (labels >= 0).any() else []
+        if len(sizes) == 0:
+            raise InputError(f"{source.name} has no text in it: choose another source.")
+        if labels.max() >= len(classes) or labels.min() < UNLABELLED:
+            raise InputError(
+                f"{source.name} has labels from {labels.min()} to {labels.max()} but {len(classes)} classes: mend it."
+            )
+        if made is None:
+            show("training the tokenizer", None)
+            learnt = np.zeros(len(sizes), dtype=bool)
+            learnt[choose(labels, tests)] = True
+            made = train_tokenizer(tokenizer, _Texts(path, sizes, learnt), vocab_size)
+        made.backend.save(str(folder / "tokenizer.json"))
+        seals = {"tokenizer.json": seal_of(folder / "tokenizer.json")}
+        seals["tokens.bin"], offsets = _write_tokens(folder / "tokens.bin", made, path, sizes, show)
+    path.unlink()
+    for name, values in {"offsets": offsets, "sizes": sizes, "labels": labels, "tests": tests}.items():
+        with ArrayWriter(folder / f"{name}.bin", values.dtype.newbyteorder("<").str) as writer:
+            writer.write(values)
+        seals[f"{name}.bin"] = writer.seal
+    facts = {"special": made.special, "classes": classes, "digest": digest, "files": seals}
+    facts = json.loads(json.dumps(facts))  # as it will be read again, for the checksum
+    (folder / "corpus.json").write_text(json.dumps({"facts": facts, "checksum": _checksum(facts)}, indent=1))
+
+
+def _write_tokens(
+    path: Path, tokenizer: TextTokenizer, texts: Path, sizes: np.ndarray, show: Show
+) -> tuple[Seal, np.ndarray]:
+    """Writes the tokens of all texts; returns where every document begins and the last one ends."""
+    lengths, done = [np.zeros(1, dtype=np.int64)], 0
+    with ArrayWriter(path, tokenizer.dtype) as writer:
+        for chunk in _chunks(_Texts(texts, sizes, np.ones(len(sizes), dtype=bool))):
+            ids, counts = tokenizer.encode(chunk)
+            writer.write(ids)
+            lengths.append(counts)
+            done += len(chunk)
+            show(f"{done:,} of {len(sizes):,} documents", done / len(sizes))
+    return writer.seal, np.cumsum(np.concatenate(lengths))
+
+
+def _copy_texts(source: TextSource, path: Path, show: Show) -> tuple[np.ndarray, np.ndarray, np.ndarray, str]:
+    """Writes all texts into one file; returns their sizes, labels and test flags, and a digest of everything."""
+    sizes, labels, tests = array("q"), array("q"), array("b")
+    digest = hashlib.sha256()
+    with path.open("wb") as file:
+        for document in source.documents():
+            text = document.text.encode(errors="replace")  # half a surrogate pair, say, from a JSON escape
+            digest.update(f"{len(text)}:{document.label}:{int(document.test)}\n".encode() + text)
+            file.write(text)
+            sizes.append(len(text))
+            labels.append(document.label)
+            tests.append(document.test)
+            if len(sizes) % 1024 == 0:
+                show(f"{len(sizes):,} documents read", None)
+    return np.array(sizes), np.array(labels), np.array(tests, dtype=bool), digest.hexdigest()
+
+
+def _chunks(texts: Iterable[str]) -> Iterator[list[str]]:
+    chunk: list[str] = []
+    characters = 0
+    for text in texts:
+        chunk.append(text)
+        characters += len(text)
+        if characters >= CHUNK_CHARACTERS:
+            yield chunk
+            chunk, characters = [], 0
+    if chunk:
+        yield chunk

@@ -1,0 +1,67 @@
+"""What a text source is."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+
+UNLABELLED = -1
+
+
+class Document(NamedTuple):
+    """One text.
+
+    Attributes:
+        text: as it is, not empty.
+        label: number of its class, or -1 when it has none.
+        test: part of an official test set.
+    """
+
+    text: str
+    label: int = UNLABELLED
+    test: bool = False
+
+
+class TextSource(ABC):
+    """One collection of texts.
+
+    A source is only a description: it can sit in a checkpoint, and nothing is read before it is asked. Its attributes
+    hold plain numbers and strings, so that `torch.load` accepts them.
+
+    Attributes:
+        name: what the data is called in tables.
+        licence: under which terms the data may be used.
+    """
+
+    name: str
+    licence: str
+
+    def __init_subclass__(cls) -> None:
+        """Lets a checkpoint that holds such a source be read with `weights_only`."""
+        torch.serialization.add_safe_globals([cls])
+
+    @property
+    def classes(self) -> list[str]:
+        """Names of the classes in label order; empty without labels. The data may have to be read to know them.
+
+        Raises:
+            InputError: as `documents`.
+        """
+        return []
+
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """Changes whenever the documents do; cheap, so that tokens made once can be found again at every start.
+
+        Raises:
+            InputError: the data is missing and cannot be fetched.
+        """
+
+    @abstractmethod
+    def documents(self) -> Iterator[Document]:
+        """The documents, one by one and always in the same order; memory does not grow with their number.
+
+        Raises:
+            InputError: the data is missing and cannot be fetched, or damaged.
+        """

@@ -1,0 +1,257 @@
+"""Text encoders: transformers' BERT, ModernBERT and GPT-2 behind the encoder contract."""
+
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from ssl_zoo.encoders.text_base import TextEncoder, check_heads, load_pretrained, positions_in_documents, since_start
+from ssl_zoo.errors import InputError
+from ssl_zoo.vocabulary import Vocabulary
+
+
+class BertEncoder(TextEncoder):
+    """BERT (Devlin et al., 2018, arXiv:1810.04805): bidirectional, with learnt positions and segments.
+
+    A token's segment is the number of end tokens before it in its document, which gives `[CLS] A [SEP] B [SEP]` the
+    paper's segments 0 and 1.
+
+    Args:
+        vocabulary: of the tokenizer; comes from the data.
+        dim: size of the token vectors.
+        depth: transformer layers.
+        heads: attention heads; must divide `dim`.
+        max_length: the most tokens a row may have.
+        dropout: rate of dropout on tokens and attention, in training.
+        pooling: `mean` over real tokens, or `cls`, the first one, which means something once a sentence task or
+            fine-tuning has trained it.
+        pretrained: a model's name on the Hugging Face Hub or a folder that `save_pretrained` wrote; its sizes then
+            stand for `dim`, `depth`, `heads` and `max_length`. Take the same for the data's `tokenizer`.
+
+    Raises:
+        InputError: sizes do not fit each other, or the published model cannot be read or does not fit the vocabulary.
+    """
+
+    causal = False
+
+    def __init__(
+        self,
+        vocabulary: Vocabulary,
+        dim: int = 256,
+        depth: int = 4,
+        heads: int = 4,
+        max_length: int = 512,
+        dropout: float = 0.1,
+        pooling: Literal["mean", "cls"] = "mean",
+        pretrained: str | None = None,
+    ) -> None:
+        from transformers import BertConfig, BertModel
+
+        rates: dict[str, Any] = {"hidden_dropout_prob": dropout, "attention_probs_dropout_prob": dropout}
+        if pretrained is not None:
+            model = load_pretrained(BertModel, pretrained, vocabulary, add_pooling_layer=False, **rates)
+        else:
+            check_heads("BertEncoder", dim, heads)
+            config = BertConfig(
+                vocab_size=vocabulary["size"],
+                hidden_size=dim,
+                num_hidden_layers=depth,
+                num_attention_heads=heads,
+                intermediate_size=4 * dim,
+                max_position_embeddings=max_length,
+                pad_token_id=vocabulary["pad"],
+                use_cache=False,
+                **rates,
+            )
+            model = BertModel(config, add_pooling_layer=False)
+        super().__init__(vocabulary, model, pooling)
+
+    def embed(self, inputs: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        """The sum of token, position and segment embeddings, normalised; ``(B, T, dim)`` and the mask as given."""
+        self.check_length(inputs)
+        ends = (inputs == self.vocabulary["end"]).long()
+        segments, positions = ends.cumsum(1) - ends, None
+        if mask is not None and mask.dtype != torch.bool:
+            segments, positions = since_start(segments, mask), positions_in_documents(mask)
+        segments = segments.clamp(max=self.model.config.type_vocab_size - 1)
+        return self.model.embeddings(inputs, token_type_ids=segments, position_ids=positions), mask
+
+    def layers_and_inputs(self, vectors: Tensor, mask: Tensor | None) -> list[tuple[nn.Module, dict[str, Any]]]:
+        """Every layer gets the attention mask."""
+        inputs = {"attention_mask": self.attention_mask(mask)}
+        return [(layer, inputs) for layer in self.model.encoder.layer]
+
+    @property
+    def last_norm(self) -> nn.Module:
+        """Nothing: BERT's layers end with their norm."""
+        return nn.Identity()
+
+
+class ModernBertEncoder(TextEncoder):
+    """ModernBERT (Warner et al., 2024, arXiv:2412.13663): BERT with rotary positions, gated layers and local attention.
+
+    Every third layer, from the first on, sees the whole document; the others see a window around each token.
+
+    Args:
+        vocabulary: of the tokenizer; comes from the data.
+        dim: size of the token vectors.
+        depth: transformer layers.
+        heads: attention heads; `dim` must be an even multiple of it.
+        max_length: the most tokens a row may have; positions are relative and cost nothing.
+        window: tokens that a local layer sees, half of them on either side.
+        dropout: rate of dropout on tokens, attention and hidden layers, in training; the paper has none.
+        pooling: `mean` over real tokens, or `cls`, the first one.
+        pretrained: a model's name on the Hugging Face Hub or a folder that `save_pretrained` wrote; its sizes then
+            stand for `dim`, `depth`, `heads`, `max_length` and `window`. Take the same for the data's `tokenizer`.
+
+    Raises:
+        InputError: sizes do not fit each other, or the published model cannot be read or does not fit the vocabulary.
+    """
+
+    causal = False
+
+    def __init__(
+        self,
+        vocabulary: Vocabulary,
+        dim: int = 256,
+        depth: int = 4,
+        heads: int = 4,
+        max_length: int = 8192,
+        window: int = 128,
+        dropout: float = 0.0,
+        pooling: Literal["mean", "cls"] = "mean",
+        pretrained: str | None = None,
+    ) -> None:
+        from transformers import ModernBertConfig, ModernBertModel
+
+        rates: dict[str, Any] = {"attention_dropout": dropout, "embedding_dropout": dropout, "mlp_dropout": dropout}
+        if pretrained is not None:
+            model = load_pretrained(ModernBertModel, pretrained, vocabulary, **rates)
+        else:
+            check_heads("ModernBertEncoder", dim, heads)
+            if dim // heads % 2:
+                raise InputError(
+                    f"ModernBertEncoder: {dim // heads} dimensions a head, but rotations turn pairs; "
+                    "choose an even multiple of heads for dim."
+                )
+            begin, end = vocabulary["begin"], vocabulary["end"]
+            config = ModernBertConfig(
+                vocab_size=vocabulary["size"],
+                hidden_size=dim,
+                num_hidden_layers=depth,
+                num_attention_heads=heads,
+                intermediate_size=3 * dim // 2,  # the ratio of ModernBERT-base; the gate doubles it
+                max_position_embeddings=max_length,
+                local_attention=window,
+                pad_token_id=vocabulary["pad"],
+                bos_token_id=begin,
+                cls_token_id=begin,
+                eos_token_id=end,
+                sep_token_id=end,
+                **rates,
+            )
+            model = ModernBertModel(config)
+        super().__init__(vocabulary, model, pooling)
+
+    def embed(self, inputs: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        """Token embeddings, normalised; ``(B, T, dim)`` and the mask as given. Positions come in with attention."""
+        self.check_length(inputs)
+        return self.model.embeddings(inputs), mask
+
+    def layers_and_inputs(self, vectors: Tensor, mask: Tensor | None) -> list[tuple[nn.Module, dict[str, Any]]]:
+        """Local layers get a narrower attention mask and faster rotations than the others."""
+        # Counted over the row: distances, which are all that attention sees of positions, are those in the document.
+        places = torch.arange(vectors.shape[1], device=vectors.device)
+        masks = {"full_attention": self.attention_mask(mask)}
+        masks["sliding_attention"] = masks["full_attention"]
+        if len(places) - 1 > self.model.config.sliding_window:
+            near = (places[:, None] - places).abs() <= self.model.config.sliding_window
+            full = masks["full_attention"]
+            masks["sliding_attention"] = near[None, None] if full is None else full & near
+        inputs = {
+            kind: {
+                "attention_mask": masks[kind],
+                "position_embeddings": self.model.rotary_emb(vectors, places[None], kind),
+            }
+            for kind in set(self.model.config.layer_types)
+        }
+        return [(layer, inputs[layer.attention_type]) for layer in self.model.layers]
+
+    @property
+    def last_norm(self) -> nn.Module:
+        """The norm that this model's layers begin with and do not end with."""
+        return self.model.final_norm
+
+
+class GPT2Encoder(TextEncoder):
+    """GPT-2 (Radford et al., 2019, "Language models are unsupervised multitask learners"): a token sees those before.
+
+    Pooled is the mean over real tokens; the first token has seen nothing.
+
+    Args:
+        vocabulary: of the tokenizer; comes from the data.
+        dim: size of the token vectors.
+        depth: transformer layers.
+        heads: attention heads; must divide `dim`.
+        max_length: the most tokens a row, or a generated text with its prompt, may have.
+        dropout: rate of dropout on tokens and attention, in training.
+        pretrained: a model's name on the Hugging Face Hub or a folder that `save_pretrained` wrote; its sizes then
+            stand for `dim`, `depth`, `heads` and `max_length`. Take the same for the data's `tokenizer`.
+
+    Raises:
+        InputError: sizes do not fit each other, or the published model cannot be read or does not fit the vocabulary.
+    """
+
+    causal = True
+
+    def __init__(
+        self,
+        vocabulary: Vocabulary,
+        dim: int = 256,
+        depth: int = 4,
+        heads: int = 4,
+        max_length: int = 512,
+        dropout: float = 0.1,
+        pretrained: str | None = None,
+    ) -> None:
+        from transformers import GPT2Config, GPT2Model
+
+        rates: dict[str, Any] = {"resid_pdrop": dropout, "embd_pdrop": dropout, "attn_pdrop": dropout}
+        if pretrained is not None:
+            model = load_pretrained(GPT2Model, pretrained, vocabulary, **rates)
+        else:
+            check_heads("GPT2Encoder", dim, heads)
+            begin, end = vocabulary["begin"], vocabulary["end"]
+            config = GPT2Config(
+                vocab_size=vocabulary["size"],
+                n_embd=dim,
+                n_layer=depth,
+                n_head=heads,
+                n_positions=max_length,
+                bos_token_id=end if begin is None else begin,
+                eos_token_id=end,
+                pad_token_id=vocabulary["pad"],
+                use_cache=False,
+                **rates,
+            )
+            model = GPT2Model(config)
+        super().__init__(vocabulary, model, "mean")
+
+    def embed(self, inputs: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        """The sum of token and position embeddings; ``(B, T, dim)`` and the mask as given."""
+        self.check_length(inputs)
+        if mask is None or mask.dtype == torch.bool:
+            positions = torch.arange(inputs.shape[1], device=inputs.device)
+        else:
+            positions = positions_in_documents(mask)
+        return self.model.drop(self.model.wte(inputs) + self.model.wpe(positions)), mask
+
+    def layers_and_inputs(self, vectors: Tensor, mask: Tensor | None) -> list[tuple[nn.Module, dict[str, Any]]]:
+        """Every layer gets the attention mask; without one it is causal by itself."""
+        inputs = {"attention_mask": self.attention_mask(mask)}
+        return [(layer, inputs) for layer in self.model.h]
+
+    @property
+    def last_norm(self) -> nn.Module:
+        """The norm that this model's layers begin with and do not end with."""
+        return self.model.ln_f

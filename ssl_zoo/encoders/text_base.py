@@ -1,0 +1,175 @@
+"""What text encoders share: how masks are read, how vectors are pooled, and how published weights come in.
+
+The layers of the transformers library are called one by one and not through its own forward pass: that way the fast
+attention kernels get no mask where none is needed, and packed rows keep their documents apart.
+"""
+
+import logging
+from abc import abstractmethod
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ssl_zoo.encoders.base import Encoded, Encoder
+from ssl_zoo.errors import InputError
+from ssl_zoo.vocabulary import Vocabulary
+
+
+class TextEncoder(Encoder):
+    """What the text encoders share: how masks are read, how vectors are pooled, and how published weights come in.
+
+    `inputs` are token ids ``(B, T)`` int64 of documents that begin and end as `vocabulary` says. `mask` is None when a
+    row is one document without padding; bool ``(B, T)``, True where real, with padding on the right; or, for packed
+    rows, int64 ``(B, T)``, the number from 1 on of the token's document in its row and 0 for padding. No document sees
+    another: in a packed row it gets the vectors that it would get alone.
+
+    Pooled is the mean over a row's real tokens, or the first token's vector where an encoder offers that. A packed
+    row's pooled vector mixes its documents.
+
+    Attributes:
+        vocabulary: of the tokenizer.
+        causal: whether a token sees only those before it.
+        max_length: the most tokens that a row may have.
+        pooling: `mean` over real tokens, or `cls`, the first one.
+        model: the model of the transformers library; `model.save_pretrained` writes it for others to load.
+    """
+
+    modality = "text"
+    stride = 1
+    causal: bool
+    max_length: int
+    pooling: Literal["mean", "cls"]
+
+    def __init__(self, vocabulary: Vocabulary, model: Any, pooling: Literal["mean", "cls"]) -> None:
+        super().__init__()
+        self.vocabulary, self.model, self.pooling = vocabulary, model, pooling
+        self.dim, self.num_layers = model.config.hidden_size, model.config.num_hidden_layers
+        self.max_length = model.config.max_position_embeddings
+
+    @property
+    def token_embedding(self) -> nn.Embedding:
+        """The vectors of the vocabulary, ``(size, dim)``; a language model's output layer shares them."""
+        return self.model.get_input_embeddings()
+
+    @abstractmethod
+    def layers_and_inputs(self, vectors: Tensor, mask: Tensor | None) -> list[tuple[nn.Module, dict[str, Any]]]:
+        """The trunk's layers in order, each with what it is given besides the vectors ``(B, T, D)``."""
+
+    @property
+    @abstractmethod
+    def last_norm(self) -> nn.Module:
+        """What follows the last layer."""
+
+    def contextualize(self, vectors: Tensor, mask: Tensor | None = None, *, layers: bool = False) -> Encoded:
+        """Vectors in context; `layers` holds what each layer gives, before any normalisation after the last."""
+        states = []
+        for layer, inputs in self.layers_and_inputs(vectors, mask):
+            vectors = layer(vectors, **inputs)
+            if layers:
+                states.append(vectors)
+        sequence = self.last_norm(vectors)
+        real = mask if mask is None or mask.dtype == torch.bool else mask > 0
+        return Encoded(sequence, self._pool(sequence, real), real, tuple(states))
+
+    def _pool(self, sequence: Tensor, real: Tensor | None) -> Tensor:
+        if self.pooling == "cls":
+            return sequence[:, 0]
+        if real is None:
+            return sequence.mean(1)
+        # Counts above 256 are not all to be had in bfloat16.
+        total = (sequence * real[..., None]).sum(1, dtype=torch.float32)
+        return (total / real.sum(1, keepdim=True)).to(sequence.dtype)
+
+    def attention_mask(self, mask: Tensor | None) -> Tensor | None:
+        """Where a token may look: ``(B, 1, 1 or T, T)`` bool; None where nothing else than causality is to be kept.
+
+        A causal model needs no mask for padding, which lies to the right of all that is real.
+        """
+        if mask is None:
+            return None
+        if mask.dtype == torch.bool:
+            return None if self.causal else mask[:, None, None, :]
+        # Padding, document 0, sees itself: a row of softmax that sees nothing would be NaN.
+        same = mask[:, None, :, None] == mask[:, None, None, :]
+        return same.tril() if self.causal else same
+
+    def check_length(self, inputs: Tensor) -> None:
+        """Raise `InputError` when rows are longer than the encoder has positions for."""
+        if inputs.shape[1] > self.max_length:
+            raise InputError(
+                f"{type(self).__name__}: rows of {inputs.shape[1]} tokens, but max_length is {self.max_length}; lower "
+                "data.length or raise the encoder's max_length (sentence pairs and prompts need room, too)."
+            )
+
+
+def since_start(counts: Tensor, documents: Tensor) -> Tensor:
+    """Running counts along packed rows as counts from the start of each token's document.
+
+    Args:
+        counts: ``(B, T)`` or ``(T,)`` int64, nowhere falling and at least 0.
+        documents: ``(B, T)`` int64, the number of the document that each token belongs to.
+
+    Returns:
+        ``(B, T)`` int64.
+    """
+    starts = F.pad(documents[:, 1:] != documents[:, :-1], (1, 0), value=True)
+    return counts - torch.where(starts, counts, 0).cummax(1).values
+
+
+def positions_in_documents(documents: Tensor) -> Tensor:
+    """``(B, T)`` int64, every token's position in its document, given packed rows' document numbers ``(B, T)``."""
+    return since_start(torch.arange(documents.shape[1], device=documents.device), documents)
+
+
+def check_heads(encoder: str, dim: int, heads: int) -> None:
+    """Raise `InputError` unless `dim` can be divided among so many attention heads."""
+    if heads < 1 or dim % heads:
+        raise InputError(f"{encoder}: dim {dim} is not a multiple of heads {heads}; choose numbers that divide.")
+
+
+def load_pretrained(architecture: Any, source: str, vocabulary: Vocabulary, **settings: Any) -> Any:
+    """A published model in float32, in training mode.
+
+    Args:
+        architecture: its class in the transformers library.
+        source: its name on the Hugging Face Hub, or a folder.
+        vocabulary: what it is to read.
+        **settings: arguments of the model and changes to its configuration.
+
+    Raises:
+        InputError: it cannot be read, is of another architecture, lacks weights or has another vocabulary.
+    """
+    from safetensors import SafetensorError
+    from transformers import AutoConfig
+
+    wanted = architecture.config_class.model_type
+    reporter = logging.getLogger("transformers.modeling_utils")
+    level = reporter.level
+    try:
+        found = AutoConfig.from_pretrained(source).model_type
+        if found == wanted:
+            reporter.setLevel(logging.ERROR)  # it reports heads that the file has and an encoder does not
+            model, report = architecture.from_pretrained(
+                source, dtype=torch.float32, output_loading_info=True, **settings
+            )
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        reason = str(error).strip().split("\n")[0]
+        raise InputError(
+            f"pretrained: the model {source} cannot be loaded; give the name of a published {wanted} model or a folder "
+            f"with its config.json and model.safetensors ({reason})."
+        ) from error
+    finally:
+        reporter.setLevel(level)
+    if found != wanted:
+        raise InputError(f"pretrained: {source} is a {found} model and this encoder reads {wanted}; choose another.")
+    if report["missing_keys"]:
+        raise InputError(f"pretrained: {source} has no weights for {min(report['missing_keys'])}; get the file anew.")
+    rows = model.get_input_embeddings().num_embeddings
+    if rows != vocabulary["size"]:
+        raise InputError(
+            f"pretrained: {source} has embeddings for {rows} tokens but the vocabulary has {vocabulary['size']}; set "
+            f"the data's tokenizer to {source}, too."
+        )
+    return model.train()

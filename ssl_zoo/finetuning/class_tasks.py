@@ -1,0 +1,117 @@
+"""Tasks with one class per example: the classes of a run's own data, and how two texts relate."""
+
+import torch
+from torch import Tensor
+
+from ssl_zoo.data.base import DataModule, Examples
+from ssl_zoo.data.tokenizer import TextTokenizer
+from ssl_zoo.errors import InputError
+from ssl_zoo.finetuning.examples import TaskBatch, TaskExamples
+from ssl_zoo.finetuning.heads import ClassHead
+from ssl_zoo.finetuning.records import Pair, Records
+from ssl_zoo.finetuning.scores import accuracy
+from ssl_zoo.finetuning.tasks import Task, draw_test
+from ssl_zoo.finetuning.tokens import Tokenized, TokenizedExamples, split_texts, wrap_pair
+from ssl_zoo.probing.probe import draw_labelled
+
+
+class ClassTask(Task):
+    """One class per example.
+
+    Args:
+        data: what the data is called.
+        split: as in `Task`.
+        train: all training examples.
+        test: the examples to be judged on.
+        labels: int64 labels of both.
+    """
+
+    counted = "labels per class"
+
+    def __init__(
+        self,
+        data: str,
+        split: str,
+        train: TaskExamples,
+        test: TaskExamples,
+        labels: tuple[Tensor, Tensor],
+    ) -> None:
+        self.data, self.split, self.train, self.test = data, split, train, test
+        self.train_labels, self.test_labels = labels
+        self.classes = int(torch.cat(labels).max()) + 1
+
+    def new_head(self, dim: int) -> ClassHead:
+        """As in `Task`."""
+        return ClassHead(dim, self.classes)
+
+    def draw(self, number: int | None, draw: int) -> Tensor:
+        """The same choice as the probes'; fewer from a class that has fewer."""
+        return draw_labelled(self.train_labels, number, draw)
+
+    def score(self, answers: list[list[int]]) -> dict[str, float]:
+        """Accuracy."""
+        return {"accuracy": accuracy(answers, self.test_labels[:, None].tolist())}
+
+
+class LabelledExamples(TaskExamples):
+    """Some labelled examples of a data module, whatever their modality.
+
+    Args:
+        examples: with labels.
+        chosen: positions in them.
+    """
+
+    def __init__(self, examples: Examples, chosen: Tensor) -> None:
+        self.examples, self.chosen = examples, chosen
+
+    def __len__(self) -> int:
+        """Number of examples."""
+        return len(self.chosen)
+
+    def __getitems__(self, positions: list[int]) -> TaskBatch:
+        """The examples at these positions."""
+        batch = self.examples.__getitems__(self.chosen[positions].tolist())
+        assert batch.labels is not None
+        return TaskBatch(batch.inputs, batch.mask, batch.labels[:, None], None)
+
+
+def class_task(data: DataModule, test_examples: int) -> ClassTask:
+    """The classes of a run's own data.
+
+    Args:
+        data: set up.
+        test_examples: as in `draw_test`.
+
+    Raises:
+        InputError: it has no labels, or no test set.
+    """
+    train, test = data.train_set, data.test_set
+    if train.labels is None or test.labels is None or len(test) == 0:
+        raise InputError(
+            f"{data.source_name} has no labels to train and test with: choose another task, or other data."
+        )
+    judged = draw_test(len(test), test_examples)
+    parts = LabelledExamples(train, torch.arange(len(train))), LabelledExamples(test, judged)
+    return ClassTask(data.source_name, data.split_hash, *parts, (train.labels, test.labels[judged]))
+
+
+def pair_task(records: Records[Pair], tokenizer: TextTokenizer, length: int) -> ClassTask:
+    """How two texts relate, read as `begin text end second end`; what is too long is cut (see `wrap_pair`).
+
+    Args:
+        records: train and test.
+        tokenizer: the run's.
+        length: most tokens of an example.
+    """
+    numbers = {label: number for number, label in enumerate(sorted({record.label for record in records.train}))}
+    parts, labels = [], []
+    for part in (records.train, records.test):
+        first, second = (split_texts([record[field] for record in part], tokenizer) for field in (0, 1))
+        targets = torch.tensor([numbers[record.label] for record in part])
+        examples = []
+        for a, b, target in zip(first, second, targets, strict=True):
+            ids, _ = wrap_pair(a.ids, b.ids, tokenizer, length)
+            examples.append(Tokenized(torch.tensor(ids), target[None], torch.zeros(len(ids), dtype=torch.bool)))
+        parts.append(TokenizedExamples(examples, tokenizer.special["pad"]))
+        labels.append(targets)
+    return ClassTask(records.name, records.hash(), parts[0], parts[1], (labels[0], labels[1]))

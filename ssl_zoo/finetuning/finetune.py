@@ -1,0 +1,218 @@
+"""Fine-tuning a finished run: how much labelled data does the pretraining save?"""
+
+import json
+import statistics
+from copy import deepcopy
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from ssl_zoo import __version__
+from ssl_zoo.callbacks.throughput import Throughput
+from ssl_zoo.data.sources.wordnet import WordNet, find_or_fetch
+from ssl_zoo.data.text import TextData
+from ssl_zoo.encoders.text_base import TextEncoder
+from ssl_zoo.errors import InputError
+from ssl_zoo.finetuning.class_tasks import class_task, pair_task
+from ssl_zoo.finetuning.records import Records, read_records
+from ssl_zoo.finetuning.tasks import Task, draw_test
+from ssl_zoo.finetuning.token_tasks import SpanTask, TagTask
+from ssl_zoo.finetuning.train import CLIP, WARMUP, WEIGHT_DECAY, Settings, fine_tune
+from ssl_zoo.finetuning.wordnet_tasks import wordnet_records
+from ssl_zoo.hardware import fastest_precision
+from ssl_zoo.probing.run import Run, load_run, rebuild
+
+# Raised whenever a change makes numbers incomparable with earlier ones.
+PROTOCOL = 1
+
+LABELS_PER_CLASS = [10, 100]
+EXAMPLES = [100, 1000]
+UNTRAINED = "untrained encoder"
+
+
+def finetune(
+    run: Path,
+    task: Literal["classes", "tags", "pairs", "spans"] = "classes",
+    data: Path | None = None,
+    labels_per_class: list[int] | None = None,
+    examples: list[int] | None = None,
+    draws: int = 3,
+    steps: int = 300,
+    batch_size: int = 16,
+    learning_rate: float = 3e-4,
+    test_examples: int = 2000,
+) -> None:
+    """Trains the encoder of a run's last checkpoint further on a labelled task, and judges it on test data.
+
+    The same is done with the same encoder freshly initialised, on the same examples in the same order, so that the gap
+    between the rows is what the pretraining is worth. Everything is trained; the weights of the last step are judged,
+    and nothing is chosen on test data. Prints the table and writes finetune-TASK.json into the run directory.
+
+    `classes` takes the labelled examples of the run's own data, of any modality, as they are: images get no views. The
+    other tasks need a run on text, and are made of WordNet (see `wordnet_records`) where no data is given. A causal
+    encoder such as GPT-2 sees only what stands before a token: it tags a word without what follows, tells the beginning
+    of an answer without having read the answer, and reads the first of two texts without the second.
+
+    Args:
+        run: the run directory, runs/<experiment>/<time>-<id>.
+        task: `classes` of the run's own examples, `tags` of words, how `pairs` of texts relate, or `spans` of a text
+            that answer a question.
+        data: folder with train.jsonl and test.jsonl for tags ("tokens", "tags"), pairs ("text", "second", "label") or
+            spans ("question", "context", and "start" and "end" of the answer in characters of the context).
+        labels_per_class: for classes and pairs, labels per class to try besides all; 10 and 100 when left out.
+        examples: for tags and spans, numbers of examples to try besides all; 100 and 1000 when left out.
+        draws: random choices of examples, head and order to average over, the same for both encoders.
+        steps: optimizer steps of every fine-tuning, however many examples there are.
+        batch_size: examples per step.
+        learning_rate: the highest one, after the warm-up; BERT-base wants less, such as 2e-5.
+        test_examples: judge on so many of the test examples at most, always the same.
+    """
+    few = _numbers_to_try(task, labels_per_class, examples)
+    counts = {"draws": draws, "steps": steps, "batch_size": batch_size, "test_examples": test_examples}
+    for name, value in counts.items():
+        if value < 1:
+            raise InputError(f"finetune: {name} must be at least 1, not {value}.")
+    if learning_rate <= 0:
+        raise InputError(f"finetune: learning_rate must be above 0, not {learning_rate}.")
+    if task == "classes" and data is not None:
+        raise InputError("finetune: classes are those of the run's own data; give --data to tags, pairs or spans.")
+    loaded = load_run(run)
+    made = _make_task(loaded, task, data, test_examples)
+    settings = Settings(steps, batch_size, learning_rate)
+    rows = _compare(loaded, made, few, draws, settings)
+    record = {**_describe(loaded, task, made, settings, draws), "rows": rows}
+    path = run / f"finetune-{task}.json"
+    path.write_text(json.dumps(record, indent=2) + "\n")
+    print_table(record)
+    Console(soft_wrap=True).print(f"Results: {path}", highlight=False)
+
+
+def _numbers_to_try(task: str, labels_per_class: list[int] | None, examples: list[int] | None) -> list[int]:
+    used, unused = (
+        ("labels_per_class", "examples") if task in ("classes", "pairs") else ("examples", "labels_per_class")
+    )
+    given = {"labels_per_class": labels_per_class, "examples": examples}
+    if given[unused] is not None:
+        raise InputError(f"finetune: the examples of {task} are numbered by {used}: give that instead of {unused}.")
+    numbers = given[used]
+    if numbers is None:
+        numbers = LABELS_PER_CLASS if used == "labels_per_class" else EXAMPLES
+    if min(numbers, default=1) < 1:
+        raise InputError(f"finetune: {used} must be at least 1, not {min(numbers)}.")
+    return sorted(numbers)
+
+
+def _make_task(run: Run, task: str, folder: Path | None, test_examples: int) -> Task:
+    if task == "classes":
+        return class_task(run.data, test_examples)
+    if not isinstance(run.data, TextData):
+        raise InputError(
+            f"finetune: {task} are a task on text, but {run.directory} was trained on {run.data.source_name}: choose "
+            "classes, or a run on text."
+        )
+    records = _read_or_make(run.data, task, folder)
+    judged = draw_test(len(records.test), test_examples)
+    records = records._replace(test=[records.test[position] for position in judged.tolist()])
+    makers: dict[str, Any] = {"tags": TagTask, "pairs": pair_task, "spans": SpanTask}
+    encoder, length = run.method.encoder, run.data.length
+    if isinstance(encoder, TextEncoder):
+        length = min(length, encoder.max_length)
+    return makers[task](records, run.data.corpus.tokenizer, length)
+
+
+def _read_or_make(data: TextData, task: Any, folder: Path | None) -> Records[Any]:
+    if folder is not None:
+        return read_records(folder, task)
+    own = data.source.root if isinstance(data.source, WordNet) else None
+    return wordnet_records(task, find_or_fetch() if own is None else Path(own).expanduser())
+
+
+def _compare(run: Run, task: Task, few: list[int], draws: int, settings: Settings) -> dict[str, Any]:
+    """Mean and spread over draws, by row, by figure and by number of examples."""
+    name = type(run.method).__name__
+    found: dict[str, dict[str, dict[str, list[float]]]] = {name: {}, UNTRAINED: {}}
+    jobs = [(number, draw, row) for number in [*few, None] for draw in range(draws) for row in found]
+    for number, draw, row in track(jobs, "fine-tuning"):
+        encoder = deepcopy(run.method.encoder) if row == name else rebuild(run.checkpoint, seed=draw).encoder
+        answers = fine_tune(encoder, task, task.draw(number, draw), draw, settings)
+        for figure, value in task.score(answers).items():
+            found[row].setdefault(figure, {}).setdefault(str(number or "all"), []).append(value)
+    return {
+        row: {
+            figure: {number: _summarize(values) for number, values in by_number.items()}
+            for figure, by_number in figures.items()
+        }
+        for row, figures in found.items()
+    }
+
+
+def _summarize(values: list[float]) -> dict[str, Any]:
+    std = statistics.stdev(values) if len(values) > 1 else 0.0
+    return {"mean": statistics.mean(values), "std": std, "draws": values}
+
+
+def _describe(run: Run, name: str, task: Task, settings: Settings, draws: int) -> dict[str, Any]:
+    cost = run.checkpoint["callbacks"].get(Throughput.__qualname__, {"samples": 0, "seconds": 0.0})
+    encoder = run.method.encoder
+    return {
+        "protocol": PROTOCOL,
+        "version": __version__,
+        "run": run.directory.name,
+        "experiment": run.directory.parent.name,
+        "method": type(run.method).__name__,
+        "encoder": type(encoder).__name__,
+        "parameters": sum(p.numel() for p in encoder.parameters()),
+        "pretraining": {
+            "source": run.data.source_name,
+            "split": run.data.split_hash,
+            "steps": int(run.checkpoint["global_step"]),
+            **cost,
+        },
+        "task": name,
+        "counted": task.counted,
+        "data": {
+            "source": task.data,
+            "split": task.split,
+            "train": len(task.train),
+            "test": len(task.test),
+            "left_out": task.left_out,
+        },
+        "budget": {
+            **settings._asdict(),
+            "weight_decay": WEIGHT_DECAY,
+            "warmup": WARMUP,
+            "clip": CLIP,
+            "precision": fastest_precision(),
+            "device": "cuda" if torch.cuda.is_available() else "cpu",
+        },
+        "seeds": list(range(draws)),
+    }
+
+
+def print_table(record: dict[str, Any]) -> None:
+    """Prints the figures of finetune-TASK.json by number of examples."""
+    budget, data = record["budget"], record["data"]
+    title = f"{record['method']} fine-tuned on {data['source']} for {budget['steps']} steps of {budget['batch_size']}"
+    caption = f"test figures in % by {record['counted']}, ± standard deviation over draws"
+    if any(data["left_out"]):
+        caption += f"; {data['left_out'][0]} training and {data['left_out'][1]} test examples were too long"
+    table = Table(title=title, caption=caption)
+    table.add_column("encoder")
+    table.add_column("figure")
+    for number in next(iter(next(iter(record["rows"].values())).values())):
+        table.add_column(number, justify="right", no_wrap=True)
+    for row, figures in record["rows"].items():
+        for figure, by_number in figures.items():
+            cells = [_cell(found) for found in by_number.values()]
+            first, last = figure == next(iter(figures)), figure == list(figures)[-1]
+            table.add_row(row if first else "", figure, *cells, end_section=last)
+    Console().print(table)
+
+
+def _cell(found: dict[str, Any]) -> str:
+    spread = f" ±{100 * found['std']:4.1f}" if len(found["draws"]) > 1 else ""
+    return f"{100 * found['mean']:.1f}{spread}"

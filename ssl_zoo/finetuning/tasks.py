@@ -1,0 +1,52 @@
+"""What every task of fine-tuning offers: its examples, its head and its score."""
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from ssl_zoo.finetuning.examples import TaskExamples
+from ssl_zoo.finetuning.heads import Head
+
+
+class Task(ABC):
+    """A labelled task, ready for an encoder.
+
+    Attributes:
+        counted: what a number of training examples means, `labels per class` or `examples`.
+        data: what the data is called in tables.
+        split: equal for two tasks exactly when they train and test on the same.
+        train: all training examples.
+        test: the examples to be judged on.
+        left_out: training and test examples that `length` tokens leave no answer in.
+    """
+
+    counted: ClassVar[str]
+    data: str
+    split: str
+    train: TaskExamples
+    test: TaskExamples
+    left_out: tuple[int, int] = (0, 0)
+
+    @abstractmethod
+    def new_head(self, dim: int) -> Head:
+        """An untrained head for vectors of so many numbers."""
+
+    @abstractmethod
+    def draw(self, number: int | None, draw: int) -> Tensor:
+        """Positions of training examples.
+
+        Args:
+            number: of labels per class or of examples; None takes all.
+            draw: number of the choice; the same number gives the same choice.
+        """
+
+    @abstractmethod
+    def score(self, answers: list[list[int]]) -> dict[str, float]:
+        """Figures in [0, 1] for a head's answers to all test examples, in their order; high is good."""
+
+
+def draw_test(count: int, most: int) -> Tensor:
+    """Ascending positions of the test examples to judge on: `most` of `count`, drawn at random but always the same."""
+    return torch.randperm(count, generator=torch.Generator().manual_seed(0))[:most].sort().values

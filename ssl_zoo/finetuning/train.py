@@ -1,0 +1,128 @@
+"""One fine-tuning: an encoder and a new head learn a task, and answer its test examples."""
+
+import math
+import warnings
+from typing import NamedTuple
+
+import lightning as L
+import torch
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from ssl_zoo import optim
+from ssl_zoo.encoders.base import Encoder
+from ssl_zoo.finetuning.examples import TaskBatch, TaskExamples
+from ssl_zoo.finetuning.heads import Head
+from ssl_zoo.finetuning.tasks import Task
+from ssl_zoo.hardware import fastest_precision
+
+# As in BERT (Devlin et al., 2018, arXiv:1810.04805, appendix A): the weight decay, the warm-up and the clipping.
+WEIGHT_DECAY = 0.01
+WARMUP = 0.1
+CLIP = 1.0
+
+TEST_BATCH = 128
+
+
+class Settings(NamedTuple):
+    """What is the same in every fine-tuning of a comparison.
+
+    Attributes:
+        steps: of the optimizer.
+        batch_size: examples per step; all of them where there are fewer.
+        learning_rate: the highest one.
+    """
+
+    steps: int
+    batch_size: int
+    learning_rate: float
+
+
+class FineTuner(L.LightningModule):
+    """An encoder and a head, both trained with AdamW, warm-up, cosine decay and clipped gradients.
+
+    Args:
+        encoder: trained in place.
+        head: of a task.
+        settings: of the training.
+    """
+
+    def __init__(self, encoder: Encoder, head: Head, settings: Settings) -> None:
+        super().__init__()
+        self.encoder, self.head, self.settings = encoder, head, settings
+
+    def forward(self, batch: TaskBatch) -> Tensor:
+        """The head's scores."""
+        return self.head(self.encoder(batch.inputs, batch.mask))
+
+    def training_step(self, batch: TaskBatch, batch_idx: int) -> Tensor:
+        """The head's loss."""
+        return self.head.loss(self(batch), batch)
+
+    def predict_step(self, batch: TaskBatch, batch_idx: int) -> list[list[int]]:
+        """The head's answers."""
+        return self.head.predict(self(batch), batch)
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Clips the norm of all gradients together; Lightning's own clipping refuses fused optimizers."""
+        nn.utils.clip_grad_norm_(self.parameters(), CLIP)
+
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        """AdamW on what `choose_trained` has chosen."""
+        optimizer = optim.make_optimizer("adamw", self, self.settings.learning_rate, WEIGHT_DECAY)
+        schedule = optim.warmup_cosine(optimizer, self.settings.steps, WARMUP)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def choose_trained(module: FineTuner) -> None:
+    """Decides which parameters are trained: all of them."""
+    module.requires_grad_(True)
+
+
+def fine_tune(encoder: Encoder, task: Task, chosen: Tensor, seed: int, settings: Settings) -> list[list[int]]:
+    """Trains on some examples and answers the test examples with the weights of the last step, on one device.
+
+    Args:
+        encoder: trained in place.
+        task: gives the head and the examples.
+        chosen: ``(n,)`` int64, positions of the training examples.
+        seed: of the head's weights, the order of the examples and dropout.
+        settings: of the training.
+
+    Returns:
+        The head's answers to the test examples in their order.
+    """
+    with torch.random.fork_rng(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*does not have many workers")  # examples lie in memory
+        torch.manual_seed(seed)
+        module = FineTuner(encoder, task.new_head(encoder.dim), settings)
+        choose_trained(module)
+        module.train()  # a run is loaded for evaluation, and Lightning leaves modules in the mode it finds them in
+        trainer = L.Trainer(
+            devices=1,
+            max_steps=settings.steps,
+            precision=fastest_precision(),
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            limit_val_batches=0,
+        )
+        size = min(settings.batch_size, len(chosen))
+        order = draw_order(chosen, settings.steps * size, seed)
+        trainer.fit(module, _loader(task.train, size, order))
+        answers = trainer.predict(module, _loader(task.test, TEST_BATCH))
+    return [answer for batch in answers or [] for answer in batch]
+
+
+def draw_order(chosen: Tensor, count: int, seed: int) -> list[int]:
+    """`count` positions to train on: all of `chosen` in one random order after another."""
+    generator = torch.Generator().manual_seed(seed)
+    passes = [chosen[torch.randperm(len(chosen), generator=generator)] for _ in range(math.ceil(count / len(chosen)))]
+    return torch.cat(passes)[:count].tolist()
+
+
+def _loader(examples: TaskExamples, batch_size: int, order: list[int] | None = None) -> DataLoader[TaskBatch]:
+    """The examples at these positions or all in turn; they come as whole batches."""
+    return DataLoader(examples, batch_size, sampler=order, collate_fn=lambda batch: batch)

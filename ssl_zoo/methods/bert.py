@@ -1,0 +1,106 @@
+"""BERT: tokens are hidden and told from what stands around them."""
+
+import math
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ssl_zoo.batch import Batch
+from ssl_zoo.encoders.text_base import TextEncoder
+from ssl_zoo.errors import InputError
+from ssl_zoo.methods.base import Method
+from ssl_zoo.objectives.language_modeling import global_mean, initialize_head, token_nats
+from ssl_zoo.objectives.masking import TokenMasking
+from ssl_zoo.objectives.sentence_pairs import SentencePairs
+from ssl_zoo.randomness import fold_in
+
+# What an example's keys are folded with, so that its draws are independent of each other.
+MASKING, PAIRS = 1, 2
+
+
+class BERT(Method):
+    """Pre-training of deep bidirectional transformers (Devlin et al., 2018, arXiv:1810.04805).
+
+    With M the masked positions of the global batch, x~ the text in which most of them are hidden, and h the encoder's
+    vectors of it:
+
+        loss = -1/|M| * sum over i in M of log softmax(E g(h_i) + b)[x_i]
+
+    E are the encoder's own token embeddings and g is a layer with GELU and norm. It is computed at the masked positions
+    only. A sentence task adds the mean of -log p(pair is spoilt or not), told from the first token's vector.
+
+    Watch `train/accuracy`, the part of hidden tokens that are told, and `train/perplexity`, among how many equally
+    likely tokens the model still wavers. At first it learns how frequent tokens are, which says little; after that
+    accuracy climbs with the context that the encoder uses. The perplexity of an epoch is the mean of its batches'.
+
+    Args:
+        encoder: the network to pretrain; bidirectional.
+        mask_fraction: of the text to predict; 0.15 is the paper's, larger models bear 0.4 (arXiv:2202.08005).
+        whole_words: hide all pieces of a word together, which keeps the rest of a word from giving it away.
+        sentence_task: `nsp` also tells whether one piece of text follows another (the paper's), `sop` in which order
+            two pieces stand (ALBERT's); `none` is RoBERTa's choice. Needs single documents, not packed rows.
+        **training: `optimizer`, `learning_rate`, `weight_decay` and `warmup` of `Method`.
+
+    Raises:
+        InputError: the encoder is causal or reads no text, its tokenizer lacks a token that the task needs,
+            `mask_fraction` is out of its range, or packed rows come with a sentence task.
+    """
+
+    encoder: TextEncoder
+
+    def __init__(
+        self,
+        encoder: TextEncoder,
+        mask_fraction: float = 0.15,
+        whole_words: bool = False,
+        sentence_task: Literal["none", "nsp", "sop"] = "none",
+        **training: Any,
+    ) -> None:
+        super().__init__(encoder, **training)
+        if getattr(encoder, "causal", True):
+            raise InputError(
+                "BERT tells hidden words from both sides and needs a bidirectional text encoder, which "
+                f"{type(encoder).__name__} is not: take BertEncoder or ModernBertEncoder."
+            )
+        self.masking = TokenMasking(encoder.vocabulary, mask_fraction, whole_words)
+        self.head = nn.Sequential(nn.Linear(encoder.dim, encoder.dim), nn.GELU(), nn.LayerNorm(encoder.dim, eps=1e-12))
+        self.head_bias = nn.Parameter(torch.zeros(encoder.vocabulary["size"]))
+        initialize_head(self.head)
+        self.pairs: SentencePairs | None = None
+        if sentence_task != "none":
+            self.pairs = SentencePairs(encoder.vocabulary, sentence_task, encoder.max_length)
+            self.pair_head = nn.Sequential(nn.Linear(encoder.dim, encoder.dim), nn.Tanh(), nn.Linear(encoder.dim, 2))
+            initialize_head(self.pair_head)
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """The loss, how many hidden tokens are told, the perplexity, and the sentence task's loss and accuracy."""
+        inputs, mask, keys = batch.inputs, batch.mask, self.keys(batch)
+        if self.pairs is not None:
+            if mask is not None and mask.dtype != torch.bool:
+                raise InputError("A sentence task cuts single documents, not packed rows: set data.packing to false.")
+            inputs, mask, order, cut = self.pairs(inputs, mask, fold_in(keys, PAIRS))
+        masked = self.masking(inputs, mask, fold_in(keys, MASKING))
+        sequence = self.encoder(masked.inputs, mask).sequence
+        logits = self.token_logits(torch.take_along_dim(sequence, masked.positions[..., None], dim=1))
+        loss, nats = global_mean(token_nats(logits, masked.targets), masked.valid)
+        terms = {"accuracy": _accuracy(logits, masked.targets, masked.valid), "perplexity": nats.exp()}
+        if self.pairs is not None:
+            logits = self.pair_head(sequence[:, 0])
+            pair_loss, terms["pair_loss"] = global_mean(token_nats(logits, order), cut)
+            terms["pair_accuracy"] = _accuracy(logits, order, cut)
+            loss = loss + pair_loss
+        return {"loss": loss, **terms}
+
+    def token_logits(self, vectors: Tensor) -> Tensor:
+        """What the tokens at some positions could be: ``(B, K, V)`` logits of the encoder's vectors ``(B, K, D)``."""
+        return F.linear(self.head(vectors), self.encoder.token_embedding.weight, self.head_bias)
+
+    def chance_loss(self, batch_size: int) -> float:
+        """The log of the vocabulary's size, every token being equally likely; a sentence task adds a coin's toss."""
+        return math.log(self.encoder.vocabulary["size"]) + (math.log(2) if self.pairs is not None else 0.0)
+
+
+def _accuracy(logits: Tensor, targets: Tensor, valid: Tensor) -> Tensor:
+    return global_mean(logits.detach().argmax(-1) == targets, valid).value

@@ -1,0 +1,89 @@
+"""Losses over tokens: means over the global batch, next-token targets, and units that compare between tokenizers."""
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ssl_zoo.distributed import all_gather, world_size
+
+
+class GlobalMean(NamedTuple):
+    """A weighted mean over the global batch.
+
+    Attributes:
+        share: scalar with gradient, this rank's part times the number of ranks: its mean over ranks, which is what DDP
+            differentiates, is the mean over the global batch. What a loss is made of.
+        value: scalar without gradient, the mean itself, the same on every rank. What is logged.
+    """
+
+    share: Tensor
+    value: Tensor
+
+
+def global_mean(values: Tensor, weights: Tensor) -> GlobalMean:
+    """The mean over all ranks, who may differ in how many values count.
+
+    A mean of the ranks' means would count a token for more on a rank that has fewer of them.
+
+    Args:
+        values: any shape, finite.
+        weights: the same shape, bool or at least 0; where all of them are 0 on all ranks, the mean is 0.
+    """
+    weighted = (values.float() * weights).sum()
+    total, count = all_gather(torch.stack([weighted.detach(), weights.sum().float()])[None]).sum(0).unbind()
+    count = count.clamp_min(1e-8)
+    return GlobalMean(weighted * world_size() / count, total / count)
+
+
+def token_nats(logits: Tensor, targets: Tensor) -> Tensor:
+    """Cross entropy of every token, -log p(target), in nats.
+
+    Args:
+        logits: ``(..., V)``, in any precision; the logarithm is taken in float32.
+        targets: ``(...)`` int64.
+
+    Returns:
+        ``(...)`` float32.
+    """
+    with torch.autocast(logits.device.type, enabled=False):
+        nats = F.cross_entropy(logits.flatten(0, -2).float(), targets.flatten(), reduction="none")
+    return nats.view_as(targets)
+
+
+def next_token_targets(inputs: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+    """What a causal model predicts from every token but the last: the one after it.
+
+    Args:
+        inputs: ``(B, T)`` int64 token ids.
+        mask: ``(B, T)``, as in `ssl_zoo.batch.Batch`, or None.
+
+    Returns:
+        Targets ``(B, T - 1)`` int64, and bool of the same shape: False where the target is padding or the first token
+        of another document, which nothing before it foretells.
+    """
+    targets = inputs[:, 1:]
+    if mask is None:
+        return targets, torch.ones_like(targets, dtype=torch.bool)
+    return targets, (mask[:, 1:] > 0) & (mask[:, 1:] == mask[:, :-1])
+
+
+def bits_per_byte(nats_per_token: Tensor, bytes_per_token: float) -> Tensor:
+    """Code length of text in bits per byte of UTF-8, which compares between tokenizers; lower is better.
+
+    Args:
+        nats_per_token: mean cross entropy of the predicted tokens, the ends of documents among them.
+        bytes_per_token: of the text, per predicted token; an end has no bytes and lowers it.
+    """
+    return nats_per_token / (math.log(2) * bytes_per_token)
+
+
+def initialize_head(head: nn.Module) -> None:
+    """Weights as BERT and GPT start with: N(0, 0.02), biases 0; norms are left as they are."""
+    for module in head.modules():
+        if isinstance(module, nn.Linear):
+            nn.init.normal_(module.weight, std=0.02)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)

@@ -1,0 +1,371 @@
+import ast
+import json
+import os
+import shutil
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from ssl_zoo.data.sources import debian, python_docs, wordnet
+from ssl_zoo.data.sources.hugging_face_text import HuggingFaceText
+from ssl_zoo.data.sources.python_docs import PythonDocs
+from ssl_zoo.data.sources.text_base import Document, TextSource
+from ssl_zoo.data.sources.text_files import TextFiles
+from ssl_zoo.data.sources.wordnet import LEXICOGRAPHER_FILES, NOUNS, WordNet
+from ssl_zoo.errors import InputError
+
+# Python's own documentation -------------------------------------------------------------------------------------------
+
+
+def test_python_docs_are_english() -> None:
+    documents = list(PythonDocs().documents())
+    texts = [document.text for document in documents]
+    assert len(texts) == len(set(texts)) > 400 and sum(map(len, texts)) > 500_000
+    assert {(document.label, document.test) for document in documents} == {(-1, False)} and PythonDocs().classes == []
+    assert any(json.__doc__ is not None and text.startswith(json.__doc__.strip()[:40]) for text in texts)
+    assert sum('The "assert" statement' in text for text in texts) == 1
+    assert Counter(" ".join(texts).split()).most_common(1)[0][0] == "the"
+
+
+def write_library(folder: Path) -> Path:
+    for name in ("test", "site-packages/x", "package"):
+        (folder / name).mkdir(parents=True)
+        (folder / name / "module.py").write_text(f'"""Text of {name}."""')
+    (folder / "a.py").write_text(
+        '"""Module."""\nclass A:\n    """Class."""\n    def f(self):\n        """Method."""\n'
+        'async def g():\n    """Coroutine."""\n'
+        'def h():\n    x = "no docstring"\n    def inner():\n        """Module."""\n'
+        '"\\d"\n'  # an escape that Python warns of
+    )
+    (folder / "b.py").write_text("def broken(:")
+    (folder / "c.py").write_bytes(b"x = '\0'")
+    (folder / "d.py").write_text("'''  '''")
+    (folder / "e.py").write_bytes('# -*- coding: latin-1 -*-\n"""Caf\u00e9."""'.encode("latin-1"))
+    return folder
+
+
+def test_python_docs_take_what_parses_and_no_tests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    library = write_library(tmp_path / "lib")
+    monkeypatch.setattr(python_docs, "_library", lambda: library)
+    topics = len([document for document in PythonDocs().documents()]) - 3
+    assert [d.text for d in PythonDocs().documents()][topics:] == ["Module.", "Caf\u00e9.", "Text of package."]
+    everything = [document.text for document in PythonDocs("all").documents()][topics:]
+    assert sorted(everything) == ["Caf\u00e9.", "Class.", "Coroutine.", "Method.", "Module.", "Text of package."]
+    prints = [PythonDocs().fingerprint(), PythonDocs("all").fingerprint()]
+    (library / "a.py").write_text('"""Module!!"""')
+    prints.append(PythonDocs().fingerprint())
+    (library / "test" / "module.py").write_text("")
+    assert len(set(prints)) == 3 and PythonDocs().fingerprint() == prints[2]
+    with pytest.raises(InputError, match="docstrings is none: choose modules or all"):
+        PythonDocs("none")  # type: ignore[arg-type]
+
+
+# WordNet --------------------------------------------------------------------------------------------------------------
+
+LICENCE = "  1 This software is provided under a license | or so.  \n  2 More of it.  \n"
+NOUN_LINES = [
+    "00001740 03 n 01 entity 0 001 ~ 00001930 n 0000 | that which is perceived  ",
+    '00015388 05 n 02 animal 0 beast 0 001 @ 00004475 n 0000 | a living organism; "a wild | tame one"  ',
+    "07555863 13 n 01 food 1 000 | any solid substance  ",
+    "07555864 06 n 01 thing 1 000 | any solid substance  ",
+]
+
+
+@pytest.fixture
+def dictionary(tmp_path: Path) -> Path:
+    folder = tmp_path / "wordnet"
+    folder.mkdir()
+    (folder / "data.noun").write_text(LICENCE + "\n".join(NOUN_LINES) + "\n")
+    (folder / "data.verb").write_text(LICENCE + "00001740 29 v 01 breathe 0 000 01 + 02 00 | draw air  \n")
+    (folder / "data.adj").write_text(LICENCE + "00003131 00 a 01 able 0 000 | having skill  \n")
+    (folder / "data.adv").write_text(LICENCE + "00001837 02 r 01 cl 0 000 | about  \n")
+    return folder
+
+
+def test_wordnet_reads_glosses_and_labels_nouns(dictionary: Path) -> None:
+    source = WordNet(root=dictionary)
+    assert list(source.documents()) == [
+        Document("that which is perceived", -1),
+        Document('a living organism; "a wild | tame one"', NOUNS.index("noun.animal")),
+        Document("any solid substance", NOUNS.index("noun.food")),  # and not again as an artifact
+        Document("draw air", -1),
+        Document("having skill", -1),
+        Document("about", -1),
+    ]
+    assert source.classes == NOUNS and len(NOUNS) == 25 and "noun.Tops" not in NOUNS
+    everything = WordNet("all", dictionary)
+    assert [document.label for document in everything.documents()] == [3, 5, 13, 29, 0, 2]
+    assert everything.classes == LEXICOGRAPHER_FILES and len(set(LEXICOGRAPHER_FILES)) == 45
+    assert everything.name != source.name and everything.fingerprint() != source.fingerprint()
+    # Where the manual page of the numbers has its landmarks.
+    for number, name in {0: "adj.all", 3: "noun.Tops", 18: "noun.person", 28: "noun.time", 44: "adj.ppl"}.items():
+        assert LEXICOGRAPHER_FILES[number] == name
+
+
+def test_wordnet_s_fingerprint_follows_the_content(dictionary: Path) -> None:
+    before = WordNet(root=dictionary).fingerprint()
+    os.utime(dictionary / "data.verb", (0, 0))
+    assert WordNet(root=dictionary).fingerprint() == before
+    (dictionary / "data.verb").write_text((dictionary / "data.verb").read_text().replace("draw", "drew"))
+    assert WordNet(root=dictionary).fingerprint() != before
+
+
+def test_wordnet_says_what_is_missing_or_damaged(
+    dictionary: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(InputError, match=r"no data\.noun in .*: give the folder"):
+        WordNet(root=tmp_path)
+    with pytest.raises(InputError, match="labels is verbs: choose nouns or all"):
+        WordNet("verbs")  # type: ignore[arg-type]
+    for line in ("nonsense", "00001740 99 n 01 entity 0 000 | much", "00001740 03 n 01 entity 0 000 |  "):
+        (dictionary / "data.adj").write_text(LICENCE + line)
+        with pytest.raises(InputError, match=r"data\.adj is damaged in line 3: delete it"):
+            list(WordNet(root=dictionary).documents())
+    monkeypatch.setattr(wordnet, "INSTALLED", Path("/nowhere/wordnet"))
+    monkeypatch.setattr(wordnet, "CACHE", tmp_path / "cache")
+    monkeypatch.setattr(shutil, "which", lambda command: None)
+    with pytest.raises(InputError, match="install Debian's package wordnet-base, or set `root`") as error:
+        WordNet().fingerprint()
+    assert "\n" not in str(error.value)
+
+
+def test_wordnet_comes_installed_or_from_the_package(
+    dictionary: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = list(WordNet(root=dictionary).documents())
+    monkeypatch.setattr(wordnet, "INSTALLED", dictionary)
+    assert list(WordNet().documents()) == expected
+
+    def download(command: list[str], folder: str) -> None:
+        if command[0] == "dpkg":
+            shutil.copytree(dictionary, Path(folder) / "unpacked" / "nowhere" / "wordnet")
+
+    monkeypatch.setattr(wordnet, "INSTALLED", Path("/nowhere/wordnet"))
+    monkeypatch.setattr(wordnet, "CACHE", tmp_path / "cache")
+    monkeypatch.setattr(shutil, "which", lambda command: command)
+    monkeypatch.setattr(debian, "_run", download)
+    assert list(WordNet().documents()) == expected
+
+
+@pytest.mark.slow
+def test_the_real_wordnet() -> None:
+    try:
+        documents = list(WordNet().documents())
+    except InputError:
+        pytest.skip("WordNet is neither here nor to be had")
+    counts = Counter(document.label for document in documents)
+    assert len(documents) == len({document.text for document in documents}) > 115_000
+    assert set(counts) == set(range(-1, 25)) and sum(counts.values()) - counts[-1] > 80_000
+    assert max(counts[label] for label in range(25)) == counts[NOUNS.index("noun.artifact")] > 11_000
+    assert "a living organism characterized by voluntary movement" in [document.text for document in documents]
+
+
+# A user's own files ---------------------------------------------------------------------------------------------------
+
+
+def write(folder: Path, **texts: str) -> Path:
+    for name, text in texts.items():
+        path = folder / name.replace("__", "/").replace("_", ".")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(text.encode())
+    return folder
+
+
+def test_text_files_in_class_folders(tmp_path: Path) -> None:
+    write(tmp_path, dog__b_txt="woof\r\nwoof", dog__deep__a_txt="growl", cat__a_txt="\ufeffmiaow\n", loose_txt="hm")
+    write(tmp_path, dog__picture_png="no text")
+    source = TextFiles(tmp_path)
+    assert source.classes == ["cat", "dog"] and source.name == f"TextFiles {tmp_path.name}"
+    expected = [("miaow\n", 0), ("woof\nwoof", 1), ("growl", 1), ("hm", -1)]
+    assert list(source.documents()) == [Document(*entry) for entry in expected]
+
+
+@pytest.mark.parametrize(
+    ("document", "texts"),
+    [
+        ("file", ["one\ntwo\n\n  \nthree\n"]),
+        ("paragraph", ["one\ntwo\n", "three\n"]),
+        ("line", ["one", "two", "three"]),
+    ],
+)
+def test_a_text_file_may_hold_many_documents(tmp_path: Path, document: Any, texts: list[str]) -> None:
+    write(tmp_path, a_txt="one\ntwo\n\n  \nthree\n")
+    for root in (tmp_path, tmp_path / "a.txt"):
+        source = TextFiles(root, document)
+        assert [entry.text for entry in source.documents()] == texts and source.classes == []
+
+
+def test_json_lines(tmp_path: Path) -> None:
+    lines = [{"text": "a\nb", "label": "pos"}, {"text": "c", "label": "neg", "more": 1}, {"text": "d"}]
+    write(tmp_path, a_jsonl="\n\n".join(map(json.dumps, lines)) + "\n")
+    source = TextFiles(tmp_path)
+    assert source.classes == ["neg", "pos"]
+    assert list(source.documents()) == [Document("a\nb", 1), Document("c", 0), Document("d", -1)]
+    write(tmp_path, a_jsonl="\n".join(json.dumps({"text": "x", "label": label}) for label in (10, 9, 10, None)))
+    assert source.classes == ["9", "10"] and [d.label for d in source.documents()] == [1, 0, 1, -1]
+    write(tmp_path, a_jsonl="\n".join(json.dumps({"text": "x", "label": label}) for label in (10, "9", "10")))
+    assert source.classes == ["10", "9"] and [d.label for d in source.documents()] == [0, 1, 0]
+
+
+def test_the_fingerprint_of_files_follows_their_content_and_names(tmp_path: Path) -> None:
+    write(tmp_path / "a", x_txt="text")
+    prints = [TextFiles(tmp_path / "a").fingerprint(), TextFiles(tmp_path / "a", "line").fingerprint()]
+    write(tmp_path / "a", x_txt="longer text")
+    prints.append(TextFiles(tmp_path / "a").fingerprint())
+    write(tmp_path / "a", x_txt="other size?")  # of the same size, but later
+    os.utime(tmp_path / "a" / "x.txt", ns=(1, 1))
+    prints.append(TextFiles(tmp_path / "a").fingerprint())
+    (tmp_path / "a" / "x.txt").rename(tmp_path / "a" / "y.txt")
+    prints.append(TextFiles(tmp_path / "a").fingerprint())
+    assert len(set(prints)) == 5 and TextFiles(tmp_path / "a").fingerprint() == prints[-1]
+
+
+def test_faulty_files_are_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"There is no .*nowhere: set the source's `root`"):
+        TextFiles(tmp_path / "nowhere")
+    with pytest.raises(InputError, match="document is word: choose file, paragraph or line"):
+        TextFiles(tmp_path, "word")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=r"There is no \.txt and no \.jsonl file in"):
+        TextFiles(tmp_path).fingerprint()
+    for document in ("file", "paragraph", "line"):
+        for empty in ("", " \n\n"):
+            with pytest.raises(InputError, match=r"a\.txt is empty: remove it"):
+                list(TextFiles(write(tmp_path, a_txt=empty), document).documents())  # type: ignore[arg-type]
+        (tmp_path / "a.txt").write_bytes("fünf\n".encode() + b"caf\xe9 au lait")
+        with pytest.raises(InputError, match=r"a\.txt is not UTF-8 at byte 9: convert it"):
+            list(TextFiles(tmp_path, document).documents())  # type: ignore[arg-type]
+    write(tmp_path, b_jsonl="{}")
+    with pytest.raises(InputError, match=r"has both \.txt and \.jsonl files: keep one kind"):
+        list(TextFiles(tmp_path).documents())
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("{text: 1}", r"has no JSON object in line 3 \(Expecting property name enclosed in double quotes\): write one"),
+        ('{"label": 1}', "has no text in line 3"),
+        ('{"text": " "}', "has no text in line 3"),
+        ('{"text": 5}', "has no text in line 3"),
+        ('["text"]', "has no text in line 3"),
+        ('{"text": "x", "label": 1.5}', "has the label 1.5 in line 3: make it a word or a whole number"),
+        ('{"text": "x", "label": true}', "has the label True in line 3"),
+    ],
+)
+def test_faulty_json_lines_are_named(tmp_path: Path, line: str, message: str) -> None:
+    write(tmp_path, a_jsonl=f'{{"text": "x"}}\n\n{line}\n')
+    with pytest.raises(InputError, match=r"a\.jsonl " + message):
+        list(TextFiles(tmp_path).documents())
+    with pytest.raises(InputError, match=r"a\.jsonl is empty: remove it"):
+        list(TextFiles(write(tmp_path, a_jsonl="\n")).documents())
+
+
+# Hugging Face ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    datasets = pytest.importorskip("datasets")
+    datasets.disable_progress_bars()
+    kinds = {"text": datasets.Value("string"), "title": datasets.Value("string"), "stars": datasets.Value("int64"),
+             "mood": datasets.ClassLabel(names=["bad", "good"])}  # fmt: skip
+    rows = {
+        "train": [("a", "A", 1, 0), ("b", "B", 2, 1), ("", "C", 3, 1), (None, "D", 4, 1), ("e", "E", 5, None)],
+        "test": [("t", "T", 1, 1)],
+        "unsupervised": [("u", "U", 1, 0), ("v", "V", 2, 1)],
+    }
+    parts = {
+        name: datasets.Dataset.from_dict(dict(zip(kinds, map(list, zip(*part, strict=True)), strict=True)),
+                                         features=datasets.Features(kinds))
+        for name, part in rows.items()
+    }  # fmt: skip
+    folder = tmp_path_factory.mktemp("hub") / "reviews"
+    datasets.DatasetDict(parts).save_to_disk(str(folder))
+    return folder
+
+
+def test_hugging_face_text(saved: Path) -> None:
+    source = HuggingFaceText(str(saved), test_split="test", unlabelled_split="unsupervised")
+    assert source.classes == ["bad", "good"]
+    expected = [("a", 0), ("b", 1), ("e", -1), ("t", 1, True), ("u", -1), ("v", -1)]
+    assert list(source.documents()) == [Document(*entry) for entry in expected]
+    some = HuggingFaceText(str(saved), text_column="title", label_column="mood", max_documents=2)
+    assert list(some.documents()) == [Document("A", 0), Document("B", 1)]
+    assert (
+        some.fingerprint()
+        != source.fingerprint()
+        == HuggingFaceText(str(saved), test_split="test", unlabelled_split="unsupervised").fingerprint()
+    )
+
+
+def test_hugging_face_streams(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import datasets
+
+    asked = []
+
+    def load(*args: Any, **settings: Any) -> Any:
+        asked.append((args, settings))
+        stream = datasets.load_from_disk(str(saved))["train"].to_iterable_dataset()
+        if args[0] == "someone/untyped":
+            stream = datasets.IterableDataset.from_generator(lambda: iter([{"text": "x", "mood": 1}]))
+        return datasets.IterableDatasetDict({"train": stream})
+
+    monkeypatch.setattr(datasets, "load_dataset", load)
+    source = HuggingFaceText("someone/reviews", "small", streaming=True, revision="v1", max_documents=2)
+    assert list(source.documents()) == [Document("a", 0), Document("b", 1)] and source.classes == ["bad", "good"]
+    assert asked[0] == (("someone/reviews", "small"), {"revision": "v1", "streaming": True})
+    assert list(HuggingFaceText("someone/untyped", streaming=True).documents()) == [Document("x")]
+
+
+def test_hugging_face_mistakes_are_one_sentence(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for settings, message in (
+        ({"train_split": "training"}, "no split called training: choose from train, test, unsupervised"),
+        ({"test_split": "dev"}, "no split called dev"),
+        ({"text_column": "body"}, "no column body: set text_column to one of text, title, stars, mood"),
+        ({"label_column": "stars"}, "no class labels in a column stars: set label_column to mood"),
+    ):
+        with pytest.raises(InputError, match=message):
+            list(HuggingFaceText(str(saved), **settings).documents())  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="max_documents is 0: it must be at least 1"):
+        HuggingFaceText("x", max_documents=0)
+
+    import datasets
+
+    def offline(*args: Any, **settings: Any) -> None:
+        raise ConnectionError("no network")
+
+    monkeypatch.setattr(datasets, "load_dataset", offline)
+    with pytest.raises(InputError, match=r"no/such could not be loaded \(ConnectionError\): check its name"):
+        list(HuggingFaceText("no/such").documents())
+    monkeypatch.setitem(__import__("sys").modules, "datasets", None)
+    with pytest.raises(InputError, match=r"install ssl_zoo\[hub\]"):
+        list(HuggingFaceText("no/such").documents())
+
+
+# All of them ----------------------------------------------------------------------------------------------------------
+
+
+def test_sources_lie_in_a_checkpoint(dictionary: Path, tmp_path: Path) -> None:
+    write(tmp_path / "texts", a_txt="x")
+    sources: list[TextSource] = [
+        PythonDocs(), WordNet(root=dictionary), TextFiles(tmp_path / "texts"), HuggingFaceText("x", max_documents=3)
+    ]  # fmt: skip
+    torch.save(sources, tmp_path / "x.ckpt")
+    for source, again in zip(sources, torch.load(tmp_path / "x.ckpt", weights_only=True), strict=True):
+        assert type(again) is type(source) and vars(again) == vars(source) and again.licence
+        assert again.fingerprint() == source.fingerprint()
+
+
+def test_sources_import_heavy_packages_only_when_used() -> None:
+    for module in ("python_docs", "wordnet", "text_files", "hugging_face_text", "text_base"):
+        path = Path(python_docs.__file__).with_name(f"{module}.py")
+        imported = {
+            name.split(".")[0]
+            for node in ast.parse(path.read_text()).body
+            if isinstance(node, ast.Import | ast.ImportFrom)
+            for name in ([alias.name for alias in node.names] if isinstance(node, ast.Import) else [str(node.module)])
+        }
+        assert "ssl_zoo" in imported or "torch" in imported
+        assert not {"datasets", "transformers", "pydoc_data"} & imported

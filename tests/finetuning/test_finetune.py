@@ -1,0 +1,180 @@
+"""The command, on short runs on text and on images."""
+
+import json
+import random
+from pathlib import Path
+
+import pytest
+import torch
+
+from ssl_zoo.cli import run
+from ssl_zoo.errors import InputError
+from ssl_zoo.finetuning import finetune as finetune_module
+from ssl_zoo.finetuning.finetune import finetune
+from ssl_zoo.finetuning.records import read_records
+from ssl_zoo.probing.run import load_run
+
+ROOT = Path(__file__).parents[2]
+QUICK = {"draws": 2, "steps": 3, "batch_size": 8}
+TOPICS = {"animals": "cat dog cow pig".split(), "food": "bread milk rice jam".split()}
+
+
+@pytest.fixture(scope="module")
+def text_run(tmp_path_factory) -> Path:
+    """BERT on sentences of two topics."""
+    folder = tmp_path_factory.mktemp("text")
+    draw = random.Random(0)
+    with (folder / "texts.jsonl").open("w") as file:
+        for number in range(120):
+            label = list(TOPICS)[number % 2]
+            text = " ".join(draw.choice([*TOPICS[label], "the", "a", "sees"]) for _ in range(draw.randint(3, 9)))
+            file.write(json.dumps({"text": f"{text} {number}", "label": label}) + "\n")
+    run(
+        ["fit", "--model", "BERT", "--model.encoder", "BertEncoder", "--model.encoder.dim=16",
+         "--model.encoder.depth=1", "--model.encoder.heads=2", "--model.encoder.max_length=64", "--data", "TextData",
+         "--data.source", "TextFiles", f"--data.source.root={folder / 'texts.jsonl'}", "--data.vocab_size=200",
+         "--data.length=40", "--data.batch_size=4", "--trainer.max_steps=3", "--probe_after_fit=false",
+         f"--runs_dir={folder}", "--experiment=bert"]
+    )  # fmt: skip
+    (directory,) = folder.glob("bert/*")
+    return directory
+
+
+@pytest.fixture(scope="module")
+def image_run(tmp_path_factory) -> Path:
+    runs = tmp_path_factory.mktemp("runs")
+    run(
+        ["fit", "--config", str(ROOT / "experiments" / "quickstart.yaml"), "--runs_dir", str(runs),
+         "--trainer.max_steps=2", "--data.batch_size=32", "--data.image_size=12", "--probe_after_fit=false"]
+    )  # fmt: skip
+    (directory,) = runs.glob("quickstart/*")
+    return directory
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    """Small tasks of every kind."""
+    entries = {
+        "tags": {"tokens": "the cat sees bread".split(), "tags": ["O", "B-animal", "O", "B-food"]},
+        "pairs": {"text": "a cat", "second": "a dog", "label": "alike"},
+        "spans": {"question": "animal", "context": "bread and a cat and jam", "start": 12, "end": 15},
+    }
+    for task, entry in entries.items():
+        (tmp_path / task).mkdir()
+        for name in ("train", "test"):
+            other = {**entry, "second": "rice", "label": "unlike"} if task == "pairs" else entry
+            lines = "\n".join(json.dumps(line) for line in [entry, other] * 6)
+            (tmp_path / task / f"{name}.jsonl").write_text(lines)
+    return tmp_path
+
+
+def check(record: dict, rows: list[str], figures: list[str], numbers: list[str], draws: int) -> None:
+    assert list(record["rows"]) == rows
+    for row in record["rows"].values():
+        assert list(row) == figures
+        for by_number in row.values():
+            assert list(by_number) == numbers
+            for found in by_number.values():
+                assert len(found["draws"]) == draws and all(0 <= value <= 1 for value in found["draws"])
+                assert found["mean"] == pytest.approx(sum(found["draws"]) / draws)
+
+
+def test_classes_of_the_run_s_own_texts(text_run, capsys):
+    finetune(text_run, labels_per_class=[4, 2], **QUICK)
+    record = json.loads((text_run / "finetune-classes.json").read_text())
+    check(record, ["BERT", "untrained encoder"], ["accuracy"], ["2", "4", "all"], draws=2)
+    assert record["data"]["test"] == 24 and record["seeds"] == [0, 1] and record["protocol"] == 1
+    assert record["budget"]["steps"] == 3 and record["pretraining"]["steps"] == 3
+    printed = capsys.readouterr().out
+    assert "untrained encoder" in printed and "labels per class" in printed and "finetune-classes.json" in printed
+
+
+def test_the_same_numbers_again(text_run):
+    finetune(text_run, labels_per_class=[2], **QUICK)
+    first = (text_run / "finetune-classes.json").read_text()
+    finetune(text_run, labels_per_class=[2], **QUICK)
+    assert (text_run / "finetune-classes.json").read_text() == first
+
+
+def test_rows_differ_in_the_weights_they_begin_with_and_in_nothing_else(text_run, monkeypatch):
+    calls = []
+
+    def note(encoder, task, chosen, seed, settings):
+        weights = {name: value.clone() for name, value in encoder.state_dict().items()}
+        calls.append((weights, chosen.tolist(), seed, settings))
+        for parameter in encoder.parameters():
+            parameter.data.zero_()  # as far as training can go
+        return [[0]] * len(task.test)
+
+    monkeypatch.setattr(finetune_module, "fine_tune", note)
+    finetune(text_run, labels_per_class=[3], draws=2, steps=5)
+    assert len(calls) == 2 * 2 * 2
+    pretrained = load_run(text_run).method.encoder.state_dict()
+    fresh = []
+    for first, second in zip(calls[::2], calls[1::2], strict=True):
+        assert first[1:] == second[1:]
+        assert all(torch.equal(value, pretrained[name]) for name, value in first[0].items())
+        fresh.append(second[0]["model.embeddings.word_embeddings.weight"])
+        assert not torch.equal(fresh[-1], pretrained["model.embeddings.word_embeddings.weight"])
+    assert torch.equal(fresh[0], fresh[2]) and not torch.equal(fresh[0], fresh[1])  # every draw begins anew
+    assert [call[2] for call in calls[::2]] == [0, 1, 0, 1]
+
+
+def test_both_rows_learn(text_run):
+    finetune(text_run, labels_per_class=[], draws=1, steps=60, batch_size=16, learning_rate=3e-3)
+    rows = json.loads((text_run / "finetune-classes.json").read_text())["rows"]
+    # The topics are told by single words: a minute's pretraining is not needed for them.
+    assert min(row["accuracy"]["all"]["mean"] for row in rows.values()) > 0.8
+
+
+@pytest.mark.parametrize(
+    ("task", "figures", "numbers"),
+    [
+        ("tags", ["f1", "accuracy"], {"examples": [3]}),
+        ("pairs", ["accuracy"], {"labels_per_class": [3]}),
+        ("spans", ["f1", "exact match"], {"examples": [3]}),
+    ],
+)
+def test_a_user_s_own_task(text_run, folder, task, figures, numbers):
+    finetune(text_run, task, data=folder / task, test_examples=7, **numbers, **QUICK)
+    record = json.loads((text_run / f"finetune-{task}.json").read_text())
+    check(record, ["BERT", "untrained encoder"], figures, ["3", "all"], draws=2)
+    assert record["data"] == {**record["data"], "source": task, "train": 12, "test": 7, "left_out": [0, 0]}
+
+
+def test_without_a_folder_the_task_is_made_of_wordnet(text_run, folder, monkeypatch, capsys):
+    made = read_records(folder / "spans", "spans")
+    far = made.train[0]._replace(context="bread " * 99 + made.train[0].context, start=99 * 6 + 12, end=99 * 6 + 15)
+    records = made._replace(name="WordNet spans", train=[*made.train, far])
+    monkeypatch.setattr(finetune_module, "find_or_fetch", lambda: folder)
+    monkeypatch.setattr(finetune_module, "wordnet_records", lambda task, path: {("spans", folder): records}[task, path])
+    finetune(text_run, "spans", examples=[], **QUICK)
+    data = json.loads((text_run / "finetune-spans.json").read_text())["data"]
+    assert data["source"] == "WordNet spans" and data["train"] == 12 and data["left_out"] == [1, 0]
+    assert "1 training and 0 test examples" in " ".join(capsys.readouterr().out.split())
+
+
+def test_images_are_fine_tuned_as_they_are(image_run):
+    finetune(image_run, labels_per_class=[1], draws=1, steps=2, test_examples=50)
+    record = json.loads((image_run / "finetune-classes.json").read_text())
+    check(record, ["SimCLR", "untrained encoder"], ["accuracy"], ["1", "all"], draws=1)
+    assert record["data"]["test"] == 50
+
+
+def test_mistakes_are_told_in_a_sentence(text_run, image_run, folder):
+    cases = [
+        (image_run, {"task": "tags"}, "tags are a task on text, but .* was trained on .*: choose classes"),
+        (text_run, {"task": "classes", "data": folder}, "classes are those of the run's own data"),
+        (text_run, {"task": "pairs", "examples": [3]}, "of pairs are numbered by labels_per_class: give that"),
+        (text_run, {"task": "tags", "labels_per_class": [3]}, "of tags are numbered by examples: give that"),
+        (text_run, {"task": "tags", "examples": [0]}, "examples must be at least 1, not 0"),
+        (text_run, {"draws": 0}, "draws must be at least 1, not 0"),
+        (text_run, {"learning_rate": 0.0}, "learning_rate must be above 0"),
+        (text_run, {"task": "tags", "data": folder / "nowhere"}, r"There is no .*train\.jsonl"),
+        (text_run, {"task": "tags", "data": folder / "tags", "examples": [13]}, "examples is 13, but tags has 12"),
+        (folder / "nowhere", {}, "There is no run at"),
+    ]
+    for directory, arguments, message in cases:
+        with pytest.raises(InputError, match=message) as error:
+            finetune(directory, **{"steps": 1, **arguments})
+        assert "\n" not in str(error.value)
