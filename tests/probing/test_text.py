@@ -31,7 +31,7 @@ class Sentences(Examples):
         self.labels = torch.arange(count) % 2
         self.rows = []
         for label in self.labels.tolist():
-            words = [draw.randrange(3, 40) for _ in range(4)] + [draw.randrange(3 + 12 * label, 20 + 12 * label)]
+            words = [draw.randrange(3 + 12 * label, 28 + 12 * label) for _ in range(5)]
             self.rows.append([1, *words[: draw.randint(3, 5)], 2])
 
     def __len__(self) -> int:
@@ -122,9 +122,9 @@ def test_a_candidate_is_scored_by_the_mean_log_likelihood_of_its_tokens(gpt_run)
 
 
 def test_sorting_in_context_is_told_beside_its_floors(gpt_run, capsys):
-    in_context(gpt_run, shots=[0, 2], draws=2, examples=10)
+    in_context(gpt_run, shots=[0, 2], draws=2, examples=1000)
     record = json.loads((gpt_run / "in_context.json").read_text())
-    assert list(record["rows"]) == ["GPT", "untrained encoder"] and record["examples"] == 10
+    assert list(record["rows"]) == ["GPT", "untrained encoder"] and record["examples"] == 30
     assert [len(record["rows"]["GPT"][shots]["draws"]) for shots in ("0", "2")] == [1, 2]
     assert record["commonest_class"] == 0.5 and "commonest class" in capsys.readouterr().out
 
