@@ -28,8 +28,9 @@ class GeneratedText(L.Callback):
         """Continues the first documents of the validation set."""
         assert isinstance(pl_module, GPT)
         data = data_of(trainer)
+        directory = trainer.log_dir  # the ranks agree on it: all of them have to ask, and equally often
         room = pl_module.prompt_tokens + pl_module.max_new_tokens
-        if not isinstance(data, TextData) or trainer.log_dir is None or not trainer.is_global_zero:
+        if not isinstance(data, TextData) or directory is None or not trainer.is_global_zero:
             return
         if room > pl_module.encoder.max_length:
             return  # told in full when somebody asks for a prediction
@@ -40,7 +41,7 @@ class GeneratedText(L.Callback):
         with trainer.precision_plugin.forward_context(), torch.no_grad():
             texts = decode(pl_module.generate(batch), pl_module.prompt_lengths(batch), data)
         pl_module.train(was_training)
-        write(texts, Path(trainer.log_dir) / "samples.txt")
+        write(texts, Path(directory) / "samples.txt")
 
     def on_predict_batch_end(
         self,
