@@ -29,8 +29,8 @@ def ssl_zoo(command: list[str], runs: Path, cwd: Path = ROOT) -> str:
     return done.stdout
 
 
-def test_the_readme_shows_how_to_fit_and_how_to_probe():
-    assert {command.split()[0] for command in COMMANDS} == {"fit", "probe"}
+def test_the_readme_shows_what_a_run_is_good_for():
+    assert {command.split()[0] for command in COMMANDS} == {"fit", "probe", "finetune", "in-context", "predict"}
 
 
 @pytest.mark.slow
