@@ -27,7 +27,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from timing import DEVICE, PRECISION, WARMUP_STEPS, compare, now, train
+from timing import DEVICE, PRECISION, WARMUP_STEPS, compare, now, train, train_on_one_batch
 from torch.utils.data import Dataset
 from transformers import (
     BertConfig,
@@ -43,7 +43,6 @@ from ssl_zoo.data.sources.wordnet import WordNet
 from ssl_zoo.data.text import TextData
 from ssl_zoo.encoders.text import BertEncoder
 from ssl_zoo.methods.bert import BERT
-from ssl_zoo.optim import make_optimizer
 
 LENGTH, BATCH_SIZE, VOCABULARY, WIDTH, DEPTH, HEADS = 128, 32, 8192, 256, 4, 4
 TOKENS = LENGTH * BATCH_SIZE
@@ -110,24 +109,6 @@ def run_trainer(data: TextData, rows: Rows, steps: int, bfloat16: bool) -> float
     return clock.steps * TOKENS / (clock.end - clock.start)
 
 
-def train_on_one_batch(data: TextData, steps: int) -> float:
-    """The arithmetic alone, in tokens per second."""
-    model = make_ours(data).to(DEVICE)
-    optimizer = make_optimizer("adamw", model, 1e-3, 0.01)
-    batch = data.pretrain_set.__getitems__(list(range(BATCH_SIZE)))
-    batch = model.transfer_batch_to_device(batch, DEVICE, 0)
-    start = 0.0
-    for step in range(steps):
-        if step == WARMUP_STEPS:
-            start = now()
-        with torch.autocast(DEVICE.type, torch.bfloat16, enabled=PRECISION == "bf16-mixed"):
-            loss = model.losses(batch)["loss"]
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    return (steps - WARMUP_STEPS) * TOKENS / (now() - start)
-
-
 def main() -> None:
     """Reads the command line, measures and prints."""
     parser = argparse.ArgumentParser(description="ssl_zoo's BERT next to Hugging Face's Trainer.")
@@ -142,10 +123,11 @@ def main() -> None:
     data = TextData(WordNet(), vocab_size=VOCABULARY, length=LENGTH, batch_size=BATCH_SIZE)
     data.setup()
     rows, steps = Rows(data), WARMUP_STEPS + args.steps
+    batch = data.pretrain_set.__getitems__(list(range(BATCH_SIZE)))
     turns: dict[str, Callable[[], float]] = {
         "ours": lambda: TOKENS * train(make_ours(data), data, steps),
         "ours, float32": lambda: TOKENS * train(make_ours(data), data, steps, "32-true"),
-        "limit": lambda: train_on_one_batch(data, steps),
+        "limit": lambda: TOKENS * train_on_one_batch(make_ours(data), batch, steps),
         "trainer, float32": lambda: run_trainer(data, rows, steps, bfloat16=False),
         "trainer, fastest precision": lambda: run_trainer(data, rows, steps, bfloat16=PRECISION == "bf16-mixed"),
     }

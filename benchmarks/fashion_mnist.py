@@ -34,7 +34,7 @@ from lightly.models.modules import BYOLPredictionHead, BYOLProjectionHead, MoCoP
 from lightly.models.utils import batch_shuffle, batch_unshuffle, deactivate_requires_grad, update_momentum
 from lightly.transforms import SimCLRTransform
 from PIL import Image
-from timing import DEVICE, PRECISION, WARMUP_STEPS, compare, now, train
+from timing import DEVICE, PRECISION, WARMUP_STEPS, compare, train, train_on_one_batch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
@@ -49,7 +49,6 @@ from ssl_zoo.methods.base import Method
 from ssl_zoo.methods.byol import BYOL
 from ssl_zoo.methods.moco import MoCo
 from ssl_zoo.methods.simclr import SimCLR
-from ssl_zoo.optim import make_optimizer
 from ssl_zoo.views import image as image_views
 
 TRAIN_SIZE, BATCH_SIZE, EPOCHS = 10_000, 256, 8
@@ -177,22 +176,9 @@ class PilImages(Dataset[Any]):
 
 def train_on_fixed_views(model: Method, batch: Batch, steps: int) -> float:
     """The arithmetic alone, in images per second."""
-    model.to(DEVICE)
-    optimizer = make_optimizer(model.optimizer, model, model.learning_rate, model.weight_decay)
-    batch = to_device(batch, DEVICE)
-    views = model.make_views(batch)
+    views = model.to(DEVICE).make_views(to_device(batch, DEVICE))
     model.make_views = lambda batch: views  # type: ignore[method-assign]  # made once
-    for step in range(steps):
-        if step == WARMUP_STEPS:
-            start = now()
-        with torch.autocast(DEVICE.type, torch.bfloat16, enabled=PRECISION == "bf16-mixed"):
-            loss = model.losses(batch)["loss"]
-        optimizer.zero_grad()
-        loss.backward()
-        model.on_after_backward()
-        optimizer.step()
-        model.after_step()
-    return (steps - WARMUP_STEPS) * BATCH_SIZE / (now() - start)
+    return BATCH_SIZE * train_on_one_batch(model, batch, steps)
 
 
 def compare_speed(method: str, data: ImageData, images: PilImages, rounds: int, steps: int) -> dict[str, Any]:

@@ -34,7 +34,7 @@ from typing import Any
 import numpy as np
 import torch
 import yaml
-from timing import DEVICE, PRECISION, WARMUP_STEPS, compare, now, train
+from timing import DEVICE, PRECISION, WARMUP_STEPS, compare, now, train, train_on_one_batch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -43,7 +43,6 @@ from ssl_zoo.data.text import TextData
 from ssl_zoo.encoders.text import GPT2Encoder
 from ssl_zoo.methods.gpt import GPT
 from ssl_zoo.objectives.language_modeling import next_token_targets, token_nats
-from ssl_zoo.optim import make_optimizer
 
 EXPERIMENT = Path(__file__).parents[1] / "experiments" / "text" / "gpt_characters.yaml"
 CONTEXT, BATCH_SIZE, STEPS = 64, 12, 2000
@@ -129,23 +128,6 @@ def make_ours(data: TextData) -> GPT:
     return GPT(GPT2Encoder(data.vocabulary, **encoder), **settings)
 
 
-def train_on_one_batch(data: TextData, steps: int) -> float:
-    """The arithmetic alone, in characters per second."""
-    model = make_ours(data).to(DEVICE)
-    optimizer = make_optimizer(model.optimizer, model, LEARNING_RATE, DECAY)
-    batch = model.transfer_batch_to_device(data.pretrain_set.__getitems__(list(range(BATCH_SIZE))), DEVICE, 0)
-    start = 0.0
-    for step in range(steps):
-        if step == WARMUP_STEPS:
-            start = now()
-        with torch.autocast(DEVICE.type, torch.bfloat16, enabled=PRECISION == "bf16-mixed"):
-            loss = model.losses(batch)["loss"]
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    return (steps - WARMUP_STEPS) * BATCH_SIZE * CONTEXT / (now() - start)
-
-
 @torch.no_grad()
 def validation_nats(logits_of: Callable[[Tensor, Tensor | None], Tensor], data: TextData) -> float:
     """The mean cross entropy in nats per character over the whole validation split.
@@ -198,11 +180,12 @@ def main() -> None:
     data = TextData(PythonDocs(), tokenizer="characters", length=CONTEXT + 1, batch_size=BATCH_SIZE)
     data.setup()
     stream, size = data.pretrain_set.tokens.values, data.vocabulary["size"]
+    batch = data.pretrain_set.__getitems__(list(range(BATCH_SIZE)))
     steps, characters = WARMUP_STEPS + args.steps, BATCH_SIZE * CONTEXT
     turns: dict[str, Callable[[], float]] = {
         "ours": lambda: characters * train(make_ours(data), data, steps),
         "ours, float32": lambda: characters * train(make_ours(data), data, steps, "32-true"),
-        "limit": lambda: train_on_one_batch(data, steps),
+        "limit": lambda: characters * train_on_one_batch(make_ours(data), batch, steps),
         "nanogpt": lambda: train_nanogpt(stream, size, steps, STEPS)[1],
     }
     results: dict[str, Any] = {"device": DEVICE.type, "precision": PRECISION, "threads": torch.get_num_threads()}

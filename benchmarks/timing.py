@@ -9,10 +9,13 @@ from typing import Any
 import lightning as L
 import torch
 
+from ssl_zoo.batch import Batch
 from ssl_zoo.callbacks.exact_resume import ExactResume
 from ssl_zoo.callbacks.throughput import Throughput
+from ssl_zoo.evaluation.features import to_device
 from ssl_zoo.hardware import fastest_precision
 from ssl_zoo.methods.base import Method
+from ssl_zoo.optim import make_optimizer
 
 WARMUP_STEPS = 5  # not timed: more batches than a DataLoader's two workers fetch in advance
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -59,6 +62,25 @@ def train(model: L.LightningModule, data: Any, steps: int, precision: Any = PREC
         )
         trainer.fit(model, data)
     return clock.steps_per_second
+
+
+def train_on_one_batch(model: Method, batch: Batch, steps: int) -> float:
+    """The method's arithmetic alone, in a bare loop over one batch; steps per second in the fastest precision."""
+    model.to(DEVICE)
+    optimizer = make_optimizer(model.optimizer, model, model.learning_rate, model.weight_decay)
+    batch = to_device(batch, DEVICE)
+    start = 0.0
+    for step in range(steps):
+        if step == WARMUP_STEPS:
+            start = now()
+        with torch.autocast(DEVICE.type, torch.bfloat16, enabled=PRECISION == "bf16-mixed"):
+            loss = model.losses(batch)["loss"]
+        optimizer.zero_grad()
+        loss.backward()
+        model.on_after_backward()
+        optimizer.step()
+        model.after_step()
+    return (steps - WARMUP_STEPS) / (now() - start)
 
 
 def compare(

@@ -60,7 +60,7 @@ def test_python_docs_take_what_parses_and_no_tests(tmp_path: Path, monkeypatch: 
     (library / "test" / "module.py").write_text("")
     assert len(set(prints)) == 3 and PythonDocs().fingerprint() == prints[2]
     with pytest.raises(InputError, match="docstrings is none: choose modules or all"):
-        PythonDocs("none")  # type: ignore[arg-type]
+        PythonDocs("none")
 
 
 # WordNet --------------------------------------------------------------------------------------------------------------
@@ -119,7 +119,7 @@ def test_wordnet_says_what_is_missing_or_damaged(
     with pytest.raises(InputError, match=r"no data\.noun in .*: give the folder"):
         WordNet(root=tmp_path)
     with pytest.raises(InputError, match="labels is verbs: choose nouns or all"):
-        WordNet("verbs")  # type: ignore[arg-type]
+        WordNet("verbs")
     for line in ("nonsense", "00001740 99 n 01 entity 0 000 | much", "00001740 03 n 01 entity 0 000 |  "):
         (dictionary / "data.adj").write_text(LICENCE + line)
         with pytest.raises(InputError, match=r"data\.adj is damaged in line 3: delete it"):
@@ -227,16 +227,16 @@ def test_faulty_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"There is no .*nowhere: set the source's `root`"):
         TextFiles(tmp_path / "nowhere")
     with pytest.raises(InputError, match="document is word: choose file, paragraph or line"):
-        TextFiles(tmp_path, "word")  # type: ignore[arg-type]
+        TextFiles(tmp_path, "word")
     with pytest.raises(InputError, match=r"There is no \.txt and no \.jsonl file in"):
         TextFiles(tmp_path).fingerprint()
     for document in ("file", "paragraph", "line"):
         for empty in ("", " \n\n"):
             with pytest.raises(InputError, match=r"a\.txt is empty: remove it"):
-                list(TextFiles(write(tmp_path, a_txt=empty), document).documents())  # type: ignore[arg-type]
+                list(TextFiles(write(tmp_path, a_txt=empty), document).documents())
         (tmp_path / "a.txt").write_bytes("fünf\n".encode() + b"caf\xe9 au lait")
         with pytest.raises(InputError, match=r"a\.txt is not UTF-8 at byte 9: convert it"):
-            list(TextFiles(tmp_path, document).documents())  # type: ignore[arg-type]
+            list(TextFiles(tmp_path, document).documents())
     write(tmp_path, b_jsonl="{}")
     with pytest.raises(InputError, match=r"has both \.txt and \.jsonl files: keep one kind"):
         list(TextFiles(tmp_path).documents())
@@ -327,7 +327,7 @@ def test_hugging_face_mistakes_are_one_sentence(saved: Path, monkeypatch: pytest
         ({"label_column": "stars"}, "no class labels in a column stars: set label_column to mood"),
     ):
         with pytest.raises(InputError, match=message):
-            list(HuggingFaceText(str(saved), **settings).documents())  # type: ignore[arg-type]
+            list(HuggingFaceText(str(saved), **settings).documents())
     with pytest.raises(InputError, match="max_documents is 0: it must be at least 1"):
         HuggingFaceText("x", max_documents=0)
 
