@@ -7,6 +7,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from ssl_zoo.encoders.attention import use_fast_attention
 from ssl_zoo.encoders.base import Encoded, Encoder
 from ssl_zoo.errors import InputError
 
@@ -139,6 +140,7 @@ class ViT(Encoder):
             attention_probs_dropout_prob=dropout,
         )
         self.model = ViTModel(config, add_pooling_layer=False)
+        use_fast_attention(self.model)
         self.model.embeddings.patch_embeddings.requires_grad_(not freeze_patches)
 
     def embed(self, inputs: Tensor, mask: Tensor | None = None) -> tuple[Tensor, None]:

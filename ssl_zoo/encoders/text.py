@@ -228,6 +228,7 @@ class GPT2Encoder(TextEncoder):
                 n_layer=depth,
                 n_head=heads,
                 n_positions=max_length,
+                activation_function="gelu",  # exact; the original's approximation by tanh takes longer to compute
                 bos_token_id=end if begin is None else begin,
                 eos_token_id=end,
                 pad_token_id=vocabulary["pad"],

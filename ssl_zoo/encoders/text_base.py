@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ssl_zoo.encoders.attention import use_fast_attention
 from ssl_zoo.encoders.base import Encoded, Encoder
 from ssl_zoo.errors import InputError
 from ssl_zoo.vocabulary import Vocabulary
@@ -47,6 +48,7 @@ class TextEncoder(Encoder):
         self.vocabulary, self.model, self.pooling = vocabulary, model, pooling
         self.dim, self.num_layers = model.config.hidden_size, model.config.num_hidden_layers
         self.max_length = model.config.max_position_embeddings
+        use_fast_attention(model)
 
     @property
     def token_embedding(self) -> nn.Embedding:

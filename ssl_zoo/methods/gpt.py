@@ -83,8 +83,9 @@ class GPT(Method):
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """The loss, as perplexity, and in bits per byte."""
         targets, valid = next_token_targets(batch.inputs, batch.mask)
-        sequence = self.encoder(batch.inputs, batch.mask).sequence
-        loss, nats = global_mean(token_nats(self.token_logits(sequence[:, :-1]), targets), valid)
+        context = None if batch.mask is None else batch.mask[:, :-1]
+        sequence = self.encoder(batch.inputs[:, :-1], context).sequence
+        loss, nats = global_mean(token_nats(self.token_logits(sequence), targets), valid)
         bits = bits_per_byte(nats, self.encoder.vocabulary["bytes_per_token"])
         return {"loss": loss, "perplexity": nats.exp(), "bits_per_byte": bits}
 
