@@ -42,7 +42,7 @@ from ssl_zoo.batch import Batch
 from ssl_zoo.data.image import ImageData
 from ssl_zoo.data.sources.fashion_mnist import FashionMNIST
 from ssl_zoo.encoders.image import ResNet
-from ssl_zoo.evaluation.features import batches, extract, raw_inputs, to_device
+from ssl_zoo.evaluation.features import extract, raw_inputs, to_device
 from ssl_zoo.evaluation.knn import knn_predict
 from ssl_zoo.evaluation.linear import fit_linear
 from ssl_zoo.methods.base import Method
@@ -196,7 +196,7 @@ def compare_speed(method: str, data: ImageData, images: PilImages, rounds: int, 
 def probe(represent: Callable[[Batch], Tensor], data: ImageData) -> dict[str, float]:
     """Test accuracy of the linear and the kNN probe."""
     parts = (data.train_set, data.validation_set, data.test_set)
-    (bank, known), held, (test, labels) = (extract(represent, batches(part), DEVICE) for part in parts)
+    (bank, known), held, (test, labels) = (extract(represent, part, DEVICE) for part in parts)
     assert known is not None and held.labels is not None and labels is not None
     linear = fit_linear(bank, known, (held.vectors, held.labels), len(data.classes)).predict(test)
     found = {"linear": linear, "knn": knn_predict(test, bank, known)}

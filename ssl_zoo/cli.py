@@ -8,7 +8,7 @@ import secrets
 import sys
 import warnings
 from collections.abc import Callable, Iterable
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,6 @@ import lightning as L
 import torch
 import yaml
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
-from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
@@ -28,6 +27,7 @@ from ssl_zoo import __version__
 from ssl_zoo.callbacks.exact_resume import ExactResume
 from ssl_zoo.callbacks.figures import ViewsFigure
 from ssl_zoo.callbacks.health import Health
+from ssl_zoo.callbacks.last_checkpoint import LastCheckpoint
 from ssl_zoo.callbacks.online_probe import OnlineProbe
 from ssl_zoo.callbacks.progress import StepProgress
 from ssl_zoo.callbacks.throughput import Throughput
@@ -205,9 +205,7 @@ class ZooCLI(LightningCLI):
         if trainer.enable_progress_bar is not False:
             callbacks.append(StepProgress())
         if trainer.enable_checkpointing is not False:
-            callbacks.append(
-                ModelCheckpoint(save_last=True, train_time_interval=timedelta(minutes=10), save_on_exception=True)
-            )
+            callbacks.append(LastCheckpoint())
         trainer.callbacks = [*(trainer.callbacks or []), *callbacks]
         config = self.config[self.subcommand]
         loggers: list[Logger] = [CSVLogger(config.runs_dir, config.experiment, self.version)]

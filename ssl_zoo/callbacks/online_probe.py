@@ -10,7 +10,7 @@ from torch.utils.data import Subset
 from ssl_zoo import metrics
 from ssl_zoo.batch import Batch
 from ssl_zoo.data.base import data_of
-from ssl_zoo.evaluation.features import batches, extract
+from ssl_zoo.evaluation.features import extract
 from ssl_zoo.evaluation.knn import knn_predict
 from ssl_zoo.evaluation.linear import fit_linear
 from ssl_zoo.methods.base import Method
@@ -58,7 +58,7 @@ class OnlineProbe(L.Callback):
         data = data_of(trainer).train_set
         chosen = torch.linspace(0, len(data) - 1, min(self.bank_size, len(data))).round().long().tolist()
         with trainer.precision_plugin.forward_context(), torch.no_grad():
-            bank = extract(pl_module.represent, batches(Subset(data, chosen)), pl_module.device)
+            bank = extract(pl_module.represent, Subset(data, chosen), pl_module.device)
         assert bank.labels is not None
         predicted = {
             metrics.PROBE_KNN: knn_predict(validation[0], bank.vectors, bank.labels),

@@ -21,9 +21,13 @@ class Examples(Dataset[Batch], ABC):
 
     Attributes:
         labels: ``(N,)`` int64, or None when the data has none.
+        lengths: ``(N,)`` int64, in tokens or samples; None when all examples have the same.
+        fetched_at_once: how many examples are encoded at once in evaluation.
     """
 
     labels: Tensor | None
+    lengths: Tensor | None = None
+    fetched_at_once: int = 512
 
     @abstractmethod
     def __len__(self) -> int:

@@ -60,7 +60,7 @@ class Documents(Examples):
         self.tokens, self.chosen, self.length = corpus.tokens, chosen, length
         self.pad, self.end = corpus.tokenizer.special["pad"], corpus.tokenizer.special["end"]
         self.starts = corpus.offsets[:-1][chosen.numpy()]
-        self.lengths = np.minimum(corpus.offsets[1:][chosen.numpy()] - self.starts, length)
+        self.lengths: Tensor = torch.from_numpy(np.minimum(corpus.offsets[1:][chosen.numpy()] - self.starts, length))
         labels = torch.from_numpy(corpus.labels[chosen.numpy()])
         self.labels = None if (labels == UNLABELLED).any() else labels
 
@@ -71,7 +71,7 @@ class Documents(Examples):
     def __getitems__(self, positions: list[int]) -> Batch:
         """The documents at these positions; the mask is True where a token is real, or None if all are."""
         local = np.array(positions)
-        lengths = self.lengths[local, None]
+        lengths = self.lengths.numpy()[local, None]
         places = np.arange(lengths.max())
         real = places < lengths
         inputs = self.tokens.values[self.starts[local, None] + np.minimum(places, lengths - 1)].astype(np.int64)

@@ -1,13 +1,14 @@
 """Features of a whole data set from a frozen encoder, computed once and shared by every probe."""
 
-from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, Subset
 
 from ssl_zoo.batch import Batch
+from ssl_zoo.data.base import Examples
 
 
 class Features(NamedTuple):
@@ -22,27 +23,52 @@ class Features(NamedTuple):
     labels: Tensor | None
 
 
-def batches(data: Dataset[Batch], size: int = 512) -> DataLoader[Batch]:
-    """The whole data set in order, a batch at a time; `data` fetches batches itself."""
-    return DataLoader(data, size, collate_fn=lambda batch: batch)
-
-
-@torch.no_grad()
-def extract(represent: Callable[[Batch], Tensor], batches: Iterable[Batch], device: torch.device) -> Features:
-    """Represents every example; the vectors stay on `device`.
+def extract(represent: Callable[[Batch], Tensor], data: Dataset[Batch], device: torch.device) -> Features:
+    """Represents every example, in the data's order; the vectors stay on `device`.
 
     Args:
         represent: maps a batch to ``(B, D)`` vectors; a network should be in evaluation mode.
-        batches: in data set order.
+        data: `Examples`, or a `Subset` of some.
         device: where `represent` expects its batch.
     """
     vectors, labels = [], []
-    for batch in batches:
-        batch = to_device(batch, device)
-        vectors.append(represent(batch).float())
-        labels.append(batch.labels)
+    order = similar_lengths(data)
+    with torch.no_grad():
+        for batch in batches(data, order):
+            batch = to_device(batch, device)
+            vectors.append(represent(batch).float())
+            labels.append(batch.labels)
+    back = order.argsort().to(device)
     known = [part for part in labels if part is not None]
-    return Features(torch.cat(vectors), torch.cat(known) if known else None)
+    return Features(torch.cat(vectors)[back], torch.cat(known)[back] if known else None)
+
+
+def batches(data: Dataset[Batch], order: Tensor | None = None) -> DataLoader[Batch]:
+    """All examples a batch at a time.
+
+    Args:
+        data: fetches batches itself, and says in `fetched_at_once` how large; or a `Subset` of such a data set.
+        order: ``(N,)`` int64, positions in `data`; the data's own order when left out.
+    """
+    examples, _ = _examples(data)
+    sampler = None if order is None else order.tolist()
+    return DataLoader(data, examples.fetched_at_once, sampler=sampler, collate_fn=lambda batch: batch)
+
+
+def similar_lengths(data: Dataset[Batch]) -> Tensor:
+    """``(N,)`` int64, positions in `data` from the longest example to the shortest, so that little has to be padded."""
+    examples, positions = _examples(data)
+    if examples.lengths is None:
+        return torch.arange(len(positions))
+    return examples.lengths[positions].argsort(descending=True, stable=True)
+
+
+def _examples(data: Any) -> tuple[Examples, Tensor]:
+    """The data set that fetches, and the positions in it of these examples."""
+    if isinstance(data, Subset):
+        examples, positions = _examples(data.dataset)
+        return examples, positions[torch.as_tensor(data.indices, dtype=torch.int64)]
+    return data, torch.arange(len(data))
 
 
 def raw_inputs(batch: Batch) -> Tensor:

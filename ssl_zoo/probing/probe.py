@@ -14,7 +14,7 @@ from torch import Tensor
 from ssl_zoo.callbacks.throughput import Throughput
 from ssl_zoo.data.text import TextData
 from ssl_zoo.errors import InputError
-from ssl_zoo.evaluation.features import Features, batches, extract, raw_inputs
+from ssl_zoo.evaluation.features import Features, extract, raw_inputs
 from ssl_zoo.evaluation.knn import knn_predict
 from ssl_zoo.evaluation.linear import fit_linear
 from ssl_zoo.methods.base import Method
@@ -112,7 +112,7 @@ def _extract_rows(run: Run, name: str) -> dict[str, Splits]:
     parts = {"train": run.data.train_set, "validation": run.data.validation_set, "test": run.data.test_set}
 
     def splits(represent: Any) -> Splits:
-        return {part: extract(represent, batches(data), device) for part, data in parts.items()}
+        return {part: extract(represent, data, device) for part, data in parts.items()}
 
     trained = run.method.to(device)
     # In evaluation mode, so that batch norm does nothing yet: with statistics of the data the floor is far lower.
@@ -204,7 +204,7 @@ def _ceiling(run: Run, classes: int) -> float:
     method = rebuild(run.checkpoint)
     module = train_supervised(method, run.data, classes, steps, precision=_precision(run.directory))
     module.to(_device())
-    logits = extract(module, batches(run.data.test_set), _device())
+    logits = extract(module, run.data.test_set, _device())
     assert logits.labels is not None
     return _accuracy(logits.vectors.argmax(1), logits.labels)
 

@@ -8,6 +8,7 @@ from lightning.pytorch.loggers import CSVLogger
 from ssl_zoo.callbacks.exact_resume import ExactResume
 from ssl_zoo.callbacks.figures import ViewsFigure
 from ssl_zoo.callbacks.health import Health
+from ssl_zoo.callbacks.last_checkpoint import LastCheckpoint
 from ssl_zoo.callbacks.online_probe import OnlineProbe
 from ssl_zoo.callbacks.progress import StepProgress
 from ssl_zoo.callbacks.throughput import Throughput
@@ -38,10 +39,9 @@ def fit(model: SimCLR, folder: Path, *callbacks: L.Callback, steps: int = 60, **
         log_every_n_steps=10,
         num_sanity_val_steps=0,
         enable_model_summary=False,
-        enable_checkpointing=False,
         logger=CSVLogger(folder, "logs", "one"),
         callbacks=list(callbacks),
-        **{"enable_progress_bar": False, **settings},
+        **{"enable_progress_bar": False, "enable_checkpointing": False, **settings},
     )
     with warnings.catch_warnings():
         for message in (
@@ -116,3 +116,19 @@ def test_exact_resume_seeds_dropout_by_step_and_not_by_history(tmp_path):
     fit(method(), tmp_path / "one", ExactResume(), one, steps=4)
     fit(method(), tmp_path / "other", ExactResume(), other, steps=4)
     assert one.seen == other.seen and len(set(one.seen)) == 4
+
+
+class TenMinutesLater(L.Callback):
+    """Lets the clock of checkpoints run out once."""
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+        if trainer.global_step == 3:
+            trainer.checkpoint_callback._last_time_checked -= 700
+
+
+def test_the_last_checkpoint_is_that_of_the_end_in_a_run_that_saved_one_on_the_way(tmp_path):
+    trainer = fit(method(), tmp_path, TenMinutesLater(), LastCheckpoint(), steps=7, enable_checkpointing=True)
+    folder = Path(trainer.checkpoint_callback.dirpath)
+    steps = {path.name: torch.load(path, weights_only=False)["global_step"] for path in folder.iterdir()}
+    assert steps.pop("last.ckpt") == 7
+    assert set(steps.values()) == {4}

@@ -47,8 +47,12 @@ def small(path: Path, runs: Path) -> list[str]:
     settings = yaml.safe_load(path.read_text())
     kind = settings["data"]["class_path"].split(".")[-1]
     options = [option.format(texts=write_texts(runs.parent)) for option in SMALL_DATA[kind]]
-    if "max_new_tokens" in settings["model"]["init_args"]:
+    arguments = settings["model"]["init_args"]
+    if "max_new_tokens" in arguments:
         options.append("--model.max_new_tokens=4")
+    for network in ("encoder", "decoder"):  # wide ones take long and show nothing more
+        if arguments.get(network, {}).get("init_args", {}).get("width", 0) > 16:
+            options.append(f"--model.{network}.width=16")
     return ["fit", "--config", str(path), *SMALL, *options, "--runs_dir", str(runs)]
 
 

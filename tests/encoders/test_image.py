@@ -2,7 +2,7 @@ import pytest
 import torch
 import torchvision
 
-from ssl_zoo.encoders.image import MLP, ResNet, ViT
+from ssl_zoo.encoders.image import MLP, ResNet, Shortcut, ViT
 from ssl_zoo.errors import InputError
 
 
@@ -98,3 +98,20 @@ def test_an_mlp_refuses_images_of_another_size_and_no_layers():
         MLP(image_size=8)(torch.rand(2, 1, 9, 9))
     with pytest.raises(InputError, match="at least one layer"):
         MLP([])
+
+
+@pytest.mark.parametrize("channels", [8, 24])
+def test_the_shortcut_is_a_strided_convolution(channels):
+    torch.manual_seed(0)
+    shortcut = Shortcut(channels, 12, 1, 2, bias=False)
+    maps = torch.randn(3, channels, 7, 5).to(memory_format=torch.channels_last).requires_grad_()
+    expected = torch.einsum("oc,bchw->bohw", shortcut.weight[..., 0, 0], maps[:, :, ::2, ::2])
+    found = shortcut(maps)
+    torch.testing.assert_close(found, expected)
+    cotangent = torch.randn_like(found)
+    for one, other in zip(
+        torch.autograd.grad(found, (maps, shortcut.weight), cotangent),
+        torch.autograd.grad(expected, (maps, shortcut.weight), cotangent),
+        strict=True,
+    ):
+        torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-5)
