@@ -1,11 +1,20 @@
 """Text encoders: transformers' BERT, ModernBERT and GPT-2 behind the encoder contract."""
 
+from functools import partial
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-from ssl_zoo.encoders.text_base import TextEncoder, check_heads, load_pretrained, positions_in_documents, since_start
+from ssl_zoo.encoders.attention import attend
+from ssl_zoo.encoders.text_base import (
+    Layer,
+    TextEncoder,
+    check_heads,
+    load_pretrained,
+    positions_in_documents,
+    since_start,
+)
 from ssl_zoo.errors import InputError
 from ssl_zoo.vocabulary import Vocabulary
 
@@ -76,7 +85,7 @@ class BertEncoder(TextEncoder):
         segments = segments.clamp(max=self.model.config.type_vocab_size - 1)
         return self.model.embeddings(inputs, token_type_ids=segments, position_ids=positions), mask
 
-    def layers_and_inputs(self, vectors: Tensor, mask: Tensor | None) -> list[tuple[nn.Module, dict[str, Any]]]:
+    def layers_and_inputs(self, vectors: Tensor, mask: Tensor | None) -> list[tuple[Layer, dict[str, Any]]]:
         """Every layer gets the attention mask."""
         inputs = {"attention_mask": self.attention_mask(mask)}
         return [(layer, inputs) for layer in self.model.encoder.layer]
@@ -158,7 +167,7 @@ class ModernBertEncoder(TextEncoder):
         self.check_length(inputs)
         return self.model.embeddings(inputs), mask
 
-    def layers_and_inputs(self, vectors: Tensor, mask: Tensor | None) -> list[tuple[nn.Module, dict[str, Any]]]:
+    def layers_and_inputs(self, vectors: Tensor, mask: Tensor | None) -> list[tuple[Layer, dict[str, Any]]]:
         """Local layers get a narrower attention mask and faster rotations than the others."""
         # Counted over the row: distances, which are all that attention sees of positions, are those in the document.
         places = torch.arange(vectors.shape[1], device=vectors.device)
@@ -247,12 +256,23 @@ class GPT2Encoder(TextEncoder):
             positions = positions_in_documents(mask)
         return self.model.drop(self.model.wte(inputs) + self.model.wpe(positions)), mask
 
-    def layers_and_inputs(self, vectors: Tensor, mask: Tensor | None) -> list[tuple[nn.Module, dict[str, Any]]]:
+    def layers_and_inputs(self, vectors: Tensor, mask: Tensor | None) -> list[tuple[Layer, dict[str, Any]]]:
         """Every layer gets the attention mask; without one it is causal by itself."""
         inputs = {"attention_mask": self.attention_mask(mask)}
-        return [(layer, inputs) for layer in self.model.h]
+        return [(partial(_gpt2_layer, layer), inputs) for layer in self.model.h]
 
     @property
     def last_norm(self) -> nn.Module:
         """The norm that this model's layers begin with and do not end with."""
         return self.model.ln_f
+
+
+def _gpt2_layer(layer: Any, vectors: Tensor, attention_mask: Tensor | None) -> Tensor:
+    """What transformers' `GPT2Block` computes while it writes no text; its own way there costs a small model 7 %."""
+    attention = layer.attn
+    shape = (*vectors.shape[:2], 3, attention.num_heads, attention.head_dim)
+    query, key, value = attention.c_attn(layer.ln_1(vectors)).view(shape).permute(2, 0, 3, 1, 4)
+    dropout = attention.attn_dropout.p if attention.training else 0.0
+    heads, _ = attend(attention, query, key, value, attention_mask, dropout=dropout, scaling=attention.scaling)
+    vectors = vectors + attention.resid_dropout(attention.c_proj(heads.flatten(2)))
+    return vectors + layer.mlp(layer.ln_2(vectors))

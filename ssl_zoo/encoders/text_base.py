@@ -6,6 +6,7 @@ attention kernels get no mask where none is needed, and packed rows keep their d
 
 import logging
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import Any, Literal
 
 import torch
@@ -16,6 +17,9 @@ from ssl_zoo.encoders.attention import use_fast_attention
 from ssl_zoo.encoders.base import Encoded, Encoder
 from ssl_zoo.errors import InputError
 from ssl_zoo.vocabulary import Vocabulary
+
+# From vectors ``(B, T, D)`` and what else it is given to vectors of the same shape.
+Layer = Callable[..., Tensor]
 
 
 class TextEncoder(Encoder):
@@ -56,7 +60,7 @@ class TextEncoder(Encoder):
         return self.model.get_input_embeddings()
 
     @abstractmethod
-    def layers_and_inputs(self, vectors: Tensor, mask: Tensor | None) -> list[tuple[nn.Module, dict[str, Any]]]:
+    def layers_and_inputs(self, vectors: Tensor, mask: Tensor | None) -> list[tuple[Layer, dict[str, Any]]]:
         """The trunk's layers in order, each with what it is given besides the vectors ``(B, T, D)``."""
 
     @property
