@@ -105,8 +105,9 @@ class GPT(Method):
     def generate(self, batch: Batch) -> Tensor:
         """Continues documents by the transformers library's `generate`, with its cache of keys and values.
 
-        What is drawn for a document depends on its key and its prompt alone, not on the rest of the batch. Dropout is
-        on when the method is in training mode.
+        Where a text has filled the encoder's `max_length`, the last half of it is what the next tokens are told from;
+        the cache is filled anew with it. What is drawn for a document depends on its key and its prompt alone, not on
+        the rest of the batch. Dropout is on when the method is in training mode.
 
         Args:
             batch: documents; of a packed row the first one counts. Their end token is no part of the prompt.
@@ -116,37 +117,51 @@ class GPT(Method):
             special token is written.
 
         Raises:
-            InputError: prompt and new tokens are more than the encoder has positions for.
+            InputError: a search by beams is to go on for longer than the encoder has positions for.
         """
+        written, real = self._prompts(batch)
+        prompt_width, window = written.shape[1], self.encoder.max_length
+        if self.beams > 1 and prompt_width + self.max_new_tokens > window:
+            raise InputError(
+                f"{prompt_width} tokens of prompt and {self.max_new_tokens} new ones are more than the encoder's "
+                f"max_length, {window}, and beams are compared as wholes; lower max_new_tokens or prompt_tokens."
+            )
+        missing, pad = (1 - real).sum(1, keepdim=True), self.encoder.vocabulary["pad"]
+        model, keys = self._language_model(), self.keys(batch)
+        ended = torch.zeros_like(missing, dtype=torch.bool)
+        last = prompt_width + self.max_new_tokens
+        while written.shape[1] < last and not ended.all():
+            seen = written.shape[1] if written.shape[1] < window else window // 2
+            more = model.generate(
+                written[:, -seen:],
+                attention_mask=real[:, -seen:],
+                generation_config=self._generation(min(window, last - written.shape[1] + seen) - seen),
+                logits_processor=self._processors(keys, seen - (written.shape[1] - prompt_width)),
+            )[:, seen:]
+            written = torch.cat([written, more.masked_fill(ended, pad)], dim=1)
+            real = torch.cat([real, torch.ones_like(more)], dim=1)
+            ended = (written[:, prompt_width:] == self.encoder.vocabulary["end"]).any(1, keepdim=True)
+        # Back to padding on the right.
+        place = torch.arange(written.shape[1], device=written.device) + missing
+        shifted = written.gather(1, place.clamp(max=written.shape[1] - 1))
+        return shifted.masked_fill(place >= written.shape[1], pad)
+
+    def _generation(self, tokens: int) -> Any:
+        """The library's settings for writing at most so many tokens."""
         from transformers import GenerationConfig
 
-        prompts, real = self._prompts(batch)
-        if prompts.shape[1] + self.max_new_tokens > self.encoder.max_length:
-            raise InputError(
-                f"{prompts.shape[1]} tokens of prompt and {self.max_new_tokens} new ones are more than the encoder's "
-                f"max_length, {self.encoder.max_length}; lower max_new_tokens or prompt_tokens."
-            )
-        pad, end = self.encoder.vocabulary["pad"], self.encoder.vocabulary["end"]
+        end = self.encoder.vocabulary["end"]
         settings = GenerationConfig(
-            max_new_tokens=self.max_new_tokens,
+            max_new_tokens=tokens,
             use_cache=True,
             eos_token_id=end,
-            pad_token_id=pad,
+            pad_token_id=self.encoder.vocabulary["pad"],
             suppress_tokens=[token for token in self.encoder.vocabulary["special"] if token != end] or None,
         )
         if self.beams > 1:
             # Beams are ranked by their log-likelihood, not by its mean over tokens.
             settings.update(num_beams=self.beams, length_penalty=0.0)
-        written = self._language_model().generate(
-            prompts,
-            attention_mask=real,
-            generation_config=settings,
-            logits_processor=self._processors(self.keys(batch), prompts.shape[1]),
-        )
-        # Back to padding on the right.
-        place = torch.arange(written.shape[1], device=written.device) + (1 - real).sum(1, keepdim=True)
-        shifted = written.gather(1, place.clamp(max=written.shape[1] - 1))
-        return shifted.masked_fill(place >= written.shape[1], pad)
+        return settings
 
     def prompt_lengths(self, batch: Batch) -> Tensor:
         """``(B,)`` int64, how many of a document's first tokens `generate` goes on from."""
@@ -181,8 +196,13 @@ class GPT(Method):
         model.transformer, model.lm_head.weight = trunk, self.encoder.token_embedding.weight
         return model
 
-    def _processors(self, keys: Tensor, prompt_width: int) -> list[Any]:
-        """What is done to the next token's logits in turn, before the highest one is taken."""
+    def _processors(self, keys: Tensor, first: int) -> list[Any]:
+        """What is done to the next token's logits in turn, before the highest one is taken.
+
+        Args:
+            keys: ``(B,)`` int64, of the documents.
+            first: where the model would see the first new token; below 0 when it sees only later ones.
+        """
         from transformers import LogitsProcessorList, TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
         processors = LogitsProcessorList()
@@ -196,7 +216,7 @@ class GPT(Method):
 
         def add_gumbel_noise(written: Tensor, logits: Tensor) -> Tensor:
             """The highest of logits plus Gumbel noise is a draw from their softmax (Gumbel, 1954)."""
-            draws = uniform(fold_in(keys, written.shape[1] - prompt_width), logits.shape[1])
+            draws = uniform(fold_in(keys, written.shape[1] - first), logits.shape[1])
             return logits - torch.log(-torch.log(draws))
 
         processors.append(add_gumbel_noise)

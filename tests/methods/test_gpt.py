@@ -193,6 +193,23 @@ def test_greedy_texts_are_those_of_the_likeliest_token_at_each_step(batch):
 
 
 @torch.no_grad()
+def test_a_text_longer_than_the_context_goes_on_from_its_last_half():
+    model, batch = scaled(make(temperature=0, prompt_tokens=8, max_new_tokens=70)), padded()._replace(mask=None)
+    model.encoder.token_embedding.weight[END] *= 1.2
+    written = model.generate(batch)
+    ended = 0
+    for row in range(ROWS):
+        ids, start = prompt(batch, row, 8), 0
+        while len(ids) < 78 and ids[-1] != END:
+            if len(ids) - start == model.encoder.max_length:
+                start = len(ids) - model.encoder.max_length // 2
+            ids.append(int(next_logits(model, ids[start:]).argmax()))
+        ended += ids[-1] == END
+        assert written[row].tolist() == ids + [PAD] * (written.shape[1] - len(ids))
+    assert 0 < ended < ROWS
+
+
+@torch.no_grad()
 def test_texts_may_end_early():
     model = scaled(make(temperature=1.0, prompt_tokens=4, max_new_tokens=25))
     batch = padded()._replace(inputs=padded().inputs[:1].repeat(200, 1), mask=None, index=torch.arange(200))
@@ -329,4 +346,4 @@ def test_what_cannot_work_is_refused():
         with pytest.raises(InputError, match=message):
             make(**settings)
     with pytest.raises(InputError, match=r"16 tokens of prompt and 20 new ones are more than .* 32"):
-        make(max_new_tokens=20).generate(padded())
+        make(max_new_tokens=20, beams=2, temperature=0).generate(padded())
