@@ -13,8 +13,9 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 COMMANDS = re.findall(r"^(?:pip install uv && )?uv run ssl-zoo (.+)$", README, re.MULTILINE)
 # What stands in for data that may have to be downloaded and for hardware that may not be there.
-HERE = ["--config", "experiments/smoke.yaml", "--data.source=null", "--data.image_size=12", "--data.train_size=20",
-        "--trainer.accelerator=cpu", "--trainer.devices=1"]  # fmt: skip
+QUICK = ["--config", "experiments/smoke.yaml", "--data.train_size=20", "--trainer.accelerator=cpu",
+         "--trainer.devices=1"]  # fmt: skip
+HERE = [*QUICK, "--data.source=null", "--data.image_size=12"]
 
 
 def ssl_zoo(command: list[str], runs: Path, cwd: Path = ROOT) -> str:
@@ -29,6 +30,16 @@ def ssl_zoo(command: list[str], runs: Path, cwd: Path = ROOT) -> str:
     return done.stdout
 
 
+def write_texts(folder: Path) -> Path:
+    """A file of labelled texts."""
+    lines = [
+        {"text": f"A {noun} of {number} parts. " * 30, "label": noun} for number in range(20) for noun in ("b", "c")
+    ]
+    path = folder / "texts.jsonl"
+    path.write_text("\n".join(map(json.dumps, lines)))
+    return path
+
+
 def test_the_readme_shows_what_a_run_is_good_for():
     assert {command.split()[0] for command in COMMANDS} == {"fit", "probe", "finetune", "in-context", "predict"}
 
@@ -36,8 +47,11 @@ def test_the_readme_shows_what_a_run_is_good_for():
 @pytest.mark.slow
 @pytest.mark.parametrize("command", [command for command in COMMANDS if command.startswith("fit")])
 def test_every_fit_command_of_the_readme_runs(command, tmp_path):
-    ssl_zoo([*command.split(), *HERE], tmp_path)
-    (directory,) = tmp_path.glob("*/*")
+    options = HERE
+    if "experiments/text" in command:
+        options = [*QUICK, "--data.source=TextFiles", f"--data.source.root={write_texts(tmp_path)}"]
+    ssl_zoo([*command.split(), *options], tmp_path)
+    (directory,) = tmp_path.glob("*/*-*-*")
     out = ssl_zoo(["probe", "--run", str(directory), "--ceiling=false", "--draws=1"], tmp_path)
     assert "untrained encoder" in out
 
