@@ -1,39 +1,91 @@
 """Pictures of what a method is trained on."""
 
 from pathlib import Path
+from typing import Any
 
 import lightning as L
 import torch
+from torch import Tensor
 
+from ssl_zoo.data.audio import AudioData
 from ssl_zoo.data.base import data_of
 from ssl_zoo.methods.base import Method
 
-EXAMPLES = 12
+EXAMPLES = {"image": 12, "audio": 4}
+WINDOW_SECONDS = 0.025
+# Added to amplitudes before the logarithm, so that silence is dark and not minus infinity.
+FLOOR = 1e-3
 
 
 class ViewsFigure(L.Callback):
-    """Saves `figures/views.png` when an image run starts: some training images above the views made of them."""
+    """Saves `figures/views.png` when a run with views starts: some examples, and the views made of them.
+
+    Images are training images, above their views. Waveforms are shown as spectrograms: the middles of some validation
+    recordings, beside their views.
+    """
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Draws the picture on the first rank."""
         assert isinstance(pl_module, Method)
-        directory = trainer.log_dir
-        if pl_module.views is None or pl_module.encoder.modality != "image" or directory is None:
+        directory, modality = trainer.log_dir, pl_module.encoder.modality
+        if pl_module.views is None or modality not in EXAMPLES or directory is None:
             return
         if not trainer.is_global_zero:
             return
-        from torchvision.utils import make_grid, save_image
-
-        data = data_of(trainer).train_set
-        batch = data.__getitems__(list(range(min(EXAMPLES, len(data)))))
+        data = data_of(trainer)
+        examples: Any = data.val_dataloader().dataset if modality == "audio" else data.train_set
+        batch = examples.__getitems__(list(range(min(EXAMPLES[modality], len(examples)))))
         batch = pl_module.transfer_batch_to_device(batch, pl_module.device, 0)
         with torch.no_grad():
             views = pl_module.make_views(batch).float().cpu()
-        images = batch.inputs.cpu()
-        images = images if images.is_floating_point() else images / 255
-        images = torch.nn.functional.interpolate(images, views.shape[2:])
-        grid = make_grid(torch.cat([images, views]), nrow=len(images), pad_value=1.0)
-        scale = max(1, 96 // images.shape[-1])
         path = Path(directory) / "figures" / "views.png"
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_image(grid.repeat_interleave(scale, 1).repeat_interleave(scale, 2), path)
+        if modality == "audio":
+            assert isinstance(data, AudioData)
+            draw_spectrograms(batch.inputs.cpu(), views, data.sample_rate, path)
+        else:
+            draw_images(batch.inputs.cpu(), views, path)
+
+
+def draw_images(images: Tensor, views: Tensor, path: Path) -> None:
+    """Images in a row, the rows of their views below.
+
+    Args:
+        images: ``(B, C, H, W)``, uint8 in [0, 255] or float in [0, 1].
+        views: ``(V * B, C, H', W')`` float in [0, 1].
+        path: PNG file.
+    """
+    from torchvision.utils import make_grid, save_image
+
+    images = images if images.is_floating_point() else images / 255
+    images = torch.nn.functional.interpolate(images, views.shape[2:])
+    grid = make_grid(torch.cat([images, views]), nrow=len(images), pad_value=1.0)
+    scale = max(1, 96 // images.shape[-1])
+    save_image(grid.repeat_interleave(scale, 1).repeat_interleave(scale, 2), path)
+
+
+def draw_spectrograms(waveforms: Tensor, views: Tensor, sample_rate: int, path: Path) -> None:
+    """One recording a row: its spectrogram, then those of its views.
+
+    Args:
+        waveforms: ``(B, S)``.
+        views: ``(V * B, S')``.
+        sample_rate: of both.
+        path: PNG file.
+    """
+    from matplotlib.figure import Figure
+
+    columns = [waveforms, *views.chunk(len(views) // len(waveforms))]
+    figure = Figure(figsize=(3 * len(columns), 1.6 * len(waveforms)), layout="constrained")
+    axes = figure.subplots(len(waveforms), len(columns), squeeze=False, sharey=True)
+    window = min(round(WINDOW_SECONDS * sample_rate), views.shape[1])
+    for column, part in enumerate(columns):
+        for row, waveform in enumerate(part):
+            framed = waveform.unfold(0, window, window // 4) * torch.hann_window(window)
+            decibels = 20 * torch.log10(torch.fft.rfft(framed).abs() + FLOOR)
+            extent = (0.0, waveform.shape[0] / sample_rate, 0.0, sample_rate / 2000)
+            axes[row, column].imshow(decibels.T.numpy(), origin="lower", aspect="auto", extent=extent, cmap="magma")
+        axes[0, column].set_title("recording" if column == 0 else f"view {column}")
+        axes[-1, column].set_xlabel("seconds")
+    axes[0, 0].set_ylabel("kHz")
+    figure.savefig(path, dpi=100)

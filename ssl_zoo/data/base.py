@@ -58,6 +58,7 @@ class DataModule(L.LightningDataModule, ABC):
         classes: names of the classes, in label order; empty without labels.
         split_hash: the same for two runs exactly when they split the same data alike.
         source_name: what the data is called in tables.
+        cheap_examples: how many training examples may be encoded now and then while training goes on.
 
     Raises:
         InputError: an argument is out of its range.
@@ -70,6 +71,7 @@ class DataModule(L.LightningDataModule, ABC):
     classes: list[str]
     split_hash: str
     source_name: str
+    cheap_examples: int = 4096
 
     def __init__(
         self,
@@ -133,9 +135,25 @@ class DataModule(L.LightningDataModule, ABC):
 
     def train_dataloader(self) -> "TrainLoader":
         """Shuffled batches, in an order that a resumed run takes up where it was left."""
+        return self.shuffled(self.pretrain_set, self.batch_size, self.order_seed, self.trainer)
+
+    def shuffled(
+        self, examples: Examples, batch_size: int, seed: int, trainer: L.Trainer | None = None
+    ) -> "TrainLoader":
+        """Shuffled batches of some examples, as methods are trained on them.
+
+        Args:
+            examples: a part of this data.
+            batch_size: over all processes together.
+            seed: of the order.
+            trainer: of the run; None stands for a single process.
+
+        Raises:
+            InputError: there are fewer examples, or the processes cannot share a batch evenly.
+        """
         from ssl_zoo.data.loader import train_loader
 
-        return train_loader(self.pretrain_set, self.batch_size, self.order_seed, self.num_workers, self.trainer)
+        return train_loader(examples, batch_size, seed, self.num_workers, trainer)
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """The validation set in order."""
@@ -148,6 +166,10 @@ class DataModule(L.LightningDataModule, ABC):
     def predict_dataloader(self) -> DataLoader[Batch]:
         """The test set in order."""
         return self._in_order(self.test_set)
+
+    def as_validated(self, examples: Examples) -> Examples:
+        """A part of the data as `val_dataloader` gives the validation set; as it is unless a subclass cuts it."""
+        return examples
 
     def _in_order(self, examples: Examples) -> DataLoader[Batch]:
         from ssl_zoo.data.loader import ordered_loader

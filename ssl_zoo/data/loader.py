@@ -6,7 +6,7 @@ from typing import Any
 
 import lightning as L
 import torch
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 from torch.utils.data.distributed import DistributedSampler
 
 from ssl_zoo.batch import Batch
@@ -116,7 +116,7 @@ class TrainLoader(DataLoader[Batch]):
         position: batches of the stream already used.
     """
 
-    def __init__(self, dataset: Examples, sampler: Any, trainer: L.Trainer | None, **settings: Any) -> None:
+    def __init__(self, dataset: Dataset[Batch], sampler: Any, trainer: L.Trainer | None, **settings: Any) -> None:
         super().__init__(dataset, sampler=sampler, **settings)
         self.trainer = trainer
         self.position = 0
@@ -156,14 +156,14 @@ def train_loader(
     Raises:
         InputError: `batch_size` is larger than the data, or the ranks cannot share it evenly.
     """
-    rank, world_size = _place(batch_size, trainer)
+    rank, world_size = place_of(batch_size, trainer)
     if batch_size > len(examples):
         raise InputError(
             f"batch_size {batch_size} is larger than the training set of {len(examples)} examples: "
             "make the batch smaller or the training set larger."
         )
     sampler = ShuffledSampler(len(examples), batch_size, seed, rank, world_size)
-    settings = {"batch_size": batch_size // world_size, "drop_last": True, **_fetching(num_workers)}
+    settings = {"batch_size": batch_size // world_size, "drop_last": True, **fetching(num_workers)}
     return TrainLoader(examples, sampler=sampler, trainer=trainer, **settings)  # Lightning may replace what has a name
 
 
@@ -171,12 +171,21 @@ def ordered_loader(
     examples: Examples, batch_size: int, num_workers: int, trainer: L.Trainer | None
 ) -> DataLoader[Batch]:
     """All examples in order; arguments and errors as for `train_loader`."""
-    rank, world_size = _place(batch_size, trainer)
+    rank, world_size = place_of(batch_size, trainer)
     sampler = OrderedSampler(len(examples), batch_size, rank, world_size)
-    return DataLoader(examples, batch_size=batch_size // world_size, sampler=sampler, **_fetching(num_workers))
+    return DataLoader(examples, batch_size=batch_size // world_size, sampler=sampler, **fetching(num_workers))
 
 
-def _place(batch_size: int, trainer: L.Trainer | None) -> tuple[int, int]:
+def place_of(batch_size: int, trainer: L.Trainer | None) -> tuple[int, int]:
+    """Rank and world size.
+
+    Args:
+        batch_size: over all ranks together.
+        trainer: None stands for a single process.
+
+    Raises:
+        InputError: the ranks cannot share a batch evenly.
+    """
     rank, world_size = (0, 1) if trainer is None else (trainer.global_rank, trainer.world_size)
     if batch_size % world_size:
         raise InputError(
@@ -186,7 +195,8 @@ def _place(batch_size: int, trainer: L.Trainer | None) -> tuple[int, int]:
     return rank, world_size
 
 
-def _fetching(num_workers: int) -> dict[str, Any]:
+def fetching(num_workers: int) -> dict[str, Any]:
+    """What a `DataLoader` is told about fetching whole batches with so many worker processes."""
     if num_workers == 0:  # a batch is one index into memory: Lightning's advice to add workers would make it slower
         warnings.filterwarnings("ignore", ".*does not have many workers")
     return {

@@ -6,6 +6,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from ssl_zoo.data.sources.base import CACHE
 from ssl_zoo.errors import InputError
 
 
@@ -44,6 +45,26 @@ def fetch_package(package: str, cache: Path) -> Path:
             if not target.is_dir():  # otherwise another process was faster
                 raise
     return target
+
+
+def locate(package: str, inside: Path, root: str | None) -> Path:
+    """A folder of a Debian package: below `root`, installed, or fetched into the cache.
+
+    Args:
+        package: name of the package.
+        inside: the folder as the package has it, relative to the root of the file system.
+        root: folder into which the package was unpacked, or None.
+
+    Raises:
+        InputError: it is neither here nor to be had.
+    """
+    if root is not None:
+        folder = Path(root).expanduser() / inside
+        if not folder.is_dir():
+            raise InputError(f"There is no folder {folder}: unpack {package} into the source's root, or give no root.")
+        return folder
+    installed = Path("/") / inside
+    return installed if installed.is_dir() else fetch_package(package, CACHE.expanduser() / "debian") / inside
 
 
 def _run(command: list[str], folder: str) -> None:

@@ -1,0 +1,103 @@
+"""What an audio source is."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+UNLABELLED = -1
+
+
+class Sound(NamedTuple):
+    """A decoded recording.
+
+    Attributes:
+        samples: ``(S, C)``, int16, or float in [-1, 1].
+        sample_rate: samples per second.
+    """
+
+    samples: np.ndarray
+    sample_rate: int
+
+
+class BadSound(Exception):
+    """A recording that cannot be used; the message says why, in words that follow on "a file that"."""
+
+
+class Segments(NamedTuple):
+    """What is said when: segment k lasts from the end of segment k - 1, or from the beginning, to its own end.
+
+    Attributes:
+        ends: ``(K,)`` float64, ascending, in seconds.
+        phones: ``(K,)`` int64, number of the phone that is said, or -1 where nobody knows.
+    """
+
+    ends: np.ndarray
+    phones: np.ndarray
+
+
+class Recording(NamedTuple):
+    """One recording, decoded when it is asked for.
+
+    Attributes:
+        name: what it is called in messages: a path, say.
+        identity: changes whenever the sound does, so that a decoded copy can be kept and found again.
+        decode: gives the sound; raises `BadSound` when it cannot.
+        label: number of its class, or -1 when it has none.
+        test: part of an official test set.
+        tasks: numbers of its classes in further tasks, by the task's name; a task left out is unknown.
+        segments: what is said when, or None.
+    """
+
+    name: str
+    identity: str
+    decode: Callable[[], Sound]
+    label: int = UNLABELLED
+    test: bool = False
+    tasks: Mapping[str, int] = {}
+    segments: Segments | None = None
+
+
+class LoadedAudio(NamedTuple):
+    """All that a source has.
+
+    Attributes:
+        recordings: always in the same order.
+        classes: names of the classes in label order; empty without labels.
+        tasks: further tasks: the names of their classes in the order of their numbers.
+        phones: names of the phones that segments number; empty without segments.
+    """
+
+    recordings: list[Recording]
+    classes: list[str]
+    tasks: dict[str, list[str]]
+    phones: list[str]
+
+
+class AudioSource(ABC):
+    """One collection of recordings.
+
+    A source is only a description: it can sit in a checkpoint, and nothing is read before `load`. Its attributes hold
+    plain numbers and strings, so that `torch.load` accepts them.
+
+    Attributes:
+        name: what the data is called in tables.
+        licence: under which terms the data may be used.
+    """
+
+    name: str
+    licence: str
+
+    def __init_subclass__(cls) -> None:
+        """Lets a checkpoint that holds such a source be read with `weights_only`."""
+        torch.serialization.add_safe_globals([cls])
+
+    @abstractmethod
+    def load(self) -> LoadedAudio:
+        """Finds the recordings, and fetches them first where they are missing; decodes none.
+
+        Raises:
+            InputError: the data is missing and cannot be fetched, or its labels are damaged.
+        """
