@@ -173,7 +173,8 @@ class ModernBertEncoder(TextEncoder):
         places = torch.arange(vectors.shape[1], device=vectors.device)
         masks = {"full_attention": self.attention_mask(mask)}
         masks["sliding_attention"] = masks["full_attention"]
-        if len(places) - 1 > self.model.config.sliding_window:
+        # An exported program has rows of every length in one.
+        if torch.compiler.is_exporting() or len(places) - 1 > self.model.config.sliding_window:
             near = (places[:, None] - places).abs() <= self.model.config.sliding_window
             full = masks["full_attention"]
             masks["sliding_attention"] = near[None, None] if full is None else full & near

@@ -4,12 +4,14 @@ import importlib
 import inspect
 import pkgutil
 from collections.abc import Iterator
+from copy import deepcopy
 
 import pytest
 import torch
 
 import ssl_zoo.encoders
 from ssl_zoo.encoders.base import Encoded, Encoder
+from ssl_zoo.encoders.front_ends import LogMel, WaveConvolutions
 
 VOCABULARY = {
     "size": 40, "pad": 0, "begin": 1, "end": 2, "mask": 3, "unknown": 4, "special": [0, 1, 2, 3, 4],
@@ -18,12 +20,16 @@ VOCABULARY = {
 
 # The smallest sensible settings of each encoder. One that is missing here fails `test_every_encoder_is_covered`.
 TINY = {
+    "AudioResNet": {"depth": 10, "width": 8},
     "BertEncoder": {"vocabulary": VOCABULARY, "dim": 32, "depth": 2, "heads": 2},
+    "CausalConvEncoder": {"front_end": LogMel(dim=16), "dim": 32, "kernels": [2, 3]},
     "GPT2Encoder": {"vocabulary": VOCABULARY, "dim": 32, "depth": 2, "heads": 2},
+    "GRUEncoder": {"front_end": WaveConvolutions(16, [10, 8, 4], [5, 4, 2]), "dim": 32},
     "MLP": {"hidden": [48, 32], "channels": 3, "image_size": 16},
     "ModernBertEncoder": {"vocabulary": VOCABULARY, "dim": 32, "depth": 3, "heads": 2, "window": 8},
     "ResNet": {"depth": 10, "width": 8, "channels": 3},
     "ViT": {"image_size": 16, "patch_size": 4, "dim": 32, "depth": 2, "heads": 2},
+    "Wav2Vec2Encoder": {"front_end": WaveConvolutions(16), "dim": 32, "depth": 2, "heads": 2},
 }
 BATCH = 6
 
@@ -44,7 +50,7 @@ ENCODERS = sorted(found(), key=lambda encoder: encoder.__name__)
 
 def make(encoder: type[Encoder]) -> Encoder:
     torch.manual_seed(0)
-    return encoder(**TINY[encoder.__name__]).eval()
+    return encoder(**deepcopy(TINY[encoder.__name__])).eval()
 
 
 def inputs(encoder: Encoder) -> tuple[torch.Tensor, torch.Tensor | None]:
@@ -56,6 +62,10 @@ def inputs(encoder: Encoder) -> tuple[torch.Tensor, torch.Tensor | None]:
         ids[torch.arange(BATCH), lengths - 1] = VOCABULARY["end"]
         mask = torch.arange(20) < lengths[:, None]
         return ids.masked_fill(~mask, VOCABULARY["pad"]), mask
+    if encoder.modality == "audio":
+        lengths = torch.tensor([6000, 3000, 900, 6000, 150, 4211])  # one is shorter than any window
+        mask = torch.arange(6000) < lengths[:, None]
+        return torch.randn(BATCH, 6000, generator=generator).mul(0.1) * mask, mask
     assert encoder.modality == "image", "say what this modality's inputs and padding look like"
     return torch.rand(BATCH, 3, 16, 16, generator=generator), None
 
@@ -100,17 +110,19 @@ def test_padding_of_any_length_and_content_changes_no_real_vector(encoder):
     if mask is None:
         pytest.skip("inputs of this modality are never padded")
     encoded = encoder(data, mask)
-    filling = torch.randint(0, 40, (BATCH, 7), generator=torch.Generator().manual_seed(2))
-    longer = torch.cat([data, filling], dim=1)
-    longer_mask = torch.cat([mask, torch.zeros(BATCH, 7, dtype=torch.bool)], dim=1)
-    longer[:, :20] = torch.where(mask, data, longer[:, 7:])
+    generator, length = torch.Generator().manual_seed(2), data.shape[1]
+    longer = torch.randint(0, 40, (BATCH, length + length // 3), generator=generator).to(data.dtype)
+    longer_mask = torch.nn.functional.pad(mask, (0, length // 3))
+    longer[longer_mask] = data[mask]
     padded = encoder(longer, longer_mask)
+    real, vectors = encoded.mask, encoded.sequence.shape[1]
+    assert torch.equal(padded.mask[:, :vectors], real) and not padded.mask[:, vectors:].any()
     torch.testing.assert_close(padded.pooled, encoded.pooled, atol=1e-5, rtol=1e-4)
-    torch.testing.assert_close(padded.sequence[:, :20][mask], encoded.sequence[mask], atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(padded.sequence[:, :vectors][real], encoded.sequence[real], atol=1e-5, rtol=1e-4)
     for row in range(BATCH):
         alone = encoder(data[row : row + 1, mask[row]], None)
         torch.testing.assert_close(alone.pooled[0], encoded.pooled[row], atol=1e-5, rtol=1e-4)
-        torch.testing.assert_close(alone.sequence[0], encoded.sequence[row][mask[row]], atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(alone.sequence[0], encoded.sequence[row][real[row]], atol=1e-5, rtol=1e-4)
 
 
 def test_different_inputs_get_different_vectors_and_gradients_reach_every_parameter(encoder):
@@ -132,7 +144,7 @@ def test_it_runs_under_bfloat16_autocast_close_to_float32(encoder):
 def test_weights_come_back_from_a_state_dict(encoder):
     data, mask = inputs(encoder)
     torch.manual_seed(5)
-    other = type(encoder)(**TINY[type(encoder).__name__]).eval()
+    other = type(encoder)(**deepcopy(TINY[type(encoder).__name__])).eval()
     assert not torch.equal(other(data, mask).pooled, encoder(data, mask).pooled)
     other.load_state_dict(encoder.state_dict())
     assert torch.equal(other(data, mask).pooled, encoder(data, mask).pooled)

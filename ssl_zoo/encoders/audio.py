@@ -1,0 +1,268 @@
+"""Audio encoders: wav2vec 2.0's transformer, wav2vec's causal convolutions and CPC's GRU behind one contract."""
+
+import math
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ssl_zoo.encoders.attention import use_fast_attention
+from ssl_zoo.encoders.audio_base import AudioEncoder, FrontEnd
+from ssl_zoo.encoders.base import Encoded
+from ssl_zoo.encoders.convolution import convolve
+from ssl_zoo.encoders.front_ends import WaveConvolutions
+from ssl_zoo.encoders.pretrained import load_model
+from ssl_zoo.errors import InputError
+
+
+class Wav2Vec2Encoder(AudioEncoder):
+    """wav2vec 2.0's encoder (Baevski et al., 2020, arXiv:2006.11477, section 2): a bidirectional transformer on frames.
+
+    Positions come from a convolution over neighbouring frames. The layers are those of the transformers library, called
+    one by one, so that attention gets a mask only where something is padded.
+
+    Args:
+        front_end: makes frames of waveforms. None is `WaveConvolutions` as it comes, or with `pretrained` the published
+            model's own, which no other can replace.
+        dim: size of the vectors.
+        depth: transformer layers.
+        heads: attention heads; must divide `dim`.
+        hidden: width of the layers' feed-forward part; None is four times `dim`.
+        norm: `post` normalises after each part of a layer, as the paper's base model does; `pre` before it, as the
+            large one does, which trains more stably.
+        position_kernel: frames that the convolution for positions sees.
+        position_groups: groups of channels in it; must divide `dim`.
+        dropout: rate of dropout on vectors, in training.
+        attention_dropout: rate of dropout on attention weights, in training.
+        activation_dropout: rate of dropout inside the feed-forward parts, in training.
+        pretrained: a wav2vec 2.0 or HuBERT model's name on the Hugging Face Hub, or a folder that `save_pretrained`
+            wrote; its sizes then stand for everything from `dim` to `position_groups`.
+        sample_rate: samples per second; comes from the data.
+
+    Attributes:
+        projection: linear, from the front end's frames to `dim`.
+        trunk: the transformer, as the transformers library has it.
+
+    Raises:
+        InputError: sizes do not fit each other, or the published model cannot be read.
+    """
+
+    causal = False
+
+    def __init__(
+        self,
+        front_end: FrontEnd | None = None,
+        dim: int = 768,
+        depth: int = 12,
+        heads: int = 12,
+        hidden: int | None = None,
+        norm: Literal["pre", "post"] = "pre",
+        position_kernel: int = 128,
+        position_groups: int = 16,
+        dropout: float = 0.1,
+        attention_dropout: float = 0.1,
+        activation_dropout: float = 0.0,
+        pretrained: str | None = None,
+        sample_rate: int = 16000,
+    ) -> None:
+        from transformers import HubertModel, Wav2Vec2Config, Wav2Vec2Model
+
+        settings: dict[str, Any] = {
+            "hidden_dropout": dropout,
+            "feat_proj_dropout": dropout,
+            "attention_dropout": attention_dropout,
+            "activation_dropout": activation_dropout,
+            "layerdrop": 0.0,
+            "mask_time_prob": 0.0,  # masking is the method's
+            "mask_feature_prob": 0.0,
+        }
+        if pretrained is not None:
+            if front_end is not None:
+                raise InputError(
+                    f"Wav2Vec2Encoder: {pretrained} brings its own front end; leave out either front_end or pretrained."
+                )
+            model = load_model([Wav2Vec2Model, HubertModel], pretrained, **settings)
+            front_end = _front_end_of(model)
+        else:
+            if heads < 1 or dim % heads or position_groups < 1 or dim % position_groups:
+                raise InputError(
+                    f"Wav2Vec2Encoder: dim {dim} is not a multiple of both heads {heads} and position_groups "
+                    f"{position_groups}; choose numbers that divide."
+                )
+            front_end = WaveConvolutions() if front_end is None else front_end
+            config = Wav2Vec2Config(
+                hidden_size=dim,
+                num_hidden_layers=depth,
+                num_attention_heads=heads,
+                intermediate_size=4 * dim if hidden is None else hidden,
+                do_stable_layer_norm=norm == "pre",
+                num_conv_pos_embeddings=position_kernel,
+                num_conv_pos_embedding_groups=position_groups,
+                **_front_end_config(front_end),
+                **settings,
+            )
+            model = Wav2Vec2Model(config)
+            # As in the authors' code; what the library does to this weight is lost on its weight norm.
+            positions = model.encoder.pos_conv_embed.conv
+            positions.weight = torch.randn_like(positions.weight) * 2 / math.sqrt(position_kernel * dim)
+        use_fast_attention(model)
+        super().__init__(front_end, model.config.hidden_size, model.config.num_hidden_layers, sample_rate)
+        # HuBERT has a variant without the norm.
+        self.feature_norm = getattr(model.feature_projection, "layer_norm", None) or nn.Identity()
+        self.projection, self.dropout = model.feature_projection.projection, model.feature_projection.dropout
+        self.trunk = model.encoder
+
+    def project(self, normalized: Tensor) -> Tensor:
+        """Linear, then dropout."""
+        return self.dropout(self.projection(normalized))
+
+    def contextualize(self, vectors: Tensor, mask: Tensor | None = None, *, layers: bool = False) -> Encoded:
+        """Vectors in context; `layers` begins with the first layer's input and has no norm after the last layer."""
+        attention_mask = None
+        if mask is not None:
+            # The convolution for positions reaches into padding, where it must find what lies beyond the last frame.
+            vectors = vectors.masked_fill(~mask[..., None], 0)
+            attention_mask = mask[:, None, None, :]
+        trunk, pre_norm = self.trunk, self.trunk.config.do_stable_layer_norm
+        vectors = vectors + trunk.pos_conv_embed(vectors)
+        vectors = trunk.dropout(vectors if pre_norm else trunk.layer_norm(vectors))
+        states = [vectors]
+        for layer in trunk.layers:
+            vectors = layer(vectors, attention_mask=attention_mask)
+            states.append(vectors)
+        sequence = trunk.layer_norm(vectors) if pre_norm else vectors
+        return self.encoded(sequence, mask, states if layers else [])
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write the encoder for others to load, as the transformers library's `Wav2Vec2Model` or `HubertModel`.
+
+        Raises:
+            InputError: it has a front end that the library does not know.
+        """
+        from transformers import AutoModel
+
+        if not isinstance(self.front_end, WaveConvolutions):
+            raise InputError(
+                f"Wav2Vec2Encoder: the transformers library has no {type(self.front_end).__name__}; only an encoder on "
+                "WaveConvolutions can be saved for it."
+            )
+        model = AutoModel.from_config(self.trunk.config)
+        model.feature_extractor.load_state_dict(self.front_end.state_dict())
+        parts = {"layer_norm": self.feature_norm, "projection": self.projection}
+        model.feature_projection.load_state_dict(nn.ModuleDict(parts).state_dict())
+        model.encoder.load_state_dict(self.trunk.state_dict())
+        model.save_pretrained(folder)
+
+
+class CausalConvEncoder(AudioEncoder):
+    """wav2vec's context network (Schneider et al., 2019, arXiv:1904.05862, section 3.1): causal convolutions on frames.
+
+    Layers are convolution, norm, ReLU, and a skip connection that halves the variance of the sum, as in the authors'
+    code. The paper's norm takes statistics over time, where padding and the future would enter; here each frame is
+    normalised by itself, so that a vector depends on nothing but the frames up to its own.
+
+    Args:
+        front_end: makes frames of waveforms; with its `normalize` off nothing at all of the future is seen.
+        dim: channels.
+        kernels: of the layers, in frames; nine of 3 are the paper's, 2 to 13 its large model's.
+        dropout: rate of dropout after each convolution, in training.
+        sample_rate: samples per second; comes from the data.
+    """
+
+    causal = True
+
+    def __init__(
+        self,
+        front_end: FrontEnd,
+        dim: int = 512,
+        kernels: list[int] = [3, 3, 3, 3, 3, 3, 3, 3, 3],  # noqa: B006  # never changed, and --help shows it
+        dropout: float = 0.0,
+        sample_rate: int = 16000,
+    ) -> None:
+        if not kernels or min(kernels) < 1:
+            raise InputError(f"CausalConvEncoder: kernels are {kernels}; give each layer's size, at least 1.")
+        super().__init__(front_end, dim, len(kernels), sample_rate)
+        self.projection = nn.Linear(front_end.dim, dim)
+        self.convolutions = nn.ModuleList(nn.Conv1d(dim, dim, kernel) for kernel in kernels)
+        self.norms = nn.ModuleList(nn.LayerNorm(dim) for _ in kernels)
+        self.dropout = nn.Dropout(dropout)
+
+    def project(self, normalized: Tensor) -> Tensor:
+        """Linear."""
+        return self.projection(normalized)
+
+    def contextualize(self, vectors: Tensor, mask: Tensor | None = None, *, layers: bool = False) -> Encoded:
+        """Vectors in the context of earlier ones; padding lies to the right, out of sight."""
+        states, frames = [vectors], vectors.shape[1]
+        for layer, norm in zip(self.convolutions, self.norms, strict=True):
+            convolution = cast(nn.Conv1d, layer)
+            past = F.pad(vectors, (0, 0, convolution.kernel_size[0] - 1, 0))
+            seen = convolve(past, convolution.weight, convolution.bias, stride=1)[:, :frames]
+            vectors = (vectors + torch.relu(norm(self.dropout(seen)))) * math.sqrt(0.5)
+            states.append(vectors)
+        return self.encoded(vectors, mask, states if layers else [])
+
+
+class GRUEncoder(AudioEncoder):
+    """CPC's autoregressive network (van den Oord et al., 2018, arXiv:1807.03748, section 3.1): a GRU on frames.
+
+    Args:
+        front_end: makes frames of waveforms; with its `normalize` off nothing at all of the future is seen.
+        dim: size of the GRU's state.
+        depth: GRUs on top of each other; the paper has one.
+        sample_rate: samples per second; comes from the data.
+    """
+
+    causal = True
+
+    def __init__(self, front_end: FrontEnd, dim: int = 256, depth: int = 1, sample_rate: int = 16000) -> None:
+        super().__init__(front_end, dim, depth, sample_rate)
+        self.projection = nn.Linear(front_end.dim, dim)
+        self.layers = nn.ModuleList(nn.GRU(dim, dim, batch_first=True) for _ in range(depth))
+
+    def project(self, normalized: Tensor) -> Tensor:
+        """Linear."""
+        return self.projection(normalized)
+
+    def contextualize(self, vectors: Tensor, mask: Tensor | None = None, *, layers: bool = False) -> Encoded:
+        """Vectors in the context of earlier ones; padding lies to the right, out of sight."""
+        states = [vectors]
+        # A state that is added to hundreds of times wants float32.
+        with torch.autocast(vectors.device.type, enabled=False):
+            vectors = vectors.float()
+            for layer in self.layers:
+                vectors, _ = layer(vectors)
+                states.append(vectors)
+        return self.encoded(vectors, mask, states if layers else [])
+
+
+def _front_end_config(front_end: FrontEnd) -> dict[str, Any]:
+    """How a configuration of the transformers library describes the front end, as far as it can."""
+    if not isinstance(front_end, WaveConvolutions):
+        return {"conv_dim": (front_end.dim,), "conv_kernel": (1,), "conv_stride": (1,), "num_feat_extract_layers": 1}
+    convolutions = [cast(nn.Conv1d, layer.conv) for layer in front_end.conv_layers]
+    return {
+        "conv_dim": [front_end.dim] * len(convolutions),
+        "conv_kernel": [each.kernel_size[0] for each in convolutions],
+        "conv_stride": [each.stride[0] for each in convolutions],
+        "conv_bias": convolutions[0].bias is not None,
+        "feat_extract_norm": front_end.norm,
+    }
+
+
+def _front_end_of(model: Any) -> WaveConvolutions:
+    """A published model's front end, weights included."""
+    config = model.config
+    if len(set(config.conv_dim)) > 1:
+        raise InputError(f"pretrained: {config.name_or_path} has convolutions of different widths; choose another.")
+    front_end = WaveConvolutions(
+        config.conv_dim[0],
+        list(config.conv_kernel),
+        list(config.conv_stride),
+        config.feat_extract_norm,
+        config.conv_bias,
+    )
+    front_end.load_state_dict(model.feature_extractor.state_dict())
+    return front_end

@@ -1,0 +1,163 @@
+"""What audio encoders share: a front end that turns samples into frames, and the contract of what follows it."""
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ssl_zoo.encoders.base import Encoded, Encoder
+from ssl_zoo.errors import InputError
+
+
+class FrontEnd(nn.Module, ABC):
+    """Turns waveforms into frames, each of which sees a window of samples.
+
+    Frame n sees the `receptive_field` samples from ``n * stride`` on. It is real exactly when all of them are, so that
+    padding never changes a real frame; a recording shorter than that is continued with silence to have one frame.
+
+    Attributes:
+        dim: size C of a frame.
+        stride: samples from one frame to the next.
+        receptive_field: samples that a frame sees.
+        sample_rate: samples per second that it is made for; None when any will do.
+    """
+
+    dim: int
+    stride: int
+    receptive_field: int
+    sample_rate: int | None = None
+
+    @abstractmethod
+    def forward(self, inputs: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        """Frames of waveforms.
+
+        Args:
+            inputs: ``(B, S)`` float32 in [-1, 1].
+            mask: ``(B, S)`` bool, True where real, with padding on the right; None when nothing is padded.
+
+        Returns:
+            Frames ``(B, N, C)``, N being `frames` of S, and their mask ``(B, N)`` bool, or None.
+        """
+
+    @property
+    def offset(self) -> int:
+        """The sample at the centre of frame 0's window; frame n's is at ``offset + n * stride``."""
+        return self.receptive_field // 2
+
+    def frames(self, samples: int) -> int:
+        """Frames of a recording of so many samples, at least 1."""
+        return frame_count(samples, self.receptive_field, self.stride)
+
+    def frame_mask(self, mask: Tensor | None, samples: int) -> Tensor | None:
+        """Which frames are real: ``(B, N)`` bool; None when nothing is padded.
+
+        Args:
+            mask: of the samples ``(B, S)``, or None.
+            samples: S.
+        """
+        return frame_mask(mask, samples, self.receptive_field, self.stride)
+
+
+class AudioEncoder(Encoder):
+    """What the audio encoders share: a front end, a norm of its frames, and a projection to the trunk's width.
+
+    `inputs` are waveforms ``(B, S)`` float32 in [-1, 1] at `sample_rate`; `mask` is bool ``(B, S)``, True where real,
+    with padding on the right, or None. `embed` gives ``project(feature_norm(front_end(inputs, mask)))``; methods that
+    predict frames, like wav2vec 2.0, take their targets in between. `layers` of `contextualize` begins with what
+    enters the first layer and goes on with every layer's output, as SUPERB's weighted sums expect
+    (Yang et al., 2021, arXiv:2105.01051). Pooled is the mean over real frames.
+
+    Args:
+        front_end: makes frames of waveforms.
+        dim: size of the vectors that the trunk gives.
+        depth: layers of the trunk.
+        sample_rate: samples per second of the waveforms.
+
+    Attributes:
+        front_end: as given.
+        feature_norm: over each frame of the front end.
+        causal: whether a vector sees only frames up to its own.
+        offset: the sample at the centre of frame 0; frame n's is at ``offset + n * stride``.
+        sample_rate: as given.
+
+    Raises:
+        InputError: the front end is made for another sample rate.
+    """
+
+    modality = "audio"
+    causal: bool
+
+    def __init__(self, front_end: FrontEnd, dim: int, depth: int, sample_rate: int) -> None:
+        super().__init__()
+        if front_end.sample_rate not in (None, sample_rate):
+            raise InputError(
+                f"{type(self).__name__}: its front end {type(front_end).__name__} is made for {front_end.sample_rate} "
+                f"samples per second but the encoder for {sample_rate}; set front_end.init_args.sample_rate to the "
+                "data's sample_rate."
+            )
+        self.front_end, self.sample_rate = front_end, sample_rate
+        self.feature_norm: nn.Module = nn.LayerNorm(front_end.dim)
+        self.dim, self.num_layers = dim, depth + 1
+        self.offset, self.stride = front_end.offset, front_end.stride
+
+    @abstractmethod
+    def project(self, normalized: Tensor) -> Tensor:
+        """From normalised frames ``(B, N, C)`` to the trunk's inputs ``(B, N, D')``."""
+
+    def embed(self, inputs: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        """The trunk's inputs ``(B, N, D')`` and which of them are real ``(B, N)``, or None."""
+        features, frame_mask = self.front_end(inputs, mask)
+        return self.project(self.feature_norm(features)), frame_mask
+
+    def encoded(self, sequence: Tensor, mask: Tensor | None, layers: list[Tensor]) -> Encoded:
+        """The result with its pooled vector."""
+        return Encoded(sequence, mean_over_time(sequence, mask), mask, tuple(layers))
+
+
+def frame_count(samples: int, receptive_field: int, stride: int) -> int:
+    """Frames of a recording of so many samples whose whole window lies in it; at least 1."""
+    return max(0, samples - receptive_field) // stride + 1
+
+
+def frame_mask(mask: Tensor | None, samples: int, receptive_field: int, stride: int) -> Tensor | None:
+    """Which frames are real, ``(B, N)`` bool or None, given which of so many samples are, ``(B, S)`` bool or None."""
+    if mask is None:
+        return None
+    counts = (mask.sum(1) - receptive_field).clamp(min=0) // stride + 1
+    return torch.arange(frame_count(samples, receptive_field, stride), device=mask.device) < counts[:, None]
+
+
+def mean_over_time(sequence: Tensor, mask: Tensor | None) -> Tensor:
+    """The mean over real positions, ``(B, D)``, of ``(B, N, D)`` with mask ``(B, N)`` bool or None."""
+    if mask is None:
+        return sequence.mean(1)
+    # Frame counts above 256 are not all to be had in bfloat16.
+    total = sequence.masked_fill(~mask[..., None], 0).sum(1, dtype=torch.float32)
+    return (total / mask.sum(1, keepdim=True)).to(sequence.dtype)
+
+
+def normalize_waveforms(inputs: Tensor, mask: Tensor | None) -> Tensor:
+    """Zero mean and unit variance over each recording's real samples; zero in the padding.
+
+    Args:
+        inputs: ``(B, S)`` float32.
+        mask: ``(B, S)`` bool or None.
+    """
+    if mask is None:
+        variance, mean = torch.var_mean(inputs, 1, correction=0, keepdim=True)
+        return (inputs - mean) * torch.rsqrt(variance + 1e-7)
+    count = mask.sum(1, keepdim=True)
+    centred = silence_padding(inputs, mask)
+    centred = silence_padding(centred - centred.sum(1, keepdim=True) / count, mask)
+    return centred * torch.rsqrt(centred.square().sum(1, keepdim=True) / count + 1e-7)
+
+
+def silence_padding(inputs: Tensor, mask: Tensor | None) -> Tensor:
+    """The waveforms ``(B, S)`` with zeros wherever `mask` ``(B, S)`` says padding; whatever was there, NaN included."""
+    return inputs if mask is None else inputs.masked_fill(~mask, 0)
+
+
+def fit_length(inputs: Tensor, length: int) -> Tensor:
+    """Waveforms ``(B, S)`` continued with zeros, or cut, to ``(B, length)``."""
+    return F.pad(inputs, (0, length - inputs.shape[1]))

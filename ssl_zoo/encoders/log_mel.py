@@ -1,0 +1,73 @@
+"""Log-mel spectrograms: what a front end, and the floor that probes compare with, make of waveforms."""
+
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from ssl_zoo.encoders.audio_base import fit_length, frame_mask, normalize_waveforms, silence_padding
+
+WINDOW, HOP = 0.025, 0.010  # seconds, the customary ones for speech
+_FLOOR = 1e-3  # power below which a band counts as silent; speech of unit variance has about 1 to 1e4
+_SCALE = 4.5  # standard deviation of the logarithms over recordings of speech; their mean is about 0
+
+
+def log_mel(
+    waveforms: Tensor, mask: Tensor | None = None, sample_rate: int = 16000, mels: int = 80, normalize: bool = True
+) -> tuple[Tensor, Tensor | None]:
+    """Log-mel spectrograms of waveforms, without gradients and in float32.
+
+    A frame is real when its whole window is; there is no padding at either end. A recording shorter than a window is
+    continued with silence. Every recording is brought to zero mean and unit variance over its real samples first, so
+    that neither loudness nor padding matters.
+
+    Args:
+        waveforms: ``(B, S)`` float32 in [-1, 1].
+        mask: ``(B, S)`` bool, True where real, with padding on the right; or None.
+        sample_rate: samples per second.
+        mels: frequency bands.
+        normalize: whether recordings are brought to zero mean and unit variance.
+
+    Returns:
+        Spectrograms ``(B, N, mels)``, one frame every 10 ms, and their mask ``(B, N)`` bool, or None.
+    """
+    window, hop = window_and_hop(sample_rate)
+    waves = normalize_waveforms(waveforms, mask) if normalize else silence_padding(waveforms, mask)
+    waves = fit_length(waves, max(window, waves.shape[1]))
+    return spectrogram(waves, sample_rate, mels), frame_mask(mask, waveforms.shape[1], window, hop)
+
+
+@torch.no_grad()
+def spectrogram(waves: Tensor, sample_rate: int, mels: int) -> Tensor:
+    """Log-mel energies on one fixed scale, which brings speech of unit variance to about [-2, 2].
+
+    Args:
+        waves: ``(B, S)`` float32, zero in padding, at least one window long.
+        sample_rate: samples per second.
+        mels: frequency bands.
+
+    Returns:
+        ``(B, N, mels)`` float32.
+    """
+    window, hop = window_and_hop(sample_rate)
+    taper, filters = _taper_and_filters(sample_rate, mels, waves.device)
+    with torch.autocast(waves.device.type, enabled=False):  # powers span more than bfloat16's three digits
+        spectrum = torch.fft.rfft(waves.float().unfold(1, window, hop) * taper, n=2 * (len(filters) - 1))
+        energies = torch.view_as_real(spectrum).square().sum(-1) @ filters
+        return energies.clamp(min=_FLOOR).log() / _SCALE
+
+
+def window_and_hop(sample_rate: int) -> tuple[int, int]:
+    """Samples that a frame of the spectrogram sees, and samples from one frame to the next."""
+    return round(WINDOW * sample_rate), round(HOP * sample_rate)
+
+
+@lru_cache
+def _taper_and_filters(sample_rate: int, mels: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Hann window, and triangular mel filters ``(bins, mels)`` from 20 Hz up, for an FFT of a power of two samples."""
+    from torchaudio.functional import melscale_fbanks
+
+    window, _ = window_and_hop(sample_rate)
+    bins = (1 << (window - 1).bit_length()) // 2 + 1
+    filters = melscale_fbanks(bins, 20.0, sample_rate / 2, mels, sample_rate)
+    return torch.hann_window(window, device=device), filters.to(device)
