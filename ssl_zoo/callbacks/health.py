@@ -114,12 +114,12 @@ class Health(L.Callback):
                 f"{float(projection_std):.4f}, 1 is an even spread), so the loss teaches nothing. Look at the "
                 "predictor, the stop-gradient, the momentum and the learning rate.",
             )
-        self._check_loss(pl_module)
+        self._check_loss(pl_module, trainer.callback_metrics.get(metrics.CONTRASTIVE))
 
-    def _check_loss(self, method: Method) -> None:
+    def _check_loss(self, method: Method, contrastive: Tensor | None) -> None:
         if not self._losses:
             return
-        loss = float(torch.stack(self._losses).mean())
+        loss = float(torch.stack(self._losses).mean() if contrastive is None else contrastive)
         self._losses = []
         chance = method.chance_loss(self._global_batch)
         if chance is not None and loss > AT_CHANCE * chance:

@@ -7,11 +7,13 @@ from typing import Any
 import lightning as L
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
-from torch import Tensor
+from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from ssl_zoo import metrics, optim
 from ssl_zoo.batch import Batch
 from ssl_zoo.encoders.base import Encoder
+from ssl_zoo.errors import InputError
 from ssl_zoo.randomness import example_keys
 from ssl_zoo.views.base import Views
 
@@ -91,8 +93,17 @@ class Method(L.LightningModule, ABC):
         return example_keys(self.noise_seed, self.global_step + 1 if self.training else 0, batch.index)
 
     def make_views(self, batch: Batch) -> Tensor:
-        """``(V * B, ...)``: every example's first view, then every example's second view, and so on."""
+        """``(V * B, ...)``: every example's first view, then every example's second view, and so on.
+
+        Raises:
+            InputError: the batch is padded; views would take padding for sound.
+        """
         assert self.views is not None
+        if batch.mask is not None:
+            raise InputError(
+                f"{type(self).__name__} makes views of examples of one length, but got a padded batch: set the data's "
+                "crop_seconds, and seconds_per_batch to null."
+            )
         return self.views(batch.inputs, self.keys(batch))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
@@ -128,6 +139,24 @@ class Method(L.LightningModule, ABC):
         """Lightning's step, then `after_step`; accumulated batches count as one."""
         super().optimizer_step(*args, **kwargs)
         self.after_step()
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clips as the Trainer is told to, which Lightning refuses to do for fused optimizers in mixed precision."""
+        if gradient_clip_val is None:
+            return
+        if (
+            getattr(self.trainer.precision_plugin, "scaler", None) is not None
+        ):  # gradients are scaled: refused with reason
+            super().configure_gradient_clipping(optimizer, gradient_clip_val, gradient_clip_algorithm)
+        elif gradient_clip_algorithm == "value":
+            nn.utils.clip_grad_value_(self.parameters(), gradient_clip_val)
+        else:
+            nn.utils.clip_grad_norm_(self.parameters(), gradient_clip_val)
 
     def _log(self, terms: dict[str, Tensor], stage: str, batch: Batch) -> None:
         self.log_dict(

@@ -1,0 +1,174 @@
+"""wav2vec 2.0: spans of speech are hidden, and each hidden frame is told from others of the same recording."""
+
+import math
+from typing import Any, Literal
+
+import lightning as L
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ssl_zoo.batch import Batch
+from ssl_zoo.encoders.audio_base import AudioEncoder
+from ssl_zoo.errors import InputError
+from ssl_zoo.methods.base import Method
+from ssl_zoo.objectives.frame_negatives import cosine_logits, draw_candidates, equal_to_positive, first_is_best
+from ssl_zoo.objectives.language_modeling import global_mean, token_nats
+from ssl_zoo.objectives.quantization import GumbelQuantizer, code_use
+from ssl_zoo.objectives.spans import SpanMasking, Spans, all_real, at_positions
+from ssl_zoo.randomness import fold_in
+from ssl_zoo.views.base import require_at_least, require_probability, require_range
+
+# What an example's keys are folded with, so that its draws are independent of each other.
+MASKING, NEGATIVES, NOISE = 1, 2, 3
+
+
+class Wav2Vec2(Method):
+    """Self-supervised learning of speech representations (wav2vec 2.0, Baevski et al., 2020, arXiv:2006.11477).
+
+    The front end makes frames z of a waveform. Spans of them are replaced by one learnt vector, and c are the encoder's
+    vectors of what is left. The targets q are the unmasked frames, normalised and put into codes. With M the masked
+    frames of the global batch and, for each of them, Q_i its own target and `negatives` ones drawn from the other
+    masked frames of the same recording (equation 3):
+
+        loss = mean over i in M of -log  exp(cos(c_i, q_i) / t)  /  sum over q in Q_i of exp(cos(c_i, q) / t)
+               + diversity_weight * (G V - sum over g of exp H(p_g)) / (G V)  +  feature_penalty * mean of z^2
+
+    A negative with the same code as the positive is left out of the sum. c and q are linear projections to `code_dim`.
+    p_g are the mean probabilities of group g's entries over M. The paper names the first two terms (equations 2 and 4);
+    the third, and the smaller gradient into the front end, are in its published code.
+
+    Watch `train/accuracy`, how often a frame's own target is the nearest, against 1 in `negatives` + 1;
+    `train/contrastive`, the first term, against log(negatives + 1); and `train/code_perplexity`, among how many codes
+    the targets waver. It is low at first, in long runs for thousands of steps. When it falls to G and
+    `train/equal_negatives` rises to 1 while accuracy does, all targets have become one code and nothing is learnt.
+
+    Args:
+        encoder: the network to pretrain; bidirectional, of frames.
+        mask_probability: the part of frames in spans if spans did not overlap; 0.65 masks about half of them.
+        mask_length: frames of a span; 10 are the paper's 0.2 s at its 50 frames a second.
+        negatives: for every masked frame.
+        temperature: t.
+        targets: `quantized` is the paper's; `continuous` leaves the codes out (its table 4), and nothing can collapse.
+        groups: codebooks, G.
+        entries: of each codebook, V.
+        code_dim: size of codes and of the space in which they are compared; a multiple of `groups`.
+        diversity_weight: of the penalty on codes left unused.
+        feature_penalty: of the frames' squared size; for a front end whose last layer has a norm 0, as in the paper's
+            large model. A front end without weights has none.
+        front_end_gradient: factor of the gradient that reaches the front end.
+        gumbel_temperature: of the quantizer, at the start and at the end of its decay.
+        gumbel_decay: the part of the run over which it decays, exponentially.
+        **training: `optimizer`, `learning_rate`, `weight_decay` and `warmup` of `Method`.
+
+    Raises:
+        InputError: the encoder is causal or has no frames, or an argument is out of its range.
+    """
+
+    encoder: AudioEncoder
+
+    def __init__(
+        self,
+        encoder: AudioEncoder,
+        mask_probability: float = 0.65,
+        mask_length: int = 10,
+        negatives: int = 100,
+        temperature: float = 0.1,
+        targets: Literal["quantized", "continuous"] = "quantized",
+        groups: int = 2,
+        entries: int = 320,
+        code_dim: int = 256,
+        diversity_weight: float = 0.1,
+        feature_penalty: float = 10.0,
+        front_end_gradient: float = 0.1,
+        gumbel_temperature: tuple[float, float] = (2.0, 0.5),
+        gumbel_decay: float = 0.7,
+        **training: Any,
+    ) -> None:
+        super().__init__(encoder, **training)
+        if getattr(encoder, "causal", True) or not isinstance(encoder, AudioEncoder):
+            raise InputError(
+                "Wav2Vec2 tells hidden frames from both sides and needs a bidirectional encoder of frames of speech, "
+                f"which {type(encoder).__name__} is not: take Wav2Vec2Encoder."
+            )
+        require_at_least("negatives", negatives, 1)
+        require_range("temperature", (temperature, temperature))
+        require_range("gumbel_temperature", (gumbel_temperature[1], gumbel_temperature[0]))
+        require_probability("gumbel_decay", gumbel_decay)
+        self.masking = SpanMasking(mask_probability, mask_length)
+        self.negatives, self.temperature = negatives, temperature
+        self.diversity_weight, self.feature_penalty = diversity_weight, feature_penalty
+        self.front_end_gradient = front_end_gradient
+        self.gumbel_temperature, self.gumbel_decay = gumbel_temperature, gumbel_decay
+        self.mask_vector = nn.Parameter(torch.rand(encoder.dim))
+        self.quantizer: GumbelQuantizer | None = None
+        if targets == "quantized":
+            self.quantizer = GumbelQuantizer(encoder.front_end.dim, groups, entries, code_dim)
+        self.target_head = nn.Linear(encoder.front_end.dim if self.quantizer is None else code_dim, code_dim)
+        self.context_head = nn.Linear(encoder.dim, code_dim)
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """The loss, its terms, how often targets are told, and how codes are used."""
+        keys = self.keys(batch)
+        features, mask = self.encoder.front_end(batch.inputs, batch.mask)
+        if features.requires_grad:
+            features.register_hook(lambda gradient: gradient * self.front_end_gradient)
+        normalized = self.encoder.feature_norm(features)
+        spans = self.masking(all_real(features, mask), fold_in(keys, MASKING))
+
+        vectors = self.encoder.project(normalized)
+        hidden = torch.where(spans.mask[..., None], self.mask_vector.to(vectors.dtype), vectors)
+        context = self.encoder.contextualize(hidden, mask).sequence
+        queries = self.context_head(at_positions(context, spans.positions))
+
+        targets = at_positions(normalized, spans.positions)
+        terms = {}
+        if self.quantizer is not None:
+            quantized = self.quantizer(targets, fold_in(keys, NOISE), self.quantizer_temperature)
+            targets = quantized.vectors
+            terms["diversity"], terms["code_perplexity"] = code_use(quantized, spans.valid)
+        loss, told = self._contrast(queries, targets, spans, fold_in(keys, NEGATIVES))
+        terms |= told
+        if self.quantizer is not None:
+            loss = loss + self.diversity_weight * terms["diversity"]
+        if any(parameter.requires_grad for parameter in self.encoder.front_end.parameters()):
+            squares = features.float().square().mean(2)
+            share, terms["feature_penalty"] = global_mean(squares, all_real(features, mask))
+            loss = loss + self.feature_penalty * share
+        return {"loss": loss, **terms}
+
+    def _contrast(
+        self, queries: Tensor, targets: Tensor, spans: Spans, keys: Tensor
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The contrastive loss of queries ``(B, K, D)`` at the masked frames and their targets, and what to log."""
+        counts = spans.valid.sum(1)
+        slots = torch.arange(queries.shape[1], device=queries.device).expand(len(queries), -1)
+        candidates = draw_candidates(slots, counts, self.negatives, keys)
+        equal = equal_to_positive(targets, candidates)
+        logits = cosine_logits(queries, self.target_head(targets), candidates, self.temperature)
+        logits = logits.masked_fill(F.pad(equal, (1, 0), value=False), -torch.inf)
+        # A frame that is masked alone in its recording has nothing to be told from.
+        counted = spans.valid & (counts[:, None] > 1)
+        loss, value = global_mean(token_nats(logits, torch.zeros_like(slots)), counted)
+        return loss, {
+            "contrastive": value,
+            "accuracy": global_mean(first_is_best(logits.detach()), counted).value,
+            "equal_negatives": global_mean(equal.float().mean(2), counted).value,
+        }
+
+    @property
+    def quantizer_temperature(self) -> float:
+        """Of the Gumbel softmax now."""
+        first, last = self.gumbel_temperature
+        decayed = min(1.0, self.progress / self.gumbel_decay) if self.gumbel_decay > 0 else 1.0
+        return first * (last / first) ** decayed
+
+    def chance_loss(self, batch_size: int) -> float:
+        """The log of the number of candidates, all being equally likely: of the contrastive term, logged by itself."""
+        return math.log(self.negatives + 1)
+
+    def configure_callbacks(self) -> list[L.Callback]:
+        """What only targets that are learnt need: a warning when they become one."""
+        from ssl_zoo.callbacks.codes import CodeHealth
+
+        return [CodeHealth()]
