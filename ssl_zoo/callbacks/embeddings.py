@@ -1,0 +1,98 @@
+"""What `ssl-zoo predict` leaves: the representation of every example, with its label and its position."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import lightning as L
+import numpy as np
+import torch
+from torch import Tensor
+
+from ssl_zoo.batch import Batch
+from ssl_zoo.errors import InputError
+from ssl_zoo.methods.base import Method
+
+UNLABELLED = -1
+
+
+class Embeddings(L.Callback):
+    """Writes the representations of the examples that are predicted, in data set order, whatever the number of ranks.
+
+    The file has `features` ``(N, D)`` float32, what probes see; `labels` ``(N,)`` int64 where the data has some; and
+    `index` ``(N,)`` int64, the positions of the examples in their source.
+
+    Args:
+        file_format: `npz` for NumPy, or `parquet`, which needs pyarrow (it comes with `ssl_zoo[hub]`).
+
+    Raises:
+        InputError: the file is to be `parquet` and pyarrow is not there.
+    """
+
+    def __init__(self, file_format: Literal["npz", "parquet"] = "npz") -> None:
+        if file_format == "parquet":
+            try:
+                import pyarrow.parquet  # noqa: F401
+            except ImportError as error:
+                raise InputError(
+                    "embeddings.file_format: parquet needs pyarrow: install ssl_zoo[hub], or take npz."
+                ) from error
+        self.file_format = file_format
+        self._parts: list[tuple[Tensor, Tensor, Tensor]] = []
+        self._directory: str | None = None
+
+    def on_predict_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """The ranks agree on the run directory: all of them have to ask."""
+        self._directory, self._parts = trainer.log_dir, []
+
+    def on_predict_batch_end(
+        self,
+        trainer: L.Trainer,
+        pl_module: L.LightningModule,
+        outputs: Any,
+        batch: Batch,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Collects every rank's share of the batch on the first rank; in rank order they are in data set order."""
+        assert isinstance(pl_module, Method)
+        if outputs.is_floating_point():
+            features = outputs
+        else:  # a language model predicts the tokens that it writes
+            with trainer.precision_plugin.predict_step_context(), torch.no_grad():
+                features = pl_module.represent(batch)
+        labels = torch.full_like(batch.index, UNLABELLED) if batch.labels is None else batch.labels
+        part = (features.float(), labels, batch.index)
+        if trainer.world_size > 1:
+            part = tuple(each.flatten(0, 1) for each in pl_module.all_gather(part))
+        if trainer.is_global_zero:
+            self._parts.append(tuple(each.cpu() for each in part))  # type: ignore[arg-type]  # three, as above
+
+    def on_predict_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Writes the file and says where it lies."""
+        if not self._parts or self._directory is None:  # another rank, or a run that leaves nothing behind
+            return
+        features, labels, index = (torch.cat(each).numpy() for each in zip(*self._parts, strict=True))
+        self._parts = []
+        # Where the ranks could not share the last batch evenly, its last example was repeated.
+        kept = np.sort(np.unique(index, return_index=True)[1])
+        columns = {"features": features[kept], "labels": labels[kept], "index": index[kept]}
+        if (labels == UNLABELLED).any():
+            del columns["labels"]
+        path = Path(self._directory) / f"embeddings.{self.file_format}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if self.file_format == "npz":
+            np.savez(path, **columns)  # type: ignore[arg-type]  # its stub takes no dictionary
+        else:
+            _write_parquet(columns, path)
+        print(f"Embeddings of {len(kept):,} examples: {path}", flush=True)
+
+
+def _write_parquet(columns: dict[str, np.ndarray], path: Path) -> None:
+    """One row an example; `features` is a list of fixed length."""
+    import pyarrow
+    import pyarrow.parquet
+
+    features = columns["features"]
+    rows = pyarrow.FixedSizeListArray.from_arrays(pyarrow.array(features.ravel()), features.shape[1])
+    others = {name: column for name, column in columns.items() if name != "features"}
+    pyarrow.parquet.write_table(pyarrow.table({"features": rows, **others}), path)

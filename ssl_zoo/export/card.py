@@ -1,0 +1,161 @@
+"""The model card: what an exported encoder is, what it was trained on and at what cost, and how to load it."""
+
+import inspect
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ssl_zoo import __version__
+from ssl_zoo.callbacks.throughput import Throughput
+from ssl_zoo.errors import InputError
+from ssl_zoo.export.loading import Loading
+from ssl_zoo.probing.run import Run
+
+_ARXIV = re.compile(r"arXiv:(\d{4}\.\d{4,5})")
+
+
+def write_card(run: Run, loadings: list[Loading], licence: str | None, folder: Path) -> None:
+    """Writes README.md, with the front matter that the Hugging Face Hub reads.
+
+    Args:
+        run: the exported one; its results.json is told when it has one.
+        loadings: ways to load what lies in the folder.
+        licence: of the weights, by its name on the Hub; None leaves the field out.
+        folder: exists.
+
+    Raises:
+        InputError: the run's results.json cannot be read.
+    """
+    results = _read_results(run.directory / "results.json")
+    method, encoder = type(run.method).__name__, type(run.method.encoder).__name__
+    title = f"{method} {encoder} on {run.data.source_name}"
+    sections = [
+        f"# {title}",
+        _summary(run),
+        f"## Method\n\n{_method(run.method)}",
+        f"## Data\n\n{_data(run.data)}",
+        f"## Budget\n\n{_budget(run)}",
+        f"## Results\n\n{_results(results)}",
+        "## How to load",
+        *(f"### With {each.title}\n\n{each.text}\n\n```python\n{each.code.rstrip()}\n```" for each in loadings),
+        f"## Limits\n\n{_limits(run, results)}",
+    ]
+    header = yaml.safe_dump(_front_matter(run, title, results, licence), sort_keys=False, allow_unicode=True)
+    (folder / "README.md").write_text(f"---\n{header}---\n\n" + "\n\n".join(sections) + "\n", encoding="utf-8")
+
+
+def _read_results(path: Path) -> dict[str, Any] | None:
+    if not path.is_file():
+        return None
+    try:
+        results = json.loads(path.read_text())
+        _own(results)["linear"]["all"]["mean"]
+    except (ValueError, KeyError, TypeError, StopIteration) as error:
+        raise InputError(f"{path} is damaged: probe the run again, or remove the file.") from error
+    return results
+
+
+def _own(results: dict[str, Any]) -> dict[str, Any]:
+    """The first row, which is the run's own; the floors and the ceiling follow."""
+    return next(iter(results["rows"].values()))
+
+
+def _front_matter(run: Run, title: str, results: dict[str, Any] | None, licence: str | None) -> dict[str, Any]:
+    modality = run.method.encoder.modality
+    transformers = modality == "text" or hasattr(run.method.encoder, "model")
+    header: dict[str, Any] = {
+        **({"license": licence} if licence else {}),
+        "library_name": "transformers" if transformers else "pytorch",
+        "pipeline_tag": "image-feature-extraction" if modality == "image" else "feature-extraction",
+        "tags": ["self-supervised-learning", modality, type(run.method).__name__.lower(), "ssl_zoo"],
+    }
+    if results is not None:
+        metrics = [
+            {"type": "accuracy", "name": name, "value": round(100 * row["all"]["mean"], 2)}
+            for kind, name in {"linear": "linear probe, all labels", "knn": "kNN probe, all labels"}.items()
+            if (row := _own(results).get(kind))
+        ]
+        source = run.data.source_name
+        found = {
+            "task": {"type": f"{modality}-classification"},
+            "dataset": {"name": source, "type": re.sub(r"\W+", "-", source.lower())},
+            "metrics": metrics,
+        }
+        header["model-index"] = [{"name": title, "results": [found]}]
+    return header
+
+
+def _summary(run: Run) -> str:
+    encoder = run.method.encoder
+    parameters = sum(each.numel() for each in encoder.parameters())
+    return (
+        f"The encoder `{type(encoder).__name__}`, {parameters:,} parameters, pretrained without labels by "
+        f"{type(run.method).__name__} on {run.data.source_name}. It turns {_inputs(run)} into vectors of {encoder.dim} "
+        f"numbers. Written by ssl_zoo {__version__} from the run `{run.directory.parent.name}/{run.directory.name}`."
+    )
+
+
+def _inputs(run: Run) -> str:
+    size = getattr(run.data, "image_size", None)
+    if size is not None:
+        return f"images of {size} x {size} pixels"
+    return {"text": "texts", "audio": "recordings", "image": "images"}[run.method.encoder.modality]
+
+
+def _method(method: Any) -> str:
+    described = inspect.getdoc(type(method)) or "Not described."
+    first = " ".join(described.split("\n\n")[0].split())
+    return _ARXIV.sub(r"[arXiv:\1](https://arxiv.org/abs/\1)", first)
+
+
+def _data(data: Any) -> str:
+    source = getattr(data, "source", None)
+    described = inspect.getdoc(type(source)) if source is not None else None
+    about = " ".join(described.split("\n\nArgs:")[0].split()) + "\n\n" if described else ""
+    licence = getattr(source, "licence", "not stated")
+    sizes = {"training": data.train_set, "validation": data.validation_set, "test": data.test_set}
+    counts = ", ".join(f"{len(part):,} {name}" for name, part in sizes.items())
+    more = len(data.pretrain_set) - len(data.train_set)
+    seen = " Pretraining used rows packed from the training part and what has no labels." if more else ""
+    return f"{about}Licence of the data: {licence}. Split `{data.split_hash}`: {counts} examples.{seen}"
+
+
+def _budget(run: Run) -> str:
+    cost = run.checkpoint["callbacks"].get(Throughput.__qualname__, {})
+    hardware = cost.get("hardware") or "hardware that was not recorded"
+    steps, samples, seconds = int(run.checkpoint["global_step"]), cost.get("samples"), cost.get("seconds")
+    if samples is None or seconds is None:
+        return f"{steps:,} steps; what they cost was not recorded."
+    return f"{steps:,} steps, {samples:,} examples seen, {seconds:,.0f} seconds of training on {hardware}."
+
+
+def _results(results: dict[str, Any] | None) -> str:
+    if results is None:
+        return "This run has not been probed: `ssl-zoo probe --run RUN` judges it."
+    columns = list(_own(results)["linear"])
+    lines = [
+        f"| representation | probe | {' | '.join(columns)} |",
+        f"|---|---|{'---|' * len(columns)}",
+    ]
+    for name, probes in results["rows"].items():
+        for kind, found in probes.items():
+            cells = [f"{100 * found[column]['mean']:.1f}" if column in found else "" for column in columns]
+            lines.append(f"| {name} | {kind} | {' | '.join(cells)} |")
+    return (
+        f"Test accuracy in % of probes on the frozen encoder, by labels per class (protocol {results['protocol']}).\n\n"
+        + "\n".join(lines)
+    )
+
+
+def _limits(run: Run, results: dict[str, Any] | None) -> str:
+    points = [
+        f"It has seen nothing but {run.data.source_name}; what it is worth on other data has not been measured.",
+        "It gives vectors, not classes: put a classifier on them or train it further.",
+        "It was not examined for biases of its data, which it will have learnt.",
+    ]
+    if results is not None:
+        points.append("The results are those of one run with one seed, by the probes named and no others.")
+    return "\n".join(f"- {point}" for point in points)

@@ -1,0 +1,67 @@
+"""`ssl-zoo export`: the encoder of a finished run for people who do not have this package."""
+
+from pathlib import Path
+
+from rich.console import Console
+
+from ssl_zoo.data.base import DataModule
+from ssl_zoo.encoders.base import Encoder
+from ssl_zoo.encoders.image import ResNet, ViT
+from ssl_zoo.encoders.text_base import TextEncoder
+from ssl_zoo.errors import InputError
+from ssl_zoo.export.card import write_card
+from ssl_zoo.export.loading import Loading
+from ssl_zoo.export.program import save_program
+from ssl_zoo.export.torchvision_weights import save_for_torchvision
+from ssl_zoo.export.transformers_folder import save_text_encoder, save_vit
+from ssl_zoo.probing.run import Run, load_run
+
+# What the exporter traces an encoder with; the program takes any number.
+EXAMPLES = 2
+
+
+def export(run: Path, out: Path, licence: str | None = None) -> None:
+    """Writes the encoder of a run's last checkpoint for use without ssl_zoo.
+
+    A ViT, BERT, ModernBERT or GPT-2 becomes a folder for the transformers library, with its image processor or the
+    run's own tokenizer; a ResNet becomes weights for torchvision. Every encoder also becomes encoder.pt2, a program of
+    torch.export that needs PyTorch alone. README.md is a model card: method, data, budget, results if the run has been
+    probed, and code that loads each form.
+
+    Args:
+        run: the run directory, runs/<experiment>/<time>-<id>.
+        out: a new folder to write to.
+        licence: what the weights may be used under, by its name on the Hugging Face Hub such as apache-2.0; the data's
+            own licence is in the card, too.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError(f"out: {out} exists already; name a folder that does not, or empty it first.")
+    write_export(load_run(run), out, licence)
+    names = ", ".join(sorted(path.name for path in out.iterdir()))
+    Console(soft_wrap=True).print(f"Exported to {out}: {names}", highlight=False)
+
+
+def write_export(run: Run, out: Path, licence: str | None = None) -> None:
+    """Writes every form of a run's encoder, and the card; errors as `save_program` and `write_card`.
+
+    Args:
+        run: its encoder lies on the CPU.
+        out: is made where it does not exist.
+        licence: as above.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    encoder, test = run.method.encoder, run.data.test_set
+    # First, since it alone can fail.
+    program = save_program(encoder, test.__getitems__(list(range(min(EXAMPLES, len(test))))), out)
+    write_card(run, [*_for_libraries(encoder, run.data, out), program], licence, out)
+
+
+def _for_libraries(encoder: Encoder, data: DataModule, out: Path) -> list[Loading]:
+    """Writes what a library knows under a name of its own."""
+    if isinstance(encoder, ResNet):
+        return [save_for_torchvision(encoder, out)]
+    if isinstance(encoder, ViT):
+        return [save_vit(encoder, out)]
+    if isinstance(encoder, TextEncoder):
+        return [save_text_encoder(encoder, data, out)]
+    return []

@@ -1,0 +1,86 @@
+"""An encoder as a program of torch.export: one file that runs wherever PyTorch does."""
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ssl_zoo.batch import Batch
+from ssl_zoo.encoders.base import Encoder
+from ssl_zoo.errors import InputError
+from ssl_zoo.export.loading import Loading
+
+FILE = "encoder.pt2"
+
+_CODE = """
+import torch
+
+folder = "."  # where this card lies
+encoder = torch.export.load(f"{{folder}}/{file}").module()
+
+
+@torch.no_grad()
+def encode({arguments}):
+    encoded = encoder({arguments})
+    return encoded["pooled"], encoded["sequence"]
+"""
+
+
+class Program(nn.Module):
+    """What is traced: raw inputs, and their mask where there is padding, to plain tensors by name.
+
+    Args:
+        encoder: in evaluation mode.
+    """
+
+    def __init__(self, encoder: Encoder) -> None:
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, inputs: Tensor, mask: Tensor | None = None) -> dict[str, Tensor]:
+        """`pooled` ``(B, D)`` and `sequence` ``(B, N, D)``; inputs and mask as in `ssl_zoo.batch.Batch`."""
+        encoded = self.encoder(inputs, mask)
+        return {"pooled": encoded.pooled, "sequence": encoded.sequence}
+
+
+def save_program(encoder: Encoder, batch: Batch, folder: Path) -> Loading:
+    """Writes `encoder.pt2`, for batches of any size, and for texts and recordings of any length.
+
+    Args:
+        encoder: on the CPU and in evaluation mode.
+        batch: examples of what it reads; at least two. Images become float32 in [0, 1], of this size.
+        folder: exists.
+
+    Raises:
+        InputError: the encoder does something that torch.export cannot follow.
+    """
+    dynamic = torch.export.Dim.DYNAMIC
+    arguments: tuple[Tensor, ...]
+    axes: tuple[dict[int, Any], ...]
+    if encoder.modality == "image":
+        images = batch.inputs if batch.inputs.is_floating_point() else batch.inputs / 255
+        arguments, axes = (images,), ({0: dynamic},)
+    else:
+        real = torch.ones_like(batch.inputs, dtype=torch.bool) if batch.mask is None else batch.mask
+        arguments, axes = (batch.inputs, real), ({0: dynamic, 1: dynamic},) * 2
+    try:
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what the exporter says about itself and the libraries that it traces
+            program = torch.export.export(Program(encoder), arguments, dynamic_shapes=axes)
+            torch.export.save(program, folder / FILE)
+    except Exception as error:  # whatever an encoder does in Python can stop the exporter, each in its own way
+        reason = str(error).strip().split("\n")[0]
+        raise InputError(
+            f"torch.export cannot follow the encoder {type(encoder).__name__} ({type(error).__name__}: {reason}): "
+            "rewrite the part of its forward that depends on values or sizes of its inputs."
+        ) from error
+    shape = "(B, " + ", ".join(str(size) for size in arguments[0].shape[1:]) + ")"
+    says = {
+        "image": f"`images` are float32 in [0, 1], `{shape}`; normalisation is part of the program.",
+        "text": "`inputs` are token ids `(B, T)` int64, `mask` is bool `(B, T)`, True where a token is real.",
+        "audio": "`inputs` are waveforms `(B, S)` float32 in [-1, 1], `mask` is bool `(B, S)`, True where real.",
+    }
+    names = "images" if encoder.modality == "image" else "inputs, mask"
+    return Loading("PyTorch alone", says[encoder.modality], _CODE.format(file=FILE, arguments=names).strip())

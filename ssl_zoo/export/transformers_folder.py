@@ -1,0 +1,128 @@
+"""A folder that the transformers library loads by `from_pretrained`: model, and tokenizer or image processor."""
+
+from pathlib import Path
+
+from ssl_zoo.data.base import DataModule
+from ssl_zoo.data.text import TextData
+from ssl_zoo.data.tokenizer import TextTokenizer
+from ssl_zoo.encoders.image import ViT
+from ssl_zoo.encoders.text_base import TextEncoder
+from ssl_zoo.export.loading import Loading, statistics
+
+_IMAGES = """
+import torch
+from transformers import AutoImageProcessor, AutoModel
+
+folder = "."  # where this card lies
+processor = AutoImageProcessor.from_pretrained(folder)
+model = AutoModel.from_pretrained(folder, add_pooling_layer=False).eval()
+
+
+@torch.no_grad()
+def encode(images):
+    pixels = processor(list(images), input_data_format="channels_first", return_tensors="pt")["pixel_values"]
+    sequence = model(pixels).last_hidden_state
+    return {pooled}, sequence
+"""
+
+_TEXTS = """
+import torch
+from transformers import AutoModel, AutoTokenizer
+
+folder = "."  # where this card lies
+tokenizer = AutoTokenizer.from_pretrained(folder)
+model = AutoModel.from_pretrained(folder{options}).eval()
+
+
+@torch.no_grad()
+def encode(texts):
+    batch = tokenizer(texts, padding=True, truncation=True, return_tensors="pt")
+    sequence = model(**batch).last_hidden_state
+    real = batch["attention_mask"][..., None]
+    return {pooled}, sequence
+"""
+
+
+def save_vit(encoder: ViT, folder: Path) -> Loading:
+    """Writes the model, and an image processor that resizes and normalises as the encoder does.
+
+    Args:
+        encoder: on the CPU.
+        folder: exists.
+    """
+    from transformers import ViTImageProcessor
+
+    config = encoder.model.config
+    # The processor wants a number for every channel.
+    mean, std = (each * (config.num_channels if len(each) == 1 else 1) for each in statistics(encoder.normalize))
+    assert isinstance(config.image_size, int), "ours are square"
+    size = {"height": config.image_size, "width": config.image_size}
+    encoder.model.save_pretrained(folder)
+    ViTImageProcessor(size=size, image_mean=mean, image_std=std, rescale_factor=1 / 255).save_pretrained(folder)
+    pooled = "sequence[:, 0]" if encoder.pooling == "cls" else "sequence[:, 1:].mean(1)"
+    text = (
+        f"`images` are uint8 `(B, {config.num_channels}, H, W)`, resized to {config.image_size} pixels a side. Another "
+        "size needs `do_resize=False` for the processor and `interpolate_pos_encoding=True` for the model."
+    )
+    return Loading("transformers", text, _IMAGES.format(pooled=pooled).strip())
+
+
+def save_text_encoder(encoder: TextEncoder, data: DataModule, folder: Path) -> Loading:
+    """Writes the model, and the tokenizer of the data that it was trained on.
+
+    Args:
+        encoder: on the CPU.
+        data: what the run was trained on, set up.
+        folder: exists.
+    """
+    assert isinstance(data, TextData), "only text has tokens"
+    encoder.model.save_pretrained(folder)
+    segments = encoder.model.config.model_type == "bert"
+    save_tokenizer(data.corpus.tokenizer, data.length, segments, folder)
+    pooled = "sequence[:, 0]" if encoder.pooling == "cls" else "(sequence * real).sum(1) / real.sum(1)"
+    options = ", add_pooling_layer=False" if segments else ""
+    text = (
+        f"Texts of more than {data.length} tokens, the length that the encoder was trained on, are cut. The tokenizer "
+        "is the run's own, and closes a text as the training data did."
+    )
+    return Loading("transformers", text, _TEXTS.format(pooled=pooled, options=options).strip())
+
+
+def save_tokenizer(tokenizer: TextTokenizer, length: int, segments: bool, folder: Path) -> None:
+    """Writes tokenizer.json and what `AutoTokenizer` wants besides; a text gets the ids that it has in training.
+
+    Args:
+        tokenizer: of the data.
+        length: the most ids of a text.
+        segments: the model tells a first text from a second.
+        folder: exists.
+    """
+    from tokenizers import Tokenizer, processors
+    from transformers import PreTrainedTokenizerFast
+
+    backend = Tokenizer.from_str(tokenizer.backend.to_str())
+    ids = {role: token for role, token in tokenizer.special.items() if isinstance(token, int)}
+    names = {role: backend.id_to_token(token) for role, token in ids.items()}
+    begin, end = names.get("begin"), names["end"]
+    frame = [name for name in (begin, end) if name is not None]
+    backend.post_processor = processors.TemplateProcessing(
+        single=[*frame[:-1], "$A", end],
+        pair=[*frame[:-1], "$A", end, "$B:1", f"{end}:1"],
+        special_tokens=[(name, backend.token_to_id(name)) for name in frame],
+    )
+    ready = PreTrainedTokenizerFast(
+        tokenizer_object=backend,
+        model_max_length=length,
+        model_input_names=["input_ids", *(["token_type_ids"] if segments else []), "attention_mask"],
+        padding_side="right",
+        # A text that speaks about "[SEP]" has no token [SEP].
+        split_special_tokens=True,
+        pad_token=names["pad"],
+        unk_token=names.get("unknown"),
+        cls_token=begin,
+        bos_token=begin,
+        sep_token=end,
+        eos_token=end,
+        mask_token=names.get("mask"),
+    )
+    ready.save_pretrained(folder)

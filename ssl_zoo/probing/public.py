@@ -1,0 +1,132 @@
+"""Offline evaluation of encoders that others have published, beside the runs of this house."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.progress import track
+from torch import Tensor, nn
+
+from ssl_zoo.batch import Batch
+from ssl_zoo.data.base import DataModule
+from ssl_zoo.data.text import TextData
+from ssl_zoo.errors import InputError
+from ssl_zoo.evaluation.features import extract, raw_inputs
+from ssl_zoo.probing.probe import (
+    PROTOCOL,
+    Splits,
+    best_device,
+    count_classes,
+    probe_features,
+    probe_words,
+    write_results,
+)
+from ssl_zoo.probing.public_encoders import load_public
+from ssl_zoo.probing.public_transformers import Pooling
+
+# Images of 224 pixels are large.
+BATCH_SIZE = 64
+
+
+# The list is never changed, and as a default in the signature it is what --help shows.
+def probe_public(
+    encoder: str,
+    data: DataModule,
+    weights: Path | None = None,
+    image_size: int | None = None,
+    pooling: Pooling = "auto",
+    labels_per_class: list[int] = [1, 5, 10],  # noqa: B006
+    draws: int = 10,
+    runs_dir: Path = Path("runs"),
+) -> None:
+    """Judges a published encoder as `ssl-zoo probe` judges a run: the same data, split, probes and floors.
+
+    Its results lie in RUNS_DIR/public/NAME, from where `ssl-zoo compare` takes them up as a row of their own. What such
+    an encoder has seen before, and at what cost, is its authors' to say: the test images may have been among it.
+
+    Args:
+        encoder: `torchvision:resnet18`, `timm:vit_small_patch16_224`, or `transformers:` and a model's name on the
+            Hugging Face Hub or a folder, such as `ssl-zoo export` writes.
+        data: what to judge it on, with the settings that the runs have; a text encoder brings its own tokenizer.
+        weights: a file of weights for an architecture of torchvision or timm (.safetensors, or a state dict of
+            PyTorch's); the published ones are fetched when left out.
+        image_size: side in pixels that images are resized to; what the weights were trained on when left out.
+        pooling: of a model of transformers: `cls` takes the first token, `mean` the mean; `auto` is the class token of
+            an image model that has one, and the mean of anything else.
+        labels_per_class: labels per class to try, besides all.
+        draws: random choices of the labelled examples to average over, the same for every row.
+        runs_dir: where runs are kept.
+    """
+    if draws < 1 or any(labels < 1 for labels in labels_per_class):
+        raise InputError("probe-public: draws and labels_per_class must be at least 1.")
+    if image_size is not None and image_size < 1:
+        raise InputError(f"image_size is {image_size}: it must be at least 1.")
+    trained = load_public(encoder, data, weights, image_size, pooling)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        untrained = load_public(encoder, data, weights, image_size, pooling, trained=False)
+    data.setup("fit")
+    data.setup("test")
+    classes = count_classes(data, data.source_name)
+    label = _label(encoder, weights, image_size, pooling)
+    represents: dict[str, Callable[[Batch], Tensor]] = {label: trained, "untrained encoder": untrained}
+    if not isinstance(data, TextData):
+        represents["raw inputs"] = raw_inputs
+    splits = {row: _features(represent, data, row) for row, represent in represents.items()}
+    rows = {row: probe_features(features, classes, labels_per_class, draws) for row, features in splits.items()}
+    if isinstance(data, TextData):
+        rows["tf-idf"] = probe_words(data, labels_per_class, draws)
+    record = {**_describe(label, trained, data), "rows": rows}
+    directory = runs_dir / "public" / record["run"]
+    directory.mkdir(parents=True, exist_ok=True)
+    write_results(directory, record, splits, data)
+
+
+def _features(represent: Callable[[Batch], Tensor], data: DataModule, row: str) -> Splits:
+    device = best_device()
+    if isinstance(represent, nn.Module):
+        represent.to(device)
+
+    parts = {"train": data.train_set, "validation": data.validation_set, "test": data.test_set}
+    return {
+        name: extract(represent, part, device, BATCH_SIZE)
+        for name, part in track(parts.items(), row, total=len(parts), transient=True)
+    }
+
+
+def _label(encoder: str, weights: Path | None, image_size: int | None, pooling: Pooling) -> str:
+    """What tells the encoder from others, and from itself with other settings."""
+    settings = (
+        "" if weights is None else weights.name,
+        "" if image_size is None else f"{image_size} px",
+        "" if pooling == "auto" else pooling,
+    )
+    return ", ".join([encoder, *filter(None, settings)])
+
+
+def _describe(label: str, network: nn.Module, data: DataModule) -> dict[str, Any]:
+    """What results.json says besides the rows; there is no training to speak of."""
+    # Judged again, an encoder on the same data takes the place of what was found before.
+    name = f"{label}-{data.source_name}-{data.split_hash[:8]}"
+    return {
+        "protocol": PROTOCOL,
+        "run": re.sub(r"[^\w.]+", "-", name).strip("-"),
+        "experiment": "public",
+        "method": "public",
+        "encoder": label,
+        "modality": "text" if isinstance(data, TextData) else "image",
+        "seed": None,
+        # Poolers have no part in the vectors.
+        "parameters": sum(each.numel() for key, each in network.named_parameters() if ".pooler." not in key),
+        "data": {
+            "source": data.source_name,
+            "split": data.split_hash,
+            "train": len(data.train_set),
+            "validation": len(data.validation_set),
+            "test": len(data.test_set),
+        },
+        "budget": {"steps": 0, "samples": 0, "seconds": 0.0},
+        "health": {},
+    }

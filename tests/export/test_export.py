@@ -1,0 +1,205 @@
+"""Exported encoders give the original outputs in a process that cannot import this package."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from huggingface_hub import ModelCard
+from transformers import AutoTokenizer
+
+from ssl_zoo.batch import Batch
+from ssl_zoo.cli import main, run
+from ssl_zoo.data.text import Documents
+from ssl_zoo.encoders.base import Encoded, Encoder
+from ssl_zoo.errors import InputError
+from ssl_zoo.export.export import write_export
+from ssl_zoo.export.program import save_program
+from tests.export.kinds import KINDS, LENGTH, make_run
+
+ROOT = Path(__file__).parents[2]
+QUICKSTART = str(ROOT / "experiments" / "quickstart.yaml")
+
+# Runs what a card says, and compares. The program first: it must need neither transformers nor torchvision.
+STRANGER = """
+import os, re, sys
+for module in ("ssl_zoo", "lightning"):
+    sys.modules[module] = None
+import torch
+torch.set_num_threads(1)
+folders = sys.argv[1:]
+for way in ("PyTorch alone", "torchvision", "transformers"):
+    for folder in folders:
+        os.chdir(folder)
+        known = torch.load("../reference.pt")
+        found = re.search(rf"### With {way}\\n.+?```python\\n(.+?)```", open("README.md").read(), re.DOTALL)
+        if found is None:
+            continue
+        names = {}
+        exec(found[1], names)
+        given = known["inputs"]
+        if way == "transformers":
+            given = (known["texts"] if "texts" in known else known["pixels"],)
+        pooled, sequence = names["encode"](*given)
+        real = known["real"] if "real" in known else torch.ones(sequence.shape[:2], dtype=torch.bool)
+        difference = max(
+            float((pooled - known["pooled"]).abs().max()), float((sequence - known["sequence"])[real].abs().max())
+        )
+        spread = float(known["pooled"].std(0).max())
+        print(f"{folder}|{way}|{difference}|{spread}")
+    if way == "PyTorch alone":
+        assert not {"transformers", "torchvision", "tokenizers"} & set(sys.modules)
+"""
+
+
+def all_texts(data) -> list[str]:
+    lines = Path(data.source.root).read_text().splitlines()
+    return [json.loads(line)["text"] for line in lines]
+
+
+def reference(loaded, folder: Path) -> None:
+    """Inputs and the encoder's own outputs: another batch size, and other lengths, than the exporter saw."""
+    data, encoder = loaded.data, loaded.method.encoder
+    known = {}
+    if encoder.modality == "text":
+        known["texts"] = all_texts(data)
+        batch = Documents(data.corpus, torch.arange(len(known["texts"])), LENGTH).__getitems__(list(range(40)))
+        known["inputs"], known["real"] = (batch.inputs, batch.mask), batch.mask
+    else:
+        batch = data.train_set.__getitems__(list(range(7)))
+        known["inputs"], known["pixels"] = (batch.inputs / 255,), batch.inputs
+    with torch.no_grad():
+        encoded = encoder(batch.inputs, batch.mask)
+    torch.save({**known, "pooled": encoded.pooled, "sequence": encoded.sequence}, folder / "reference.pt")
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory) -> dict[str, Path]:
+    """Every kind of encoder, exported."""
+    folders = {}
+    for kind in KINDS:
+        folder = tmp_path_factory.mktemp("kind")
+        loaded = make_run(kind, folder)
+        write_export(loaded, folder / "out")
+        reference(loaded, folder)
+        folders[kind] = folder / "out"
+    return folders
+
+
+@pytest.fixture(scope="module")
+def differences(exported) -> dict[tuple[str, str], tuple[float, float]]:
+    """By folder and way of loading: the largest difference, and the spread of the outputs."""
+    command = [sys.executable, "-I", "-c", STRANGER, *map(str, exported.values())]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    rows = [line.split("|") for line in done.stdout.splitlines()]
+    return {(folder, way): (float(difference), float(spread)) for folder, way, difference, spread in rows}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_stranger_gets_the_original_outputs_by_following_the_card(exported, differences, kind):
+    library = {"ResNet": ["torchvision"], "MLP": []}.get(kind.split(",")[0], ["transformers"])
+    folder = str(exported[kind])
+    found = {way: values for (where, way), values in differences.items() if where == folder}
+    assert list(found) == ["PyTorch alone", *library]
+    for difference, spread in found.values():
+        assert difference < 1e-5 < 1e-3 < spread
+
+
+def test_a_standard_resnet_goes_into_torchvisions_constructor_as_it_is(exported):
+    from safetensors.torch import load_file
+    from torchvision.models import resnet18
+
+    network = resnet18()
+    left = network.load_state_dict(
+        load_file(exported["ResNet, as torchvision has it"] / "model.safetensors"), strict=False
+    )
+    assert left.missing_keys == ["fc.weight", "fc.bias"] and left.unexpected_keys == []
+
+
+@pytest.mark.parametrize("kind", ["BERT", "BERT, first token", "ModernBERT", "GPT-2"])
+def test_the_exported_tokenizer_gives_the_ids_of_training(exported, kind, tmp_path):
+    data = make_run(kind, tmp_path).data
+    tokenizer = AutoTokenizer.from_pretrained(exported[kind])
+    documents = Documents(data.corpus, torch.arange(40), LENGTH)
+    lengths = set()
+    for number, text in enumerate(all_texts(data)):
+        (wanted,) = documents.__getitems__([number]).inputs.tolist()
+        assert tokenizer(text, truncation=True)["input_ids"] == wanted
+        lengths.add(len(wanted))
+    assert min(lengths) < max(lengths) == LENGTH  # uncut and cut
+    assert tokenizer.pad_token_id == data.vocabulary["pad"] and tokenizer.mask_token_id == data.vocabulary["mask"]
+
+
+def test_pairs_of_texts_get_the_segments_of_training(exported, tmp_path):
+    data = make_run("BERT", tmp_path).data
+    pair = AutoTokenizer.from_pretrained(exported["BERT"])("cat dog", "milk")
+    begin, end = data.vocabulary["begin"], data.vocabulary["end"]
+    assert pair["input_ids"][0] == begin and pair["input_ids"].count(end) == 2
+    ends = (torch.tensor(pair["input_ids"]) == end).long()
+    assert pair["token_type_ids"] == (ends.cumsum(0) - ends).tolist()
+
+
+def test_the_card_is_one_for_the_hub_and_tells_method_data_budget_and_results(tmp_path):
+    loaded = make_run("MLP", tmp_path)
+    accuracies = {"linear": {"5": 0.512, "all": 0.625}, "knn": {"5": 0.4, "all": 0.5}}
+    rows = {
+        name: {kind: {n: {"mean": mean * scale} for n, mean in found.items()} for kind, found in accuracies.items()}
+        for name, scale in {"SimCLR": 1.0, "raw inputs": 0.5}.items()
+    }
+    (loaded.directory / "results.json").write_text(json.dumps({"method": "SimCLR", "protocol": 2, "rows": rows}))
+    write_export(loaded, tmp_path / "out", licence="apache-2.0")
+    card = ModelCard.load(tmp_path / "out" / "README.md")
+    assert card.data.license == "apache-2.0" and "simclr" in card.data.tags
+    found = {each.metric_name: (each.dataset_name, each.metric_value) for each in card.data.eval_results}
+    assert found == {"linear probe, all labels": ("Noise", 62.5), "kNN probe, all labels": ("Noise", 50.0)}
+    for told in ("arXiv:2002.05709", "CC0-1.0", loaded.data.split_hash, "128 steps, 1,280 examples seen, 64 seconds",
+                 "Abacus 3000", "| SimCLR | linear | 51.2 | 62.5 |", "| raw inputs | knn | 20.0 | 25.0 |"):  # fmt: skip
+        assert told in card.text, told
+
+
+def test_damaged_results_are_named(tmp_path):
+    loaded = make_run("MLP", tmp_path)
+    (loaded.directory / "results.json").write_text('{"rows": ')
+    with pytest.raises(InputError, match=r"results\.json is damaged"):
+        write_export(loaded, tmp_path / "out")
+
+
+class Untraceable(Encoder):
+    """Decides by a value of its input."""
+
+    modality, dim, num_layers, stride = "image", 2, 1, 1
+
+    def embed(self, inputs, mask=None):
+        return inputs.flatten(1)[:, None, : 2 if float(inputs.sum()) > 0 else 1], mask
+
+    def contextualize(self, vectors, mask=None, *, layers=False):
+        return Encoded(vectors, vectors[:, 0], mask)
+
+
+def test_an_encoder_that_cannot_be_traced_is_refused_in_a_sentence(tmp_path):
+    batch = Batch(torch.rand(2, 1, 4, 4), None, None, torch.arange(2))
+    with pytest.raises(InputError, match=r"torch\.export cannot follow the encoder Untraceable"):
+        save_program(Untraceable(), batch, tmp_path)
+
+
+def test_a_run_is_exported_from_the_command_line(tmp_path, capsys):
+    options = ["--trainer.max_steps=2", "--data.batch_size=8", "--probe_after_fit=false", "--trainer.accelerator=cpu"]
+    run(["fit", "--config", QUICKSTART, *options, "--runs_dir", str(tmp_path)])
+    (directory,) = tmp_path.glob("quickstart/*")
+    out = tmp_path / "out"
+    run(["export", "--run", str(directory), "--out", str(out)])
+    assert {path.name for path in out.iterdir()} == {"README.md", "encoder.pt2", "model.safetensors"}
+    card = (out / "README.md").read_text()
+    assert "has not been probed" in card and "2 steps, 16 examples seen" in card
+    assert re.search(r"seconds of training on .*\d+ cores\.", card)
+    capsys.readouterr()
+    with pytest.raises(SystemExit):
+        main(["export", "--run", str(directory), "--out", str(out)])
+    assert "exists already" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["export", "--run", str(tmp_path / "nowhere"), "--out", str(tmp_path / "new")])
+    assert "no run at" in capsys.readouterr().err and not (tmp_path / "new").exists()
