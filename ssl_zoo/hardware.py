@@ -1,5 +1,9 @@
-"""What this machine computes fastest in."""
+"""What this machine computes fastest in, what it is called, and how much of its memory is used."""
 
+import os
+import platform
+import sys
+from pathlib import Path
 from typing import Literal
 
 import torch
@@ -19,3 +23,30 @@ def fastest_precision(accelerator: str = "auto") -> Literal["bf16-mixed", "32-tr
         capabilities = torch.cpu.get_capabilities()
         native = bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
     return "bf16-mixed" if native else "32-true"
+
+
+def peak_memory(device: torch.device) -> int:
+    """The most bytes this process has had in use since it started: tensors on a GPU, else its main memory.
+
+    Args:
+        device: a GPU to ask about; any other device means main memory. 0 where the system does not tell (Windows).
+    """
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    if sys.platform == "win32":
+        return 0
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak  # bytes there, kibibytes elsewhere
+
+
+def hardware_name(device: torch.device) -> str:
+    """What a device is called, such as `NVIDIA H200`, or for CPUs their model and how many cores may be used."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    facts = Path("/proc/cpuinfo")
+    lines = facts.read_text().splitlines() if facts.is_file() else []
+    models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"{models[0] if models else platform.machine()}, {cores} cores"

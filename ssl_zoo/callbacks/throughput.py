@@ -4,9 +4,11 @@ import time
 from typing import Any
 
 import lightning as L
+import torch
 
 from ssl_zoo import metrics
 from ssl_zoo.batch import Batch
+from ssl_zoo.hardware import hardware_name, peak_memory
 
 
 class Throughput(L.Callback):
@@ -18,15 +20,23 @@ class Throughput(L.Callback):
     Attributes:
         samples: examples seen so far, over all ranks.
         seconds: time spent on training steps so far.
+        peak_memory: the most bytes that the first rank has had in use, of its GPU or else of main memory.
+        hardware: what the run is trained on, last; empty before it starts.
     """
 
     def __init__(self) -> None:
         self.samples = 0
         self.seconds = 0.0
+        self.peak_memory = 0
+        self.hardware = ""
+        self._device = torch.device("cpu")
         self._window = (0, 0.0, 0.0)
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """The clock starts; a run resumed in mid-epoch has no start of an epoch."""
+        self._device = pl_module.device
+        many = f"{trainer.world_size} processes on " if trainer.world_size > 1 else ""
+        self.hardware = f"{many}{hardware_name(self._device)}"
         self._last_end = time.perf_counter()
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -65,8 +75,16 @@ class Throughput(L.Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """The totals."""
-        return {"samples": self.samples, "seconds": self.seconds}
+        self.peak_memory = max(self.peak_memory, peak_memory(self._device))
+        return {
+            "samples": self.samples,
+            "seconds": self.seconds,
+            "peak_memory": self.peak_memory,
+            "hardware": self.hardware,
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Goes on counting from a checkpoint's totals."""
         self.samples, self.seconds = state_dict["samples"], state_dict["seconds"]
+        self.peak_memory = state_dict.get("peak_memory", 0)  # checkpoints of 0.1 have none
+        self.hardware = state_dict.get("hardware", "")

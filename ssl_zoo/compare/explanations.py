@@ -1,0 +1,65 @@
+"""How the numbers of a report were made, in words for somebody who was not there."""
+
+from ssl_zoo.compare.leaderboard import CEILING, UNTRAINED, Leaderboard
+from ssl_zoo.evaluation.knn import NEIGHBOURS, TEMPERATURE
+
+FLOORS = {
+    UNTRAINED: "the same encoder before any training",
+    "raw inputs": "the inputs themselves, flattened, without an encoder",
+    "tf-idf": "logistic regression on the weights of a text's words, whose order is lost",
+}
+
+
+def explain(boards: list[Leaderboard]) -> list[tuple[str, str]]:
+    """Terms and what they mean, those that the leaderboards need."""
+    entries = [entry for board in boards for entry in board.entries]
+    floors = list(dict.fromkeys(entry.method for entry in entries if entry.kind == "floor"))
+    told = "; ".join(f"{floor}: {FLOORS[floor]}" for floor in floors if floor in FLOORS)
+    terms = [
+        (
+            "What is compared",
+            "Only runs on the same data that share its split into training, validation and test part, by its hash, and "
+            "the version of the evaluation, its protocol. Of every data set the split and protocol of most of its runs "
+            "are taken, and the others are listed as left out.",
+        ),
+        (
+            "Linear probe",
+            "Multinomial logistic regression on the frozen features of labelled training examples, its regularisation "
+            "chosen on the validation part, its accuracy taken on the test part. With few labels per class, the same "
+            "random choices of examples are used for every row, and their accuracies averaged.",
+        ),
+        (
+            "kNN",
+            f"A vote of the {NEIGHBOURS} nearest labelled training examples by cosine similarity, weighted by "
+            f"exp(similarity / {TEMPERATURE:g}).",
+        ),
+        (
+            "Rank",
+            "By the linear probe with all labels; equal ones by the kNN. Where intervals overlap, the order may be "
+            "chance.",
+        ),
+        (
+            "Seeds and intervals",
+            "Runs that differ in nothing but their seed make one row: their mean, ± half the width of its 95 % "
+            "interval by Student's t. One run has no interval, and says nothing of how far another seed would fall.",
+        ),
+    ]
+    if told:
+        terms.append(("Floors", f"What a method has to beat, judged by the same probes. {told[0].upper()}{told[1:]}."))
+    if any(entry.kind == CEILING for entry in entries):
+        meaning = "The same encoder, views, batches and steps, but trained with all labels, by cross entropy."
+        terms.append(("Ceiling (supervised)", meaning))
+    if any(board.conditions for board in boards):
+        meaning = "All weights of the encoder are trained further on labelled examples, and so are those of the same "
+        terms.append(("Fine-tuning", f"{meaning}encoder untrained, on the same examples in the same order."))
+    return [
+        *terms,
+        (
+            "Cost",
+            "Time is that of training steps and the wait for their data, without validation and probes, on whatever "
+            "machine a run had. FLOPs are counted on one batch, forward and backward, a multiplication and an addition "
+            "as two, without the optimizer, and scaled to the samples seen; they are the same on every machine. Memory "
+            "is the most that the first process had in use, of its GPU, or on a CPU all of its main memory, libraries "
+            "included.",
+        ),
+    ]

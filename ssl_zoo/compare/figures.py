@@ -1,0 +1,191 @@
+"""Pictures of a leaderboard: what accuracy costs, how few labels suffice, how the losses fell."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ssl_zoo import metrics
+from ssl_zoo.compare.feature_figures import draw_feature_maps, draw_similarity
+from ssl_zoo.compare.grids import label_counts
+from ssl_zoo.compare.leaderboard import ALL, CEILING, UNTRAINED, Entry, Leaderboard
+from ssl_zoo.compare.naming import file_names
+from ssl_zoo.compare.plotting import (
+    Style,
+    floor_style,
+    grid_of_axes,
+    legend_below,
+    save,
+    scale_costs,
+    style_of,
+    wrap,
+)
+from ssl_zoo.compare.runs import Remark
+from ssl_zoo.probing.figures import CEILING as CEILING_COLOUR
+
+COSTS = {"flops": "FLOPs of the training", "seconds": "seconds of training"}
+
+
+class Picture(NamedTuple):
+    """A PNG file and what one sees on it.
+
+    Attributes:
+        board: number of the leaderboard it belongs to.
+        title: of the picture.
+        caption: what one sees.
+        path: of the file.
+    """
+
+    board: int
+    title: str
+    caption: str
+    path: Path
+
+
+class Pictures(NamedTuple):
+    """All pictures, and remarks about what is not on them."""
+
+    pictures: list[Picture]
+    remarks: list[Remark]
+
+
+def draw_figures(boards: list[Leaderboard], folder: Path) -> Pictures:
+    """Draws every picture that the runs have something to show on; the same runs give the same bytes.
+
+    Args:
+        boards: leaderboards.
+        folder: where PNG files go.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    pictures: list[Picture] = []
+    remarks: list[Remark] = []
+    sources = file_names([board.task.source for board in boards])
+    for number, (board, source) in enumerate(zip(boards, sources, strict=True)):
+        for name, title, draw in (
+            ("accuracy-against-compute", "Accuracy against compute", draw_accuracy_against_compute),
+            ("label-efficiency", "Label efficiency", draw_label_efficiency),
+            ("loss-curves", "Loss curves", draw_loss_curves),
+            ("feature-maps", "Feature maps", draw_feature_maps),
+        ):
+            path = folder / f"{source}-{name}.png"
+            caption = draw(board, path)
+            if caption is not None:
+                pictures.append(Picture(number, title, caption, path))
+        path = folder / f"{source}-cka.png"
+        caption, said = draw_similarity(board, path)
+        remarks += said
+        if caption is not None:
+            pictures.append(Picture(number, "How alike the representations are", caption, path))
+    return Pictures(pictures, remarks)
+
+
+def draw_accuracy_against_compute(board: Leaderboard, path: Path) -> str | None:
+    """Accuracy of the linear probe over FLOPs and over seconds; returns the caption, None if no cost is known."""
+    from matplotlib.figure import Figure
+
+    known = [cost for cost in COSTS if any(cost in entry.costs for entry in board.methods)]
+    if not known:
+        return None
+    figure = Figure(figsize=(max(6.4, 4.6 * len(known)), 4.0), layout="constrained")
+    for axes, cost in zip(figure.subplots(1, len(known), squeeze=False, sharey=True)[0], known, strict=True):
+        _reference_lines(axes, board)
+        for rank, entry in enumerate(board.methods):
+            if cost not in entry.costs:
+                continue
+            style, found = style_of(rank), entry.accuracy["linear"][ALL]
+            bar = None if found.interval is None else 100 * found.interval
+            axes.errorbar(entry.costs[cost].mean, 100 * found.mean, yerr=bar, fmt=style.marker, color=style.colour,
+                          markersize=9, capsize=4, label=entry.label)  # fmt: skip
+        scale_costs(axes, [entry.costs[cost].mean for entry in board.methods if cost in entry.costs])
+        axes.set_xlabel(COSTS[cost])
+        axes.grid(alpha=0.3)
+    figure.axes[0].set_ylabel("linear probe, all labels: test accuracy (%)")
+    legend_below(figure)
+    save(figure, path)
+    return (
+        "What the linear probe makes of all labels, over what the pretraining cost: higher and further left is better. "
+        "Bars are 95 % intervals over seeds; lines are floors and ceilings, which cost no pretraining."
+    )
+
+
+def draw_label_efficiency(board: Leaderboard, path: Path) -> str | None:
+    """Accuracy over labels per class; returns the caption, None if there are but all labels."""
+    from matplotlib.figure import Figure
+
+    ticks = label_counts(board.entries)
+    if len(ticks) < 2:
+        return None
+    figure = Figure(figsize=(7.6, 4.4), layout="constrained")
+    axes = figure.subplots()
+    ranks = {entry.label: rank for rank, entry in enumerate(board.methods)}
+    floors = [entry for entry in board.references if entry.kind != CEILING]
+    for entry in [*floors, *board.methods]:
+        style = style_of(ranks[entry.label]) if entry.label in ranks else _floor_style(floors, entry)
+        found = {tick: entry.accuracy["linear"].get(tick) for tick in ticks}
+        places = [place for place, tick in enumerate(ticks) if found[tick] is not None]
+        estimates = [known for known in found.values() if known is not None]
+        mean = 100 * np.array([known.mean for known in estimates])
+        half = 100 * np.array([known.interval or 0.0 for known in estimates])
+        axes.plot(places, mean, marker=style.marker, linestyle=style.line, color=style.colour, label=entry.label,
+                  linewidth=2)  # fmt: skip
+        axes.fill_between(places, mean - half, mean + half, color=style.colour, alpha=0.15, linewidth=0)
+    for entry in board.references:
+        if entry.kind == CEILING:
+            axes.axhline(100 * entry.score(), color=CEILING_COLOUR, linestyle="--", label=f"{entry.label}, all labels")
+    axes.set_xticks(range(len(ticks)), ticks)
+    axes.set_xlabel("labels per class")
+    axes.set_ylabel("linear probe, test accuracy (%)")
+    axes.grid(alpha=0.3)
+    legend_below(figure)
+    save(figure, path)
+    return (
+        "How far a linear probe on frozen features gets with few labels. A method earns its pretraining where its line "
+        "lies above the grey floors; the dashed line is the same encoder trained with all labels. Bands are 95 % "
+        "intervals over seeds."
+    )
+
+
+def draw_loss_curves(board: Leaderboard, path: Path) -> str | None:
+    """Every method's own loss in a panel of its own; returns the caption, None if no run has logged one."""
+    names = {f"{metrics.TRAIN}/loss": "-", f"{metrics.VALIDATION}/loss": "--"}
+    shown = [(rank, entry) for rank, entry in enumerate(board.methods)
+             if any(name in run.curves for run in entry.runs for name in names)]  # fmt: skip
+    if not shown:
+        return None
+    figure, panels = grid_of_axes(len(shown), width=3.6, height=2.8)
+    for axes, (rank, entry) in zip(panels, shown, strict=True):
+        for run in entry.runs:
+            for name, line in names.items():
+                if name in run.curves:
+                    steps, values = zip(*run.curves[name], strict=True)
+                    few = {"marker": "."} if len(steps) < 3 else {}
+                    axes.plot(steps, values, line, color=style_of(rank).colour, linewidth=1.3, **few)
+        chances = [run.result.chance for run in entry.runs if run.result.chance is not None]
+        if chances:
+            axes.axhline(chances[0], color="#767676", linestyle=":", linewidth=1.5)
+        axes.set_title(wrap(entry.label), fontsize=10)
+        axes.grid(alpha=0.3)
+    figure.supxlabel("optimizer steps", fontsize=10)
+    figure.supylabel("the method's own loss", fontsize=10)
+    save(figure, path)
+    return (
+        "Every method's own loss: solid on training batches, dashed on validation data, a line for each seed. The "
+        "dotted line, where there is one, is chance: the loss of an encoder that ignores its input. Losses of "
+        "different methods measure different things, so heights are not comparable between panels."
+    )
+
+
+def _reference_lines(axes: Any, board: Leaderboard) -> None:
+    floors = [entry for entry in board.references if entry.kind != CEILING]
+    for entry in board.references:
+        if entry.kind == CEILING:
+            axes.axhline(100 * entry.score(), color=CEILING_COLOUR, linestyle="--", label=entry.label)
+        else:
+            style = _floor_style(floors, entry)
+            axes.axhline(100 * entry.score(), color=style.colour, linestyle=style.line, label=entry.label)
+
+
+def _floor_style(floors: list[Entry], floor: Entry) -> Style:
+    """Floors are grey: dark the untrained encoder, lighter what has no encoder."""
+    names = sorted((entry.method != UNTRAINED, entry.label) for entry in floors)
+    return floor_style([label for _, label in names].index(floor.label))

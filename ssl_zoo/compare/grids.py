@@ -1,0 +1,186 @@
+"""A leaderboard as grids of text, which the terminal and the report show alike."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from ssl_zoo import metrics
+from ssl_zoo.compare.leaderboard import ALL, METHOD, UNTRAINED, ByLabels, Entry, Leaderboard
+from ssl_zoo.compare.statistics import Estimate
+
+NO_CELL = ""
+HEALTH = {
+    metrics.HEALTH_RANK: "RankMe: how many dimensions the features effectively use",
+    metrics.HEALTH_STD: "spread of the features: 1 is even, 0 is collapsed",
+    metrics.HEALTH_ALIGNMENT: "mean squared distance of two views of an example: small is aligned",
+    metrics.HEALTH_UNIFORMITY: "log mean potential of all pairs: lower is more evenly spread",
+    metrics.HEALTH_ACTIVE_UNITS: "latent dimensions that depend on the input",
+}
+
+
+class Column(NamedTuple):
+    """What a column is called and what it holds; `number` says whether it sorts by size."""
+
+    name: str
+    meaning: str
+    number: bool = True
+
+
+class Cell(NamedTuple):
+    """What is shown, and the number it sorts by, None if there is none."""
+
+    text: str
+    value: float | None = None
+
+
+class Row(NamedTuple):
+    """The cells of one row, and whose they are."""
+
+    entry: Entry
+    cells: list[Cell]
+
+
+class Grid(NamedTuple):
+    """A table; `note` stands below it."""
+
+    title: str
+    note: str
+    columns: list[Column]
+    rows: list[Row]
+
+
+def make_grids(board: Leaderboard) -> list[Grid]:
+    """Accuracies, costs with health, and every kind of fine-tuning."""
+    return [_accuracies(board), _costs(board), *(_finetuning(board, kind) for kind in board.conditions)]
+
+
+def label_counts(entries: list[Entry], probe: str = "linear") -> list[str]:
+    """Labels per class that any entry was probed with, ascending, all labels last."""
+    return in_order({labels for entry in entries for labels in entry.accuracy.get(probe, {})})
+
+
+def in_order(numbers: set[str]) -> list[str]:
+    """Numbers of examples in ascending order; what is no number, such as "all", comes last."""
+    return sorted(numbers, key=lambda name: (not name.isdigit(), int(name) if name.isdigit() else 0, name))
+
+
+def _accuracies(board: Leaderboard) -> Grid:
+    columns = [
+        *_leading(),
+        Column("encoder", "network whose features are probed", number=False),
+        Column("modality", "what the encoder reads", number=False),
+    ]
+    probes = [(probe, labels) for probe in ("linear", "knn") for labels in label_counts(board.entries, probe)]
+    for probe, labels in probes:
+        name = {"linear": "linear", "knn": "kNN"}[probe]
+        amount = f"{labels} labels" if labels == ALL else f"{labels} label{'s' * (labels != '1')} per class"
+        columns.append(Column(f"{name} {labels}", f"test accuracy in % of the {name} probe with {amount}"))
+    for kind in board.conditions:
+        columns.append(
+            Column(f"tuned {kind}", f"test figure in % after fine-tuning on {kind} with all examples, see that table")
+        )
+    rows = []
+    for entry in board.entries:
+        cells = [*_lead(entry), Cell(entry.encoder), Cell(entry.modality)]
+        cells += [percent(entry.accuracy.get(probe, {}).get(labels)) for probe, labels in probes]
+        cells += [percent(_main_figure(entry, kind).get(ALL)) for kind in board.conditions]
+        rows.append(Row(entry, cells))
+    note = "Test accuracy in %, ± half the 95 % interval over seeds; floors and ceiling are means over runs."
+    return Grid("Accuracy", note, columns, rows)
+
+
+def _costs(board: Leaderboard) -> Grid:
+    health = [name for name in HEALTH if any(name in entry.health for entry in board.methods)]
+    columns = [
+        *_leading(),
+        Column("time", "wall-clock time of the training steps"),
+        Column("samples", "training examples seen, repetitions counted"),
+        Column("FLOPs", "floating-point operations of the training, forward and backward"),
+        Column("memory", "most bytes in use: of the GPU, or of the whole process on a CPU"),
+        Column("parameters", "of the encoder"),
+        *(Column(name.removeprefix(f"{metrics.HEALTH}/").replace("_", " "), HEALTH[name]) for name in health),
+    ]
+    rows = []
+    for entry in board.methods:
+        known = entry.costs
+        cells = [
+            *_lead(entry),
+            _cell(known.get("seconds"), duration),
+            _cell(known.get("samples"), quantity),
+            _cell(known.get("flops"), quantity),
+            _cell(known.get("peak_memory"), lambda value: f"{quantity(value)}B"),
+            _cell(known.get("parameters"), quantity),
+            *(_cell(entry.health.get(name), lambda value: f"{value:.3g}") for name in health),
+        ]
+        rows.append(Row(entry, cells))
+    note = "Means over seeds. Health is that of the last validation, on features of data the run was not trained on."
+    return Grid("Cost and health", note, columns, rows)
+
+
+def _finetuning(board: Leaderboard, kind: str) -> Grid:
+    tuned = [entry for entry in board.methods if entry.finetuning.get(kind)]
+    figures: dict[str, set[str]] = {}
+    for entry in tuned:
+        for by_figure in entry.finetuning[kind].values():
+            for figure, by_number in by_figure.items():
+                figures.setdefault(figure, set()).update(by_number)
+    places = [(figure, number) for figure, numbers in figures.items() for number in in_order(numbers)]
+    columns = [
+        *_leading(),
+        Column("start", "weights that fine-tuning starts from", number=False),
+        *(Column(f"{figure} {number}", f"{figure} on test data in %, {number} examples") for figure, number in places),
+    ]
+    rows = []
+    for entry in tuned:
+        for row, start in (("", "pretrained"), (UNTRAINED, "untrained")):
+            by_figure = entry.finetuning[kind].get(row, {})
+            cells = [percent(by_figure.get(figure, {}).get(number)) for figure, number in places]
+            rows.append(Row(entry, [*_lead(entry), Cell(start), *cells]))
+    note = f"All weights trained further: {board.conditions[kind]}. Figures in %, ± half the 95 % interval over seeds."
+    return Grid(f"Fine-tuning on {kind}", note, columns, rows)
+
+
+def _leading() -> list[Column]:
+    return [
+        Column("#", "rank by the linear probe with all labels, ties by the kNN; floors and ceiling have none"),
+        Column("representation", "a method, a floor or the ceiling", number=False),
+        Column("seeds", "runs of one experiment that the row is a mean of"),
+    ]
+
+
+def _lead(entry: Entry) -> list[Cell]:
+    label = entry.label if entry.kind == METHOD else f"{entry.label} ({entry.kind})"
+    if entry.rank is None:  # nor are the runs that measured a floor seeds of it
+        return [Cell(NO_CELL), Cell(label), Cell(NO_CELL)]
+    return [Cell(str(entry.rank), entry.rank), Cell(label), Cell(str(len(entry.runs)), len(entry.runs))]
+
+
+def _main_figure(entry: Entry, kind: str) -> ByLabels:
+    """The first figure of a fine-tuned method, such as accuracy."""
+    return next(iter(entry.finetuning.get(kind, {}).get("", {}).values()), {})
+
+
+def _cell(found: Estimate | None, show: Callable[[float], str]) -> Cell:
+    return Cell(NO_CELL) if found is None else Cell(show(found.mean).strip(), found.mean)
+
+
+def percent(found: Estimate | None) -> Cell:
+    """A share in [0, 1] as percents, with its interval."""
+    if found is None:
+        return Cell(NO_CELL)
+    spread = "" if found.interval is None else f" ± {100 * found.interval:.1f}"
+    return Cell(f"{100 * found.mean:.1f}{spread}", found.mean)
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+
+
+def quantity(value: float) -> str:
+    """A number with three digits and a metric prefix."""
+    for size, prefix in ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= 0.9995 * size:
+            return f"{float(f'{value / size:.3g}'):g} {prefix}"
+    return f"{value:.3g} "

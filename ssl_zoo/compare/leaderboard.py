@@ -1,0 +1,232 @@
+"""The rows of a leaderboard: experiments over their seeds, and the floors and the ceiling among them."""
+
+import json
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from ssl_zoo.compare.results import FineTuning, Result
+from ssl_zoo.compare.runs import Remark, RunRecord
+from ssl_zoo.compare.statistics import Estimate, estimate
+from ssl_zoo.compare.tasks import Task, comparable_finetuning
+
+METHOD, FLOOR, CEILING = "method", "floor", "ceiling"
+SUPERVISED = "supervised"
+# The floors that are made of a network, which is another for every encoder; the rest see the data alone.
+UNTRAINED = "untrained encoder"
+ALL = "all"  # labels
+
+ByLabels = dict[str, Estimate]
+
+
+class Entry(NamedTuple):
+    """A row of a leaderboard.
+
+    Attributes:
+        kind: METHOD, FLOOR or CEILING.
+        label: what the row is called, unique in its leaderboard.
+        method: name of the method, or of the floor.
+        encoder: its name, empty for a floor without one.
+        modality: of the encoder.
+        rank: from 1 on; None for floors and ceiling.
+        runs: seeds of one experiment; for floors and ceiling all runs that measured them.
+        accuracy: by probe and by labels per class.
+        costs: seconds, samples, flops, peak_memory and parameters, as far as they are known.
+        health: by name.
+        finetuning: by kind, row (the method's or the untrained encoder's), figure and number of examples.
+    """
+
+    kind: str
+    label: str
+    method: str
+    encoder: str
+    modality: str
+    rank: int | None
+    runs: list[RunRecord]
+    accuracy: dict[str, ByLabels]
+    costs: dict[str, Estimate]
+    health: dict[str, Estimate]
+    finetuning: dict[str, dict[str, dict[str, ByLabels]]]
+
+    def score(self, probe: str = "linear", labels: str = ALL) -> float:
+        """Mean accuracy in [0, 1], or -1 where there is none."""
+        found = self.accuracy.get(probe, {}).get(labels)
+        return -1.0 if found is None else found.mean
+
+
+class Leaderboard(NamedTuple):
+    """A task with its rows, the best first, and the conditions of its fine-tuning in words, by kind."""
+
+    task: Task
+    entries: list[Entry]
+    conditions: dict[str, str]
+
+    @property
+    def methods(self) -> list[Entry]:
+        """The rows that are ranked."""
+        return [entry for entry in self.entries if entry.kind == METHOD]
+
+    @property
+    def references(self) -> list[Entry]:
+        """Floors and ceilings."""
+        return [entry for entry in self.entries if entry.kind != METHOD]
+
+
+def make_leaderboard(task: Task) -> tuple[Leaderboard, list[Remark]]:
+    """Merges seeds, ranks by the linear probe with all labels (equal ones by the kNN), and adds floors and ceiling.
+
+    Args:
+        task: whose runs may be compared.
+
+    Returns:
+        The leaderboard, and remarks about runs and results that are left out of it.
+    """
+    experiments, remarks = merge_seeds(task.runs)
+    finetuning, more = comparable_finetuning([run for runs in experiments for run in runs])
+    labels = _labels(experiments)
+    entries = [
+        _entry(METHOD, label, runs[0].result.method, runs[0].result.encoder, runs, own_row(runs[0].result))._replace(
+            costs=_costs(runs),
+            health=_means([run.result.health for run in runs]),
+            finetuning={kind: _finetuned([found[run.name] for run in runs if run.name in found])
+                        for kind, found in finetuning.items()},
+        )
+        for runs, label in zip(experiments, labels, strict=True)
+    ]  # fmt: skip
+    entries.sort(key=_order)
+    entries = [entry._replace(rank=rank) for rank, entry in enumerate(entries, 1)]
+    entries += _references([run for runs in experiments for run in runs])
+    conditions = {kind: ", ".join(next(iter(found.values())).conditions.values()) for kind, found in finetuning.items()}
+    return Leaderboard(task, sorted(entries, key=_order), conditions), remarks + more
+
+
+def _order(entry: Entry) -> tuple[float, float, str]:
+    return -entry.score(), -entry.score("knn"), entry.label
+
+
+def own_row(result: Result) -> str:
+    """The name of the row that is the run's own representation."""
+    return next(iter(result.rows))
+
+
+def merge_seeds(runs: list[RunRecord]) -> tuple[list[list[RunRecord]], list[Remark]]:
+    """Runs that differ in nothing but the seed, together.
+
+    Of two runs with the same settings and seed the later counts: they are one measurement made twice.
+    """
+    by_settings: dict[str, dict[Any, RunRecord]] = {}
+    remarks: list[Remark] = []
+    for run in sorted(runs, key=lambda run: (run.name, run.directory)):
+        result = run.result
+        alone = str(run.directory) if run.settings is None else ""
+        key = json.dumps([result.method, result.encoder, run.settings, alone], sort_keys=True, default=str)
+        seeds = by_settings.setdefault(key, {})
+        seed = run.name if run.seed is None else run.seed
+        if seed in seeds:
+            again = f"The run is not counted: {run.name} repeats it with the same seed."
+            remarks.append(Remark(seeds[seed].name, again, False))
+        seeds[seed] = run
+    return [list(seeds.values()) for seeds in by_settings.values()], remarks
+
+
+def _labels(experiments: list[list[RunRecord]]) -> list[str]:
+    """A name for every experiment: its method, and as much else as it takes to tell it from the others."""
+    results = [runs[0].result for runs in experiments]
+    many_encoders = len({result.encoder for result in results}) > 1
+    # A published encoder's row is called by the encoder's name already.
+    labels = [
+        f"{own_row(one)} · {one.encoder}" if many_encoders and own_row(one) != one.encoder else own_row(one)
+        for one in results
+    ]
+    named = []
+    for label, runs in zip(labels, experiments, strict=True):
+        alike = [other for other, name in zip(experiments, labels, strict=True) if name == label]
+        differing = _differing(runs[0], [other[0] for other in alike])
+        named.append(f"{label} ({', '.join(differing)})" if differing else label)
+    clashes = {label for label in named if named.count(label) > 1}
+    return [
+        f"{label} [{runs[0].name}]" if label in clashes else label
+        for label, runs in zip(named, experiments, strict=True)
+    ]
+
+
+def _differing(run: RunRecord, alike: list[RunRecord]) -> list[str]:
+    """As many settings of a run as it takes to tell it from the runs of the same method, at most three.
+
+    Words come before numbers: a chosen optimizer explains the learning rate better than the other way round.
+    """
+    known = [other.settings or {} for other in alike]
+    values = {name: [str(settings.get(name)) for settings in known] for name in {one for each in known for one in each}}
+    different = [name for name, found in values.items() if len(set(found)) > 1]
+    own = run.settings or {}
+    chosen: list[str] = []
+    for name in sorted(different, key=lambda name: (not isinstance(own.get(name), str), name.count("."), name))[:3]:
+        if len(set(zip(*(values[one] for one in chosen), strict=True))) == len(known):
+            break
+        chosen.append(name)
+    return [f"{name.rsplit('.', 1)[-1]} {own.get(name)}" for name in chosen]
+
+
+def _references(runs: list[RunRecord]) -> list[Entry]:
+    """Floors and ceilings: one row for each that sees the data alone, and one per encoder for the others."""
+    found: dict[tuple[str, str], list[RunRecord]] = {}
+    for run in runs:
+        for row in list(run.result.rows)[1:]:
+            found.setdefault((row, _network(run) if row in (UNTRAINED, SUPERVISED) else ""), []).append(run)
+    entries = []
+    for (row, network), measured in found.items():
+        same_row = sum(other == row for other, _ in found)
+        label = f"{row} · {network}" if network and same_row > 1 else row
+        encoder = measured[0].result.encoder if network else ""
+        entries.append(_entry(CEILING if row == SUPERVISED else FLOOR, label, row, encoder, measured, row))
+    return entries
+
+
+def _network(run: RunRecord) -> str:
+    return f"{run.result.encoder} of {run.result.parameters:,} parameters"
+
+
+def _entry(kind: str, label: str, method: str, encoder: str, runs: list[RunRecord], row: str) -> Entry:
+    rows = [run.result.rows[row] for run in runs]
+    accuracy = {
+        probe: _means([found.get(probe, {}) for found in rows]) for probe in _union(found.keys() for found in rows)
+    }
+    if kind != METHOD:  # runs are no seeds of a floor, whose network and examples are the same in all of them
+        accuracy = {
+            probe: {labels: found._replace(interval=None) for labels, found in by_labels.items()}
+            for probe, by_labels in accuracy.items()
+        }
+    return Entry(kind, label, method, encoder, runs[0].result.modality, None, runs, accuracy, {}, {}, {})
+
+
+def _costs(runs: list[RunRecord]) -> dict[str, Estimate]:
+    figures = ("seconds", "samples", "flops", "peak_memory", "parameters")
+    known = [{name: getattr(run.result, name) for name in figures} for run in runs]
+    if runs[0].result.steps == 0:  # trained elsewhere, at a cost unknown here
+        known = [{"parameters": costs["parameters"]} for costs in known]
+    return _means([{name: value for name, value in costs.items() if value is not None} for costs in known])
+
+
+def _finetuned(found: list[FineTuning]) -> dict[str, dict[str, ByLabels]]:
+    """Over seeds, by row (`""` is the method's own), figure and number of examples."""
+    if not found:
+        return {}
+    own = [next(iter(one.rows.values())) for one in found]
+    rows = {"": own, UNTRAINED: [one.rows.get(UNTRAINED, {}) for one in found]}
+    return {
+        row: {
+            figure: _means([kinds.get(figure, {}) for kinds in over])
+            for figure in _union(kinds.keys() for kinds in over)
+        }
+        for row, over in rows.items()
+    }
+
+
+def _means(over: list[dict[str, float]]) -> dict[str, Estimate]:
+    """The mean of every figure over the runs that have it."""
+    names = _union(one.keys() for one in over)
+    return {name: estimate([float(one[name]) for one in over if name in one]) for name in names}
+
+
+def _union(parts: Iterable[Iterable[str]]) -> list[str]:
+    """All names once, in the order in which they first appear."""
+    return list(dict.fromkeys(name for part in parts for name in part))

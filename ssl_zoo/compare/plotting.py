@@ -1,0 +1,81 @@
+"""How every picture of a comparison looks, and that it is the same file at every call."""
+
+import math
+import textwrap
+from pathlib import Path
+from typing import Any, NamedTuple
+
+# Okabe and Ito's colours, told apart by everybody, without the orange-red that is the ceiling's.
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#000000")
+MARKERS = ("o", "s", "^", "D", "v", "P")
+COLUMNS = 4
+
+
+# Darker and lighter grey lines for what was not pretrained.
+FLOORS = (("#6A6A6A", "-."), ("#A0A0A0", ":"), ("#6A6A6A", ":"), ("#A0A0A0", "-."))
+
+
+class Style(NamedTuple):
+    """Colour, marker and line of one row of a leaderboard."""
+
+    colour: str
+    marker: str
+    line: str
+
+
+def style_of(number: int) -> Style:
+    """The style of the method at this place of the leaderboard, the same in every picture."""
+    return Style(COLOURS[number % len(COLOURS)], MARKERS[(number + number // len(COLOURS)) % len(MARKERS)], "-")
+
+
+def floor_style(number: int) -> Style:
+    """The style of a floor."""
+    return Style(FLOORS[number % len(FLOORS)][0], "", FLOORS[number % len(FLOORS)][1])
+
+
+def grid_of_axes(count: int, width: float, height: float) -> tuple[Any, list[Any]]:
+    """A figure with `count` panels in rows of at most four, each of this size in inches."""
+    from matplotlib.figure import Figure
+
+    columns = min(COLUMNS, count)
+    rows = math.ceil(count / columns)
+    figure = Figure(figsize=(width * columns, height * rows), layout="constrained")
+    panels = list(figure.subplots(rows, columns, squeeze=False).flat)
+    for spare in panels[count:]:
+        spare.remove()
+    return figure, panels[:count]
+
+
+def wrap(label: str) -> str:
+    """A label in lines that fit above a panel."""
+    return textwrap.fill(label, 40, break_long_words=True)
+
+
+def legend_below(figure: Any) -> None:
+    """One legend for all panels, below them where it hides nothing; the figure grows by its height."""
+    found: dict[str, Any] = {}
+    for axes in figure.axes:
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            found.setdefault(label, handle)
+    columns = 2 if max(map(len, found), default=0) > 24 else 3
+    labels = [wrap(label) for label in found]
+    lines = math.ceil(sum(label.count("\n") + 1 for label in labels) / columns)
+    figure.set_figheight(figure.get_figheight() + 0.2 * lines)
+    figure.legend(found.values(), labels, loc="outside lower center", ncols=columns, frameon=False, fontsize=9)
+
+
+def scale_costs(axes: Any, costs: list[float]) -> None:
+    """Costs along the horizontal axis with metric prefixes, logarithmic where they differ more than tenfold."""
+    from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
+
+    if max(costs) > 10 * min(costs) > 0:
+        axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.xaxis.set_major_formatter(EngFormatter(sep=" "))
+    axes.margins(x=0.12)
+
+
+def save(figure: Any, path: Path) -> None:
+    """Writes a PNG without the version of the library in it."""
+    figure.savefig(path, dpi=130, metadata={"Software": None})

@@ -1,0 +1,165 @@
+"""results.json and finetune-TASK.json, checked and typed: nothing else here trusts a file."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any, NamedTuple
+
+Accuracies = dict[str, float]  # mean over draws of the labels, in [0, 1], by labels per class; "all" is one of them
+
+
+class Result(NamedTuple):
+    """What the probes found out about one run.
+
+    Attributes:
+        method: name of its method.
+        encoder: name of its encoder.
+        modality: `image`, `text`, `audio`, or empty where an old file does not say.
+        seed: of the run; None where the file does not say.
+        parameters: of the encoder.
+        source: what the data is called.
+        split: hash of the parts of the data.
+        protocol: version of the evaluation.
+        parts: numbers of training, validation and test examples.
+        steps: optimizer steps.
+        samples: examples seen.
+        seconds: spent on training steps.
+        flops: of the training, forward and backward; None where unknown.
+        peak_memory: bytes; None where unknown.
+        chance: the loss of an encoder that ignores its input; None where unknown.
+        health: last values of the health figures, by name.
+        rows: accuracies by row and by probe; the first row is the run's own.
+    """
+
+    method: str
+    encoder: str
+    modality: str
+    seed: int | None
+    parameters: int
+    source: str
+    split: str
+    protocol: int
+    parts: dict[str, int]
+    steps: int
+    samples: int
+    seconds: float
+    flops: float | None
+    peak_memory: float | None
+    chance: float | None
+    health: dict[str, float]
+    rows: dict[str, dict[str, Accuracies]]
+
+
+class FineTuning(NamedTuple):
+    """What fine-tuning one run on one task gave.
+
+    Attributes:
+        task: `classes`, `tags`, `pairs` or `spans`.
+        conditions: what two results must have in common to be compared, as words by name.
+        counted: what the numbers of examples mean.
+        rows: accuracies by row (the run's own first), by figure and by number of examples.
+    """
+
+    task: str
+    conditions: dict[str, str]
+    counted: str
+    rows: dict[str, dict[str, Accuracies]]
+
+
+def read_result(path: Path) -> Result:
+    """Reads results.json.
+
+    Raises:
+        ValueError: it is damaged, or lacks something; the message says what, without the file's name.
+        OSError: it cannot be read.
+    """
+    record = _read(path)
+    try:
+        data, budget, seed = record["data"], record["budget"], record.get("seed")
+        result = Result(
+            method=str(record["method"]),
+            encoder=str(record["encoder"]),
+            modality=str(record.get("modality", "")),
+            seed=seed if isinstance(seed, int) and not isinstance(seed, bool) else None,
+            parameters=int(record["parameters"]),
+            source=str(data["source"]),
+            split=str(data["split"]),
+            protocol=int(record["protocol"]),
+            parts={part: int(data[part]) for part in ("train", "validation", "test")},
+            steps=int(budget["steps"]),
+            samples=int(budget["samples"]),
+            seconds=_number(budget["seconds"]),
+            flops=_optional(budget.get("flops")),
+            peak_memory=_optional(budget.get("peak_memory")) or None,
+            chance=_optional(record.get("chance_loss")),
+            health={str(name): _number(value) for name, value in record.get("health", {}).items()},
+            rows=_rows(record["rows"]),
+        )
+        if not result.rows:
+            raise ValueError("it has no rows")
+        next(iter(result.rows.values()))["linear"]["all"]
+    except KeyError as error:
+        raise ValueError(f"it lacks {error}") from error
+    except (AttributeError, TypeError) as error:
+        raise ValueError("its entries are not of the right kind") from error
+    return result
+
+
+def read_finetuning(path: Path) -> FineTuning:
+    """Reads a finetune-TASK.json; errors as for `read_result`."""
+    record = _read(path)
+    try:
+        data, budget = record["data"], record["budget"]
+        return FineTuning(
+            task=str(record["task"]),
+            conditions={
+                "protocol": f"protocol {record['protocol']}",
+                "split": f"split {data['split']} of {data['source']}",
+                "steps": f"{budget['steps']:,} steps",
+                "batch_size": f"batches of {budget['batch_size']}",
+                "learning_rate": f"a learning rate of {budget['learning_rate']:g}",
+            },
+            counted=str(record["counted"]),
+            rows=_rows(record["rows"]),
+        )
+    except KeyError as error:
+        raise ValueError(f"it lacks {error}") from error
+    except (AttributeError, TypeError) as error:
+        raise ValueError("its entries are not of the right kind") from error
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:  # of the encoding too
+        raise ValueError("it is no JSON, cut off perhaps") from error
+    if not isinstance(record, dict):
+        raise ValueError("it holds no entries by name")
+    return record
+
+
+def _rows(rows: dict[str, Any]) -> dict[str, dict[str, Accuracies]]:
+    return {
+        str(row): {
+            str(kind): {str(number): _share(found["mean"]) for number, found in by_number.items()}
+            for kind, by_number in kinds.items()
+        }
+        for row, kinds in rows.items()
+    }
+
+
+def _share(value: Any) -> float:
+    number = _number(value)
+    if not 0 <= number <= 1:
+        raise ValueError(f"{number:g} is no accuracy between 0 and 1")
+    return number
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError(f"{value!r} stands where a number should")
+    return float(value)
+
+
+def _optional(value: Any) -> float | None:
+    return None if value is None else _number(value)

@@ -1,0 +1,166 @@
+"""Run directories, found and read; whatever is missing or damaged in one is said and never stops the others."""
+
+import os
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+from ssl_zoo import metrics
+from ssl_zoo.compare.results import FineTuning, Result, read_finetuning, read_result
+from ssl_zoo.errors import InputError
+from ssl_zoo.probing.kept_features import KeptFeatures, load_features
+from ssl_zoo.probing.logged import Curve, last_values, read_metrics
+
+RESULTS, CONFIG = "results.json", "config.yaml"
+# What a Trainer's settings change about the outcome; the others say where and how visibly it runs.
+TRAINER = ("max_steps", "max_epochs", "max_time", "precision", "accumulate_grad_batches", "gradient_clip_val",
+           "gradient_clip_algorithm", "limit_train_batches", "overfit_batches")  # fmt: skip
+UNKNOWN = "the run is not ranked, as its settings are unknown"
+# Settings that only `ssl-zoo validate`, `test` and `predict` have, which leave directories of their own.
+NOT_TRAINING = ("verbose", "return_predictions")
+
+
+class Remark(NamedTuple):
+    """A sentence about a run: why it is not ranked, or, where it is, what it lacks."""
+
+    run: str
+    sentence: str
+    ranked: bool
+
+
+class RunRecord(NamedTuple):
+    """A run that can be compared.
+
+    Attributes:
+        name: experiment and version, as in the run's path.
+        directory: where it lies.
+        result: of the probes.
+        seed: that the run was started with; None where unknown.
+        settings: what makes it an experiment, besides the seed, by dotted name; None where no config.yaml is expected.
+        curves: what it logged, by name.
+        features: of the first test examples, or None.
+        finetuning: by task.
+    """
+
+    name: str
+    directory: Path
+    result: Result
+    seed: int | None
+    settings: dict[str, Any] | None
+    curves: dict[str, Curve]
+    features: KeptFeatures | None
+    finetuning: dict[str, FineTuning]
+
+
+def find_runs(paths: list[Path]) -> list[Path]:
+    """All run directories at and below `paths`, each once, in the order of their names.
+
+    Raises:
+        InputError: a path does not exist, or there is no run anywhere.
+    """
+    found = set()
+    for path in paths:
+        if not path.is_dir():
+            raise InputError(f"compare: there is no folder {path}: give run directories, or folders that hold some.")
+        for folder, below, files in os.walk(path.resolve()):
+            if RESULTS in files or CONFIG in files:
+                found.add(Path(folder))
+                below.clear()  # W&B keeps a config.yaml too, deep inside a run
+    if not found:
+        given = ", ".join(map(str, paths))
+        raise InputError(f"compare: no run in {given}: run directories hold a {CONFIG} or a {RESULTS}.")
+    return sorted(found, key=lambda directory: (name_of(directory), directory))
+
+
+def name_of(directory: Path) -> str:
+    """Experiment and version: what a run is called wherever it lies."""
+    return f"{directory.parent.name}/{directory.name}"
+
+
+def read_run(directory: Path) -> tuple[RunRecord | None, list[Remark]]:
+    """Reads a run directory.
+
+    Returns:
+        The run, None if it cannot be ranked, and remarks about what is missing or damaged. Both are empty for what
+        `ssl-zoo test` and its like leave behind, which is no run.
+    """
+    name = name_of(directory)
+    remarks: list[Remark] = []
+
+    def attempt(read: Any, file: Path, consequence: str, ranked: bool = True) -> Any:
+        try:
+            return read(file)
+        except FileNotFoundError:
+            remarks.append(Remark(name, f"{file.name} is missing: {consequence}.", ranked))
+        except (ValueError, OSError) as error:
+            remarks.append(Remark(name, f"{file.name} cannot be used, {error}: {consequence}.", ranked))
+        return None
+
+    config = None
+    if (directory / CONFIG).exists():
+        config = attempt(_read_config, directory / CONFIG, UNKNOWN, ranked=False)
+        if config is None:
+            return None, remarks
+        if not (directory / RESULTS).exists() and any(setting in config for setting in NOT_TRAINING):
+            return None, []
+    unranked = "the run is not ranked; it is unfinished, or `ssl-zoo probe --run` has not judged it"
+    if (directory / RESULTS).exists():
+        unranked = "the run is not ranked; `ssl-zoo probe --run` judges it again"
+    result: Result | None = attempt(read_result, directory / RESULTS, unranked, ranked=False)
+    if result is None:
+        return None, remarks
+    trained_here = result.steps > 0  # an encoder that was published elsewhere has no settings and no curves
+    if config is None and trained_here:
+        attempt(_read_config, directory / CONFIG, UNKNOWN, ranked=False)
+        return None, remarks
+    curves: dict[str, Curve] = {}
+    if trained_here:
+        curves = attempt(read_metrics, directory / "metrics.csv", "its loss curve is left out") or {}
+    features = attempt(load_features, directory / "features.npz", "it has no feature map and no CKA")
+    finetuning = {}
+    for path in sorted(directory.glob("finetune-*.json")):
+        read = attempt(read_finetuning, path, "its fine-tuning is left out")
+        if read is not None:
+            finetuning[read.task] = read
+    if not result.health:
+        result = result._replace(health=last_values(curves, f"{metrics.HEALTH}/"))
+    settings = None if config is None else _settings(config)
+    seed = result.seed if config is None else _seed(config, result)
+    return RunRecord(name, directory, result, seed, settings, curves, features, finetuning), remarks
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    try:
+        config = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise ValueError("it is no YAML") from error
+    parts = ("model", "data", "trainer")
+    if not isinstance(config, dict) or not all(isinstance(config.get(part), dict) for part in parts):
+        raise ValueError(f"it lacks one of {', '.join(parts)}")
+    return config
+
+
+def _seed(config: dict[str, Any], result: Result) -> int | None:
+    seed = config.get("seed_everything", result.seed)
+    return seed if isinstance(seed, int) and not isinstance(seed, bool) else None
+
+
+def _settings(config: dict[str, Any]) -> dict[str, Any]:
+    """What distinguishes one experiment from another, by dotted name.
+
+    Where the data lies and how many processes fetch it change nothing, nor does the number of devices.
+    """
+    trainer = {name: config["trainer"].get(name) for name in TRAINER}
+    flat = _flatten({"model": config["model"], "data": config["data"], "trainer": trainer}, "")
+    return {name: value for name, value in flat.items() if name not in ("data.num_workers", "data.source.root")}
+
+
+def _flatten(value: Any, name: str) -> dict[str, Any]:
+    if not isinstance(value, dict) or not value:
+        return {name: value}
+    flat: dict[str, Any] = {}
+    for key, below in value.items():
+        within = name if key == "init_args" else f"{name}.{key}" if name else str(key)
+        flat.update(_flatten(below, within))
+    return flat

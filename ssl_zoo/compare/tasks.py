@@ -1,0 +1,98 @@
+"""Which runs may be ranked against each other, and how the others differ."""
+
+from collections import Counter
+from typing import NamedTuple
+
+from ssl_zoo.compare.results import FineTuning
+from ssl_zoo.compare.runs import Remark, RunRecord
+
+
+class Task(NamedTuple):
+    """Runs that were judged on the same examples in the same way.
+
+    Attributes:
+        source: what the data is called.
+        split: hash of the parts.
+        protocol: version of the evaluation.
+        parts: numbers of training, validation and test examples.
+        runs: at least one.
+    """
+
+    source: str
+    split: str
+    protocol: int
+    parts: dict[str, int]
+    runs: list[RunRecord]
+
+
+def group(runs: list[RunRecord]) -> tuple[list[Task], list[Remark]]:
+    """One task per source of data: the split and protocol of most of its runs, and how the other runs differ.
+
+    Where as many runs have another split or protocol, the newer protocol counts, then the larger training set.
+
+    Args:
+        runs: in any order.
+
+    Returns:
+        Tasks by source, and a remark for every run that is not ranked.
+    """
+    tasks: list[Task] = []
+    remarks: list[Remark] = []
+    for source in sorted({run.result.source for run in runs}):
+        here = [run for run in runs if run.result.source == source]
+        votes = Counter((run.result.split, run.result.protocol) for run in here)
+        sizes = {run.result.split: run.result.parts["train"] for run in here}
+        split, protocol = max(votes, key=lambda key: (votes[key], key[1], sizes[key[0]], key[0]))
+        ranked: list[RunRecord] = []
+        others: list[RunRecord] = []
+        for run in here:
+            alike = (run.result.split, run.result.protocol) == (split, protocol)
+            (ranked if alike else others).append(run)
+        task = Task(source, split, protocol, ranked[0].result.parts, ranked)
+        tasks.append(task)
+        for run in others:
+            remarks.append(Remark(run.name, f"The run is not ranked on {source}: {how_it_differs(run, task)}.", False))
+    return tasks, remarks
+
+
+def how_it_differs(run: RunRecord, task: Task) -> str:
+    """What keeps a run out of a task, in words."""
+    result = run.result
+    reasons: list[str] = []
+    if result.protocol != task.protocol:
+        reasons.append(f"its evaluation follows protocol {result.protocol} instead of {task.protocol}")
+    if result.split != task.split:
+        unequal = [part for part, count in task.parts.items() if result.parts[part] != count]
+        for part in unequal:
+            word = {"train": "trains on", "validation": "validates on", "test": "tests on"}[part]
+            reasons.append(f"it {word} {result.parts[part]:,} examples instead of {task.parts[part]:,}")
+        if not unequal:
+            reasons.append(f"its parts are as large but hold other examples (split {result.split}, not {task.split})")
+    return " and ".join(reasons)
+
+
+def comparable_finetuning(runs: list[RunRecord]) -> tuple[dict[str, dict[str, FineTuning]], list[Remark]]:
+    """The fine-tuning results that were made under the same conditions: those of most runs.
+
+    Args:
+        runs: of one task.
+
+    Returns:
+        Results by kind of fine-tuning and by the run's name, and a remark on every result that is left out.
+    """
+    kept: dict[str, dict[str, FineTuning]] = {}
+    remarks: list[Remark] = []
+    for kind in sorted({kind for run in runs for kind in run.finetuning}):
+        found = {run.name: run.finetuning[kind] for run in runs if kind in run.finetuning}
+        votes = Counter(tuple(one.conditions.values()) for one in found.values())
+        chosen = max(votes, key=lambda key: (votes[key], key))
+        kept[kind] = {name: one for name, one in found.items() if tuple(one.conditions.values()) == chosen}
+        for name, one in found.items():
+            if name not in kept[kind]:
+                differing = [
+                    f"{own} instead of {usual}"
+                    for own, usual in zip(one.conditions.values(), chosen, strict=True)
+                    if own != usual
+                ]
+                remarks.append(Remark(name, f"Its fine-tuning on {kind} is left out: {', '.join(differing)}.", True))
+    return kept, remarks

@@ -1,0 +1,124 @@
+"""The command, on run directories written by hand: what it prints, draws and writes."""
+
+import base64
+import hashlib
+import re
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from ssl_zoo.cli import main
+from ssl_zoo.compare.compare import compare
+from ssl_zoo.compare.naming import file_names
+from ssl_zoo.compare.plotting import COLOURS
+from ssl_zoo.errors import InputError
+
+PICTURES = ["accuracy-against-compute", "cka", "feature-maps", "label-efficiency", "loss-curves"]
+
+
+@pytest.fixture
+def runs(write_run) -> Path:
+    """Three methods on one data set, one of them with two seeds, and one run without results."""
+    write_run("simclr/0", "SimCLR", finetuning={"10": 0.6, "all": 0.8})
+    write_run("simclr/1", "SimCLR", seed=1, linear={"1": 0.55, "5": 0.72, "all": 0.91})
+    write_run("vae/0", "VAE", linear={"1": 0.4, "5": 0.6, "all": 0.8}, rotation=0.5, budget={"flops": 1e12})
+    broken = write_run("byol/0", "BYOL")
+    (broken / "results.json").write_text("{")
+    return broken.parents[1]
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def test_the_same_runs_give_the_same_files_in_whatever_order_they_are_named(runs, tmp_path):
+    compare([runs], tmp_path / "one")
+    compare([runs], tmp_path / "one")
+    compare([runs / "vae", runs / "byol" / "0", runs], tmp_path / "two")
+    one, two = files(tmp_path / "one"), files(tmp_path / "two")
+    assert list(one) == [*(f"figures/digits-{name}.png" for name in PICTURES), "report.html"]
+    assert one == two
+
+
+def test_the_terminal_shows_every_row_in_full_and_what_is_left_out(runs, tmp_path, capsys):
+    compare([runs], tmp_path / "out")
+    printed = capsys.readouterr().out
+    for shown in ("SimCLR", "VAE", "untrained encoder (floor)", "supervised (ceiling)", "90.5 ±", "3 T", "50 s",
+                  "tuned classes", "Cost and health", "1 T", "2 GB", "700 k"):  # fmt: skip
+        assert shown in printed, shown
+    assert "byol/0: results.json cannot be used" in printed and "…" not in printed
+    assert printed.index("SimCLR") < printed.index("VAE") and str(tmp_path / "out" / "report.html") in printed
+
+
+def test_pictures_have_something_on_them(runs, tmp_path):
+    compare([runs], tmp_path)
+    for name in PICTURES:
+        with Image.open(tmp_path / "figures" / f"digits-{name}.png") as picture:
+            assert min(picture.size) > 250
+            seen = {colour for _, colour in picture.convert("RGB").getcolors(maxcolors=2**24)}
+        wanted = {tuple(bytes.fromhex(colour[1:])) for colour in COLOURS[:2]}  # of the two methods
+        assert name in ("cka", "feature-maps") or wanted <= seen, name
+        assert len(seen) > 20
+
+
+def test_the_report_holds_everything_and_reaches_for_nothing(runs, tmp_path):
+    compare([runs], tmp_path)
+    page = (tmp_path / "report.html").read_text()
+    pictures = re.findall(r'src="data:image/png;base64,([^"]+)"', page)
+    drawn = [path.read_bytes() for path in (tmp_path / "figures").iterdir()]
+    assert sorted(base64.b64decode(one) for one in pictures) == sorted(drawn)
+    assert not re.search(r"https?:|//[a-z]|@import|url\(|<link|<iframe", re.sub(r"base64,[^\"]+", "", page))
+    script = re.search(r"<script>(.*?)</script>", page, re.DOTALL)[1]
+    seal = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert "default-src &#x27;none&#x27;" in page and f"sha256-{seal}" in page
+    for told in ("byol/0", "results.json cannot be used", "How these numbers were made", "protocol 2", "abcd",
+                 "the same encoder before any training", "3 runs"):  # fmt: skip
+        assert told in page, told
+
+
+def test_names_are_text_whatever_they_hold(write_run, tmp_path):
+    evil = '<img src=x onerror="alert(1)">&amp;[bold]'
+    write_run("a/1", evil, source=f"{evil}$x^2$")
+    write_run("b/1", "B", source=f"{evil}$x^2$", rotation=1)
+    compare([tmp_path / "runs"], tmp_path / "out")
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "<img src=x" not in page and "&lt;img src=x onerror=&quot;alert(1)&quot;&gt;&amp;amp;[bold]" in page
+
+
+def test_runs_without_pictures_or_costs_are_still_compared(write_run, tmp_path, capsys):
+    for name in ("a", "b"):
+        directory = write_run(f"{name}/1", name.upper(), linear={"all": 0.5}, floors={"raw inputs": {"all": 0.4}},
+                              budget={"steps": 0, "samples": 0, "seconds": 0.0, "flops": None})  # fmt: skip
+        (directory / "features.npz").unlink()
+        (directory / "metrics.csv").unlink()
+    compare([tmp_path / "runs"], tmp_path / "out")
+    assert list(files(tmp_path / "out")) == ["report.html"]
+    assert "features.npz is missing" in capsys.readouterr().out
+
+
+def test_when_nothing_can_be_ranked_the_reasons_are_printed_first(write_run, tmp_path, capsys):
+    (write_run() / "results.json").unlink()
+    with pytest.raises(InputError, match="none of these runs can be ranked"):
+        compare([tmp_path / "runs"], tmp_path / "out")
+    assert "simclr/0: results.json is missing" in capsys.readouterr().out and not (tmp_path / "out").exists()
+
+
+def test_the_command_takes_runs_and_folders(runs, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    main(["compare", str(runs / "simclr"), str(runs / "vae" / "0")])
+    assert "Not ranked" not in capsys.readouterr().out and (tmp_path / "compare" / "report.html").is_file()
+    for arguments, sentence in (
+        (["nowhere"], "there is no folder nowhere"),
+        ([], "runs"),
+        ([str(runs), "--oot", "x"], "no option 'oot'"),
+    ):
+        with pytest.raises(SystemExit) as stopped:
+            main(["compare", *arguments])
+        error = capsys.readouterr().err
+        assert stopped.value.code == 2 and sentence in error and len(error.splitlines()) == 1
+
+
+def test_different_names_make_different_files():
+    made = file_names(["A b/c", "a-b-c", "?", "a-b-c-2", "A B C"])
+    assert made == ["a-b-c", "a-b-c-2", "data", "a-b-c-2-2", "a-b-c-3"]

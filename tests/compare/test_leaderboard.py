@@ -1,0 +1,160 @@
+import pytest
+from scipy.stats import ttest_1samp
+
+from ssl_zoo.compare.grids import duration, make_grids, quantity
+from ssl_zoo.compare.leaderboard import make_leaderboard
+from ssl_zoo.compare.runs import read_run
+from ssl_zoo.compare.tasks import group
+
+
+def boards(*directories):
+    """Every task's leaderboard by the name of its data, and all remarks as (run, sentence)."""
+    read = [read_run(directory) for directory in directories]
+    tasks, remarks = group([run for run, _ in read])
+    made = [make_leaderboard(task) for task in tasks]
+    said = [remark[:2] for remark in [*remarks, *(one for _, more in made for one in more)]]
+    return {board.task.source: board for board, _ in made}, said
+
+
+def cells(board, title, row):
+    """The texts of a row of a grid by column, chosen by the beginning of its label."""
+    (grid,) = [grid for grid in make_grids(board) if grid.title == title]
+    found = [dict(zip([column.name for column in grid.columns], [cell.text for cell in one.cells], strict=True))
+             for one in grid.rows]  # fmt: skip
+    return next(one for one in found if one["representation"].startswith(row))
+
+
+def test_methods_are_ranked_by_the_linear_probe_and_ties_by_the_knn(write_run):
+    made, _ = boards(
+        write_run("a/1", "A", linear={"all": 0.8}, knn={"all": 0.7}),
+        write_run("b/1", "B", linear={"all": 0.9}, knn={"all": 0.1}),
+        write_run("c/1", "C", linear={"all": 0.8}, knn={"all": 0.75}),
+    )
+    assert [(entry.rank, entry.method) for entry in made["Digits"].methods] == [(1, "B"), (2, "C"), (3, "A")]
+
+
+def test_floors_and_ceiling_stand_among_the_methods_without_a_rank(write_run):
+    high = {"all": 0.85}
+    made, _ = boards(
+        write_run("a/1", "A", linear={"all": 0.78}, floors={"untrained encoder": {"all": 0.7}, "raw inputs": high}),
+        write_run("b/1", "B", linear={"all": 0.9}, ceiling=0.95, floors={"raw inputs": {"all": 0.75}}),
+    )
+    found = [(entry.label, entry.kind, entry.rank) for entry in made["Digits"].entries]
+    assert found == [
+        ("supervised", "ceiling", None),
+        ("B", "method", 1),
+        ("raw inputs", "floor", None),
+        ("A", "method", 2),
+        ("untrained encoder", "floor", None),
+    ]
+    raw = made["Digits"].entries[2]
+    assert raw.score() == pytest.approx((0.85 + 0.75) / 2) and raw.accuracy["linear"]["all"].interval is None
+    assert made["Digits"].entries[0].score() == pytest.approx((0.97 + 0.95) / 2)
+
+
+def test_seeds_are_merged_into_a_mean_with_its_interval(write_run):
+    values = [0.80, 0.84, 0.85]
+    made, said = boards(
+        *(write_run(f"a/{seed}", "A", seed=seed, linear={"all": value}, budget={"seconds": 10.0 * seed})
+          for seed, value in enumerate(values)),
+        write_run("b/1", "B"),
+    )  # fmt: skip
+    assert said == []
+    entry = next(entry for entry in made["Digits"].methods if entry.method == "A")
+    wanted = ttest_1samp(values, 0).confidence_interval(0.95)
+    half = (wanted.high - wanted.low) / 2
+    assert len(entry.runs) == 3 and entry.costs["seconds"].mean == 10
+    assert entry.accuracy["linear"]["all"].interval == pytest.approx(half)
+    row = cells(made["Digits"], "Accuracy", "A")
+    assert cells(made["Digits"], "Accuracy", "untrained encoder")["seeds"] == ""
+    assert row["seeds"] == "3" and row["linear all"] == f"83.0 ± {100 * half:.1f}"
+    assert cells(made["Digits"], "Accuracy", "B")["linear all"] == "90.0"
+
+
+def test_another_setting_makes_another_row_that_says_so(write_run):
+    made, _ = boards(
+        write_run("a/1", "A", model={"temperature": 0.1}),
+        write_run("a/2", "A", model={"temperature": 0.2}, seed=1),
+    )
+    assert [entry.label for entry in made["Digits"].methods] == ["A (temperature 0.1)", "A (temperature 0.2)"]
+
+
+def test_the_same_run_twice_counts_once(write_run):
+    made, said = boards(write_run("a/1", "A", linear={"all": 0.5}), write_run("a/2", "A", linear={"all": 0.6}))
+    (entry,) = made["Digits"].methods
+    assert len(entry.runs) == 1 and entry.score() == 0.6
+    assert said == [("a/1", "The run is not counted: a/2 repeats it with the same seed.")]
+
+
+def test_every_encoder_has_its_own_untrained_floor(write_run):
+    floor = {"untrained encoder": {"all": 0.4}, "raw inputs": {"all": 0.3}}
+    made, _ = boards(
+        write_run("a/1", "A", encoder="ViT", floors=floor), write_run("b/1", "A", encoder="ResNet", floors=floor)
+    )
+    labels = {entry.label for entry in made["Digits"].entries}
+    assert {"A · ViT", "A · ResNet", "raw inputs", "untrained encoder · ViT of 700,000 parameters"} < labels
+
+
+@pytest.mark.parametrize(
+    ("odd", "sentence"),
+    [
+        ({"split": "ef", "parts": {"train": 1000}}, "it trains on 1,000 examples instead of 1,294"),
+        ({"split": "ef", "parts": {"test": 9, "validation": 5}},
+         "it validates on 5 examples instead of 144 and it tests on 9 examples instead of 359"),
+        ({"split": "ef"}, "its parts are as large but hold other examples (split ef, not abcd)"),
+        ({"protocol": 1}, "its evaluation follows protocol 1 instead of 2"),
+    ],
+)  # fmt: skip
+def test_runs_with_another_split_or_protocol_are_not_ranked(write_run, odd, sentence):
+    made, said = boards(write_run("a/1", "A"), write_run("b/1", "B"), write_run("odd/1", "C", linear={"all": 1}, **odd))
+    assert {entry.method for entry in made["Digits"].methods} == {"A", "B"}
+    assert said == [("odd/1", f"The run is not ranked on Digits: {sentence}.")]
+
+
+def test_of_two_protocols_with_as_many_runs_the_newer_counts(write_run):
+    made, said = boards(write_run("a/1", "A", protocol=3), write_run("b/1", "B"))
+    assert [entry.method for entry in made["Digits"].methods] == ["A"] and said[0][0] == "b/1"
+
+
+def test_every_data_set_is_a_task_of_its_own(write_run):
+    made, said = boards(write_run("a/1"), write_run("b/1", "BERT", source="WordNet", split="xy", modality="text"))
+    assert list(made) == ["Digits", "WordNet"] and said == []
+
+
+def test_fine_tuning_stands_beside_the_encoder_from_scratch(write_run):
+    made, said = boards(
+        write_run("a/1", "A", finetuning={"10": 0.6, "all": 0.82}),
+        write_run("b/1", "B", finetuning={"10": 0.5, "all": 0.7}),
+        write_run("c/1", "C", finetuning={"10": 0.9, "all": 0.9}, finetuning_steps=900),
+    )
+    assert cells(made["Digits"], "Accuracy", "A")["tuned classes"] == "82.0"
+    assert cells(made["Digits"], "Accuracy", "C")["tuned classes"] == ""
+    row = cells(made["Digits"], "Fine-tuning on classes", "A")
+    assert (row["start"], row["accuracy 10"], row["accuracy all"]) == ("pretrained", "60.0", "82.0")
+    grid = make_grids(made["Digits"])[-1]
+    assert [row.cells[4].text for row in grid.rows] == ["60.0", "40.0", "50.0", "40.0"]
+    assert said == [("c/1", "Its fine-tuning on classes is left out: 900 steps instead of 300 steps.")]
+
+
+def test_costs_and_health_are_shown_in_units(write_run):
+    made, _ = boards(write_run("a/1", "A", budget={"seconds": 600.0, "flops": 3.21e15}))
+    row = cells(made["Digits"], "Cost and health", "A")
+    assert (row["time"], row["samples"], row["FLOPs"], row["memory"], row["parameters"]) == (
+        "10.0 min", "6.4 k", "3.21 P", "2 GB", "700 k")  # fmt: skip
+    assert (row["rank"], row["std"]) == ("30.5", "0.8")
+
+
+def test_a_published_encoder_has_no_cost_here(write_run):
+    public = {"method": "public", "budget": {"steps": 0, "samples": 0, "seconds": 0.0}}
+    made, _ = boards(write_run("a/1", "A"), write_run("public/x", encoder="timm:x", **public))
+    row = cells(made["Digits"], "Cost and health", "public")
+    assert row["time"] == row["samples"] == row["FLOPs"] == "" and row["parameters"] == "700 k"
+
+
+def test_quantities_have_three_digits_and_a_prefix():
+    values = (0.0, 999.4, 999.9, 1234, 123456, 2e18)
+    assert [quantity(value) for value in values] == ["0 ", "999 ", "1 k", "1.23 k", "123 k", "2 E"]
+
+
+def test_durations_are_said_as_people_do():
+    assert [duration(seconds) for seconds in (46.2, 277, 36000)] == ["46 s", "4.6 min", "10.0 h"]
