@@ -1,0 +1,1 @@
+"""Many experiments on equal terms: planned, trained one after the other, taken up again after an interruption."""

@@ -1,0 +1,90 @@
+"""Which runs a sweep consists of."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+from ssl_zoo.errors import InputError
+from ssl_zoo.sweep.terms import Terms
+
+# What the sweep itself decides about every run.
+OWN = ("--seed_everything", "--runs_dir", "--ckpt_path")
+OWN_LENGTH = ("--trainer.max_steps", "--trainer.max_epochs", "--trainer.max_time", "--trainer.val_check_interval",
+              "--trainer.check_val_every_n_epoch", "--trainer.log_every_n_steps")  # fmt: skip
+# Settings that do not make a run another one.
+NOT_PART = ("config", "seed_everything", "runs_dir", "ckpt_path")
+
+ReadSettings = Callable[[list[str]], dict[str, Any]]
+
+
+class Experiment(NamedTuple):
+    """An experiment on the terms of a sweep.
+
+    Attributes:
+        name: of its file.
+        options: of `ssl-zoo fit`, without those that the sweep adds.
+        settings: what these come to.
+        folder: where its runs lie; its name changes with the settings and the terms.
+    """
+
+    name: str
+    options: list[str]
+    settings: dict[str, Any]
+    folder: Path
+
+
+def plan(paths: list[Path], overrides: list[str], terms: Terms, out: Path, read: ReadSettings) -> list[Experiment]:
+    """The experiments of a sweep, each checked before any is trained.
+
+    Args:
+        paths: YAML files, or folders that hold some.
+        overrides: options for every run.
+        terms: how long runs are.
+        out: folder of the sweep.
+        read: gives the settings that options of `ssl-zoo fit` come to.
+
+    Raises:
+        InputError: a file or an option cannot be used, or there is nothing to run.
+    """
+    for option in (each.split("=")[0] for each in overrides):
+        if option in OWN or (terms != Terms(None, None) and option in OWN_LENGTH):
+            raise InputError(f"sweep: {option} is for the sweep to set: leave it out after the --.")
+    experiments: dict[Path, Experiment] = {}
+    for path in find_experiments(paths):
+        options = ["--config", str(path), *overrides]
+        settings = {name: value for name, value in read(options).items() if name not in NOT_PART}
+        digest = hashlib.sha256(json.dumps([settings, terms], sort_keys=True, default=str).encode()).hexdigest()
+        folder = out / f"{path.stem}-{digest[:8]}"
+        experiments.setdefault(folder, Experiment(path.stem, options, settings, folder))
+    return list(experiments.values())
+
+
+def find_experiments(paths: list[Path]) -> Iterator[Path]:
+    """The YAML files among `paths`, and in the folders among them those that have a model.
+
+    Raises:
+        InputError: a path does not exist, or a folder holds no experiment.
+    """
+    for path in paths:
+        if path.is_dir():
+            found = sorted(file for file in path.iterdir() if file.suffix in (".yaml", ".yml") and has_model(file))
+            if not found:
+                raise InputError(f"sweep: the folder {path} holds no experiment, which is a .yaml file with a model.")
+            yield from found
+        elif path.is_file():
+            yield path
+        else:
+            raise InputError(f"sweep: there is no file or folder {path}: give experiments or a folder that holds some.")
+
+
+def has_model(path: Path) -> bool:
+    """Whether a YAML file describes an experiment, and not only changes to one."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise InputError(f"sweep: {path} is no YAML: {' '.join(str(error).split())}.") from error
+    return isinstance(content, dict) and "model" in content
