@@ -1,4 +1,4 @@
-"""The command line, `ssl-zoo fit | validate | test | predict | probe | finetune`: it wires the rooms together."""
+"""The command line, `ssl-zoo fit | validate | test | predict | probe ...`: it wires the rooms together."""
 
 import importlib
 import logging
@@ -7,7 +7,8 @@ import pkgutil
 import secrets
 import sys
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from itertools import product
 from pathlib import Path
@@ -18,12 +19,13 @@ import torch
 import yaml
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
-from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
+from lightning.pytorch.loggers import CSVLogger, Logger
 from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch import nn
 
 from ssl_zoo import __version__
+from ssl_zoo.callbacks.embeddings import Embeddings
 from ssl_zoo.callbacks.exact_resume import ExactResume
 from ssl_zoo.callbacks.figures import ViewsFigure
 from ssl_zoo.callbacks.health import Health
@@ -31,15 +33,24 @@ from ssl_zoo.callbacks.last_checkpoint import LastCheckpoint
 from ssl_zoo.callbacks.online_probe import OnlineProbe
 from ssl_zoo.callbacks.progress import StepProgress
 from ssl_zoo.callbacks.throughput import Throughput
+from ssl_zoo.compare.compare import compare
+from ssl_zoo.compare.dashboard import dashboard
+from ssl_zoo.compare.wandb import close_wandb, has_wandb_key, log_results, log_settings
+from ssl_zoo.data.sources.audio_base import AudioSource
 from ssl_zoo.data.sources.base import ImageSource
 from ssl_zoo.data.sources.text_base import TextSource
 from ssl_zoo.distributed import CPUSyncBatchNorm
 from ssl_zoo.errors import InputError
+from ssl_zoo.export.export import export
 from ssl_zoo.finetuning.finetune import finetune
 from ssl_zoo.hardware import fastest_precision
+from ssl_zoo.methods.base import Method
 from ssl_zoo.probing.in_context import in_context
 from ssl_zoo.probing.probe import probe
+from ssl_zoo.probing.public import probe_public
+from ssl_zoo.probing.speech import has_tasks
 from ssl_zoo.suggestions import explain, settings_of
+from ssl_zoo.sweep.sweep import sweep
 
 # Whatever is defined in these packages can be named in YAML without its module; a new file needs no entry anywhere.
 NAMED_IN_YAML = ("ssl_zoo.encoders", "ssl_zoo.decoders", "ssl_zoo.views", "ssl_zoo.data", "ssl_zoo.methods")
@@ -49,14 +60,25 @@ STRICT: dict[str, Any] = {"exit_on_error": False, "allow_abbrev": False}
 
 # What a method's networks take from the data, where they have such an argument; nobody types a number twice.
 NETWORKS = ("encoder", "decoder")
-SIZES = ("channels", "image_size", "vocabulary")
+SIZES = ("channels", "image_size", "sample_rate", "vocabulary")
 
-# What is done with a finished run; every other command is Lightning's.
-ON_RUNS: dict[str, Callable[..., None]] = {"probe": probe, "finetune": finetune, "in-context": in_context}
+# What is done with finished runs, and what is judged beside them; every other command is Lightning's.
+ON_RUNS: dict[str, Callable[..., None]] = {
+    "probe": probe,
+    "finetune": finetune,
+    "in-context": in_context,
+    "export": export,
+    "probe-public": probe_public,
+    "compare": compare,
+    "dashboard": dashboard,
+}
 ON_RUNS_HELP = (
     "With a finished run: ssl-zoo probe --run runs/EXPERIMENT/TIME-ID judges its encoder on test data, "
     "ssl-zoo finetune --run ... trains it further on a labelled task, ssl-zoo in-context --run ... lets a GPT sort "
-    "texts by examples in its prompt (ssl-zoo probe -h and so on tell more)."
+    "texts by examples in its prompt, ssl-zoo export --run ... --out FOLDER writes its encoder for others to load; "
+    "ssl-zoo probe-public judges published encoders beside them; ssl-zoo compare RUN_OR_FOLDER ... ranks them all, "
+    "ssl-zoo sweep EXPERIMENT_OR_FOLDER ... trains and ranks many, ssl-zoo dashboard shows them on W&B "
+    "(ssl-zoo probe -h and so on tell more)."
 )
 
 
@@ -81,13 +103,36 @@ def run(args: list[str]) -> None:
         _import_all(package)
     if args[:1] == ["--version"]:
         print(__version__)
+    elif args[:1] == ["sweep"]:
+        _sweep(args[1:])
     elif args and args[0] in ON_RUNS:
         command = ON_RUNS[args[0]]
         parser = ArgumentParser(prog=f"ssl-zoo {args[0]}", **STRICT, description=(command.__doc__ or "").split("\n")[0])
-        parser.add_function_arguments(command)
-        command(**_parse(parser, args[1:]).as_dict())
+        if command is compare:
+            parser.add_argument("runs", nargs="+", type=Path, help="Run directories, or folders to search for some.")
+        parser.add_function_arguments(command, skip={"runs"})
+        settings = _parse(parser, args[1:])
+        with _own_errors():
+            settings = parser.instantiate(settings)
+        command(**settings.as_dict())
     else:
         ZooCLI(args)
+        close_wandb()
+
+
+def _sweep(args: list[str]) -> None:
+    cut = args.index("--") if "--" in args else len(args)
+    parser = ArgumentParser(prog="ssl-zoo sweep", **STRICT, description=(sweep.__doc__ or "").split("\n")[0])
+    parser.add_argument("experiments", nargs="+", type=Path, help="Experiments (.yaml), or folders that hold some.")
+    parser.add_argument("--list", action="store_true", help="Print the commands that are left to run, and run none.")
+    parser.add_function_arguments(sweep, skip={"experiments", "read", "overrides", "list_only"})
+    settings = _parse(parser, args[:cut]).as_dict()
+    sweep(list_only=settings.pop("list"), **settings, read=fit_settings, overrides=args[cut + 1 :])
+
+
+def fit_settings(options: list[str]) -> dict[str, Any]:
+    """The settings that options of `ssl-zoo fit` come to; nothing is built."""
+    return SettingsOnly(["fit", *options]).config["fit"].as_dict()
 
 
 class ZooCLI(LightningCLI):
@@ -125,6 +170,7 @@ class ZooCLI(LightningCLI):
         parser.add_function_arguments(probe, "probe", skip={"run"})
         parser.add_lightning_class_args(OnlineProbe, "online_probe")
         parser.add_lightning_class_args(Health, "health")
+        parser.add_lightning_class_args(Embeddings, "embeddings")
         for network, size in product(NETWORKS, SIZES):
             parser.link_arguments(f"data.{size}", f"model.init_args.{network}.init_args.{size}", apply_on="instantiate")
 
@@ -149,33 +195,21 @@ class ZooCLI(LightningCLI):
                 self._prepare_wandb(config, logger.init_args)
 
     def _prepare_wandb(self, config: Namespace, settings: Namespace) -> None:
-        """Gives every method's W&B run the same group, name and tags, and goes offline where there is no key."""
-        import wandb
-
+        """Gives every method's W&B run the same group, name and job type, and goes offline where there is no key."""
         directory = Path(config.runs_dir) / config.experiment / self.version
         directory.mkdir(parents=True, exist_ok=True)
         settings.save_dir = str(directory)
         settings.name = settings.name or self.version
         settings.group = settings.group or config.experiment
         settings.job_type = settings.job_type or self.subcommand
-        settings.tags = settings.tags or [config.model.class_path.split(".")[-1]]
-        try:
-            known = settings.mode == "offline" or wandb.login(prompt=False)
-        except wandb.errors.UsageError:
-            known = False
-        if not known:
+        if settings.mode != "offline" and not has_wandb_key():
             settings.mode = "offline"
             _say(f"No W&B key found: logging offline; `wandb sync {directory}/wandb/offline-run-*` uploads it later.")
 
     def instantiate_classes(self) -> None:
-        """Builds the method, the data and the Trainer; a constructor's InputError comes out of its wrapping."""
-        try:
+        """Builds the method, the data and the Trainer."""
+        with _own_errors():
             super().instantiate_classes()
-        except ValueError as error:
-            cause: BaseException | None = error
-            while cause is not None and not isinstance(cause, InputError):
-                cause = cause.__cause__
-            raise (cause or error) from error
 
     def _dump_config(self) -> None:
         """Makes room for the sizes of a network that this method lacks; `after_instantiate_classes` clears it away.
@@ -221,19 +255,41 @@ class ZooCLI(LightningCLI):
         return super().instantiate_trainer(logger=loggers, **kwargs)
 
     def after_fit(self) -> None:
-        """Judges the run on test data."""
-        config = self.config["fit"]
-        directory = self.trainer.log_dir
-        if not config.probe_after_fit or self.config.fit.trainer.fast_dev_run or directory is None:
+        """Judges the run on test data, and tells W&B where it is used."""
+        config, directory = self.config["fit"], self.trainer.log_dir
+        if config.trainer.fast_dev_run or directory is None:
             return
-        self._probe(Path(directory), config.probe)
+        if config.probe_after_fit:
+            self._probe(Path(directory), config.probe)
+        self._log_results(Path(directory))
+
+    @rank_zero_only
+    def _log_results(self, directory: Path) -> None:
+        log_results(self.trainer, directory)
 
     @rank_zero_only
     def _probe(self, directory: Path, settings: Namespace) -> None:
-        if self.datamodule.train_set.labels is None:
+        if self.datamodule.train_set.labels is None and not has_tasks(self.datamodule):
             _say("The data has no labels, so the run is not probed.")
             return
         probe(directory, **settings.as_dict())
+
+
+class SettingsOnly(ZooCLI):
+    """The command line read and checked, and no more."""
+
+    def _set_seed(self) -> None: ...
+
+    def before_instantiate_classes(self) -> None:
+        """Decides nothing."""
+
+    def instantiate_classes(self) -> None:
+        """Builds nothing."""
+
+    def after_instantiate_classes(self) -> None:
+        """Has built nothing."""
+
+    def _run_subcommand(self, subcommand: str) -> None: ...
 
 
 class SaveConfig(SaveConfigCallback):
@@ -241,10 +297,8 @@ class SaveConfig(SaveConfigCallback):
 
     def save_config(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """Hands the settings to W&B."""
-        settings = yaml.safe_load(self.parser.dump(self.config, skip_none=False))
-        for logger in trainer.loggers:
-            if isinstance(logger, WandbLogger):
-                logger.log_hyperparams(settings)
+        assert isinstance(pl_module, Method)
+        log_settings(trainer, pl_module, yaml.safe_load(self.parser.dump(self.config, skip_none=False)))
 
 
 def _parse(parser: ArgumentParser, args: list[str], subparsers: Iterable[ArgumentParser] = ()) -> Namespace:
@@ -255,10 +309,22 @@ def _parse(parser: ArgumentParser, args: list[str], subparsers: Iterable[Argumen
         options = {action.dest for each in (parser, *subparsers) for action in each._actions}
         names = {
             found.__name__
-            for base in (nn.Module, L.LightningDataModule, ImageSource, TextSource)
+            for base in (nn.Module, L.LightningDataModule, AudioSource, ImageSource, TextSource)
             for found in _below(base)
         }
         raise InputError(explain(str(error), options, names)) from error
+
+
+@contextmanager
+def _own_errors() -> Iterator[None]:
+    """Takes a constructor's InputError out of the ValueError that jsonargparse wraps it in."""
+    try:
+        yield
+    except ValueError as error:
+        cause: BaseException | None = error
+        while cause is not None and not isinstance(cause, InputError):
+            cause = cause.__cause__
+        raise (cause or error) from error
 
 
 def _below(base: type) -> set[type]:

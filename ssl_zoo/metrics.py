@@ -5,9 +5,14 @@ TRAIN, VALIDATION, TEST = "train", "val", "test"  # followed by "/loss" or anoth
 LEARNING_RATE = "train/learning_rate"
 PROJECTION_STD = "train/std"  # of methods that could collapse: the spread of what their loss compares
 
+CONTRASTIVE = "train/contrastive"  # of methods whose loss has other terms: the one that `chance_loss` is about
+EQUAL_NEGATIVES = "train/equal_negatives"  # of methods with learnt targets: negatives that are the positive itself
+CODE_PERPLEXITY = "train/code_perplexity"
+
 PROBE_KNN = "probe/knn"
 PROBE_LINEAR = "probe/linear"
 
+HEALTH = "health"  # what all of these begin with
 HEALTH_RANK = "health/rank"
 HEALTH_STD = "health/std"
 HEALTH_ALIGNMENT = "health/alignment"
@@ -18,3 +23,30 @@ THROUGHPUT = "throughput/samples_per_second"
 DATA_WAIT = "throughput/data_wait"
 
 GENERATION = "generation"  # followed by "/samples" or another picture of what a generative method makes
+
+STEP = "trainer/global_step"  # optimizer steps, as W&B's loggers call them
+
+# What a run comes to in the end.
+RESULT = "result"  # followed by the probe and the labels per class
+RESULT_LINEAR = "result/linear/all"
+RESULT_KNN = "result/knn/all"
+RESULT_TABLE = "result/table"
+COST = "cost"  # what all of these begin with
+COSTS = ("cost/seconds", "cost/samples", "cost/flops", "cost/peak_memory")
+FIGURES = "figures"  # what all of these begin with
+PICTURES = ("figures/views", "figures/label_efficiency", "figures/feature_map")
+
+# How W&B makes one number of a curve. Tables and claims rest on the last, never on the best.
+SUMMARIES = {
+    f"{TRAIN}/loss": "last,min",
+    f"{VALIDATION}/loss": "last,min",
+    PROBE_KNN: "last,max",
+    PROBE_LINEAR: "last,max",
+    HEALTH_RANK: "last",
+    HEALTH_STD: "last",
+    HEALTH_ALIGNMENT: "last",
+    HEALTH_UNIFORMITY: "last",
+    HEALTH_ACTIVE_UNITS: "last",
+    THROUGHPUT: "mean",
+    DATA_WAIT: "mean",
+}

@@ -170,21 +170,6 @@ def test_a_finished_run_goes_through_lightnings_other_commands(tmp_path, capsys,
     assert {"validate": "probe/linear", "test": "test/loss", "predict": ""}[command] in printed
 
 
-def test_wandb_without_a_key_logs_offline_what_the_csv_has(tmp_path, monkeypatch, capsys):
-    monkeypatch.delenv("WANDB_API_KEY", raising=False)
-    monkeypatch.setenv("WANDB_SILENT", "true")
-    wandb_overlay = str(ROOT / "experiments" / "wandb.yaml")
-    run(["fit", "--config", SIMCLR, "--config", SMOKE, "--config", wandb_overlay, *DIGITS, "--runs_dir", str(tmp_path)])
-    import wandb
-
-    wandb.finish()
-    assert "wandb sync" in capsys.readouterr().out
-    (log,) = tmp_path.glob("simclr/*/wandb/offline-run-*/run-*.wandb")
-    content = log.read_bytes()
-    for name in (b"health/rank", b"probe/linear", b"train/loss", b"val/loss", b"temperature", b"SimCLR", b"simclr"):
-        assert name in content, name
-
-
 def test_importing_the_package_is_light():
     heavy = "{'torch', 'lightning', 'transformers', 'sklearn', 'wandb', 'matplotlib'}"
     code = f"import sys, ssl_zoo; print(sorted({heavy} & set(sys.modules)))"

@@ -41,7 +41,17 @@ def write_texts(folder: Path) -> Path:
 
 
 def test_the_readme_shows_what_a_run_is_good_for():
-    assert {command.split()[0] for command in COMMANDS} == {"fit", "probe", "finetune", "in-context", "predict"}
+    assert {command.split()[0] for command in COMMANDS} == {
+        "fit",
+        "probe",
+        "finetune",
+        "in-context",
+        "predict",
+        "compare",
+        "export",
+        "probe-public",
+        "sweep",
+    }
 
 
 @pytest.mark.slow

@@ -24,10 +24,11 @@ class OnlineProbe(L.Callback):
     chosen on the same validation data: good for watching, while `ssl-zoo probe` reports on the test set.
 
     Args:
-        bank_size: training examples to fit the probes on, evenly spaced; 0 switches the probes off.
+        bank_size: training examples to fit the probes on, evenly spaced; 4096, or 512 recordings, when left out; 0
+            switches the probes off.
     """
 
-    def __init__(self, bank_size: int = 4096) -> None:
+    def __init__(self, bank_size: int | None = None) -> None:
         self.bank_size = bank_size
         self._vectors: list[Tensor] = []
         self._labels: list[Tensor] = []
@@ -42,7 +43,7 @@ class OnlineProbe(L.Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Collects what the validation step has represented."""
-        if batch.labels is not None and self.bank_size:
+        if batch.labels is not None and self.bank_size != 0:
             self._vectors.append(outputs)
             self._labels.append(batch.labels)
 
@@ -55,10 +56,12 @@ class OnlineProbe(L.Callback):
         self._vectors, self._labels = [], []
         if trainer.sanity_checking:
             return
-        data = data_of(trainer).train_set
-        chosen = torch.linspace(0, len(data) - 1, min(self.bank_size, len(data))).round().long().tolist()
+        data = data_of(trainer)
+        examples = data.as_validated(data.train_set)
+        size = min(self.bank_size or data.cheap_examples, len(data.train_set))
+        chosen = torch.linspace(0, len(data.train_set) - 1, size).round().long().tolist()
         with trainer.precision_plugin.forward_context(), torch.no_grad():
-            bank = extract(pl_module.represent, Subset(data, chosen), pl_module.device)
+            bank = extract(pl_module.represent, Subset(examples, chosen), pl_module.device)
         assert bank.labels is not None
         predicted = {
             metrics.PROBE_KNN: knn_predict(validation[0], bank.vectors, bank.labels),

@@ -23,18 +23,21 @@ class Features(NamedTuple):
     labels: Tensor | None
 
 
-def extract(represent: Callable[[Batch], Tensor], data: Dataset[Batch], device: torch.device) -> Features:
+def extract(
+    represent: Callable[[Batch], Tensor], data: Dataset[Batch], device: torch.device, at_once: int | None = None
+) -> Features:
     """Represents every example, in the data's order; the vectors stay on `device`.
 
     Args:
         represent: maps a batch to ``(B, D)`` vectors; a network should be in evaluation mode.
         data: `Examples`, or a `Subset` of some.
         device: where `represent` expects its batch.
+        at_once: examples of a batch; as many as the data says when left out.
     """
     vectors, labels = [], []
     order = similar_lengths(data)
     with torch.no_grad():
-        for batch in batches(data, order):
+        for batch in batches(data, order, at_once):
             batch = to_device(batch, device)
             vectors.append(represent(batch).float())
             labels.append(batch.labels)
@@ -43,16 +46,17 @@ def extract(represent: Callable[[Batch], Tensor], data: Dataset[Batch], device: 
     return Features(torch.cat(vectors)[back], torch.cat(known)[back] if known else None)
 
 
-def batches(data: Dataset[Batch], order: Tensor | None = None) -> DataLoader[Batch]:
+def batches(data: Dataset[Batch], order: Tensor | None = None, at_once: int | None = None) -> DataLoader[Batch]:
     """All examples a batch at a time.
 
     Args:
         data: fetches batches itself, and says in `fetched_at_once` how large; or a `Subset` of such a data set.
         order: ``(N,)`` int64, positions in `data`; the data's own order when left out.
+        at_once: examples of a batch; as many as the data says when left out.
     """
     examples, _ = _examples(data)
     sampler = None if order is None else order.tolist()
-    return DataLoader(data, examples.fetched_at_once, sampler=sampler, collate_fn=lambda batch: batch)
+    return DataLoader(data, at_once or examples.fetched_at_once, sampler=sampler, collate_fn=lambda batch: batch)
 
 
 def similar_lengths(data: Dataset[Batch]) -> Tensor:

@@ -40,20 +40,29 @@ def draw_label_efficiency(results: dict[str, Any], path: Path, title: str) -> No
     figure.savefig(path, dpi=150)
 
 
-def draw_feature_maps(splits: dict[str, dict[str, Features]], results: Any, classes: list[str], path: Path) -> None:
-    """The test features of every row in two dimensions by t-SNE, coloured by class."""
-    from matplotlib.colors import ListedColormap
-    from matplotlib.figure import Figure
-    from matplotlib.pyplot import get_cmap
+def map_features(features: Features) -> np.ndarray:
+    """``(N, 2)`` t-SNE map of the first features."""
+    return tsne(features.vectors[:MAP_POINTS])
 
-    colours = ListedColormap([get_cmap("tab10" if len(classes) <= 10 else "gist_rainbow")(i / max(9, len(classes) - 1))
-                              for i in range(len(classes))])  # fmt: skip
-    figure = Figure(figsize=(4.2 * len(splits), 4.6), layout="constrained")
-    for axes, (name, parts) in zip(figure.subplots(1, len(splits), squeeze=False)[0], splits.items(), strict=True):
-        vectors, labels = parts["test"]
-        assert labels is not None
-        points = tsne(vectors[:MAP_POINTS])
-        scatter = axes.scatter(*points.T, c=labels[:MAP_POINTS].cpu(), cmap=colours, s=8, vmin=-0.5,
+
+def draw_feature_maps(
+    maps: dict[str, np.ndarray], labels: Tensor, results: Any, classes: list[str], path: Path
+) -> None:
+    """The test features of every row in two dimensions, coloured by class.
+
+    Args:
+        maps: ``(N, 2)`` points of every row.
+        labels: ``(N,)`` or more, of the same examples.
+        results: by row, as in results.json.
+        classes: names in label order.
+        path: of the picture.
+    """
+    from matplotlib.figure import Figure
+
+    colours = class_colours(len(classes))
+    figure = Figure(figsize=(4.2 * len(maps), 4.6), layout="constrained")
+    for axes, (name, points) in zip(figure.subplots(1, len(maps), squeeze=False)[0], maps.items(), strict=True):
+        scatter = axes.scatter(*points.T, c=labels[: len(points)].cpu(), cmap=colours, s=8, vmin=-0.5,
                                vmax=len(classes) - 0.5)  # fmt: skip
         axes.set_title(f"{name}: kNN {100 * results[name]['knn']['all']['mean']:.1f} %", fontsize=11)
         axes.set_xticks([])
@@ -62,6 +71,35 @@ def draw_feature_maps(splits: dict[str, dict[str, Features]], results: Any, clas
         handles = scatter.legend_elements(num=list(range(len(classes))))[0]
         figure.legend(handles, classes, loc="outside lower center", ncols=min(10, len(classes)), frameon=False)
     figure.savefig(path, dpi=120)
+
+
+def draw_layer_weights(tasks: dict[str, dict[str, dict[str, Any]]], path: Path, title: str) -> None:
+    """What each layer of the trained and of the untrained encoder counts in the probes, as bars, task by task."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(3.6 * len(tasks) + 0.6, 3.6), layout="constrained")
+    for axes, (task, rows) in zip(figure.subplots(1, len(tasks), squeeze=False)[0], tasks.items(), strict=True):
+        encoders = list(rows.items())[:2]
+        for place, ((name, found), colour) in enumerate(zip(encoders, COLOURS, strict=False)):
+            shares = 100 * np.array(found["layers"])
+            label = f"{name}: {100 * found['accuracy']:.1f} %"
+            axes.bar(np.arange(len(shares)) + 0.4 * place - 0.2, shares, 0.4, color=colour, label=label)
+        axes.set_xticks(range(len(encoders[0][1]["layers"])))
+        axes.set_xlabel("layer")
+        axes.set_title(task, fontsize=11)
+        axes.legend(frameon=False, fontsize=8)
+    figure.supylabel("weight (%)", fontsize=10)
+    figure.suptitle(title, fontsize=10)
+    figure.savefig(path, dpi=150)
+
+
+def class_colours(classes: int) -> Any:
+    """A matplotlib colour map with one colour per class."""
+    from matplotlib import colormaps
+    from matplotlib.colors import ListedColormap
+
+    palette = colormaps["tab10" if classes <= 10 else "gist_rainbow"]
+    return ListedColormap([palette(label / max(9, classes - 1)) for label in range(classes)])
 
 
 def tsne(vectors: Tensor) -> np.ndarray:

@@ -11,20 +11,31 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
+from ssl_zoo import metrics
 from ssl_zoo.callbacks.throughput import Throughput
+from ssl_zoo.data.audio import AudioData
+from ssl_zoo.data.base import DataModule
 from ssl_zoo.data.text import TextData
 from ssl_zoo.errors import InputError
-from ssl_zoo.evaluation.features import Features, extract, raw_inputs
+from ssl_zoo.evaluation.features import Features, extract, raw_inputs, to_device
 from ssl_zoo.evaluation.knn import knn_predict
 from ssl_zoo.evaluation.linear import fit_linear
 from ssl_zoo.methods.base import Method
 from ssl_zoo.probing.bag_of_words import classify_words, count_words
-from ssl_zoo.probing.figures import draw_feature_maps, draw_label_efficiency
+from ssl_zoo.probing.figures import draw_feature_maps, draw_label_efficiency, draw_layer_weights, map_features
+from ssl_zoo.probing.flops import training_flops
+from ssl_zoo.probing.kept_features import save_features
+from ssl_zoo.probing.logged import last_values, read_metrics
 from ssl_zoo.probing.run import Run, load_run, rebuild
+from ssl_zoo.probing.speech import PHONES, STATISTICS, has_tasks, listen_to_log_mel, listen_with, probe_speech
 from ssl_zoo.probing.supervised import train_supervised
 
 # Raised whenever a change makes numbers incomparable with those of earlier runs.
 PROTOCOL = 2
+# Enough for batch norm and negatives; the cost per example hardly depends on it.
+FLOPS_BATCH = 32
+
+UNTRAINED = "untrained encoder"
 
 Splits = dict[str, Features]
 Row = dict[str, dict[str, dict[str, Any]]]  # by probe and by labels per class
@@ -35,9 +46,10 @@ def probe(run: Path, labels_per_class: list[int] = [1, 5, 10], draws: int = 10, 
     """Judges the frozen encoder of a run's last checkpoint on test data.
 
     Fits a kNN and a linear probe (its regularisation chosen on validation data) with few labels and with all, on the
-    run's representations and on the floors: the same encoder untrained, and raw pixels or a text's words in no order.
-    Prints the table, and writes results.json, figures/label_efficiency.png and figures/feature_map.png into the run
-    directory.
+    run's representations and on the floors: the same encoder untrained, and raw pixels, a text's words in no order, or
+    what a recording's log-mel spectrogram is on average. Speech with further labels (words, phones) is also judged by
+    probes that weigh the encoder's layers. Prints the tables, and writes results.json, features.npz (of the first test
+    examples) and pictures in figures/ into the run directory.
 
     Args:
         run: the run directory, runs/<experiment>/<time>-<id>.
@@ -48,29 +60,55 @@ def probe(run: Path, labels_per_class: list[int] = [1, 5, 10], draws: int = 10, 
     if draws < 1 or any(labels < 1 for labels in labels_per_class):
         raise InputError("probe: draws and labels_per_class must be at least 1.")
     loaded = load_run(run)
-    classes = _count_classes(loaded)
+    classes = count_classes(loaded.data, f"the run {run}")
     name = type(loaded.method).__name__
-    splits = _extract_rows(loaded, name)
-    results = {row: _probe_features(features, classes, labels_per_class, draws) for row, features in splits.items()}
+    splits, tasks = _extract_rows(loaded, name)
+    results: dict[str, Row] = {}
+    if classes:
+        results = {row: probe_features(features, classes, labels_per_class, draws) for row, features in splits.items()}
     if isinstance(loaded.data, TextData):
-        results["tf-idf"] = _probe_words(loaded.data, labels_per_class, draws)
-    if ceiling:
+        results["tf-idf"] = probe_words(loaded.data, labels_per_class, draws)
+    if ceiling and classes:
         accuracy = _ceiling(loaded, classes)
         results["supervised"] = {"linear": {"all": {"mean": accuracy, "std": 0.0, "draws": [accuracy]}}}
-    record = {**_describe(loaded, name), "rows": results}
-    (run / "results.json").write_text(json.dumps(record, indent=2) + "\n")
-    figures = run / "figures"
+    record = {**_describe(loaded, name), "rows": results, **tasks}
+    write_results(run, record, splits, loaded.data)
+
+
+def write_results(directory: Path, record: dict[str, Any], splits: dict[str, Splits], data: DataModule) -> None:
+    """Writes results.json, features.npz and the figures, and prints the tables.
+
+    Args:
+        directory: of the run; exists.
+        record: what results.json is to hold.
+        splits: the features of every row that has some, the run's own first.
+        data: set up.
+    """
+    results, name = record["rows"], next(iter(splits))
+    (directory / "results.json").write_text(json.dumps(record, indent=2) + "\n")
+    figures = directory / "figures"
     figures.mkdir(exist_ok=True)
-    draw_label_efficiency(results, figures / "label_efficiency.png", title=_title(record))
-    draw_feature_maps(splits, results, loaded.data.classes, figures / "feature_map.png")
-    print_table(record)
-    Console(soft_wrap=True).print(f"Results: {run / 'results.json'}   Pictures: {figures}", highlight=False)
+    if results:
+        maps = {row: map_features(features["test"]) for row, features in splits.items()}
+        test = splits[name]["test"]
+        assert test.labels is not None
+        save_features(directory / "features.npz", test, data.test_set, maps[name], data.classes)
+        draw_label_efficiency(results, figures / "label_efficiency.png", title=_title(record))
+        draw_feature_maps(maps, test.labels, results, data.classes, figures / "feature_map.png")
+        print_table(record)
+    if "tasks" in record:
+        draw_layer_weights(record["tasks"], figures / "layer_weights.png", title=_title(record))
+        print_tasks(record)
+    Console(soft_wrap=True).print(f"Results: {directory / 'results.json'}   Pictures: {figures}", highlight=False)
 
 
 def print_table(record: dict[str, Any]) -> None:
     """Prints the accuracies of results.json by labels per class."""
     columns = list(next(iter(record["rows"].values()))["linear"])
-    table = Table(title=_title(record), caption="test accuracy in %, ± standard deviation over draws of the labels")
+    caption = "test accuracy in %, ± standard deviation over draws of the labels"
+    if PHONES in record.get("tasks", {}):
+        caption += f"; voice and channel may tell classes apart, as far as {STATISTICS} do: rank by phones"
+    table = Table(title=_title(record), caption=caption)
     table.add_column("representation")
     table.add_column("probe")
     for labels in columns:
@@ -82,6 +120,27 @@ def print_table(record: dict[str, Any]) -> None:
     Console().print(table)
 
 
+def print_tasks(record: dict[str, Any]) -> None:
+    """Prints the accuracies of results.json in the tasks of speech, and what each layer counts."""
+    table = Table(
+        title=_title(record),
+        caption="test accuracy in % of a linear probe on a weighted sum of layers; their weights in %, first to last",
+    )
+    table.add_column("task")
+    table.add_column("representation")
+    table.add_column("accuracy", justify="right")
+    table.add_column("layers", justify="right")
+    for task, rows in record["tasks"].items():
+        sizes = record["task_sizes"][task]
+        heading = f"{task}, {sizes['classes']} classes, {sizes['train']:,} to train and {sizes['test']:,} to test"
+        for row, found in rows.items():
+            shares = found.get("layers", [])
+            layers = " ".join(f"{100 * share:.0f}" for share in shares) if len(shares) > 1 else ""
+            table.add_row(heading, row, f"{100 * found['accuracy']:.1f}", layers, end_section=row == list(rows)[-1])
+            heading = ""
+    Console().print(table)
+
+
 def _cell(found: dict[str, Any]) -> str:
     spread = f" ±{100 * found['std']:4.1f}" if len(found["draws"]) > 1 else ""
     return f"{100 * found['mean']:.1f}{spread}"
@@ -89,41 +148,59 @@ def _cell(found: dict[str, Any]) -> str:
 
 def _title(record: dict[str, Any]) -> str:
     data, budget = record["data"], record["budget"]
+    if budget["steps"] == 0:
+        return f"{record['encoder']} as published, on {data['source']}"
     return f"{record['method']} on {data['source']} after {budget['samples']:,} examples in {budget['seconds']:.0f} s"
 
 
-def _count_classes(run: Run) -> int:
-    parts = (run.data.train_set, run.data.validation_set, run.data.test_set)
+def count_classes(data: DataModule, owner: str) -> int:
+    """Number of classes of labelled data; 0 where only tasks of speech have labels.
+
+    Args:
+        data: set up.
+        owner: whose data it is, for messages.
+
+    Raises:
+        InputError: there are no labels, or a part is empty.
+    """
+    parts = (data.train_set, data.validation_set, data.test_set)
     labels = [part.labels for part in parts if part.labels is not None]
-    if len(labels) < len(parts):
-        raise InputError(f"The data of the run {run.directory} has no labels, so there is nothing to probe for.")
+    if len(labels) < len(parts) and not has_tasks(data):
+        raise InputError(f"The data of {owner} has no labels, so there is nothing to probe for.")
     if min(len(part) for part in parts) == 0:
-        raise InputError(f"The data of the run {run.directory} lacks a validation or test part to judge probes on.")
-    return int(max(part.max() for part in labels)) + 1
+        raise InputError(f"The data of {owner} lacks a validation or test part to judge probes on.")
+    return int(max(part.max() for part in labels)) + 1 if len(labels) == len(parts) else 0
 
 
-def _device() -> torch.device:
+def best_device() -> torch.device:
+    """The GPU where there is one."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def _extract_rows(run: Run, name: str) -> dict[str, Splits]:
-    """Every row's features of every split, each computed once."""
-    device = _device()
-    parts = {"train": run.data.train_set, "validation": run.data.validation_set, "test": run.data.test_set}
-
-    def splits(represent: Any) -> Splits:
-        return {part: extract(represent, data, device) for part, data in parts.items()}
-
+def _extract_rows(run: Run, name: str) -> tuple[dict[str, Splits], dict[str, Any]]:
+    """Every row's features of every split, each computed once, and for speech what its tasks add to results.json."""
+    device = best_device()
     trained = run.method.to(device)
     # In evaluation mode, so that batch norm does nothing yet: with statistics of the data the floor is far lower.
     untrained = rebuild(run.checkpoint).to(device).eval()
-    rows = {name: splits(trained.represent), "untrained encoder": splits(untrained.represent)}
+    if isinstance(run.data, AudioData):
+        listeners = {row: listen_with(method, row) for row, method in ((name, trained), (UNTRAINED, untrained))}
+        listeners[STATISTICS] = listen_to_log_mel(run.data.sample_rate)
+        splits, tasks, sizes = probe_speech(run.data, listeners, device)
+        return splits, {"tasks": tasks, "task_sizes": sizes} if tasks else {}
+    parts = {"train": run.data.train_set, "validation": run.data.validation_set, "test": run.data.test_set}
+
+    def features(represent: Any) -> Splits:
+        return {part: extract(represent, data, device) for part, data in parts.items()}
+
+    rows = {name: features(trained.represent), UNTRAINED: features(untrained.represent)}
     if run.method.encoder.modality == "image":
-        rows["raw inputs"] = splits(raw_inputs)
-    return rows
+        rows["raw inputs"] = features(raw_inputs)
+    return rows, {}
 
 
-def _probe_features(features: Splits, classes: int, labels_per_class: list[int], draws: int) -> Row:
+def probe_features(features: Splits, classes: int, labels_per_class: list[int], draws: int) -> Row:
+    """Accuracies of kNN and linear probe on one row's features; `_over_draws` says of what."""
     train, validation, test = features["train"], features["validation"], features["test"]
     assert train.labels is not None and validation.labels is not None and test.labels is not None
     known, held = train.labels, (validation.vectors, validation.labels)
@@ -136,7 +213,8 @@ def _probe_features(features: Splits, classes: int, labels_per_class: list[int],
     return _over_draws(predict, known, test.labels, labels_per_class, draws)
 
 
-def _probe_words(data: TextData, labels_per_class: list[int], draws: int) -> Row:
+def probe_words(data: TextData, labels_per_class: list[int], draws: int) -> Row:
+    """Accuracies of a text's words in no order."""
     parts = (data.train_set, data.validation_set, data.test_set)
     train, validation, test = (count_words(part, data.vocabulary) for part in parts)
 
@@ -203,29 +281,37 @@ def _ceiling(run: Run, classes: int) -> float:
     steps = int(run.checkpoint["global_step"])
     method = rebuild(run.checkpoint)
     module = train_supervised(method, run.data, classes, steps, precision=_precision(run.directory))
-    module.to(_device())
-    logits = extract(module, run.data.test_set, _device())
+    module.to(best_device())
+    logits = extract(module, run.data.test_set, best_device())
     assert logits.labels is not None
     return _accuracy(logits.vectors.argmax(1), logits.labels)
 
 
 def _precision(run: Path) -> Any:
     """The precision that the run was trained in."""
+    return _config(run).get("trainer", {}).get("precision", "32-true")
+
+
+def _config(run: Path) -> dict[str, Any]:
+    """The settings of a run; empty where it was started without the command line."""
     import yaml
 
-    config = run / "config.yaml"
-    return yaml.safe_load(config.read_text())["trainer"]["precision"] if config.is_file() else "32-true"
+    path = run / "config.yaml"
+    return yaml.safe_load(path.read_text()) if path.is_file() else {}
 
 
 def _describe(run: Run, name: str) -> dict[str, Any]:
     cost = run.checkpoint["callbacks"].get(Throughput.__qualname__, {"samples": 0, "seconds": 0.0})
     method: Method = run.method
+    logged = run.directory / "metrics.csv"
     return {
         "protocol": PROTOCOL,
         "run": run.directory.name,
         "experiment": run.directory.parent.name,
         "method": name,
         "encoder": type(method.encoder).__name__,
+        "modality": method.encoder.modality,
+        "seed": _config(run.directory).get("seed_everything"),
         "parameters": sum(p.numel() for p in method.encoder.parameters()),
         "data": {
             "source": run.data.source_name,
@@ -234,5 +320,15 @@ def _describe(run: Run, name: str) -> dict[str, Any]:
             "validation": len(run.data.validation_set),
             "test": len(run.data.test_set),
         },
-        "budget": {"steps": int(run.checkpoint["global_step"]), **cost},
+        "budget": {"steps": int(run.checkpoint["global_step"]), **cost, "flops": _flops(run, cost["samples"])},
+        "chance_loss": method.chance_loss(run.data.batch_size),
+        "health": last_values(read_metrics(logged), f"{metrics.HEALTH}/") if logged.is_file() else {},
     }
+
+
+def _flops(run: Run, samples: int) -> float | None:
+    """Of the whole training, from what its first examples cost an untrained copy of the method."""
+    count = min(FLOPS_BATCH, run.data.batch_size, len(run.data.pretrain_set))
+    batch = to_device(run.data.pretrain_set.__getitems__(list(range(count))), best_device())
+    each = training_flops(rebuild(run.checkpoint).to(best_device()), batch)
+    return None if each is None else each * samples

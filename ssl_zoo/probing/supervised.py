@@ -12,7 +12,6 @@ from ssl_zoo import metrics, optim
 from ssl_zoo.batch import Batch
 from ssl_zoo.callbacks.progress import StepProgress
 from ssl_zoo.data.base import DataModule
-from ssl_zoo.data.loader import train_loader
 from ssl_zoo.methods.base import Method
 from ssl_zoo.randomness import example_keys
 
@@ -83,6 +82,6 @@ def train_supervised(method: Method, data: DataModule, classes: int, steps: int,
         )
         # Not `data.train_dataloader()`, which may hold unlabelled examples too.
         batch_size = min(data.batch_size, len(data.train_set))
-        loader = train_loader(data.train_set, batch_size, seed=0, num_workers=data.num_workers, trainer=None)
+        loader = data.shuffled(data.train_set, batch_size, seed=0)
         trainer.fit(module, train_dataloaders=loader)
     return module.eval()

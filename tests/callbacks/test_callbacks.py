@@ -1,7 +1,10 @@
+import os
+import signal
 import warnings
 from pathlib import Path
 
 import lightning as L
+import pytest
 import torch
 from lightning.pytorch.loggers import CSVLogger
 
@@ -86,6 +89,18 @@ def test_throughput_counts_every_example(tmp_path):
     other = Throughput()
     other.load_state_dict(throughput.state_dict())
     assert (other.samples, other.seconds) == (throughput.samples, throughput.seconds)
+    assert other.peak_memory == throughput.peak_memory
+    other.load_state_dict({"samples": 1, "seconds": 2.0})  # of an older checkpoint
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="asks Linux for the truth")
+def test_the_peak_memory_of_a_run_is_that_of_its_process_and_never_forgotten():
+    throughput = Throughput()
+    throughput.load_state_dict({"samples": 0, "seconds": 0.0, "peak_memory": 2**50})
+    assert throughput.state_dict()["peak_memory"] == 2**50  # of the process that was resumed
+    found = Throughput().state_dict()["peak_memory"]
+    (told,) = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")]
+    assert found == pytest.approx(1024 * int(told.split()[1]), rel=0.02)
 
 
 def test_the_views_picture_shows_images_above_their_views(tmp_path):
@@ -132,3 +147,32 @@ def test_the_last_checkpoint_is_that_of_the_end_in_a_run_that_saved_one_on_the_w
     steps = {path.name: torch.load(path, weights_only=False)["global_step"] for path in folder.iterdir()}
     assert steps.pop("last.ckpt") == 7
     assert set(steps.values()) == {4}
+
+
+class CtrlC(L.Callback):
+    """Interrupts the fourth step, after its forward pass."""
+
+    def on_before_backward(self, trainer, pl_module, loss):
+        if trainer.global_step == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+class Fourth(L.Callback):
+    """What there is after the fourth step."""
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        if trainer.global_step == 4:
+            self.state = {name: value.clone() for name, value in pl_module.state_dict().items()}
+
+
+def test_an_interrupted_step_is_finished_before_the_run_is_saved(tmp_path):
+    fourth, last = Fourth(), LastCheckpoint()
+    handler = signal.getsignal(signal.SIGINT)
+    fit(method(), tmp_path / "whole", ExactResume(), fourth, steps=7)
+    with pytest.raises(SystemExit), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*Detected KeyboardInterrupt")
+        fit(method(), tmp_path / "cut", ExactResume(), CtrlC(), last, steps=7, enable_checkpointing=True)
+    saved = torch.load(Path(last.dirpath) / "last.ckpt", weights_only=False)
+    assert saved["global_step"] == 4
+    assert all(torch.equal(saved["state_dict"][name], value) for name, value in fourth.state.items())
+    assert signal.getsignal(signal.SIGINT) is handler

@@ -1,0 +1,61 @@
+import numpy as np
+import torch
+
+from ssl_zoo.data.audio import AudioData
+from ssl_zoo.probing.frames import choose_moments, frames_at, mean_and_deviation, nearest_frames
+from tests.made_audio import Tones, spell
+
+
+def test_the_frame_taken_is_the_one_whose_centre_is_nearest():
+    random = np.random.default_rng(0)
+    samples, counts = random.integers(0, 9000, 500), random.integers(1, 40, 500)
+    for offset, stride in ((200, 160), (200, 1280), (465, 320), (7, 15)):
+        found = nearest_frames(torch.tensor(samples), torch.tensor(counts), offset, stride)
+        for sample, count, frame in zip(samples, counts, found.tolist(), strict=True):
+            distances = np.abs(offset + stride * np.arange(count) - sample)
+            assert 0 <= frame < count and distances[frame] == distances.min()
+
+
+def test_context_equals_a_loop_and_never_looks_into_padding():
+    frames = torch.randn(3, 15, 2, generator=torch.Generator().manual_seed(0))
+    counts = torch.tensor([15, 9, 1])
+    mask = torch.arange(15) < counts[:, None]
+    rows, places = mask.nonzero(as_tuple=True)
+    padded = frames.masked_fill(~mask[..., None], torch.nan)
+    found = frames_at(padded, rows, places, counts[rows], context=4)
+    assert found.shape == (25, 18)
+    for row, place, ours in zip(rows.tolist(), places.tolist(), found, strict=True):
+        around = [frames[row, min(max(place + shift, 0), int(counts[row]) - 1)] for shift in range(-4, 5)]
+        assert torch.equal(ours, torch.cat(around))
+    assert torch.equal(frames_at(padded, rows, places, counts[rows], context=0), frames[mask])
+
+
+def test_mean_and_deviation_are_numpys_over_real_frames():
+    frames = torch.randn(2, 12, 3, generator=torch.Generator().manual_seed(0)) * 4 + 1
+    mask = torch.arange(12) < torch.tensor([12, 5])[:, None]
+    found = mean_and_deviation(frames, mask)
+    for row, count in enumerate((12, 5)):
+        real = frames[row, :count].numpy()
+        np.testing.assert_allclose(found[row], np.concatenate([real.mean(0), real.std(0)]), atol=1e-5)
+    torch.testing.assert_close(mean_and_deviation(frames[:1], None), found[:1])
+
+
+def test_moments_are_every_20_ms_where_a_phone_is_known_or_evenly_many():
+    data = AudioData(Tones(), max_seconds=0.6, crop_seconds=0.5)
+    data.setup()
+    everything = choose_moments(data.train_set, 10**6)
+    expected = []
+    for position, number in enumerate(data.train_set.chosen.tolist()):
+        ends, phones = spell(number)
+        samples = min(int(ends[-1] * 16000), 9600)
+        for sample in range(160, samples // 320 * 320, 320):
+            phone = next(phone for end, phone in zip(ends, phones, strict=True) if sample / 16000 < end)
+            expected.append((position, sample, phone))
+    assert [tuple(each) for each in zip(*(values.tolist() for values in everything), strict=True)] == expected
+    few = choose_moments(data.train_set, 100)
+    assert len(few.labels) == 100 and len(few.recordings.unique()) == len(data.train_set)
+    assert set(zip(*(values.tolist() for values in few), strict=True)) < set(expected)
+    here = everything.among(3, 2)
+    assert [tuple(each) for each in zip(*(values.tolist() for values in here), strict=True)] == [
+        (position - 3, sample, phone) for position, sample, phone in expected if position in (3, 4)
+    ]
