@@ -8,6 +8,7 @@ from pathlib import Path
 from statistics import mean
 
 import pytest
+import torch
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -85,6 +86,30 @@ def test_the_readmes_own_method_runs(tmp_path):
                "--data.batch_size=32", "--trainer.max_steps=5", "--probe.draws=1"]  # fmt: skip
     out = ssl_zoo(["fit", *options], tmp_path / "runs", cwd=tmp_path)
     assert "Rotation on Digits" in out and "supervised" in out
+
+
+@pytest.mark.slow
+def test_encoders_and_embeddings_go_out_and_in_by_the_readmes_commands(tmp_path):
+    from torchvision.models import resnet18
+
+    options = ["--trainer.max_steps=2", "--probe_after_fit=false"]
+    ssl_zoo(["fit", "--config", "experiments/quickstart.yaml", *options], tmp_path / "fit")
+    (directory,) = (tmp_path / "fit").glob("quickstart/*")
+    torch.save(resnet18().state_dict(), tmp_path / "weights.pth")  # in place of the download
+    elsewhere = ["--runs_dir", str(tmp_path)]
+    more = {
+        "predict": elsewhere,
+        "export": [],
+        "probe-public": [f"--weights={tmp_path / 'weights.pth'}", "--image_size=32", "--draws=1", *elsewhere],
+    }
+    for name, options in more.items():
+        (command,) = {command for command in COMMANDS if command.split()[0] == name}
+        command = command.replace("RUN", str(directory)).replace("exported", str(tmp_path / "exported"))
+        ssl_zoo([*command.split(), *options], tmp_path)
+    (_,) = tmp_path.glob("quickstart/*/embeddings.npz")
+    assert (tmp_path / "exported" / "model.safetensors").is_file()
+    (results,) = tmp_path.glob("public/*/results.json")
+    assert json.loads(results.read_text())["rows"]["raw inputs"]
 
 
 @pytest.mark.slow

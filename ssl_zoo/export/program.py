@@ -68,9 +68,11 @@ def save_program(encoder: Encoder, batch: Batch, folder: Path) -> Loading:
     try:
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what the exporter says about itself and the libraries that it traces
+            encoder(*arguments)  # what it makes once and keeps is no part of the program
             program = torch.export.export(Program(encoder), arguments, dynamic_shapes=axes)
             torch.export.save(program, folder / FILE)
     except Exception as error:  # whatever an encoder does in Python can stop the exporter, each in its own way
+        (folder / FILE).unlink(missing_ok=True)  # half of it, perhaps
         reason = str(error).strip().split("\n")[0]
         raise InputError(
             f"torch.export cannot follow the encoder {type(encoder).__name__} ({type(error).__name__}: {reason}): "
