@@ -4,7 +4,6 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from ssl_zoo.encoders.audio_base import mean_over_time
 from ssl_zoo.encoders.base import Encoded, Encoder
@@ -47,40 +46,51 @@ class AudioResNet(Encoder):
 
     def embed(self, inputs: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """The last stage's feature map ``(B, N, dim)``, frequencies averaged, and which of its steps are real."""
-        spectra, real = log_mel(inputs, mask, self.sample_rate, self.mels)
+        spectra, mask = log_mel(inputs, mask, self.sample_rate, self.mels)
+        counts = None if mask is None else mask.sum(1)
         network: Any = self.network
-        maps = _silence(spectra.transpose(1, 2)[:, None], real).contiguous(memory_format=torch.channels_last)
-        maps = _silence(torch.relu(_normalize(network.bn1, network.conv1(maps), real)), real)
+        maps = _silence(spectra.transpose(1, 2)[:, None], counts).contiguous(memory_format=torch.channels_last)
+        maps = _silence(torch.relu(_normalize(network.bn1, network.conv1(maps), counts)), counts)
         for stage in (network.layer1, network.layer2, network.layer3, network.layer4):
             for block in stage:
-                maps, real = _residual(block, maps, real)
-        return maps.mean(2).transpose(1, 2), real
+                maps, counts = _residual(block, maps, counts)
+        return maps.mean(2).transpose(1, 2), _real(maps, counts)
 
     def contextualize(self, vectors: Tensor, mask: Tensor | None = None, *, layers: bool = False) -> Encoded:
         """The mean over real steps; a convolutional network has seen the context already."""
         return Encoded(vectors, mean_over_time(vectors, mask), mask, (vectors,) if layers else ())
 
 
-def _residual(block: Any, maps: Tensor, real: Tensor | None) -> tuple[Tensor, Tensor | None]:
-    """Torchvision's `BasicBlock` on maps ``(B, C, mels, N)`` whose padding is zero, and stays it."""
-    after = None if real is None else real[:, :: block.stride]
+def _residual(block: Any, maps: Tensor, counts: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    """Torchvision's `BasicBlock` on maps ``(B, C, mels, N)`` whose padding is zero, and stays it.
+
+    Args:
+        block: with the stride of its first convolution.
+        maps: as above.
+        counts: ``(B,)`` how many of the N steps are real, or None.
+    """
+    after = None if counts is None else (counts - 1) // block.stride + 1
     branch = torch.relu(_normalize(block.bn1, block.conv1(maps), after))
     branch = _normalize(block.bn2, block.conv2(_silence(branch, after)), after)
     if block.downsample is not None:
         convolution, norm = block.downsample
-        # On a CPU, the backward pass of a 1x1 convolution of stride 2 writes out of bounds below 16 channels (oneDNN's
-        # mistake); one of stride 1 on every second position is the same.
-        every_second = maps[:, :, :: block.stride, :: block.stride].contiguous(memory_format=torch.channels_last)
-        maps = _normalize(norm, F.conv2d(every_second, convolution.weight), after)
+        maps = _normalize(norm, convolution(maps), after)
     return _silence(torch.relu(branch + maps), after), after
 
 
-def _silence(maps: Tensor, real: Tensor | None) -> Tensor:
-    return maps if real is None else maps * real[:, None, None, :]
+def _real(maps: Tensor, counts: Tensor | None) -> Tensor | None:
+    """Which steps are real, ``(B, N)`` bool, of maps ``(B, C, mels, N)``."""
+    return None if counts is None else torch.arange(maps.shape[3], device=maps.device) < counts[:, None]
 
 
-def _normalize(norm: nn.Module, maps: Tensor, real: Tensor | None) -> Tensor:
+def _silence(maps: Tensor, counts: Tensor | None) -> Tensor:
+    real = _real(maps, counts)
+    return maps if real is None else maps * real[:, None, None]
+
+
+def _normalize(norm: nn.Module, maps: Tensor, counts: Tensor | None) -> Tensor:
     """Batch norm, with statistics of the real steps only."""
+    real = _real(maps, counts)
     if real is None or not norm.training:
         return norm(maps)
     steps = maps.permute(0, 3, 1, 2)

@@ -1,6 +1,5 @@
 """Front ends of audio encoders: learnt convolutions over the waveform, and log-mel spectrograms."""
 
-from math import ceil
 from typing import Literal
 
 import torch
@@ -61,7 +60,7 @@ class WaveConvolutions(FrontEnd):
         counts = counts.clamp(min=self.receptive_field)
         # Every layer divides the length exactly, so that none has to copy.
         length = max(samples, (frames - 1) * self.stride + self.receptive_field)
-        sequence = fit_length(waves, ceil(length / self.stride) * self.stride)[..., None]
+        sequence = fit_length(waves, _round_up(length, self.stride))[..., None]
         for layer in self.conv_layers:
             sequence, counts = layer(sequence, counts)
         return sequence[:, :frames], self.frame_mask(mask, samples)
@@ -117,9 +116,9 @@ class LogMel(FrontEnd):
         # As many frames of the spectrogram as hold every window, and a length that every layer divides exactly.
         step = self.stride // self.hop
         spectra = (frames - 1) * step + (self.receptive_field - self.window) // self.hop + 1
-        spectra = ceil(spectra / step) * step
+        spectra = _round_up(spectra, step)
         waves = fit_length(waves, (spectra - 1) * self.hop + self.window)
-        sequence = spectrogram(waves, self.sample_rate, self.mels).view(len(waves), -1, self.stack * self.mels)
+        sequence = spectrogram(waves, self.sample_rate, self.mels).unflatten(1, (-1, self.stack)).flatten(2)
         for layer in self.conv_layers:
             sequence, _ = layer(sequence)
         return sequence[:, :frames], self.frame_mask(mask, samples)
@@ -193,6 +192,11 @@ class ChannelNorm(nn.Module):
         variance = (exact - mean).masked_fill(~real, 0).square().sum(1, keepdim=True) / count
         scale = torch.rsqrt(variance + 1e-5) * self.weight
         return (exact * scale + (self.bias - mean * scale)).to(sequence.dtype)
+
+
+def _round_up(length: int, step: int) -> int:
+    """The next multiple of a step."""
+    return -(-length // step) * step
 
 
 def _field(receptive_field: int, stride: int, kernels: list[int], strides: list[int]) -> tuple[int, int]:

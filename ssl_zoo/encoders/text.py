@@ -205,6 +205,8 @@ class GPT2Encoder(TextEncoder):
         heads: attention heads; must divide `dim`.
         max_length: the most tokens a row, or a generated text with its prompt, may have.
         dropout: rate of dropout on tokens and attention, in training.
+        bias: whether linear layers and norms have biases, as GPT-2's do; without them training is a little faster. A
+            pretrained model has its own.
         pretrained: a model's name on the Hugging Face Hub or a folder that `save_pretrained` wrote; its sizes then
             stand for `dim`, `depth`, `heads` and `max_length`. Take the same for the data's `tokenizer`.
 
@@ -222,6 +224,7 @@ class GPT2Encoder(TextEncoder):
         heads: int = 4,
         max_length: int = 512,
         dropout: float = 0.1,
+        bias: bool = True,
         pretrained: str | None = None,
     ) -> None:
         from transformers import GPT2Config, GPT2Model
@@ -246,6 +249,8 @@ class GPT2Encoder(TextEncoder):
                 **rates,
             )
             model = GPT2Model(config)
+            if not bias:
+                _fix_biases_at_zero(model)
         super().__init__(vocabulary, model, "mean")
 
     def embed(self, inputs: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
@@ -266,6 +271,15 @@ class GPT2Encoder(TextEncoder):
     def last_norm(self) -> nn.Module:
         """The norm that this model's layers begin with and do not end with."""
         return self.model.ln_f
+
+
+def _fix_biases_at_zero(model: Any) -> None:
+    """Buffers of zeros in place of all biases, which the library's own layers add and its saved models have."""
+    for module in model.modules():
+        if isinstance(getattr(module, "bias", None), nn.Parameter):
+            zeros = torch.zeros_like(module.bias)
+            del module.bias
+            module.register_buffer("bias", zeros)
 
 
 def _gpt2_layer(layer: Any, vectors: Tensor, attention_mask: Tensor | None) -> Tensor:

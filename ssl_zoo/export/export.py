@@ -5,7 +5,9 @@ from pathlib import Path
 from rich.console import Console
 
 from ssl_zoo.data.base import DataModule
+from ssl_zoo.encoders.audio import Wav2Vec2Encoder
 from ssl_zoo.encoders.base import Encoder
+from ssl_zoo.encoders.front_ends import WaveConvolutions
 from ssl_zoo.encoders.image import ResNet, ViT
 from ssl_zoo.encoders.text_base import TextEncoder
 from ssl_zoo.errors import InputError
@@ -13,7 +15,7 @@ from ssl_zoo.export.card import write_card
 from ssl_zoo.export.loading import Loading
 from ssl_zoo.export.program import save_program
 from ssl_zoo.export.torchvision_weights import save_for_torchvision
-from ssl_zoo.export.transformers_folder import save_text_encoder, save_vit
+from ssl_zoo.export.transformers_folder import save_text_encoder, save_vit, save_wav2vec2
 from ssl_zoo.probing.run import Run, load_run
 
 # What the exporter traces an encoder with; the program takes any number.
@@ -23,8 +25,8 @@ EXAMPLES = 2
 def export(run: Path, out: Path, licence: str | None = None) -> None:
     """Writes the encoder of a run's last checkpoint for use without ssl_zoo.
 
-    A ViT, BERT, ModernBERT or GPT-2 becomes a folder for the transformers library, with its image processor or the
-    run's own tokenizer; a ResNet becomes weights for torchvision. Every encoder also becomes encoder.pt2, a program of
+    A ViT, BERT, ModernBERT, GPT-2 or wav2vec 2.0 on waveforms becomes a folder for the transformers library, with what
+    prepares its inputs; a ResNet becomes weights for torchvision. Every encoder also becomes encoder.pt2, a program of
     torch.export that needs PyTorch alone. README.md is a model card: method, data, budget, results if the run has been
     probed, and code that loads each form.
 
@@ -64,4 +66,6 @@ def _for_libraries(encoder: Encoder, data: DataModule, out: Path) -> list[Loadin
         return [save_vit(encoder, out)]
     if isinstance(encoder, TextEncoder):
         return [save_text_encoder(encoder, data, out)]
+    if isinstance(encoder, Wav2Vec2Encoder) and isinstance(encoder.front_end, WaveConvolutions):
+        return [save_wav2vec2(encoder, encoder.front_end, out)]
     return []

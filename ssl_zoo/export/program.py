@@ -70,6 +70,9 @@ def save_program(encoder: Encoder, batch: Batch, folder: Path) -> Loading:
             warnings.simplefilter("ignore")  # what the exporter says about itself and the libraries that it traces
             encoder(*arguments)  # what it makes once and keeps is no part of the program
             program = torch.export.export(Program(encoder), arguments, dynamic_shapes=axes)
+            if encoder.modality != "image":
+                # A loop over time, as in a GRU, is traced for one length without a word.
+                program.module()(*(each[:, : 1 + each.shape[1] // 2] for each in arguments))
             torch.export.save(program, folder / FILE)
     except Exception as error:  # whatever an encoder does in Python can stop the exporter, each in its own way
         (folder / FILE).unlink(missing_ok=True)  # half of it, perhaps
@@ -82,7 +85,10 @@ def save_program(encoder: Encoder, batch: Batch, folder: Path) -> Loading:
     says = {
         "image": f"`images` are float32 in [0, 1], `{shape}`; normalisation is part of the program.",
         "text": "`inputs` are token ids `(B, T)` int64, `mask` is bool `(B, T)`, True where a token is real.",
-        "audio": "`inputs` are waveforms `(B, S)` float32 in [-1, 1], `mask` is bool `(B, S)`, True where real.",
+        "audio": (
+            "`inputs` are waveforms `(B, S)` float32 in [-1, 1], `mask` is bool `(B, S)`, True where real; S must be "
+            "enough for two frames."
+        ),
     }
     names = "images" if encoder.modality == "image" else "inputs, mask"
     return Loading("PyTorch alone", says[encoder.modality], _CODE.format(file=FILE, arguments=names).strip())

@@ -1,10 +1,12 @@
-"""A folder that the transformers library loads by `from_pretrained`: model, and tokenizer or image processor."""
+"""A folder that the transformers library loads by `from_pretrained`: model, and what prepares its inputs."""
 
 from pathlib import Path
 
 from ssl_zoo.data.base import DataModule
 from ssl_zoo.data.text import TextData
 from ssl_zoo.data.tokenizer import TextTokenizer
+from ssl_zoo.encoders.audio import Wav2Vec2Encoder
+from ssl_zoo.encoders.front_ends import WaveConvolutions
 from ssl_zoo.encoders.image import ViT
 from ssl_zoo.encoders.text_base import TextEncoder
 from ssl_zoo.export.loading import Loading, statistics
@@ -40,6 +42,22 @@ def encode(texts):
     sequence = model(**batch).last_hidden_state
     real = batch["attention_mask"][..., None]
     return {pooled}, sequence
+"""
+
+_RECORDINGS = """
+import torch
+from transformers import AutoFeatureExtractor, AutoModel
+
+folder = "."  # where this card lies
+extractor = AutoFeatureExtractor.from_pretrained(folder)
+model = AutoModel.from_pretrained(folder).eval()
+
+
+@torch.no_grad()
+def encode(recordings):
+    inputs = [extractor(each, sampling_rate={rate}, return_tensors="pt")["input_values"] for each in recordings]
+    sequences = [model(each).last_hidden_state[0] for each in inputs]
+    return torch.stack([each.mean(0) for each in sequences]), torch.nn.utils.rnn.pad_sequence(sequences, True)
 """
 
 
@@ -86,6 +104,26 @@ def save_text_encoder(encoder: TextEncoder, data: DataModule, folder: Path) -> L
         "is the run's own, and closes a text as the training data did."
     )
     return Loading("transformers", text, _TEXTS.format(pooled=pooled, options=options).strip())
+
+
+def save_wav2vec2(encoder: Wav2Vec2Encoder, front_end: WaveConvolutions, folder: Path) -> Loading:
+    """Writes the model, and a feature extractor that normalises waveforms as the front end does.
+
+    Args:
+        encoder: on the CPU.
+        front_end: its own.
+        folder: exists.
+    """
+    from transformers import Wav2Vec2FeatureExtractor
+
+    encoder.save_pretrained(folder)
+    rate = encoder.sample_rate
+    Wav2Vec2FeatureExtractor(sampling_rate=rate, do_normalize=front_end.normalize).save_pretrained(folder)
+    text = (
+        f"`recordings` are NumPy arrays `(S,)` at {rate} samples a second, each of at least "
+        f"{front_end.receptive_field}. They are encoded one at a time, so that none is padded."
+    )
+    return Loading("transformers", text, _RECORDINGS.format(rate=rate).strip())
 
 
 def save_tokenizer(tokenizer: TextTokenizer, length: int, segments: bool, folder: Path) -> None:

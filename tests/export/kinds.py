@@ -6,18 +6,28 @@ from pathlib import Path
 
 import torch
 
+from ssl_zoo.data.audio import AudioData
+from ssl_zoo.data.base import DataModule
 from ssl_zoo.data.image import ImageData
 from ssl_zoo.data.sources.base import ArrayImages, ImageSource, LoadedImages
 from ssl_zoo.data.sources.text_files import TextFiles
 from ssl_zoo.data.text import TextData
+from ssl_zoo.encoders.audio import CausalConvEncoder, GRUEncoder, Wav2Vec2Encoder
+from ssl_zoo.encoders.audio_resnet import AudioResNet
 from ssl_zoo.encoders.base import Encoder
+from ssl_zoo.encoders.front_ends import LogMel, WaveConvolutions
 from ssl_zoo.encoders.image import MLP, ResNet, ViT
 from ssl_zoo.encoders.text import BertEncoder, GPT2Encoder, ModernBertEncoder
+from ssl_zoo.methods.base import Method
 from ssl_zoo.methods.bert import BERT
 from ssl_zoo.methods.gpt import GPT
 from ssl_zoo.methods.simclr import SimCLR
+from ssl_zoo.methods.wav2vec import Wav2Vec
+from ssl_zoo.methods.wav2vec2 import Wav2Vec2
 from ssl_zoo.probing.run import Run
+from ssl_zoo.views.audio import AudioViews
 from ssl_zoo.views.image import SimCLRViews
+from tests.made_audio import Tones
 
 SIZE, LENGTH = 32, 16
 WORDS = "cat dog cow pig bread milk rice jam".split()
@@ -80,6 +90,22 @@ def gpt(folder: Path) -> tuple[GPT, TextData]:
     return GPT(GPT2Encoder(data.vocabulary, dim=32, depth=2, heads=2, max_length=40)), data
 
 
+def speech() -> AudioData:
+    data = AudioData(Tones(), crop_seconds=0.3, batch_size=8)
+    data.prepare_data()
+    data.setup()
+    return data
+
+
+def wav2vec2(**settings: str | bool) -> Wav2Vec2Encoder:
+    front_end = WaveConvolutions(16, **settings)
+    return Wav2Vec2Encoder(front_end, dim=32, depth=2, heads=2, position_kernel=8, position_groups=4)
+
+
+def gru() -> tuple[Wav2Vec, AudioData]:
+    return Wav2Vec(GRUEncoder(LogMel(dim=16), dim=16), steps=2), speech()
+
+
 # One run of every kind of encoder, and of every kind of torchvision network.
 KINDS = {
     "ResNet, as torchvision has it": lambda folder: colour(
@@ -94,12 +120,27 @@ KINDS = {
     "BERT, first token": lambda folder: bert(BertEncoder, "characters", folder, pooling="cls"),
     "ModernBERT": lambda folder: bert(ModernBertEncoder, "wordpiece", folder, window=4),
     "GPT-2": lambda folder: gpt(folder),
+    "wav2vec 2.0": lambda folder: (Wav2Vec2(wav2vec2()), speech()),
+    "wav2vec 2.0, norm over time": lambda folder: (
+        Wav2Vec2(wav2vec2(norm="group", bias=False, normalize=False)),
+        speech(),
+    ),
+    "Wav2Vec2Encoder on log-mel": lambda folder: (
+        Wav2Vec2(Wav2Vec2Encoder(LogMel(dim=16), 32, 2, 2, position_kernel=8, position_groups=4)),
+        speech(),
+    ),
+    "CausalConvEncoder": lambda folder: (Wav2Vec(CausalConvEncoder(LogMel(dim=16), 16, [3, 3]), steps=2), speech()),
+    "AudioResNet": lambda folder: (SimCLR(AudioResNet(10, 8), AudioViews(0.2)), speech()),
 }
 
 
 def make_run(kind: str, folder: Path) -> Run:
     torch.manual_seed(0)
     method, data = KINDS[kind](folder / "data")
+    return a_run(method, data, folder)
+
+
+def a_run(method: Method, data: DataModule, folder: Path) -> Run:
     with torch.no_grad():
         method.encoder.train()
         method.encoder(*data.train_set.__getitems__(list(range(16)))[:2])

@@ -18,7 +18,7 @@ from ssl_zoo.encoders.base import Encoded, Encoder
 from ssl_zoo.errors import InputError
 from ssl_zoo.export.export import write_export
 from ssl_zoo.export.program import save_program
-from tests.export.kinds import KINDS, LENGTH, make_run
+from tests.export.kinds import KINDS, LENGTH, a_run, gru, make_run
 
 ROOT = Path(__file__).parents[2]
 QUICKSTART = str(ROOT / "experiments" / "quickstart.yaml")
@@ -42,11 +42,14 @@ for way in ("PyTorch alone", "torchvision", "transformers"):
         exec(found[1], names)
         given = known["inputs"]
         if way == "transformers":
-            given = (known["texts"] if "texts" in known else known["pixels"],)
+            given = next((known[name],) for name in ("texts", "recordings", "pixels") if name in known)
+            if "recordings" in known:
+                given = ([each.numpy() for each in known["recordings"]],)
         pooled, sequence = names["encode"](*given)
         real = known["real"] if "real" in known else torch.ones(sequence.shape[:2], dtype=torch.bool)
+        real = real[:, : sequence.shape[1]]
         difference = max(
-            float((pooled - known["pooled"]).abs().max()), float((sequence - known["sequence"])[real].abs().max())
+            float((pooled - known["pooled"]).abs().max()), float((sequence - known["sequence"][:, : sequence.shape[1]])[real].abs().max())
         )
         spread = float(known["pooled"].std(0).max())
         print(f"{folder}|{way}|{difference}|{spread}")
@@ -68,11 +71,17 @@ def reference(loaded, folder: Path) -> None:
         known["texts"] = all_texts(data)
         batch = Documents(data.corpus, torch.arange(len(known["texts"])), LENGTH).__getitems__(list(range(40)))
         known["inputs"], known["real"] = (batch.inputs, batch.mask), batch.mask
+    elif encoder.modality == "audio":
+        batch = data.validation_set.__getitems__([0, 1, 2])
+        known["inputs"] = batch.inputs, batch.mask
+        known["recordings"] = [wave[real] for wave, real in zip(batch.inputs, batch.mask, strict=True)]
     else:
         batch = data.train_set.__getitems__(list(range(7)))
         known["inputs"], known["pixels"] = (batch.inputs / 255,), batch.inputs
     with torch.no_grad():
         encoded = encoder(batch.inputs, batch.mask)
+    if encoder.modality == "audio":
+        known["real"] = encoded.mask
     torch.save({**known, "pooled": encoded.pooled, "sequence": encoded.sequence}, folder / "reference.pt")
 
 
@@ -101,7 +110,8 @@ def differences(exported) -> dict[tuple[str, str], tuple[float, float]]:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_stranger_gets_the_original_outputs_by_following_the_card(exported, differences, kind):
-    library = {"ResNet": ["torchvision"], "MLP": []}.get(kind.split(",")[0], ["transformers"])
+    alone = "MLP", "Wav2Vec2Encoder on log-mel", "CausalConvEncoder", "AudioResNet"
+    library = {"ResNet": ["torchvision"], **{name: [] for name in alone}}.get(kind.split(",")[0], ["transformers"])
     folder = str(exported[kind])
     found = {way: values for (where, way), values in differences.items() if where == folder}
     assert list(found) == ["PyTorch alone", *library]
@@ -203,3 +213,10 @@ def test_a_run_is_exported_from_the_command_line(tmp_path, capsys):
     with pytest.raises(SystemExit):
         main(["export", "--run", str(tmp_path / "nowhere"), "--out", str(tmp_path / "new")])
     assert "no run at" in capsys.readouterr().err and not (tmp_path / "new").exists()
+
+
+def test_an_encoder_that_is_traced_for_one_length_only_is_refused_in_a_sentence(tmp_path):
+    loaded = a_run(*gru(), tmp_path)
+    with pytest.raises(InputError, match=r"torch\.export cannot follow the encoder GRUEncoder"):
+        write_export(loaded, tmp_path / "out")
+    assert not list((tmp_path / "out").iterdir())
