@@ -133,7 +133,10 @@ def _extract_rows(run: Run, name: str) -> tuple[dict[str, Splits], dict[str, Any
     # In evaluation mode, so that batch norm does nothing yet: with statistics of the data the floor is far lower.
     untrained = rebuild(run.checkpoint).to(device).eval()
     if isinstance(run.data, AudioData):
-        listeners = {row: listen_with(method, row) for row, method in ((name, trained), (UNTRAINED, untrained))}
+        listeners = {
+            row: listen_with(method.encoder, method.represent, row)
+            for row, method in ((name, trained), (UNTRAINED, untrained))
+        }
         listeners[STATISTICS] = listen_to_log_mel(run.data.sample_rate)
         splits, tasks, sizes = probe_speech(run.data, listeners, device)
         return splits, {"tasks": tasks, "task_sizes": sizes} if tasks else {}

@@ -10,12 +10,15 @@ from rich.progress import track
 from torch import Tensor, nn
 
 from ssl_zoo.batch import Batch
+from ssl_zoo.data.audio import AudioData
 from ssl_zoo.data.base import DataModule
+from ssl_zoo.data.image import ImageData
 from ssl_zoo.data.text import TextData
 from ssl_zoo.errors import InputError
 from ssl_zoo.evaluation.features import extract, raw_inputs
 from ssl_zoo.probing.probe import (
     PROTOCOL,
+    UNTRAINED,
     Splits,
     best_device,
     count_classes,
@@ -25,9 +28,11 @@ from ssl_zoo.probing.probe import (
 )
 from ssl_zoo.probing.public_encoders import load_public
 from ssl_zoo.probing.public_transformers import Pooling
+from ssl_zoo.probing.speech import STATISTICS, listen_to_log_mel, listen_with, probe_speech
 
 # Images of 224 pixels are large.
 BATCH_SIZE = 64
+MODALITIES = {ImageData: "image", TextData: "text", AudioData: "audio"}
 
 
 # The list is never changed, and as a default in the signature it is what --help shows.
@@ -48,7 +53,7 @@ def probe_public(
 
     Args:
         encoder: `torchvision:resnet18`, `timm:vit_small_patch16_224`, or `transformers:` and a model's name on the
-            Hugging Face Hub or a folder, such as `ssl-zoo export` writes.
+            Hugging Face Hub or a folder, such as `ssl-zoo export` writes; of speech, wav2vec 2.0 or HuBERT.
         data: what to judge it on, with the settings that the runs have; a text encoder brings its own tokenizer.
         weights: a file of weights for an architecture of torchvision or timm (.safetensors, or a state dict of
             PyTorch's); the published ones are fetched when left out.
@@ -71,17 +76,37 @@ def probe_public(
     data.setup("test")
     classes = count_classes(data, data.source_name)
     label = _label(encoder, weights, image_size, pooling)
-    represents: dict[str, Callable[[Batch], Tensor]] = {label: trained, "untrained encoder": untrained}
-    if not isinstance(data, TextData):
-        represents["raw inputs"] = raw_inputs
-    splits = {row: _features(represent, data, row) for row, represent in represents.items()}
-    rows = {row: probe_features(features, classes, labels_per_class, draws) for row, features in splits.items()}
+    encoders = {label: trained, UNTRAINED: untrained}
+    splits, tasks = _hear(encoders, data) if isinstance(data, AudioData) else (_see_or_read(encoders, data), {})
+    rows = {}
+    if classes:
+        rows = {row: probe_features(features, classes, labels_per_class, draws) for row, features in splits.items()}
     if isinstance(data, TextData):
         rows["tf-idf"] = probe_words(data, labels_per_class, draws)
-    record = {**_describe(label, trained, data), "rows": rows}
+    record = {**_describe(label, trained, data), "rows": rows, **tasks}
     directory = runs_dir / "public" / record["run"]
     directory.mkdir(parents=True, exist_ok=True)
     write_results(directory, record, splits, data)
+
+
+def _see_or_read(encoders: dict[str, nn.Module], data: DataModule) -> dict[str, Splits]:
+    """Every row's features of images or texts."""
+    represents: dict[str, Callable[[Batch], Tensor]] = {**encoders}
+    if not isinstance(data, TextData):
+        represents["raw inputs"] = raw_inputs
+    return {row: _features(represent, data, row) for row, represent in represents.items()}
+
+
+def _hear(encoders: dict[str, nn.Module], data: AudioData) -> tuple[dict[str, Splits], dict[str, Any]]:
+    """Every row's features of recordings, and what the tasks of speech add to results.json."""
+    device = best_device()
+    listeners = {
+        row: listen_with(encoder.to(device), lambda batch, encoder=encoder: encoder(*batch[:2]).pooled.float(), row)
+        for row, encoder in encoders.items()
+    }
+    listeners[STATISTICS] = listen_to_log_mel(data.sample_rate)
+    splits, tasks, sizes = probe_speech(data, listeners, device)
+    return splits, {"tasks": tasks, "task_sizes": sizes} if tasks else {}
 
 
 def _features(represent: Callable[[Batch], Tensor], data: DataModule, row: str) -> Splits:
@@ -116,7 +141,7 @@ def _describe(label: str, network: nn.Module, data: DataModule) -> dict[str, Any
         "experiment": "public",
         "method": "public",
         "encoder": label,
-        "modality": "text" if isinstance(data, TextData) else "image",
+        "modality": next(name for kind, name in MODALITIES.items() if isinstance(data, kind)),
         "seed": None,
         # Poolers have no part in the vectors.
         "parameters": sum(each.numel() for key, each in network.named_parameters() if ".pooler." not in key),

@@ -9,11 +9,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ssl_zoo.batch import Batch
+from ssl_zoo.data.audio import AudioData
 from ssl_zoo.data.base import DataModule
 from ssl_zoo.data.image import ImageData
 from ssl_zoo.data.text import TextData
 from ssl_zoo.errors import InputError
-from ssl_zoo.probing.public_transformers import Pooling, load_image_model, load_text_model
+from ssl_zoo.probing.public_transformers import Pooling, load_image_model, load_speech_model, load_text_model
 from ssl_zoo.suggestions import nearest
 
 LIBRARIES = ("torchvision", "timm", "transformers")
@@ -56,8 +57,12 @@ def load_public(
         if library != "transformers":
             raise InputError(f"encoder: {library} has no encoders of text; take transformers:NAME_OR_FOLDER.")
         return load_text_model(model, data, pooling, trained).eval()
+    if isinstance(data, AudioData):
+        if library != "transformers":
+            raise InputError(f"encoder: {library} has no encoders of speech; take transformers:NAME_OR_FOLDER.")
+        return load_speech_model(model, data.sample_rate, pooling, trained).eval()
     if not isinstance(data, ImageData):
-        raise InputError(f"encoder: public encoders read images or text; {type(data).__name__} gives neither.")
+        raise InputError(f"encoder: public encoders read images, text or speech, and {type(data).__name__} no such.")
     if library == "transformers":
         network, mean, std, size = load_image_model(model, pooling, trained)
     else:

@@ -1,5 +1,6 @@
-"""Published models of the transformers library, made to give one vector for an image or a text."""
+"""Published models of the transformers library, made to give one vector for an image, a text or a recording."""
 
+from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 import torch
@@ -8,6 +9,7 @@ from torch import Tensor, nn
 from ssl_zoo.batch import Batch
 from ssl_zoo.data.text import TextData
 from ssl_zoo.data.tokenizer import TRAINERS
+from ssl_zoo.encoders.audio import Wav2Vec2Encoder
 from ssl_zoo.errors import InputError
 
 # `auto` is the class token of an image model that has one, and the mean otherwise.
@@ -62,6 +64,29 @@ def load_text_model(source: str, data: TextData, pooling: Pooling, trained: bool
             "data.tokenizer to take the encoder's own."
         )
     return PublicTextModel(model, pooling)
+
+
+def load_speech_model(source: str, sample_rate: int, pooling: Pooling, trained: bool) -> Wav2Vec2Encoder:
+    """A wav2vec 2.0 or HuBERT model.
+
+    Args:
+        source: its name on the Hugging Face Hub, or a folder.
+        sample_rate: samples per second of the data.
+        pooling: always the mean over time.
+        trained: False draws weights at random.
+
+    Raises:
+        InputError: it cannot be read or is another model, or another pooling is asked for.
+    """
+    if pooling == "cls":
+        raise InputError("pooling: a model of speech has no class token; take mean.")
+    if trained:
+        return Wav2Vec2Encoder(pretrained=source, sample_rate=sample_rate)
+    from transformers import AutoConfig, AutoModel
+
+    with TemporaryDirectory() as folder:
+        AutoModel.from_config(_read(source, lambda: AutoConfig.from_pretrained(source))).save_pretrained(folder)
+        return Wav2Vec2Encoder(pretrained=folder, sample_rate=sample_rate)
 
 
 class PublicImageModel(nn.Module):

@@ -15,7 +15,6 @@ from ssl_zoo.encoders.base import Encoded
 from ssl_zoo.encoders.log_mel import log_mel, window_and_hop
 from ssl_zoo.evaluation.features import Features, batches, to_device
 from ssl_zoo.evaluation.weighted_layers import fit_weighted
-from ssl_zoo.methods.base import Method
 from ssl_zoo.probing.frames import Moments, choose_moments, frames_at, mean_and_deviation, nearest_frames, real_counts
 
 PHONES = "phones"
@@ -92,13 +91,18 @@ class Cache(NamedTuple):
     frames: Tensor
 
 
-def listen_with(method: Method, row: str) -> Listener:
-    """Every layer of a method's encoder, utterances being means over time, and what the method shows to probes."""
-    encoder: Any = method.encoder
+def listen_with(encoder: Any, represent: Callable[[Batch], Tensor], row: str) -> Listener:
+    """Every layer of an encoder of speech, utterances being means over time.
+
+    Args:
+        encoder: the network.
+        represent: ``(B, D)`` float32 vectors of a batch for the probes of pooled vectors, by means of the encoder.
+        row: of the table.
+    """
 
     def hear(batch: Batch) -> Heard:
         with _all_layers(encoder) as given:
-            vectors = method.represent(batch)
+            vectors = represent(batch)
         (encoded,) = given
         utterances = torch.stack([mean_over_time(layer, encoded.mask) for layer in encoded.layers])
         return Heard(vectors, utterances, encoded.layers, encoded.mask)

@@ -46,10 +46,10 @@ for way in ("PyTorch alone", "torchvision", "transformers"):
             if "recordings" in known:
                 given = ([each.numpy() for each in known["recordings"]],)
         pooled, sequence = names["encode"](*given)
-        real = known["real"] if "real" in known else torch.ones(sequence.shape[:2], dtype=torch.bool)
-        real = real[:, : sequence.shape[1]]
+        wanted = known["sequence"][:, : sequence.shape[1]]  # the library pads no further than it must
+        real = known.get("real", torch.ones(wanted.shape[:2], dtype=torch.bool))[:, : sequence.shape[1]]
         difference = max(
-            float((pooled - known["pooled"]).abs().max()), float((sequence - known["sequence"][:, : sequence.shape[1]])[real].abs().max())
+            float((pooled - known["pooled"]).abs().max()), float((sequence - wanted)[real].abs().max())
         )
         spread = float(known["pooled"].std(0).max())
         print(f"{folder}|{way}|{difference}|{spread}")

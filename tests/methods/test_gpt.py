@@ -105,6 +105,19 @@ def test_it_starts_at_the_chance_loss_and_every_parameter_learns():
     assert [name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0] == []
 
 
+def test_without_biases_there_are_none_to_learn_and_the_librarys_model_has_zeros():
+    torch.manual_seed(0)
+    model = scaled(GPT(GPT2Encoder(VOCABULARY, dim=32, depth=2, heads=2, max_length=32, dropout=0.0, bias=False)))
+    assert not [name for name, _ in model.named_parameters() if name.endswith("bias")]
+    whole = reference(model)
+    biases = [parameter for name, parameter in whole.named_parameters() if name.endswith("bias")]
+    assert len(biases) == 2 * 6 + 1 and not any(bias.any() for bias in biases)
+    batch = padded()
+    truth = batch.inputs.masked_fill(~batch.mask, -100)
+    expected = whole(batch.inputs, attention_mask=batch.mask, labels=truth).loss
+    torch.testing.assert_close(model.losses(batch)["loss"], expected, atol=1e-5, rtol=1e-5)
+
+
 @torch.no_grad()
 def test_under_bfloat16_the_loss_is_a_float32_close_to_the_exact_one():
     model = make().eval()

@@ -15,20 +15,26 @@ from transformers import (
     ConvNextConfig,
     ConvNextImageProcessor,
     ConvNextModel,
+    HubertConfig,
+    HubertModel,
     ViTConfig,
     ViTImageProcessor,
     ViTModel,
+    Wav2Vec2FeatureExtractor,
 )
 
 from ssl_zoo.batch import Batch
 from ssl_zoo.cli import main, run
+from ssl_zoo.data.audio import AudioData
 from ssl_zoo.data.image import ImageData
 from ssl_zoo.data.sources.text_files import TextFiles
 from ssl_zoo.data.text import TextData
 from ssl_zoo.errors import InputError
+from ssl_zoo.evaluation import weighted_layers
 from ssl_zoo.export.transformers_folder import save_tokenizer
 from ssl_zoo.probing.kept_features import load_features
 from ssl_zoo.probing.public_encoders import load_public
+from tests.made_audio import Tones
 
 SIZE = 16
 STATISTICS = {"image_mean": [0.5, 0.4, 0.3], "image_std": [0.2, 0.3, 0.4]}
@@ -201,6 +207,41 @@ def test_the_command_takes_text(bert, texts, tmp_path):
     assert record["modality"] == "text"
 
 
+@pytest.fixture(scope="module")
+def hubert(tmp_path_factory) -> Path:
+    """A HuBERT of two layers."""
+    folder = tmp_path_factory.mktemp("hubert")
+    torch.manual_seed(0)
+    sizes = {"conv_dim": [16] * 3, "conv_kernel": [10, 8, 4], "conv_stride": [5, 4, 4], "hidden_size": 32,
+             "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64,
+             "num_conv_pos_embeddings": 8, "num_conv_pos_embedding_groups": 4}  # fmt: skip
+    HubertModel(HubertConfig(**sizes)).save_pretrained(folder)
+    return folder
+
+
+def test_a_model_of_speech_is_judged_in_all_tasks_beside_the_floors(hubert, tmp_path, monkeypatch):
+    data = AudioData(Tones())
+    data.prepare_data()
+    data.setup("test")
+    batch = data.test_set.__getitems__([1])
+    encoder = load_public(f"transformers:{hubert}", data)
+    library = HubertModel.from_pretrained(hubert).eval()
+    wave = Wav2Vec2FeatureExtractor()(batch.inputs[0].numpy(), sampling_rate=16000, return_tensors="pt")
+    with torch.no_grad():
+        wanted = library(**wave).last_hidden_state.mean(1)
+        torch.testing.assert_close(encoder(*batch[:2]).pooled, wanted, atol=1e-5, rtol=1e-4)
+
+    monkeypatch.setattr(weighted_layers, "STEPS", 20)
+    run(["probe-public", "--encoder", f"transformers:{hubert}", "--data=AudioData",
+         "--data.source=tests.made_audio.Tones", "--labels_per_class=[2]", "--draws=2",
+         f"--runs_dir={tmp_path}"])  # fmt: skip
+    (path,) = tmp_path.glob("public/*/results.json")
+    record = json.loads(path.read_text())
+    name = f"transformers:{hubert}"
+    assert list(record["rows"]) == [name, "untrained encoder", "log-mel statistics"]
+    assert list(record["tasks"]["phones"])[:2] == [name, "untrained encoder"] and record["modality"] == "audio"
+
+
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
@@ -213,6 +254,9 @@ def test_the_command_takes_text(bert, texts, tmp_path):
         (["transformers:{vit}", "--weights=x.pth"], "name it as transformers:FOLDER"),
         (["transformers:{vit}", "--image_size=7"], "cannot read images of 7 x 7 pixels"),
         (["transformers:{bert}"], "is a bert model, which reads no image"),
+        (["torchvision:resnet18", "--data=AudioData"], "torchvision has no encoders of speech"),
+        (["transformers:{bert}", "--data=AudioData"], "is a bert model and this encoder reads wav2vec2 or hubert"),
+        (["transformers:{bert}", "--data=AudioData", "--pooling=cls"], "a model of speech has no class token"),
         (["transformers:{vit}", "--data.train_size=0"], "train_size is 0"),
         (["transformers:{vit}", "--draws=0"], "draws and labels_per_class must be at least 1"),
     ],

@@ -87,8 +87,8 @@ def test_what_is_cached_is_what_each_recording_gives_alone(data, which):
         Wav2Vec2Encoder(LogMel(dim=16, strides=[2]), dim=16, depth=2, heads=2, position_kernel=8), views
     ).eval()
     listener = {
-        "resnet": lambda: listen_with(resnet, "SimCLR"),
-        "transformer": lambda: listen_with(transformer, "SimCLR"),
+        "resnet": lambda: listen_with(resnet.encoder, resnet.represent, "SimCLR"),
+        "transformer": lambda: listen_with(transformer.encoder, transformer.represent, "SimCLR"),
         "log-mel": lambda: listen_to_log_mel(16000),
     }[which]()
     part = data.validation_set
