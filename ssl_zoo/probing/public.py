@@ -28,7 +28,7 @@ from ssl_zoo.probing.probe import (
 )
 from ssl_zoo.probing.public_encoders import load_public
 from ssl_zoo.probing.public_transformers import Pooling
-from ssl_zoo.probing.speech import STATISTICS, listen_to_log_mel, listen_with, probe_speech
+from ssl_zoo.probing.speech import STATISTICS, Listener, listen_to_log_mel, listen_with, probe_speech
 
 # Images of 224 pixels are large.
 BATCH_SIZE = 64
@@ -100,10 +100,11 @@ def _see_or_read(encoders: dict[str, nn.Module], data: DataModule) -> dict[str, 
 def _hear(encoders: dict[str, nn.Module], data: AudioData) -> tuple[dict[str, Splits], dict[str, Any]]:
     """Every row's features of recordings, and what the tasks of speech add to results.json."""
     device = best_device()
-    listeners = {
-        row: listen_with(encoder.to(device), lambda batch, encoder=encoder: encoder(*batch[:2]).pooled.float(), row)
-        for row, encoder in encoders.items()
-    }
+
+    def listener(encoder: nn.Module, row: str) -> Listener:
+        return listen_with(encoder, lambda batch: encoder(batch.inputs, batch.mask).pooled.float(), row)
+
+    listeners = {row: listener(encoder.to(device), row) for row, encoder in encoders.items()}
     listeners[STATISTICS] = listen_to_log_mel(data.sample_rate)
     splits, tasks, sizes = probe_speech(data, listeners, device)
     return splits, {"tasks": tasks, "task_sizes": sizes} if tasks else {}
