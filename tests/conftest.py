@@ -12,7 +12,9 @@ import torch
 import ssl_zoo
 
 # Tiny networks gain nothing from a second thread, and threads that wait for each other on a busy machine cost minutes.
+# The cores are shared by test processes, and by those that tests start.
 torch.set_num_threads(1)
+os.environ["OMP_NUM_THREADS"] = "1"
 
 # Before anything reads it: what tests tokenize and fetch does not stay in the user's cache.
 os.environ["SSL_ZOO_CACHE"] = tempfile.mkdtemp()
