@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ssl_zoo.cli import fit_settings, run
+from ssl_zoo.cli import run
 from ssl_zoo.errors import InputError
+from ssl_zoo.training_cli import fit_settings
 
 ROOT = Path(__file__).parents[2]
 DOCUMENT = (ROOT / "docs" / "sweeps.md").read_text()

@@ -1,0 +1,52 @@
+"""Command lines read strictly: a typo becomes one sentence that says what was meant."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import lightning as L
+from jsonargparse import ArgumentError, ArgumentParser, Namespace
+from torch import nn
+
+from ssl_zoo.data.sources.audio_base import AudioSource
+from ssl_zoo.data.sources.base import ImageSource
+from ssl_zoo.data.sources.text_base import TextSource
+from ssl_zoo.errors import InputError
+from ssl_zoo.suggestions import explain
+
+# Errors come to `ssl_zoo.cli.main`, and half an option's name is a typo, not a shorthand.
+STRICT: dict[str, Any] = {"exit_on_error": False, "allow_abbrev": False}
+
+
+def parse(parser: ArgumentParser, args: list[str], subparsers: Iterable[ArgumentParser] = ()) -> Namespace:
+    """Parses, or raises InputError with a sentence that says what was meant."""
+    try:
+        return parser.parse_args(args)
+    except ArgumentError as error:
+        options = {action.dest for each in (parser, *subparsers) for action in each._actions}
+        names = {
+            found.__name__
+            for base in (nn.Module, L.LightningDataModule, AudioSource, ImageSource, TextSource)
+            for found in _below(base)
+        }
+        raise InputError(explain(str(error), options, names)) from error
+
+
+@contextmanager
+def own_errors() -> Iterator[None]:
+    """Takes a constructor's InputError out of the ValueError that jsonargparse wraps it in."""
+    try:
+        yield
+    except ValueError as error:
+        cause: BaseException | None = error
+        while cause is not None and not isinstance(cause, InputError):
+            cause = cause.__cause__
+        raise (cause or error) from error
+
+
+def _below(base: type) -> set[type]:
+    found: set[type] = {base}
+    child: type
+    for child in base.__subclasses__():
+        found |= _below(child)
+    return found

@@ -1,0 +1,221 @@
+"""The commands that train: LightningCLI with what every run of this project has."""
+
+import secrets
+from datetime import datetime
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+import yaml
+from jsonargparse import Namespace
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+from lightning.pytorch.loggers import CSVLogger, Logger
+from lightning.pytorch.utilities import rank_zero_only
+
+from ssl_zoo.callbacks.embeddings import Embeddings
+from ssl_zoo.callbacks.exact_resume import ExactResume
+from ssl_zoo.callbacks.figures import ViewsFigure
+from ssl_zoo.callbacks.health import Health
+from ssl_zoo.callbacks.last_checkpoint import LastCheckpoint
+from ssl_zoo.callbacks.online_probe import OnlineProbe
+from ssl_zoo.callbacks.progress import StepProgress
+from ssl_zoo.callbacks.throughput import Throughput
+from ssl_zoo.compare.wandb import has_wandb_key, log_results, log_settings
+from ssl_zoo.distributed import CPUSyncBatchNorm
+from ssl_zoo.errors import InputError
+from ssl_zoo.hardware import fastest_precision
+from ssl_zoo.methods.base import Method
+from ssl_zoo.parsing import STRICT, own_errors, parse
+from ssl_zoo.probing.probe import probe
+from ssl_zoo.probing.speech import has_tasks
+from ssl_zoo.suggestions import settings_of
+
+# What a method's networks take from the data, where they have such an argument; nobody types a number twice.
+NETWORKS = ("encoder", "decoder")
+SIZES = ("channels", "image_size", "sample_rate", "vocabulary")
+
+
+def fit_settings(options: list[str]) -> dict[str, Any]:
+    """The settings that options of `ssl-zoo fit` come to; nothing is built."""
+    return SettingsOnly(["fit", *options]).config["fit"].as_dict()
+
+
+class ZooCLI(LightningCLI):
+    """LightningCLI with this project's defaults: what is always logged, where a run lives, how it ends.
+
+    Args:
+        args: the command line without the program's name.
+        description: what --help begins with.
+    """
+
+    def __init__(self, args: list[str], description: str = "") -> None:
+        self.version = f"{datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+        super().__init__(
+            L.LightningModule,
+            L.LightningDataModule,
+            subclass_mode_model=True,
+            subclass_mode_data=True,
+            auto_configure_optimizers=False,
+            trainer_defaults={"enable_model_summary": False},
+            seed_everything_default=0,
+            save_config_callback=SaveConfig,
+            parser_kwargs={
+                "prog": "ssl-zoo",
+                **STRICT,
+                "description": description,
+                **{name: dict(STRICT) for name in self.subcommands()},
+            },
+            args=args,
+        )
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Adds what a run is called, its probes, and the sizes that networks take from the data."""
+        parser.add_argument("--experiment", default="experiment", help="Folder of the run under --runs_dir.")
+        parser.add_argument("--runs_dir", default="runs", help="Where runs are kept.")
+        parser.add_argument("--probe_after_fit", type=bool, default=True, help="Judge the run on test data at its end.")
+        parser.add_function_arguments(probe, "probe", skip={"run"})
+        parser.add_lightning_class_args(OnlineProbe, "online_probe")
+        parser.add_lightning_class_args(Health, "health")
+        parser.add_lightning_class_args(Embeddings, "embeddings")
+        for network, size in product(NETWORKS, SIZES):
+            parser.link_arguments(f"data.{size}", f"model.init_args.{network}.init_args.{size}", apply_on="instantiate")
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Parses the command line."""
+        self.config = parse(parser, args, self._subcommand_parsers.values())
+
+    def _parse_ckpt_path(self) -> None:
+        """The command line and YAML decide; Lightning would let a checkpoint's settings overrule them."""
+
+    def before_instantiate_classes(self) -> None:
+        """Chooses the precision unless the user has, and prepares W&B."""
+        config = self.config[self.subcommand]
+        if config.trainer.precision is None:
+            config.trainer.precision = fastest_precision(config.trainer.accelerator)
+            chosen = f"Precision {config.trainer.precision}, convolutions in channels_last"
+            _say(f"{chosen}: the fastest on this machine (--trainer.precision overrides).")
+        _check_checkpoint(config.get("ckpt_path"))
+        loggers = config.trainer.logger
+        for logger in loggers if isinstance(loggers, list) else [loggers]:
+            if isinstance(logger, Namespace) and logger.class_path.endswith("WandbLogger"):
+                self._prepare_wandb(config, logger.init_args)
+
+    def _prepare_wandb(self, config: Namespace, settings: Namespace) -> None:
+        """Gives every method's W&B run the same group, name and job type, and goes offline where there is no key."""
+        directory = Path(config.runs_dir) / config.experiment / self.version
+        directory.mkdir(parents=True, exist_ok=True)
+        settings.save_dir = str(directory)
+        settings.name = settings.name or self.version
+        settings.group = settings.group or config.experiment
+        settings.job_type = settings.job_type or self.subcommand
+        if settings.mode != "offline" and not has_wandb_key():
+            settings.mode = "offline"
+            _say(f"No W&B key found: logging offline; `wandb sync {directory}/wandb/offline-run-*` uploads it later.")
+
+    def instantiate_classes(self) -> None:
+        """Builds the method, the data and the Trainer."""
+        with own_errors():
+            super().instantiate_classes()
+
+    def _dump_config(self) -> None:
+        """Makes room for the sizes of a network that this method lacks; `after_instantiate_classes` clears it away.
+
+        Lightning skips links to what is not there but records them among the settings in the checkpoint all the same.
+        """
+        super()._dump_config()
+        settings = self.config_dump["model"]["init_args"]
+        for network in NETWORKS:
+            settings[network] = settings.get(network) or {"init_args": {}}
+
+    def after_instantiate_classes(self) -> None:
+        """Forgets the sizes that a network does not take; it could not be rebuilt from settings that have them."""
+        settings = self.model.hparams
+        for name in NETWORKS:
+            network = getattr(self.model, name, None)
+            if network is None:
+                settings.pop(name, None)
+                continue
+            for size in set(SIZES) - set(settings_of(type(network))):
+                settings[name]["init_args"].pop(size, None)
+
+    def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:
+        """Adds the loggers, callbacks and plugins that every run has."""
+        trainer = self.config_init[self.subcommand].trainer
+        callbacks: list[L.Callback] = [ExactResume(), Throughput(), ViewsFigure()]
+        if trainer.enable_progress_bar is not False:
+            callbacks.append(StepProgress())
+        if trainer.enable_checkpointing is not False:
+            callbacks.append(LastCheckpoint())
+        trainer.callbacks = [*(trainer.callbacks or []), *callbacks]
+        config = self.config[self.subcommand]
+        loggers: list[Logger] = [CSVLogger(config.runs_dir, config.experiment, self.version)]
+        if isinstance(trainer.logger, Logger):
+            loggers.append(trainer.logger)
+        elif isinstance(trainer.logger, list):
+            loggers.extend(trainer.logger)
+        # Batch-norm statistics are the global batch's by default: a run means the same on one device and on eight.
+        if trainer.accelerator == "cpu" or not torch.cuda.is_available():
+            trainer.plugins = [*(trainer.plugins or []), CPUSyncBatchNorm()]
+        else:
+            trainer.sync_batchnorm = True
+        return super().instantiate_trainer(logger=loggers, **kwargs)
+
+    def after_fit(self) -> None:
+        """Judges the run on test data, and tells W&B where it is used."""
+        config, directory = self.config["fit"], self.trainer.log_dir
+        if config.trainer.fast_dev_run or directory is None:
+            return
+        if config.probe_after_fit:
+            self._probe(Path(directory), config.probe)
+        self._log_results(Path(directory))
+
+    @rank_zero_only
+    def _log_results(self, directory: Path) -> None:
+        log_results(self.trainer, directory)
+
+    @rank_zero_only
+    def _probe(self, directory: Path, settings: Namespace) -> None:
+        if self.datamodule.train_set.labels is None and not has_tasks(self.datamodule):
+            _say("The data has no labels, so the run is not probed.")
+            return
+        probe(directory, **settings.as_dict())
+
+
+class SettingsOnly(ZooCLI):
+    """The command line read and checked, and no more."""
+
+    def _set_seed(self) -> None: ...
+
+    def before_instantiate_classes(self) -> None:
+        """Decides nothing."""
+
+    def instantiate_classes(self) -> None:
+        """Builds nothing."""
+
+    def after_instantiate_classes(self) -> None:
+        """Has built nothing."""
+
+    def _run_subcommand(self, subcommand: str) -> None: ...
+
+
+class SaveConfig(SaveConfigCallback):
+    """Writes config.yaml into the run directory, and the same settings to loggers that keep them."""
+
+    def save_config(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        """Hands the settings to W&B."""
+        assert isinstance(pl_module, Method)
+        log_settings(trainer, pl_module, yaml.safe_load(self.parser.dump(self.config, skip_none=False)))
+
+
+@rank_zero_only
+def _say(sentence: str) -> None:
+    print(sentence, flush=True)
+
+
+def _check_checkpoint(path: Any) -> None:
+    if path is not None and path not in ("last", "best", "hpc", "registry") and not Path(path).is_file():
+        raise InputError(
+            f"--ckpt_path: there is no file {path}; give a checkpoint like runs/.../checkpoints/last.ckpt."
+        )
