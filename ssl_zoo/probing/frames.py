@@ -26,10 +26,16 @@ class Moments(NamedTuple):
     samples: Tensor
     labels: Tensor
 
-    def among(self, first: int, count: int) -> "Moments":
-        """Those in the `count` recordings from position `first` on, positions counted from there."""
-        start, end = torch.searchsorted(self.recordings, torch.tensor([first, first + count])).tolist()
-        return Moments(self.recordings[start:end] - first, self.samples[start:end], self.labels[start:end])
+    def of(self, recordings: Tensor) -> tuple[Tensor, Tensor]:
+        """Those of some recordings: ``(Q,)`` their places here, and in which of these recordings each is.
+
+        Args:
+            recordings: ``(B,)`` int64, positions in the part, all different.
+        """
+        starts, ends = (torch.searchsorted(self.recordings, recordings + later) for later in (0, 1))
+        rows = torch.repeat_interleave(torch.arange(len(recordings)), ends - starts)
+        skipped = (ends - starts).cumsum(0) - ends  # moments of earlier rows, less those that lie before this row's
+        return torch.arange(len(rows)) - skipped[rows], rows
 
 
 def choose_moments(examples: Recordings, most: int) -> Moments:

@@ -13,7 +13,7 @@ from ssl_zoo.data.recordings import Recordings
 from ssl_zoo.encoders.audio_base import mean_over_time
 from ssl_zoo.encoders.base import Encoded
 from ssl_zoo.encoders.log_mel import log_mel, window_and_hop
-from ssl_zoo.evaluation.features import Features, batches, to_device
+from ssl_zoo.evaluation.features import Features, batches, similar_lengths, to_device
 from ssl_zoo.evaluation.weighted_layers import fit_weighted
 from ssl_zoo.probing.frames import Moments, choose_moments, frames_at, mean_and_deviation, nearest_frames, real_counts
 
@@ -191,25 +191,34 @@ def probe_speech(
 
 @torch.no_grad()
 def listen(listener: Listener, asked: Asked, device: torch.device) -> Cache:
-    """One pass over a part's recordings; what is kept stays on `device`."""
-    vectors, labels, utterances, frames = [], [], [], []
-    first = 0
-    for batch in batches(asked.examples):
+    """One pass over a part's recordings, the longest first; what is kept is in the part's order, on `device`."""
+    vectors, labels, heard_utterances, heard_frames = [], [], [], []
+    order = similar_lengths(asked.examples)
+    chosen_utterances, chosen_moments = [], []
+    for positions, batch in zip(
+        order.split(asked.examples.fetched_at_once), batches(asked.examples, order), strict=True
+    ):
         heard = listener.hear(to_device(batch, device))
-        size = len(batch.index)
         vectors.append(heard.vectors.float())
         labels.append(batch.labels)
-        wanted = asked.utterances[(asked.utterances >= first) & (asked.utterances < first + size)] - first
-        utterances.append(heard.utterances[:, wanted.to(device)].half())
-        rows, samples = (each.to(device) for each in asked.moments.among(first, size)[:2])
+        wanted = torch.isin(positions, asked.utterances)
+        chosen_utterances.append(positions[wanted])
+        heard_utterances.append(heard.utterances[:, wanted.to(device)].half())
+        places, rows = asked.moments.of(positions)
+        chosen_moments.append(places)
+        samples, rows = asked.moments.samples[places].to(device), rows.to(device)
         counts = real_counts(heard.frames[0], heard.mask)[rows]
         nearest = nearest_frames(samples, counts, listener.offset, listener.stride)
         found = [frames_at(layer, rows, nearest, counts, listener.context).half() for layer in heard.frames]
-        frames.append(torch.stack(found))
-        first += size
-    known = [part.to(device) for part in labels if part is not None]
-    features = Features(torch.cat(vectors), torch.cat(known) if known else None)
-    return Cache(features, torch.cat(utterances, 1), torch.cat(frames, 1))
+        heard_frames.append(torch.stack(found))
+    back, utterances_back, moments_back = (
+        chosen.argsort().to(device) for chosen in (order, torch.cat(chosen_utterances), torch.cat(chosen_moments))
+    )
+    known = [part for part in labels if part is not None]
+    features = Features(torch.cat(vectors)[back], torch.cat(known).to(device)[back] if known else None)
+    return Cache(
+        features, torch.cat(heard_utterances, 1)[:, utterances_back], torch.cat(heard_frames, 1)[:, moments_back]
+    )
 
 
 def _ask(examples: Recordings, most: int) -> Asked:

@@ -55,7 +55,7 @@ def test_moments_are_every_20_ms_where_a_phone_is_known_or_evenly_many():
     few = choose_moments(data.train_set, 100)
     assert len(few.labels) == 100 and len(few.recordings.unique()) == len(data.train_set)
     assert set(zip(*(values.tolist() for values in few), strict=True)) < set(expected)
-    here = everything.among(3, 2)
-    assert [tuple(each) for each in zip(*(values.tolist() for values in here), strict=True)] == [
-        (position - 3, sample, phone) for position, sample, phone in expected if position in (3, 4)
+    places, rows = everything.of(torch.tensor([4, 1, 3]))
+    assert [(row, *expected[place]) for place, row in zip(places.tolist(), rows.tolist(), strict=True)] == [
+        (row, *each) for row, wanted in enumerate((4, 1, 3)) for each in expected if each[0] == wanted
     ]
