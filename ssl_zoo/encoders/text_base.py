@@ -4,7 +4,6 @@ The layers of the transformers library are called one by one and not through its
 attention kernels get no mask where none is needed, and packed rows keep their documents apart.
 """
 
-import logging
 from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any, Literal
@@ -15,6 +14,7 @@ from torch.nn import functional as F
 
 from ssl_zoo.encoders.attention import use_fast_attention
 from ssl_zoo.encoders.base import Encoded, Encoder
+from ssl_zoo.encoders.pretrained import load_model
 from ssl_zoo.errors import InputError
 from ssl_zoo.vocabulary import Vocabulary
 
@@ -147,35 +147,11 @@ def load_pretrained(architecture: Any, source: str, vocabulary: Vocabulary, **se
     Raises:
         InputError: it cannot be read, is of another architecture, lacks weights or has another vocabulary.
     """
-    from safetensors import SafetensorError
-    from transformers import AutoConfig
-
-    wanted = architecture.config_class.model_type
-    reporter = logging.getLogger("transformers.modeling_utils")
-    level = reporter.level
-    try:
-        found = AutoConfig.from_pretrained(source).model_type
-        if found == wanted:
-            reporter.setLevel(logging.ERROR)  # it reports heads that the file has and an encoder does not
-            model, report = architecture.from_pretrained(
-                source, dtype=torch.float32, output_loading_info=True, **settings
-            )
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        reason = str(error).strip().split("\n")[0]
-        raise InputError(
-            f"pretrained: the model {source} cannot be loaded; give the name of a published {wanted} model or a folder "
-            f"with its config.json and model.safetensors ({reason})."
-        ) from error
-    finally:
-        reporter.setLevel(level)
-    if found != wanted:
-        raise InputError(f"pretrained: {source} is a {found} model and this encoder reads {wanted}; choose another.")
-    if report["missing_keys"]:
-        raise InputError(f"pretrained: {source} has no weights for {min(report['missing_keys'])}; get the file anew.")
+    model = load_model([architecture], source, **settings)
     rows = model.get_input_embeddings().num_embeddings
     if rows != vocabulary["size"]:
         raise InputError(
             f"pretrained: {source} has embeddings for {rows} tokens but the vocabulary has {vocabulary['size']}; set "
             f"the data's tokenizer to {source}, too."
         )
-    return model.train()
+    return model
