@@ -3,9 +3,6 @@
 import hashlib
 import json
 import os
-import shutil
-import warnings
-import zlib
 from array import array
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -17,6 +14,7 @@ from tokenizers import Tokenizer
 
 from ssl_zoo.data.mapped import ArrayWriter, MappedArray, Seal, is_damaged, seal_of
 from ssl_zoo.data.progress import Show, patient_progress
+from ssl_zoo.data.sealed import lock_of, open_sealed, read_facts, write_facts
 from ssl_zoo.data.sources import base
 from ssl_zoo.data.sources.text_base import UNLABELLED, TextSource
 from ssl_zoo.data.tokenizer import TRAINERS, TextTokenizer, load_tokenizer, train_tokenizer
@@ -49,12 +47,12 @@ class Corpus:
         digest: of all texts, labels and test flags; the same wherever the documents are the same.
 
     Raises:
-        _Damaged: a file is missing or not as it was written.
+        Damaged: a file is missing or not as it was written.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        facts = _read_facts(folder)
+        facts = read_facts(folder / "corpus.json")
         self.tokenizer = TextTokenizer(Tokenizer.from_file(str(folder / "tokenizer.json")), facts["special"])
         self.tokens = MappedArray(folder / "tokens.bin", self.tokenizer.dtype)
         self.offsets, self.sizes, self.labels = (
@@ -73,7 +71,7 @@ class Corpus:
         name = hashlib.sha256(chosen.astype("<i8").tobytes()).hexdigest()[:16]
         path = self.folder / f"packed-{name}.bin"
         if not _is_sealed(path):
-            with FileLock(_lock(self.folder)):
+            with FileLock(lock_of(self.folder)):
                 if not _is_sealed(path):  # otherwise another process was faster
                     self._pack(chosen, path)
         return MappedArray(path, self.tokens.dtype)
@@ -100,36 +98,7 @@ def open_corpus(source: TextSource, tokenizer: str, vocab_size: int, choose: Cho
         InputError: source or tokenizer cannot be had, or the cache cannot be written.
     """
     folder = CACHE.expanduser() / _key(source, tokenizer, vocab_size, choice)
-    try:
-        return Corpus(folder)
-    except _Damaged:
-        pass
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(_lock(folder)).acquire()
-    except OSError as error:
-        raise InputError(f"The cache {folder.parent} cannot be written ({error}): make room or give access.") from error
-    with lock:
-        try:
-            return Corpus(folder)  # another process was faster
-        except _Damaged as damage:
-            if folder.is_dir():
-                warnings.warn(f"{folder} is damaged ({damage}) and is made again.", stacklevel=2)
-        partial = folder.with_suffix(".partial")
-        shutil.rmtree(partial, ignore_errors=True)  # what an interrupted process has left; this one holds the lock
-        partial.mkdir()
-        _build(partial, source, tokenizer, vocab_size, choose)
-        shutil.rmtree(folder, ignore_errors=True)
-        os.replace(partial, folder)
-        return Corpus(folder)
-
-
-class _Damaged(Exception):
-    """A corpus cannot be used; the message says which file is to blame."""
-
-
-def _lock(folder: Path) -> Path:
-    return folder.with_suffix(".lock")
+    return open_sealed(folder, Corpus, lambda empty: _build(empty, source, tokenizer, vocab_size, choose))
 
 
 def _key(source: TextSource, tokenizer: str, vocab_size: int, choice: list[Any]) -> str:
@@ -144,32 +113,12 @@ def _key(source: TextSource, tokenizer: str, vocab_size: int, choice: list[Any])
     return hashlib.sha256(described.encode()).hexdigest()[:16]
 
 
-def _read_facts(folder: Path) -> dict[str, Any]:
-    path = folder / "corpus.json"
-    try:
-        content = json.loads(path.read_text())
-        facts: dict[str, Any] = content["facts"]
-        sound = content["checksum"] == _checksum(facts)
-    except (OSError, ValueError, KeyError, TypeError):
-        sound = False
-    if not sound:
-        raise _Damaged(path.name)
-    for name, sealed in facts["files"].items():
-        if is_damaged(folder / name, Seal(*sealed)):
-            raise _Damaged(name)
-    return facts
-
-
 def _is_sealed(path: Path) -> bool:
     """Whether a file of packed tokens and the seal beside it are there and sound."""
     try:
         return not is_damaged(path, Seal(*json.loads(path.with_suffix(".json").read_text())))
     except (OSError, ValueError, TypeError):
         return False
-
-
-def _checksum(facts: dict[str, Any]) -> int:
-    return zlib.crc32(json.dumps(facts, sort_keys=True).encode())
 
 
 def _runs(chosen: np.ndarray) -> Iterator[tuple[int, int]]:
@@ -226,8 +175,7 @@ def _build(folder: Path, source: TextSource, tokenizer: str, vocab_size: int, ch
             writer.write(values)
         seals[f"{name}.bin"] = writer.seal
     facts = {"special": made.special, "classes": classes, "digest": digest, "files": seals}
-    facts = json.loads(json.dumps(facts))  # as it will be read again, for the checksum
-    (folder / "corpus.json").write_text(json.dumps({"facts": facts, "checksum": _checksum(facts)}, indent=1))
+    write_facts(folder / "corpus.json", facts)
 
 
 def _write_tokens(

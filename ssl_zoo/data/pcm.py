@@ -1,27 +1,20 @@
 """A source's recordings at one sample rate: decoded once, kept on the disk as 16-bit samples, mapped into memory."""
 
 import hashlib
-import json
-import os
-import shutil
-import warnings
-import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from filelock import FileLock
 
-from ssl_zoo.data.mapped import ArrayWriter, MappedArray, Seal, is_damaged
-from ssl_zoo.data.progress import Show, patient_progress
+from ssl_zoo.data.mapped import ArrayWriter, MappedArray
+from ssl_zoo.data.progress import patient_progress
+from ssl_zoo.data.sealed import open_sealed, read_facts, write_facts
 from ssl_zoo.data.sources import base
 from ssl_zoo.data.sources.audio_base import BadSound, Recording, Sound
 from ssl_zoo.data.sources.sound_files import EMPTY
-from ssl_zoo.errors import InputError
 
 CACHE = base.CACHE / "audio"
 # Raised whenever the files below change, or what is written into them.
@@ -45,11 +38,11 @@ class PCM:
         digest: of all samples; the same wherever the sounds are the same.
 
     Raises:
-        _Damaged: a file is missing or not as it was written.
+        Damaged: a file is missing or not as it was written.
     """
 
     def __init__(self, folder: Path) -> None:
-        facts = _read_facts(folder)
+        facts = read_facts(folder / "audio.json")
         self.samples = MappedArray(folder / "samples.bin", "<i2")
         self.offsets = MappedArray(folder / "offsets.bin", "<i8").values
         self.bad: dict[int, str] = {int(position): reason for position, reason in facts["bad"].items()}
@@ -59,10 +52,6 @@ class PCM:
         """``(length,)`` int16, the samples of a recording from `start` on; all of them must be there."""
         first = self.offsets[position] + start
         return self.samples.values[first : first + length]
-
-
-class _Damaged(Exception):
-    """Decoded samples cannot be used; the message says which file is to blame."""
 
 
 def open_pcm(name: str, recordings: list[Recording], sample_rate: int) -> PCM:
@@ -77,29 +66,7 @@ def open_pcm(name: str, recordings: list[Recording], sample_rate: int) -> PCM:
         InputError: the cache cannot be written.
     """
     folder = CACHE.expanduser() / _key(recordings, sample_rate)
-    try:
-        return PCM(folder)
-    except _Damaged:
-        pass
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder.with_suffix(".lock")).acquire()
-    except OSError as error:
-        raise InputError(f"The cache {folder.parent} cannot be written ({error}): make room or give access.") from error
-    with lock:
-        try:
-            return PCM(folder)  # another process was faster
-        except _Damaged as damage:
-            if folder.is_dir():
-                warnings.warn(f"{folder} is damaged ({damage}) and is made again.", stacklevel=2)
-        partial_folder = folder.with_suffix(".partial")
-        shutil.rmtree(partial_folder, ignore_errors=True)  # left by an interrupted process; this one holds the lock
-        partial_folder.mkdir()
-        with patient_progress(f"Decoding {name}") as show:
-            _build(partial_folder, recordings, sample_rate, show)
-        shutil.rmtree(folder, ignore_errors=True)
-        os.replace(partial_folder, folder)
-        return PCM(folder)
+    return open_sealed(folder, PCM, lambda empty: _build(empty, name, recordings, sample_rate))
 
 
 def _key(recordings: list[Recording], sample_rate: int) -> str:
@@ -109,31 +76,11 @@ def _key(recordings: list[Recording], sample_rate: int) -> str:
     return digest.hexdigest()[:16]
 
 
-def _read_facts(folder: Path) -> dict[str, Any]:
-    path = folder / "audio.json"
-    try:
-        content = json.loads(path.read_text())
-        facts: dict[str, Any] = content["facts"]
-        sound = content["checksum"] == _checksum(facts)
-    except (OSError, ValueError, KeyError, TypeError):
-        sound = False
-    if not sound:
-        raise _Damaged(path.name)
-    for name, sealed in facts["files"].items():
-        if is_damaged(folder / name, Seal(*sealed)):
-            raise _Damaged(name)
-    return facts
-
-
-def _checksum(facts: dict[str, Any]) -> int:
-    return zlib.crc32(json.dumps(facts, sort_keys=True).encode())
-
-
-def _build(folder: Path, recordings: list[Recording], sample_rate: int, show: Show) -> None:
+def _build(folder: Path, name: str, recordings: list[Recording], sample_rate: int) -> None:
     """Fills an empty folder."""
     lengths, bad = np.zeros(len(recordings) + 1, dtype=np.int64), {}
     digest = hashlib.sha256()
-    with ArrayWriter(folder / "samples.bin", "<i2") as writer:
+    with patient_progress(f"Decoding {name}") as show, ArrayWriter(folder / "samples.bin", "<i2") as writer:
         for position, made in enumerate(_decode_all(recordings, sample_rate)):
             if isinstance(made, BadSound):
                 bad[position] = str(made)
@@ -147,8 +94,7 @@ def _build(folder: Path, recordings: list[Recording], sample_rate: int, show: Sh
         writer.write(lengths.cumsum())
     seals["offsets.bin"] = writer.seal
     facts = {"files": seals, "bad": bad, "digest": digest.hexdigest(), "sample_rate": sample_rate}
-    facts = json.loads(json.dumps(facts))  # as it will be read again, for the checksum
-    (folder / "audio.json").write_text(json.dumps({"facts": facts, "checksum": _checksum(facts)}, indent=1))
+    write_facts(folder / "audio.json", facts)
 
 
 def _decode_all(recordings: list[Recording], sample_rate: int) -> Iterator[np.ndarray | BadSound]:
