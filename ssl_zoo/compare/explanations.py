@@ -7,6 +7,10 @@ FLOORS = {
     UNTRAINED: "the same encoder before any training",
     "raw inputs": "the inputs themselves, flattened, without an encoder",
     "tf-idf": "logistic regression on the weights of a text's words, whose order is lost",
+    "log-mel statistics": "mean and standard deviation of a recording's log-mel spectrogram",
+    "log-mel frame": "one frame of the log-mel spectrogram",
+    "log-mel, 9 frames": "such a frame with four neighbours on either side",
+    "majority class": "what is commonest, whatever the input",
 }
 
 
@@ -35,8 +39,9 @@ def explain(boards: list[Leaderboard]) -> list[tuple[str, str]]:
         ),
         (
             "Rank",
-            "By the linear probe with all labels; equal ones by the kNN. Where intervals overlap, the order may be "
-            "chance.",
+            "By the linear probe with all labels, or on speech by the phones where they are known: voice and channel, "
+            "which any average of a recording shows, may tell its classes apart. Equal ones by the kNN. Where "
+            "intervals overlap, the order may be chance.",
         ),
         (
             "Seeds and intervals",
@@ -46,6 +51,12 @@ def explain(boards: list[Leaderboard]) -> list[tuple[str, str]]:
     ]
     if told:
         terms.append(("Floors", f"What a method has to beat, judged by the same probes. {told[0].upper()}{told[1:]}."))
+    if any(board.probes for board in boards):
+        meaning = (
+            "Labels besides the classes, known of recordings or of moments in them, are told by a linear probe on a "
+        )
+        rest = "weighted sum of the encoder's layers; the weights are learnt with it."
+        terms.append(("Tasks of speech", meaning + rest))
     if any(entry.kind == CEILING for entry in entries):
         meaning = "The same encoder, views, batches and steps, but trained with all labels, by cross entropy."
         terms.append(("Ceiling (supervised)", meaning))

@@ -7,8 +7,8 @@ import numpy as np
 
 from ssl_zoo import metrics
 from ssl_zoo.compare.feature_figures import draw_feature_maps, draw_similarity
-from ssl_zoo.compare.grids import label_counts
-from ssl_zoo.compare.leaderboard import ALL, CEILING, UNTRAINED, Entry, Leaderboard
+from ssl_zoo.compare.grids import PROBES, label_counts
+from ssl_zoo.compare.leaderboard import ALL, CEILING, LINEAR, UNTRAINED, Entry, Leaderboard
 from ssl_zoo.compare.naming import file_names
 from ssl_zoo.compare.plotting import (
     Style,
@@ -80,7 +80,7 @@ def draw_figures(boards: list[Leaderboard], folder: Path) -> Pictures:
 
 
 def draw_accuracy_against_compute(board: Leaderboard, path: Path) -> str | None:
-    """Accuracy of the linear probe over FLOPs and over seconds; returns the caption, None if no cost is known."""
+    """Accuracy of the main probe over FLOPs and over seconds; returns the caption, None if no cost is known."""
     from matplotlib.figure import Figure
 
     known = [cost for cost in COSTS if any(cost in entry.costs for entry in board.methods)]
@@ -90,20 +90,21 @@ def draw_accuracy_against_compute(board: Leaderboard, path: Path) -> str | None:
     for axes, cost in zip(figure.subplots(1, len(known), squeeze=False, sharey=True)[0], known, strict=True):
         _reference_lines(axes, board)
         for rank, entry in enumerate(board.methods):
-            if cost not in entry.costs:
+            if cost not in entry.costs or board.main not in entry.accuracy:
                 continue
-            style, found = style_of(rank), entry.accuracy["linear"][ALL]
+            style, found = style_of(rank), entry.accuracy[board.main][ALL]
             bar = None if found.interval is None else 100 * found.interval
             axes.errorbar(entry.costs[cost].mean, 100 * found.mean, yerr=bar, fmt=style.marker, color=style.colour,
                           markersize=9, capsize=4, label=entry.label)  # fmt: skip
         scale_costs(axes, [entry.costs[cost].mean for entry in board.methods if cost in entry.costs])
         axes.set_xlabel(COSTS[cost])
         axes.grid(alpha=0.3)
-    figure.axes[0].set_ylabel("linear probe, all labels: test accuracy (%)")
+    probe = PROBES.get(board.main, f"a linear probe of {board.main}")
+    figure.axes[0].set_ylabel(f"{probe}: test accuracy (%)")
     legend_below(figure)
     save(figure, path)
     return (
-        "What the linear probe makes of all labels, over what the pretraining cost: higher and further left is better. "
+        f"What {probe} makes of frozen features, over what the pretraining cost: higher and further left is better. "
         "Bars are 95 % intervals over seeds; lines are floors and ceilings, which cost no pretraining."
     )
 
@@ -118,10 +119,10 @@ def draw_label_efficiency(board: Leaderboard, path: Path) -> str | None:
     figure = Figure(figsize=(7.6, 4.4), layout="constrained")
     axes = figure.subplots()
     ranks = {entry.label: rank for rank, entry in enumerate(board.methods)}
-    floors = [entry for entry in board.references if entry.kind != CEILING]
-    for entry in [*floors, *board.methods]:
+    floors = [entry for entry in board.references if entry.kind != CEILING and LINEAR in entry.accuracy]
+    for entry in [*floors, *(entry for entry in board.methods if LINEAR in entry.accuracy)]:
         style = style_of(ranks[entry.label]) if entry.label in ranks else _floor_style(floors, entry)
-        found = {tick: entry.accuracy["linear"].get(tick) for tick in ticks}
+        found = {tick: entry.accuracy[LINEAR].get(tick) for tick in ticks}
         places = [place for place, tick in enumerate(ticks) if found[tick] is not None]
         estimates = [known for known in found.values() if known is not None]
         mean = 100 * np.array([known.mean for known in estimates])
@@ -176,13 +177,15 @@ def draw_loss_curves(board: Leaderboard, path: Path) -> str | None:
 
 
 def _reference_lines(axes: Any, board: Leaderboard) -> None:
-    floors = [entry for entry in board.references if entry.kind != CEILING]
-    for entry in board.references:
+    known = [entry for entry in board.references if board.main in entry.accuracy]
+    floors = [entry for entry in known if entry.kind != CEILING]
+    for entry in known:
+        height = 100 * entry.score(board.main)
         if entry.kind == CEILING:
-            axes.axhline(100 * entry.score(), color=CEILING_COLOUR, linestyle="--", label=entry.label)
+            axes.axhline(height, color=CEILING_COLOUR, linestyle="--", label=entry.label)
         else:
             style = _floor_style(floors, entry)
-            axes.axhline(100 * entry.score(), color=style.colour, linestyle=style.line, label=entry.label)
+            axes.axhline(height, color=style.colour, linestyle=style.line, label=entry.label)
 
 
 def _floor_style(floors: list[Entry], floor: Entry) -> Style:

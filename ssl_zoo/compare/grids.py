@@ -4,10 +4,11 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from ssl_zoo import metrics
-from ssl_zoo.compare.leaderboard import ALL, METHOD, UNTRAINED, ByLabels, Entry, Leaderboard
+from ssl_zoo.compare.leaderboard import ALL, LINEAR, METHOD, UNTRAINED, ByLabels, Entry, Leaderboard
 from ssl_zoo.compare.statistics import Estimate
 
 NO_CELL = ""
+PROBES = {LINEAR: "the linear probe with all labels"}
 HEALTH = {
     metrics.HEALTH_RANK: "RankMe: how many dimensions the features effectively use",
     metrics.HEALTH_STD: "spread of the features: 1 is even, 0 is collapsed",
@@ -65,10 +66,13 @@ def in_order(numbers: set[str]) -> list[str]:
 
 def _accuracies(board: Leaderboard) -> Grid:
     columns = [
-        *_leading(),
+        *_leading(board),
         Column("encoder", "network whose features are probed", number=False),
         Column("modality", "what the encoder reads", number=False),
     ]
+    for task in board.probes:
+        meaning = "test accuracy in % of a linear probe on a weighted sum of the encoder's layers"
+        columns.append(Column(task, f"{meaning}, in the task of telling the {task}"))
     probes = [(probe, labels) for probe in ("linear", "knn") for labels in label_counts(board.entries, probe)]
     for probe, labels in probes:
         name = {"linear": "linear", "knn": "kNN"}[probe]
@@ -81,6 +85,7 @@ def _accuracies(board: Leaderboard) -> Grid:
     rows = []
     for entry in board.entries:
         cells = [*_lead(entry), Cell(entry.encoder), Cell(entry.modality)]
+        cells += [percent(entry.accuracy.get(task, {}).get(ALL)) for task in board.probes]
         cells += [percent(entry.accuracy.get(probe, {}).get(labels)) for probe, labels in probes]
         cells += [percent(_main_figure(entry, kind).get(ALL)) for kind in board.conditions]
         rows.append(Row(entry, cells))
@@ -91,7 +96,7 @@ def _accuracies(board: Leaderboard) -> Grid:
 def _costs(board: Leaderboard) -> Grid:
     health = [name for name in HEALTH if any(name in entry.health for entry in board.methods)]
     columns = [
-        *_leading(),
+        *_leading(board),
         Column("time", "wall-clock time of the training steps"),
         Column("samples", "training examples seen, repetitions counted"),
         Column("FLOPs", "floating-point operations of the training, forward and backward"),
@@ -125,7 +130,7 @@ def _finetuning(board: Leaderboard, kind: str) -> Grid:
                 figures.setdefault(figure, set()).update(by_number)
     places = [(figure, number) for figure, numbers in figures.items() for number in in_order(numbers)]
     columns = [
-        *_leading(),
+        *_leading(board),
         Column("start", "weights that fine-tuning starts from", number=False),
         *(Column(f"{figure} {number}", f"{figure} on test data in %, {number} examples") for figure, number in places),
     ]
@@ -139,9 +144,9 @@ def _finetuning(board: Leaderboard, kind: str) -> Grid:
     return Grid(f"Fine-tuning on {kind}", note, columns, rows)
 
 
-def _leading() -> list[Column]:
+def _leading(board: Leaderboard) -> list[Column]:
     return [
-        Column("#", "rank by the linear probe with all labels, ties by the kNN; floors and ceiling have none"),
+        Column("#", f"rank by {PROBES.get(board.main, board.main)}, ties by the kNN; floors and ceiling have none"),
         Column("representation", "a method, a floor or the ceiling", number=False),
         Column("seeds", "runs of one experiment that the row is a mean of"),
     ]

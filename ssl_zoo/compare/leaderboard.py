@@ -14,6 +14,7 @@ SUPERVISED = "supervised"
 # The floors that are made of a network, which is another for every encoder; the rest see the data alone.
 UNTRAINED = "untrained encoder"
 ALL = "all"  # labels
+LINEAR, PHONES = "linear", "phones"
 
 ByLabels = dict[str, Estimate]
 
@@ -47,17 +48,28 @@ class Entry(NamedTuple):
     health: dict[str, Estimate]
     finetuning: dict[str, dict[str, dict[str, ByLabels]]]
 
-    def score(self, probe: str = "linear", labels: str = ALL) -> float:
+    def score(self, probe: str = LINEAR, labels: str = ALL) -> float:
         """Mean accuracy in [0, 1], or -1 where there is none."""
         found = self.accuracy.get(probe, {}).get(labels)
         return -1.0 if found is None else found.mean
 
 
 class Leaderboard(NamedTuple):
-    """A task with its rows, the best first, and the conditions of its fine-tuning in words, by kind."""
+    """A task with its rows, the best first.
+
+    Attributes:
+        task: whose runs it ranks.
+        entries: its rows.
+        probes: besides the linear probe and the kNN on classes: tasks of speech.
+        main: the probe that it ranks by: phones where they are known, since voice and channel, which any average of a
+            recording shows, may tell its classes apart; else the linear probe.
+        conditions: of the fine-tuning in words, by kind.
+    """
 
     task: Task
     entries: list[Entry]
+    probes: list[str]
+    main: str
     conditions: dict[str, str]
 
     @property
@@ -72,7 +84,7 @@ class Leaderboard(NamedTuple):
 
 
 def make_leaderboard(task: Task) -> tuple[Leaderboard, list[Remark]]:
-    """Merges seeds, ranks by the linear probe with all labels (equal ones by the kNN), and adds floors and ceiling.
+    """Merges seeds, ranks by the main probe with all labels (equal ones by the kNN), and adds floors and ceiling.
 
     Args:
         task: whose runs may be compared.
@@ -92,15 +104,17 @@ def make_leaderboard(task: Task) -> tuple[Leaderboard, list[Remark]]:
         )
         for runs, label in zip(experiments, labels, strict=True)
     ]  # fmt: skip
-    entries.sort(key=_order)
+    probes = _union(run.result.tasks for run in task.runs)
+    main = PHONES if PHONES in probes else LINEAR if any(LINEAR in entry.accuracy for entry in entries) else probes[0]
+
+    def order(entry: Entry) -> tuple[float, float, str]:
+        return -entry.score(main), -entry.score("knn"), entry.label
+
+    entries.sort(key=order)
     entries = [entry._replace(rank=rank) for rank, entry in enumerate(entries, 1)]
     entries += _references([run for runs in experiments for run in runs])
     conditions = {kind: ", ".join(next(iter(found.values())).conditions.values()) for kind, found in finetuning.items()}
-    return Leaderboard(task, sorted(entries, key=_order), conditions), remarks + more
-
-
-def _order(entry: Entry) -> tuple[float, float, str]:
-    return -entry.score(), -entry.score("knn"), entry.label
+    return Leaderboard(task, sorted(entries, key=order), probes, main, conditions), remarks + more
 
 
 def own_row(result: Result) -> str:

@@ -28,6 +28,7 @@ class Result(NamedTuple):
         peak_memory: bytes; None where unknown.
         chance: the loss of an encoder that ignores its input; None where unknown.
         health: last values of the health figures, by name.
+        tasks: besides the classes, such as `phones`; each is a probe on weighted layers, by its name in `rows`.
         rows: accuracies by row and by probe; the first row is the run's own.
     """
 
@@ -47,6 +48,7 @@ class Result(NamedTuple):
     peak_memory: float | None
     chance: float | None
     health: dict[str, float]
+    tasks: list[str]
     rows: dict[str, dict[str, Accuracies]]
 
 
@@ -93,11 +95,14 @@ def read_result(path: Path) -> Result:
             peak_memory=_optional(budget.get("peak_memory")) or None,
             chance=_optional(record.get("chance_loss")),
             health={str(name): _number(value) for name, value in record.get("health", {}).items()},
-            rows=_rows(record["rows"]),
+            tasks=[str(task) for task in record.get("tasks", {})],
+            rows=_with_tasks(_rows(record["rows"]), record.get("tasks", {})),
         )
         if not result.rows:
             raise ValueError("it has no rows")
-        next(iter(result.rows.values()))["linear"]["all"]
+        own = next(iter(result.rows.values()))
+        if not any(task in own for task in result.tasks):
+            own["linear"]["all"]
     except KeyError as error:
         raise ValueError(f"it lacks {error}") from error
     except (AttributeError, TypeError) as error:
@@ -146,6 +151,14 @@ def _rows(rows: dict[str, Any]) -> dict[str, dict[str, Accuracies]]:
         }
         for row, kinds in rows.items()
     }
+
+
+def _with_tasks(rows: dict[str, dict[str, Accuracies]], tasks: dict[str, Any]) -> dict[str, dict[str, Accuracies]]:
+    """Rows with the accuracy in every task, all labels, as one more probe; some rows are known in tasks alone."""
+    for task, by_row in tasks.items():
+        for row, found in by_row.items():
+            rows.setdefault(str(row), {})[str(task)] = {"all": _share(found["accuracy"])}
+    return rows
 
 
 def _share(value: Any) -> float:

@@ -52,15 +52,23 @@ def _read_results(path: Path) -> dict[str, Any] | None:
         return None
     try:
         results = json.loads(path.read_text())
-        _own(results)["linear"]["all"]["mean"]
+        _own_figures(results)
     except (ValueError, KeyError, TypeError, StopIteration) as error:
         raise InputError(f"{path} is damaged: probe the run again, or remove the file.") from error
     return results
 
 
-def _own(results: dict[str, Any]) -> dict[str, Any]:
-    """The first row, which is the run's own; the floors and the ceiling follow."""
-    return next(iter(results["rows"].values()))
+def _own_figures(results: dict[str, Any]) -> dict[str, float]:
+    """What the run itself has reached, by the probe's name; first rows are the run's own, floors and ceiling follow."""
+    figures = {}
+    if results["rows"]:
+        own = next(iter(results["rows"].values()))
+        figures = {"linear probe, all labels": own["linear"]["all"]["mean"]}
+        if "knn" in own:
+            figures["kNN probe, all labels"] = own["knn"]["all"]["mean"]
+    for task, rows in results.get("tasks", {}).items():
+        figures[f"linear probe on weighted layers, {task}"] = next(iter(rows.values()))["accuracy"]
+    return figures
 
 
 def _front_matter(run: Run, title: str, results: dict[str, Any] | None, licence: str | None) -> dict[str, Any]:
@@ -74,9 +82,8 @@ def _front_matter(run: Run, title: str, results: dict[str, Any] | None, licence:
     }
     if results is not None:
         metrics = [
-            {"type": "accuracy", "name": name, "value": round(100 * row["all"]["mean"], 2)}
-            for kind, name in {"linear": "linear probe, all labels", "knn": "kNN probe, all labels"}.items()
-            if (row := _own(results).get(kind))
+            {"type": "accuracy", "name": name, "value": round(100 * figure, 2)}
+            for name, figure in _own_figures(results).items()
         ]
         source = run.data.source_name
         found = {
@@ -135,19 +142,29 @@ def _budget(run: Run) -> str:
 def _results(results: dict[str, Any] | None) -> str:
     if results is None:
         return "This run has not been probed: `ssl-zoo probe --run RUN` judges it."
-    columns = list(_own(results)["linear"])
-    lines = [
-        f"| representation | probe | {' | '.join(columns)} |",
-        f"|---|---|{'---|' * len(columns)}",
-    ]
-    for name, probes in results["rows"].items():
-        for kind, found in probes.items():
-            cells = [f"{100 * found[column]['mean']:.1f}" if column in found else "" for column in columns]
-            lines.append(f"| {name} | {kind} | {' | '.join(cells)} |")
-    return (
-        f"Test accuracy in % of probes on the frozen encoder, by labels per class (protocol {results['protocol']}).\n\n"
-        + "\n".join(lines)
-    )
+    protocol, tables = f"(protocol {results['protocol']})", []
+    if results["rows"]:
+        columns = list(next(iter(results["rows"].values()))["linear"])
+        lines = [
+            f"Test accuracy in % of probes on the frozen encoder, by labels per class {protocol}.\n",
+            f"| representation | probe | {' | '.join(columns)} |",
+            f"|---|---|{'---|' * len(columns)}",
+        ]
+        for name, probes in results["rows"].items():
+            for kind, found in probes.items():
+                cells = [f"{100 * found[column]['mean']:.1f}" if column in found else "" for column in columns]
+                lines.append(f"| {name} | {kind} | {' | '.join(cells)} |")
+        tables.append("\n".join(lines))
+    if "tasks" in results:
+        lines = [
+            f"Test accuracy in % of a linear probe on a weighted sum of the frozen encoder's layers {protocol}.\n",
+            "| task | representation | accuracy |",
+            "|---|---|---|",
+        ]
+        for task, rows in results["tasks"].items():
+            lines += [f"| {task} | {name} | {100 * found['accuracy']:.1f} |" for name, found in rows.items()]
+        tables.append("\n".join(lines))
+    return "\n\n".join(tables)
 
 
 def _limits(run: Run, results: dict[str, Any] | None) -> str:

@@ -41,6 +41,8 @@ def write_run(tmp_path) -> Callable[..., Path]:
         finetuning: dict[str, float] | None = None,
         finetuning_steps: int = 300,
         rotation: float = 0.0,
+        classes: bool = True,
+        tasks: dict[str, dict[str, float]] | None = None,
     ) -> Path:
         directory = tmp_path / "runs" / name
         directory.mkdir(parents=True)
@@ -64,8 +66,13 @@ def write_run(tmp_path) -> Callable[..., Path]:
                        **(budget or {})},
             "chance_loss": 4.8,
             "health": {"health/rank": 30.5, "health/std": 0.8},
-            "rows": rows,
+            "rows": rows if classes else {},
         }  # fmt: skip
+        if tasks is not None:
+            record["tasks"] = {
+                task: {row: {"accuracy": accuracy, "layers": [1.0]} for row, accuracy in by_row.items()}
+                for task, by_row in tasks.items()
+            }
         (directory / "results.json").write_text(json.dumps(record))
         config = {
             "seed_everything": seed,

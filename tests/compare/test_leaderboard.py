@@ -52,6 +52,26 @@ def test_floors_and_ceiling_stand_among_the_methods_without_a_rank(write_run):
     assert made["Digits"].entries[0].score() == pytest.approx((0.97 + 0.95) / 2)
 
 
+@pytest.mark.parametrize("classes", [True, False])
+def test_speech_is_ranked_by_phones_where_they_are_known(write_run, classes):
+    floors = {"untrained encoder": 0.6, "log-mel frame": 0.65}
+    made, said = boards(
+        write_run("a/1", "A", classes=classes, modality="audio", linear={"all": 0.99},
+                  tasks={"word": {"A": 0.3}, "phones": {"A": 0.7, **floors}}),
+        write_run("b/1", "B", classes=classes, modality="audio", linear={"all": 0.8},
+                  tasks={"word": {"B": 0.2}, "phones": {"B": 0.75, **floors}}),
+    )  # fmt: skip
+    board = made["Digits"]
+    assert said == [] and board.main == "phones" and board.probes == ["word", "phones"]
+    assert [entry.label for entry in board.entries][:4] == ["B", "A", "log-mel frame", "untrained encoder"]
+    row = cells(board, "Accuracy", "B")
+    assert (row["#"], row["word"], row["phones"], row.get("linear all")) == (
+        "1", "20.0", "75.0", "80.0" if classes else None
+    )  # fmt: skip
+    assert cells(board, "Accuracy", "log-mel frame")["phones"] == "65.0"
+    assert "rank by phones" in make_grids(board)[0].columns[0].meaning
+
+
 def test_seeds_are_merged_into_a_mean_with_its_interval(write_run):
     values = [0.80, 0.84, 0.85]
     made, said = boards(

@@ -16,6 +16,7 @@ from ssl_zoo.cli import main, run
 from ssl_zoo.data.text import Documents
 from ssl_zoo.encoders.base import Encoded, Encoder
 from ssl_zoo.errors import InputError
+from ssl_zoo.export.card import write_card
 from ssl_zoo.export.export import write_export
 from ssl_zoo.export.program import save_program
 from tests.export.kinds import KINDS, LENGTH, a_run, gru, make_run
@@ -169,6 +170,19 @@ def test_the_card_is_one_for_the_hub_and_tells_method_data_budget_and_results(tm
     for told in ("arXiv:2002.05709", "CC0-1.0", loaded.data.split_hash, "128 steps, 1,280 examples seen, 64 seconds",
                  "Abacus 3000", "| SimCLR | linear | 51.2 | 62.5 |", "| raw inputs | knn | 20.0 | 25.0 |"):  # fmt: skip
         assert told in card.text, told
+
+
+def test_the_card_of_speech_has_its_tasks_also_where_there_are_no_classes(tmp_path):
+    loaded = make_run("CausalConvEncoder", tmp_path)
+    tasks = {"phones": {"Wav2Vec": {"accuracy": 0.725, "layers": [1.0]}, "majority class": {"accuracy": 0.208}}}
+    record = {"method": "Wav2Vec", "protocol": 2, "rows": {}, "tasks": tasks}
+    (loaded.directory / "results.json").write_text(json.dumps(record))
+    write_card(loaded, [], None, tmp_path)
+    card = ModelCard.load(tmp_path / "README.md")
+    assert [(each.metric_name, each.metric_value) for each in card.data.eval_results] == [
+        ("linear probe on weighted layers, phones", 72.5)
+    ]
+    assert "| phones | Wav2Vec | 72.5 |" in card.text and "| phones | majority class | 20.8 |" in card.text
 
 
 def test_damaged_results_are_named(tmp_path):
