@@ -61,10 +61,25 @@ def test_every_fit_command_of_the_readme_runs(command, tmp_path):
     options = HERE
     if "experiments/text" in command:
         options = [*QUICK, "--data.source=TextFiles", f"--data.source.root={write_texts(tmp_path)}"]
+    if "experiments/audio" in command:
+        options = [*QUICK, "--data.source=tests.made_audio.Tones", "--data.crop_seconds=0.7", "--data.batch_size=8"]
     ssl_zoo([*command.split(), *options], tmp_path)
     (directory,) = tmp_path.glob("*/*-*-*")
     out = ssl_zoo(["probe", "--run", str(directory), "--ceiling=false", "--draws=1"], tmp_path)
     assert "untrained encoder" in out
+
+
+def test_the_comparison_of_all_methods_in_the_readme_can_be_planned(tmp_path):
+    (command,) = re.findall(r"^uv run ssl-zoo (sweep [^`]+ -- --probe.ceiling false)$", README, re.MULTILINE)
+    planned = command.replace("--budget 2min", "--samples 1000 --list").replace("runs/sweeps", str(tmp_path))
+    assert planned.count(str(tmp_path)) == 1 and "--list" in planned
+    done = subprocess.run(
+        ["bash", "-c", f"{sys.executable} -m ssl_zoo {planned}"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    experiments = re.findall(r"^ssl-zoo fit --config experiments/(\S+)\.yaml ", done.stdout, re.MULTILINE)
+    assert len(set(experiments)) == len(done.stdout.splitlines()) == 10
+    assert {path.split("/")[0] for path in experiments} == {"image", "text", "audio"}
 
 
 @pytest.mark.slow
