@@ -65,15 +65,18 @@ def legend_below(figure: Any) -> None:
 
 
 def scale_costs(axes: Any, costs: list[float]) -> None:
-    """Costs along the horizontal axis with metric prefixes, logarithmic where they differ more than tenfold."""
-    from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
+    """Costs along the horizontal axis with metric prefixes: logarithmic where they differ more than tenfold, or from 0."""
+    from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullFormatter
 
     if max(costs) > 10 * min(costs) > 0:
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.margins(x=0.12)
+    else:
+        axes.set_xlim(0, 1.12 * max(costs) or 1)
+        axes.xaxis.set_major_locator(MaxNLocator(5))
     axes.xaxis.set_major_formatter(EngFormatter(sep=" "))
-    axes.margins(x=0.12)
 
 
 def save(figure: Any, path: Path) -> None:

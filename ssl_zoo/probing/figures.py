@@ -87,6 +87,7 @@ def draw_layer_weights(tasks: dict[str, dict[str, dict[str, Any]]], path: Path, 
         axes.set_xticks(range(len(encoders[0][1]["layers"])))
         axes.set_xlabel("layer")
         axes.set_title(task, fontsize=11)
+        axes.margins(y=0.3)  # room for the legend above the bars
         axes.legend(frameon=False, fontsize=8)
     figure.supylabel("weight (%)", fontsize=10)
     figure.suptitle(title, fontsize=10)
