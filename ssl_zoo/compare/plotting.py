@@ -65,7 +65,7 @@ def legend_below(figure: Any) -> None:
 
 
 def scale_costs(axes: Any, costs: list[float]) -> None:
-    """Costs along the horizontal axis with metric prefixes: logarithmic where they differ more than tenfold, or from 0."""
+    """Costs along the horizontal axis with metric prefixes: logarithmic if they differ more than tenfold, or from 0."""
     from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullFormatter
 
     if max(costs) > 10 * min(costs) > 0:
