@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import pkgutil
 import shutil
+import signal
 import tempfile
 
 import torch
@@ -15,6 +16,9 @@ import ssl_zoo
 # The cores are shared by test processes, and by those that tests start.
 torch.set_num_threads(1)
 os.environ["OMP_NUM_THREADS"] = "1"
+
+# A shell makes what it starts in the background deaf to Ctrl-C, and with it all processes that tests start and interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Before anything reads it: what tests tokenize and fetch does not stay in the user's cache.
 os.environ["SSL_ZOO_CACHE"] = tempfile.mkdtemp()
