@@ -17,7 +17,7 @@ import ssl_zoo
 torch.set_num_threads(1)
 os.environ["OMP_NUM_THREADS"] = "1"
 
-# A shell makes what it starts in the background deaf to Ctrl-C, and with it all processes that tests start and interrupt.
+# A shell makes what it starts in the background deaf to Ctrl-C, and so would be all processes that tests interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Before anything reads it: what tests tokenize and fetch does not stay in the user's cache.
