@@ -26,7 +26,7 @@ from ssl_zoo.probing.flops import training_flops
 from ssl_zoo.probing.kept_features import save_features
 from ssl_zoo.probing.logged import last_values, read_metrics
 from ssl_zoo.probing.run import Run, load_run, rebuild
-from ssl_zoo.probing.speech import STATISTICS, has_tasks, listen_to_log_mel, listen_with, probe_speech
+from ssl_zoo.probing.speech import has_tasks, listen_with, probe_beside_log_mel
 from ssl_zoo.probing.supervised import train_supervised
 from ssl_zoo.probing.tables import print_table, print_tasks, title
 
@@ -137,9 +137,7 @@ def _extract_rows(run: Run, name: str) -> tuple[dict[str, Splits], dict[str, Any
             row: listen_with(method.encoder, method.represent, row)
             for row, method in ((name, trained), (UNTRAINED, untrained))
         }
-        listeners[STATISTICS] = listen_to_log_mel(run.data.sample_rate)
-        splits, tasks, sizes = probe_speech(run.data, listeners, device)
-        return splits, {"tasks": tasks, "task_sizes": sizes} if tasks else {}
+        return probe_beside_log_mel(run.data, listeners, device)
     parts = {"train": run.data.train_set, "validation": run.data.validation_set, "test": run.data.test_set}
 
     def features(represent: Any) -> Splits:

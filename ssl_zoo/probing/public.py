@@ -28,7 +28,7 @@ from ssl_zoo.probing.probe import (
 )
 from ssl_zoo.probing.public_encoders import load_public
 from ssl_zoo.probing.public_transformers import Pooling
-from ssl_zoo.probing.speech import STATISTICS, Listener, listen_to_log_mel, listen_with, probe_speech
+from ssl_zoo.probing.speech import Listener, listen_with, probe_beside_log_mel
 
 # Images of 224 pixels are large.
 BATCH_SIZE = 64
@@ -105,9 +105,7 @@ def _hear(encoders: dict[str, nn.Module], data: AudioData) -> tuple[dict[str, Sp
         return listen_with(encoder, lambda batch: encoder(batch.inputs, batch.mask).pooled.float(), row)
 
     listeners = {row: listener(encoder.to(device), row) for row, encoder in encoders.items()}
-    listeners[STATISTICS] = listen_to_log_mel(data.sample_rate)
-    splits, tasks, sizes = probe_speech(data, listeners, device)
-    return splits, {"tasks": tasks, "task_sizes": sizes} if tasks else {}
+    return probe_beside_log_mel(data, listeners, device)
 
 
 def _features(represent: Callable[[Batch], Tensor], data: DataModule, row: str) -> Splits:

@@ -189,6 +189,15 @@ def probe_speech(
     return splits, tasks, sizes
 
 
+def probe_beside_log_mel(
+    data: AudioData, listeners: dict[str, Listener], device: torch.device
+) -> tuple[dict[str, dict[str, Features]], dict[str, Any]]:
+    """Judges listeners and the floor as `probe_speech` does; pooled features, and what tasks add to results.json."""
+    floor = {STATISTICS: listen_to_log_mel(data.sample_rate)}
+    splits, tasks, sizes = probe_speech(data, listeners | floor, device)
+    return splits, {"tasks": tasks, "task_sizes": sizes} if tasks else {}
+
+
 @torch.no_grad()
 def listen(listener: Listener, asked: Asked, device: torch.device) -> Cache:
     """One pass over a part's recordings, the longest first; what is kept is in the part's order, on `device`."""
