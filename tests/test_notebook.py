@@ -38,12 +38,13 @@ def test_a_notebook_uses_the_package_and_defines_nothing(path):
 @pytest.mark.filterwarnings("ignore")  # Jupyter's own
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_runs_to_its_pictures(path, tmp_path, monkeypatch):
-    nbformat = pytest.importorskip("nbformat")
-    client = pytest.importorskip("nbclient")
+    import nbclient
+    import nbformat
+
     monkeypatch.setenv("NOTEBOOK_RUNS", str(tmp_path))
     monkeypatch.setenv("NOTEBOOK_STEPS", "20")
     notebook = nbformat.read(path, as_version=4)
-    client.NotebookClient(notebook, timeout=600, resources={"metadata": {"path": path.parent}}).execute()
+    nbclient.NotebookClient(notebook, timeout=600, resources={"metadata": {"path": path.parent}}).execute()
     outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
     pictures = [output for output in outputs if "image/png" in output.get("data", {})]
     assert len(pictures) >= 3

@@ -173,7 +173,6 @@ KNOWN = {
 # wandb-workspaces is written in the manner of an earlier pydantic, and warns of itself.
 @pytest.mark.filterwarnings("ignore")
 def test_the_dashboard_shows_only_what_is_logged_and_all_of_its_kinds(logged):
-    pytest.importorskip("wandb_workspaces")
     from ssl_zoo.compare.dashboard import workspace
 
     made = workspace("someone", "ssl_zoo", "methods")
@@ -193,9 +192,8 @@ def test_the_dashboard_shows_only_what_is_logged_and_all_of_its_kinds(logged):
     assert shown - columns <= {metrics.PROJECTION_STD, metrics.HEALTH_ACTIVE_UNITS, "cost/flops"}
 
 
-@pytest.mark.filterwarnings("ignore")
+@pytest.mark.filterwarnings("ignore")  # as above
 def test_without_a_key_the_dashboard_says_so(capsys, monkeypatch):
-    pytest.importorskip("wandb_workspaces")
     monkeypatch.setattr("ssl_zoo.compare.wandb.has_wandb_key", lambda: False)
     with pytest.raises(SystemExit) as stopped:
         main(["dashboard", "--entity", "someone"])

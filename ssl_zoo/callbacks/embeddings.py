@@ -31,7 +31,7 @@ class Embeddings(L.Callback):
     def __init__(self, file_format: Literal["npz", "parquet"] = "npz") -> None:
         if file_format == "parquet":
             try:
-                import pyarrow.parquet  # noqa: F401
+                import pyarrow.parquet  # noqa: F401  # only whether it is there; `_write_parquet` uses it
             except ImportError as error:
                 raise InputError(
                     "embeddings.file_format: parquet needs pyarrow: install ssl_zoo[hub], or take npz."

@@ -37,7 +37,7 @@ def run_logged(command: list[str], log: Path, watch: Callable[[], None]) -> int:
                     return process.wait(POLL_SECONDS)
                 except subprocess.TimeoutExpired:
                     watch()
-        except BaseException:
+        except BaseException:  # Ctrl-C too: the command must not outlive whoever watches it
             _stop(process)
             raise
 

@@ -170,7 +170,7 @@ def test_an_interrupted_step_is_finished_before_the_run_is_saved(tmp_path):
     handler = signal.getsignal(signal.SIGINT)
     fit(method(), tmp_path / "whole", ExactResume(), fourth, steps=7)
     with pytest.raises(SystemExit), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", ".*Detected KeyboardInterrupt")
+        warnings.filterwarnings("ignore", ".*Detected KeyboardInterrupt")  # which is the point
         fit(method(), tmp_path / "cut", ExactResume(), CtrlC(), last, steps=7, enable_checkpointing=True)
     saved = torch.load(Path(last.dirpath) / "last.ckpt", weights_only=False)
     assert saved["global_step"] == 4

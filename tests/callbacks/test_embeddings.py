@@ -81,7 +81,8 @@ def test_every_example_is_written_with_its_label_and_place(tmp_path, capsys, kin
 
 
 def test_parquet_holds_the_same(tmp_path):
-    parquet = pytest.importorskip("pyarrow.parquet")
+    from pyarrow import parquet
+
     directory = predict(tmp_path, Embeddings("parquet"), method(), data())
     table = parquet.read_table(directory / "embeddings.parquet").to_pydict()
     features, labels, index = expected(method())
