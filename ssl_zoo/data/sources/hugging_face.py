@@ -1,13 +1,13 @@
 """Image data sets in the format of Hugging Face's `datasets`, by name or from a folder."""
 
 from functools import partial
-from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from PIL import Image
 
 from ssl_zoo.data.sources.base import ImageSource, LazyImages, LoadedImages
+from ssl_zoo.data.sources.hub import load_splits
 from ssl_zoo.errors import InputError
 
 
@@ -42,7 +42,7 @@ class HuggingFaceImages(ImageSource):
 
     def load(self) -> LoadedImages:
         """The train split and, where there is one, the test split, decoded when they are read."""
-        splits = self._splits()
+        splits = load_splits(self.name, self.configuration, "train", [])
         if "train" not in splits:
             raise InputError(f"{self.name} has no split called train, only {', '.join(splits)}: rename one to train.")
         features = splits["train"].features
@@ -59,23 +59,6 @@ class HuggingFaceImages(ImageSource):
         train, test = (self._images(splits.get(split), image, label) for split in ("train", "test"))
         assert train is not None
         return LoadedImages(train, test, None, list(names))
-
-    def _splits(self) -> dict[str, Any]:
-        try:
-            import datasets
-        except ImportError as error:
-            raise InputError("Hugging Face data sets need the package datasets: install ssl_zoo[hub].") from error
-        try:
-            if Path(self.name).expanduser().is_dir():
-                data = datasets.load_from_disk(str(Path(self.name).expanduser()))
-            else:
-                data = datasets.load_dataset(self.name, self.configuration)
-        except Exception as error:  # the network and the hub fail in many ways
-            raise InputError(
-                f"The data set {self.name} could not be loaded ({type(error).__name__}): check its name and the "
-                "network, or give a folder written by save_to_disk."
-            ) from error
-        return dict(data) if isinstance(data, dict) else {"train": data}
 
     def _images(self, split: Any, image: str, label: str | None) -> LazyImages | None:
         if split is None:

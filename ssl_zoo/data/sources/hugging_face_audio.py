@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ssl_zoo.data.sources.audio_base import UNLABELLED, AudioSource, BadSound, LoadedAudio, Recording, Sound
+from ssl_zoo.data.sources.hub import load_splits
 from ssl_zoo.data.sources.sound_files import UNREADABLE, decode_bytes, decode_file
 from ssl_zoo.errors import InputError
 
@@ -43,9 +44,10 @@ class HuggingFaceAudio(AudioSource):
 
     def load(self) -> LoadedAudio:
         """The rows of the training and of the test split, decoded by libsndfile when they are asked for."""
-        import datasets
+        wanted = [self.train_split, self.test_split]
+        splits = load_splits(self.name, self.configuration, self.train_split, wanted, revision=self.revision)
+        import datasets  # only now is it known to be there
 
-        splits = self._splits()
         features = splits[self.train_split].features
         audio = self._column(features, self.audio_column, "Audio", "audio_column")
         label = self._column(features, self.label_column, "ClassLabel", "label_column")
@@ -69,28 +71,6 @@ class HuggingFaceAudio(AudioSource):
                 for row, number in enumerate(labels)
             ]
         return LoadedAudio(recordings, [] if label is None else list(features[label].names), {}, [])
-
-    def _splits(self) -> dict[str, Any]:
-        try:
-            import datasets
-        except ImportError as error:
-            raise InputError("Hugging Face data sets need the package datasets: install ssl_zoo[hub].") from error
-        folder = Path(self.name).expanduser()
-        try:
-            if folder.is_dir():
-                data = datasets.load_from_disk(str(folder))
-            else:
-                data = datasets.load_dataset(self.name, self.configuration, revision=self.revision)
-        except Exception as error:  # the network and the hub fail in many ways
-            raise InputError(
-                f"The data set {self.name} could not be loaded ({type(error).__name__}): check its name and the "
-                "network, or give a folder written by save_to_disk."
-            ) from error
-        splits: dict[str, Any] = dict(data) if isinstance(data, dict) else {self.train_split: data}
-        for name in (self.train_split, self.test_split):
-            if name is not None and name not in splits:
-                raise InputError(f"{self.name} has no split called {name}: choose from {', '.join(splits)}.")
-        return splits
 
     def _column(self, features: Any, wanted: str | None, kind: str, setting: str) -> str | None:
         candidates = [name for name, feature in features.items() if type(feature).__name__ == kind]

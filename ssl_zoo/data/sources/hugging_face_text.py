@@ -6,6 +6,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from ssl_zoo.data.sources.hub import load_splits
 from ssl_zoo.data.sources.text_base import UNLABELLED, Document, TextSource
 from ssl_zoo.errors import InputError
 
@@ -84,29 +85,10 @@ class HuggingFaceText(TextSource):
                     yield Document(text, UNLABELLED if number is None else number, name == self.test_split)
 
     def _splits(self) -> dict[str, Any]:
-        try:
-            import datasets
-        except ImportError as error:
-            raise InputError("Hugging Face data sets need the package datasets: install ssl_zoo[hub].") from error
-        folder = Path(self.name).expanduser()
-        try:
-            if folder.is_dir():
-                data = datasets.load_from_disk(str(folder))
-            else:
-                data = datasets.load_dataset(
-                    self.name, self.configuration, revision=self.revision, streaming=self.streaming
-                )
-        except Exception as error:  # the network and the hub fail in many ways
-            raise InputError(
-                f"The data set {self.name} could not be loaded ({type(error).__name__}): check its name and the "
-                "network, or give a folder written by save_to_disk."
-            ) from error
-        splits: dict[str, Any] = dict(data) if isinstance(data, dict) else {self.train_split: data}
-        for name in (self.train_split, self.test_split, self.unlabelled_split):
-            if name is None:
-                continue
-            if name not in splits:
-                raise InputError(f"{self.name} has no split called {name}: choose from {', '.join(splits)}.")
+        wanted = [self.train_split, self.test_split, self.unlabelled_split]
+        settings = {"revision": self.revision, "streaming": self.streaming}
+        splits = load_splits(self.name, self.configuration, self.train_split, wanted, **settings)
+        for name in filter(None, wanted):
             columns = _columns(splits[name])
             if self.text_column not in columns:
                 raise InputError(
