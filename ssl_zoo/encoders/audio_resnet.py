@@ -49,8 +49,8 @@ class AudioResNet(Encoder):
         spectra, mask = log_mel(inputs, mask, self.sample_rate, self.mels)
         counts = None if mask is None else mask.sum(1)
         network: Any = self.network
-        maps = _silence(spectra.transpose(1, 2)[:, None], counts).contiguous(memory_format=torch.channels_last)
-        maps = _silence(torch.relu(_normalize(network.bn1, network.conv1(maps), counts)), counts)
+        maps = _silence(spectra.transpose(1, 2)[:, None], mask).contiguous(memory_format=torch.channels_last)
+        maps = _silence(torch.relu(_normalize(network.bn1, network.conv1(maps), mask)), mask)
         for stage in (network.layer1, network.layer2, network.layer3, network.layer4):
             for block in stage:
                 maps, counts = _residual(block, maps, counts)
@@ -70,12 +70,14 @@ def _residual(block: Any, maps: Tensor, counts: Tensor | None) -> tuple[Tensor, 
         counts: ``(B,)`` how many of the N steps are real, or None.
     """
     after = None if counts is None else (counts - 1) // block.stride + 1
-    branch = torch.relu(_normalize(block.bn1, block.conv1(maps), after))
-    branch = _normalize(block.bn2, block.conv2(_silence(branch, after)), after)
+    branch = block.conv1(maps)
+    real = _real(branch, after)
+    branch = _silence(torch.relu(_normalize(block.bn1, branch, real)), real)
+    branch = _normalize(block.bn2, block.conv2(branch), real)
     if block.downsample is not None:
         convolution, norm = block.downsample
-        maps = _normalize(norm, convolution(maps), after)
-    return _silence(torch.relu(branch + maps), after), after
+        maps = _normalize(norm, convolution(maps), real)
+    return _silence(torch.relu(branch + maps), real), after
 
 
 def _real(maps: Tensor, counts: Tensor | None) -> Tensor | None:
@@ -83,14 +85,12 @@ def _real(maps: Tensor, counts: Tensor | None) -> Tensor | None:
     return None if counts is None else torch.arange(maps.shape[3], device=maps.device) < counts[:, None]
 
 
-def _silence(maps: Tensor, counts: Tensor | None) -> Tensor:
-    real = _real(maps, counts)
+def _silence(maps: Tensor, real: Tensor | None) -> Tensor:
     return maps if real is None else maps * real[:, None, None]
 
 
-def _normalize(norm: nn.Module, maps: Tensor, counts: Tensor | None) -> Tensor:
+def _normalize(norm: nn.Module, maps: Tensor, real: Tensor | None) -> Tensor:
     """Batch norm, with statistics of the real steps only."""
-    real = _real(maps, counts)
     if real is None or not norm.training:
         return norm(maps)
     steps = maps.permute(0, 3, 1, 2)
