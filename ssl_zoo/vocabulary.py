@@ -27,6 +27,7 @@ class Vocabulary(TypedDict):
     mask: int | None
     unknown: int | None
     special: list[int]
-    continuations: list[int]
+    # Without the type of its items: jsonargparse checks them one by one, in a time that grows with their square.
+    continuations: list
     bytes_per_token: float
     hash: str
