@@ -62,7 +62,9 @@ def classify_words(train: WordCounts, validation: WordCounts, test: WordCounts) 
     from sklearn.linear_model import LogisticRegression
 
     weigh = TfidfTransformer(sublinear_tf=True).fit(train.counts)
-    known, held, wanted = (weigh.transform(part.counts) for part in (train, validation, test))
+    # What no training text has would get no weight: few texts have few tokens, and are fitted as fast.
+    seen = train.counts.getnnz(axis=0).nonzero()[0]
+    known, held, wanted = (weigh.transform(part.counts)[:, seen] for part in (train, validation, test))
     best, predicted = -1.0, np.empty(0)
     classifier = LogisticRegression(warm_start=True, max_iter=100)
     for penalty in sorted(PENALTIES, reverse=True):

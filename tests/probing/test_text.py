@@ -15,9 +15,10 @@ from ssl_zoo.batch import Batch
 from ssl_zoo.cli import run
 from ssl_zoo.data.base import Examples
 from ssl_zoo.errors import InputError
+from ssl_zoo.evaluation.linear import PENALTIES
 from ssl_zoo.probing.bag_of_words import classify_words, count_words
 from ssl_zoo.probing.in_context import in_context, score
-from ssl_zoo.probing.run import load_run
+from ssl_zoo.probing.run import load_run, rebuild
 
 VOCABULARY = {"size": 40, "special": [0, 1, 2]}
 TOPICS = {"animals": "cat dog cow pig".split(), "food": "bread milk rice jam".split()}
@@ -68,6 +69,35 @@ def test_the_floor_is_scikit_learns_tf_idf_and_logistic_regression():
     best = max(candidates, key=lambda one: one.score(held, validation.labels))
     accuracy = float((predicted == test.labels).float().mean())
     assert accuracy > 0.6 and abs(accuracy - best.score(wanted, test.labels)) < 0.05
+
+
+def test_few_texts_are_classified_as_by_a_fit_of_all_tokens():
+    train, validation, test = (Sentences(seed, 100) for seed in (1, 2, 3))
+    known, held, wanted = (count_words(part, VOCABULARY) for part in (train, validation, test))
+    predicted = classify_words(known.choose(torch.arange(12)), held, wanted)
+    words = [f"w{token}" for token in range(VOCABULARY["size"])]
+    weigh = TfidfVectorizer(sublinear_tf=True, token_pattern=r"\w+", vocabulary=words).fit(train.texts()[:12])
+    fits = [
+        LogisticRegression(C=1 / (12 * penalty), max_iter=10_000).fit(
+            weigh.transform(train.texts()[:12]), train.labels[:12]
+        )
+        for penalty in sorted(PENALTIES, reverse=True)
+    ]
+    best = max(fits, key=lambda fit: fit.score(weigh.transform(validation.texts()), validation.labels))
+    expected = torch.from_numpy(best.predict(weigh.transform(test.texts())))
+    assert len(set(expected.tolist())) == 2 and (predicted == expected).float().mean() > 0.97
+
+
+def test_a_large_vocabulary_in_a_checkpoint_is_not_checked_id_by_id():
+    # Which would take hours: jsonargparse copies the list for every item of it.
+    vocabulary = {
+        "size": 60_000, "pad": 0, "begin": 1, "end": 2, "mask": None, "unknown": None, "special": [0, 1, 2],
+        "continuations": list(range(3, 50_000)), "bytes_per_token": 4.0, "hash": "0" * 16,
+    }  # fmt: skip
+    encoder = {"dim": 8, "depth": 1, "heads": 1, "vocabulary": vocabulary}
+    settings = {"class_path": "ssl_zoo.encoders.text.GPT2Encoder", "init_args": encoder}
+    method = rebuild({"hyper_parameters": {"_class_path": "ssl_zoo.methods.gpt.GPT", "encoder": settings}})
+    assert method.encoder.vocabulary == vocabulary
 
 
 @pytest.fixture(scope="module")
