@@ -278,7 +278,8 @@ def _describe(run: Run, name: str) -> dict[str, Any]:
 
 def _flops(run: Run, samples: int) -> float | None:
     """Of the whole training, from what its first examples cost an untrained copy of the method."""
-    count = min(FLOPS_BATCH, run.data.batch_size, len(run.data.pretrain_set))
-    batch = to_device(run.data.pretrain_set.__getitems__(list(range(count))), best_device())
+    examples = run.data.as_validated(run.data.pretrain_set)  # cut as long as training has them
+    count = min(FLOPS_BATCH, run.data.batch_size, len(examples))
+    batch = to_device(examples.__getitems__(list(range(count))), best_device())
     each = training_flops(rebuild(run.checkpoint).to(best_device()), batch)
     return None if each is None else each * samples

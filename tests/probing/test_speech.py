@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 
+from ssl_zoo.batch import Batch
 from ssl_zoo.cli import run
 from ssl_zoo.data.audio import AudioData
 from ssl_zoo.encoders.audio import Wav2Vec2Encoder
@@ -14,11 +15,13 @@ from ssl_zoo.encoders.log_mel import log_mel
 from ssl_zoo.evaluation import weighted_layers
 from ssl_zoo.methods.simclr import SimCLR
 from ssl_zoo.probing import speech
+from ssl_zoo.probing.flops import training_flops
+from ssl_zoo.probing.run import load_run, rebuild
 from ssl_zoo.probing.speech import Asked, choose_moments, listen, listen_to_log_mel, listen_with
 from ssl_zoo.views.audio import AudioViews
 from tests.made_audio import Tones
 
-EXPERIMENT = Path(__file__).parents[2] / "experiments" / "audio" / "wav2vec2_log_mel.yaml"
+EXPERIMENTS = Path(__file__).parents[2] / "experiments" / "audio"
 CPU = torch.device("cpu")
 
 
@@ -37,7 +40,8 @@ def directory(request, tmp_path_factory) -> Path:
         patch.setattr(weighted_layers, "STEPS", 200)
         patch.setitem(speech.MOMENTS, "train", 300)
         run(
-            ["fit", "--config", str(EXPERIMENT), "--runs_dir", str(runs), "--data.source=tests.made_audio.Tones",
+            ["fit", "--config", str(EXPERIMENTS / "wav2vec2_log_mel.yaml"), "--runs_dir", str(runs),
+             "--data.source=tests.made_audio.Tones",
              f"--data.source.labelled={request.param}", "--trainer.max_steps=2", "--data.batch_size=8",
              "--data.crop_seconds=0.7", "--model.mask_length=2", "--model.negatives=4", "--model.encoder.dim=32",
              "--model.encoder.depth=2", "--model.encoder.front_end.dim=32", "--trainer.precision=32-true",
@@ -46,6 +50,12 @@ def directory(request, tmp_path_factory) -> Path:
         )  # fmt: skip
     (directory,) = runs.glob("*/*")
     return directory
+
+
+def flops_of_crops(directory: Path, steps: int) -> float:
+    """Of training on batches of 8 crops of 0.7 s, however long the recordings are."""
+    noise = Batch(torch.randn(8, 11200), None, None, torch.arange(8))
+    return steps * 8 * training_flops(rebuild(load_run(directory).checkpoint), noise)
 
 
 def test_a_run_is_judged_in_every_task_beside_the_floors(directory):
@@ -62,6 +72,7 @@ def test_a_run_is_judged_in_every_task_beside_the_floors(directory):
     for row, found in tasks["phones"].items():
         assert row == "majority class" or found["accuracy"] > tasks["phones"]["majority class"]["accuracy"] + 0.3, row
     assert tasks["word"]["log-mel statistics"]["accuracy"] == 1  # the hum is in their means
+    assert record["budget"]["flops"] == pytest.approx(flops_of_crops(directory, steps=2))
     assert record["task_sizes"]["phones"]["train"] == 300 and record["task_sizes"]["phones"]["classes"] == 4
     assert record["task_sizes"]["word"]["test"] <= record["data"]["test"]
     for name in ("layer_weights.png",):
@@ -76,6 +87,21 @@ def test_classes_are_judged_as_those_of_images_are(directory):
     assert list(rows) == ["Wav2Vec2", "untrained encoder", "log-mel statistics"]
     assert list(rows["log-mel statistics"]["linear"]) == ["5", "all"]
     assert rows["log-mel statistics"]["linear"]["all"]["mean"] == 1  # the hiss is in their means, too
+
+
+def test_a_method_of_views_is_judged_like_any_other(tmp_path, monkeypatch):
+    monkeypatch.setattr(weighted_layers, "STEPS", 10)
+    monkeypatch.setitem(speech.MOMENTS, "train", 100)
+    run(
+        ["fit", "--config", str(EXPERIMENTS / "simclr.yaml"), "--runs_dir", str(tmp_path), "--trainer.max_steps=2",
+         "--data.source=tests.made_audio.Tones", "--data.batch_size=8", "--data.crop_seconds=0.7",
+         "--model.encoder.width=4", "--model.views.seconds=0.4", "--probe.draws=1", "--probe.labels_per_class=[5]",
+         "--trainer.enable_progress_bar=false"]
+    )  # fmt: skip
+    (directory,) = tmp_path.glob("*/*")
+    record = json.loads((directory / "results.json").read_text())
+    assert list(record["rows"]) == ["SimCLR", "untrained encoder", "log-mel statistics", "supervised"]
+    assert record["budget"]["flops"] == pytest.approx(flops_of_crops(directory, steps=2))
 
 
 @pytest.mark.parametrize("which", ["transformer", "resnet", "log-mel"])
