@@ -3,7 +3,9 @@
 from functools import partial
 
 import numpy as np
+import torch
 
+from ssl_zoo.batch import Batch
 from ssl_zoo.data.sources.audio_base import UNLABELLED, AudioSource, LoadedAudio, Recording, Segments, Sound
 
 RATE = 1000
@@ -44,6 +46,13 @@ class Ramps(AudioSource):
         ]
         classes = [] if self.labels is None else [str(label) for label in range(max(self.labels) + 1)]
         return LoadedAudio(recordings, classes, {"parity": ["even", "odd"]}, ["a", "b"])
+
+
+def padded_noise(lengths: tuple[int, ...], samples: int) -> Batch:
+    """Waveforms ``(B, samples)`` of these lengths, with zeros after them."""
+    waves = torch.randn(len(lengths), samples, generator=torch.Generator().manual_seed(0)) * 0.3
+    mask = torch.arange(samples) < torch.tensor(lengths)[:, None]
+    return Batch(waves * mask, mask, None, torch.arange(10, 10 + len(lengths)))
 
 
 # Hz, by phone.

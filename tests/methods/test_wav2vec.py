@@ -12,6 +12,7 @@ from ssl_zoo.errors import InputError
 from ssl_zoo.methods.wav2vec import NEGATIVES, Wav2Vec
 from ssl_zoo.objectives.frame_negatives import draw_candidates
 from ssl_zoo.randomness import fold_in
+from tests.made_audio import padded_noise
 
 ROWS, SAMPLES = 4, 900
 WINDOW, STRIDE = 25, 10  # of a frame, in samples
@@ -25,10 +26,7 @@ def make(encoder: type = GRUEncoder, **settings) -> Wav2Vec:
 
 
 def padded(lengths: tuple[int, ...] = (900, 300, 611, 900)) -> Batch:
-    generator = torch.Generator().manual_seed(0)
-    waves = torch.randn(len(lengths), SAMPLES, generator=generator) * 0.3
-    mask = torch.arange(SAMPLES) < torch.tensor(lengths)[:, None]
-    return Batch(waves * mask, mask, None, torch.arange(10, 10 + len(lengths)))
+    return padded_noise(lengths, SAMPLES)
 
 
 def full() -> Batch:

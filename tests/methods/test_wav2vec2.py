@@ -19,6 +19,7 @@ from ssl_zoo.objectives.frame_negatives import draw_candidates
 from ssl_zoo.objectives.quantization import gumbel
 from ssl_zoo.objectives.spans import Spans
 from ssl_zoo.randomness import fold_in
+from tests.made_audio import padded_noise
 
 ROWS, SAMPLES = 4, 1800
 KERNELS, STRIDES = [10, 3, 2], [5, 2, 2]  # a window of 25 samples every 20
@@ -35,10 +36,7 @@ def make(norm: str = "pre", **settings) -> Wav2Vec2:
 
 
 def padded(lengths: tuple[int, ...] = (1800, 700, 1233, 1800)) -> Batch:
-    generator = torch.Generator().manual_seed(0)
-    waves = torch.randn(len(lengths), SAMPLES, generator=generator) * 0.3
-    mask = torch.arange(SAMPLES) < torch.tensor(lengths)[:, None]
-    return Batch(waves * mask, mask, None, torch.arange(10, 10 + len(lengths)))
+    return padded_noise(lengths, SAMPLES)
 
 
 def full() -> Batch:
