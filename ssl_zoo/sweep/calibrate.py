@@ -14,7 +14,9 @@ from ssl_zoo.sweep.terms import samples_per_step
 
 STEPS, WINDOW = 50, 10
 OPTIONS = [
-    f"--trainer.max_steps={STEPS}",
+    # So many steps and so long: of a fast experiment fifty steps are too short a moment to tell.
+    f"--trainer.min_steps={STEPS}",
+    "--trainer.max_time=00:00:00:20",
     f"--trainer.log_every_n_steps={WINDOW}",
     "--trainer.limit_val_batches=0",
     "--trainer.num_sanity_val_steps=0",
