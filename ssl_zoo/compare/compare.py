@@ -6,6 +6,7 @@ from rich.console import Console
 
 from ssl_zoo.compare.figures import draw_figures
 from ssl_zoo.compare.leaderboard import Leaderboard, make_leaderboard
+from ssl_zoo.compare.markdown import write_markdown
 from ssl_zoo.compare.report import write_report
 from ssl_zoo.compare.runs import Remark, RunRecord, find_runs, read_run
 from ssl_zoo.compare.tasks import group
@@ -18,8 +19,8 @@ def compare(runs: list[Path], out: Path = Path("compare")) -> None:
 
     Runs on the same data are ranked when they share its split and the version of the evaluation; seeds of one
     experiment become a mean with its 95 % interval. What cannot be ranked is listed with the reason. Prints tables, and
-    writes report.html, a page that needs no other file and no network, and its pictures as figures/*.png. The same runs
-    give the same files.
+    writes report.html, a page that needs no other file and no network, its pictures as figures/*.png and its tables as
+    Markdown, tables.md. The same runs give the same files.
 
     Args:
         runs: run directories, or folders to search for some.
@@ -45,7 +46,9 @@ def compare(runs: list[Path], out: Path = Path("compare")) -> None:
     figures = draw_figures(boards, out / "figures")
     remarks += figures.remarks
     write_report(boards, figures.pictures, remarks, out / "report.html")
+    write_markdown(boards, out / "tables.md")
     for board in boards:
         print_leaderboard(board)
     print_remarks(remarks)
-    Console(soft_wrap=True).print(f"\nReport: {out / 'report.html'}   Pictures: {out / 'figures'}", highlight=False)
+    written = f"Report: {out / 'report.html'}   Tables: {out / 'tables.md'}   Pictures: {out / 'figures'}"
+    Console(soft_wrap=True).print(f"\n{written}", highlight=False)

@@ -7,9 +7,10 @@ import numpy as np
 
 from ssl_zoo import metrics
 from ssl_zoo.compare.feature_figures import draw_feature_maps, draw_similarity
-from ssl_zoo.compare.grids import PROBES, label_counts
+from ssl_zoo.compare.grids import label_counts, main_probe
 from ssl_zoo.compare.leaderboard import ALL, CEILING, LINEAR, UNTRAINED, Entry, Leaderboard
 from ssl_zoo.compare.naming import file_names
+from ssl_zoo.compare.overview_figure import draw_overview
 from ssl_zoo.compare.plotting import (
     Style,
     floor_style,
@@ -23,6 +24,7 @@ from ssl_zoo.compare.plotting import (
 from ssl_zoo.compare.runs import Remark
 from ssl_zoo.probing.figures import CEILING as CEILING_COLOUR
 
+OVERVIEW = "overview.png"
 COSTS = {"flops": "FLOPs of the training", "seconds": "seconds of training"}
 
 
@@ -30,13 +32,13 @@ class Picture(NamedTuple):
     """A PNG file and what one sees on it.
 
     Attributes:
-        board: number of the leaderboard it belongs to.
+        board: number of the leaderboard it belongs to, None if to all.
         title: of the picture.
         caption: what one sees.
         path: of the file.
     """
 
-    board: int
+    board: int | None
     title: str
     caption: str
     path: Path
@@ -57,9 +59,10 @@ def draw_figures(boards: list[Leaderboard], folder: Path) -> Pictures:
         folder: where PNG files go.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    pictures: list[Picture] = []
+    overview = folder / OVERVIEW
+    pictures = [Picture(None, "At a glance", draw_overview(boards, overview), overview)]
     remarks: list[Remark] = []
-    sources = file_names([board.task.source for board in boards])
+    _, *sources = file_names([overview.stem, *(board.task.source for board in boards)])
     for number, (board, source) in enumerate(zip(boards, sources, strict=True)):
         for name, title, draw in (
             ("accuracy-against-compute", "Accuracy against compute", draw_accuracy_against_compute),
@@ -99,7 +102,7 @@ def draw_accuracy_against_compute(board: Leaderboard, path: Path) -> str | None:
         scale_costs(axes, [entry.costs[cost].mean for entry in board.methods if cost in entry.costs])
         axes.set_xlabel(COSTS[cost])
         axes.grid(alpha=0.3)
-    probe = PROBES.get(board.main, f"a linear probe of {board.main}")
+    probe = main_probe(board)
     figure.axes[0].set_ylabel(f"{probe}: test accuracy (%)")
     legend_below(figure)
     save(figure, path)

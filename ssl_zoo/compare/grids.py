@@ -8,7 +8,6 @@ from ssl_zoo.compare.leaderboard import ALL, LINEAR, METHOD, UNTRAINED, ByLabels
 from ssl_zoo.compare.statistics import Estimate
 
 NO_CELL = ""
-PROBES = {LINEAR: "the linear probe with all labels"}
 HEALTH = {
     metrics.HEALTH_RANK: "RankMe: how many dimensions the features effectively use",
     metrics.HEALTH_STD: "spread of the features: 1 is even, 0 is collapsed",
@@ -52,6 +51,11 @@ class Grid(NamedTuple):
 def make_grids(board: Leaderboard) -> list[Grid]:
     """Accuracies, costs with health, and every kind of fine-tuning."""
     return [_accuracies(board), _costs(board), *(_finetuning(board, kind) for kind in board.conditions)]
+
+
+def main_probe(board: Leaderboard) -> str:
+    """What a leaderboard ranks by, in words."""
+    return "the linear probe with all labels" if board.main == LINEAR else f"a linear probe of {board.main}"
 
 
 def label_counts(entries: list[Entry], probe: str = "linear") -> list[str]:
@@ -146,7 +150,7 @@ def _finetuning(board: Leaderboard, kind: str) -> Grid:
 
 def _leading(board: Leaderboard) -> list[Column]:
     return [
-        Column("#", f"rank by {PROBES.get(board.main, board.main)}, ties by the kNN; floors and ceiling have none"),
+        Column("#", f"rank by {main_probe(board)}, ties by the kNN; floors and ceiling have none"),
         Column("representation", "a method, a floor or the ceiling", number=False),
         Column("seeds", "runs of one experiment that the row is a mean of"),
     ]

@@ -1,7 +1,7 @@
 """The rows of a leaderboard: experiments over their seeds, and the floors and the ceiling among them."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from ssl_zoo.compare.results import FineTuning, Result
@@ -61,8 +61,7 @@ class Leaderboard(NamedTuple):
         task: whose runs it ranks.
         entries: its rows.
         probes: besides the linear probe and the kNN on classes: tasks of speech.
-        main: the probe that it ranks by: phones where they are known, since voice and channel, which any average of a
-            recording shows, may tell its classes apart; else the linear probe.
+        main: the probe that it ranks by, see `ranked_by`.
         conditions: of the fine-tuning in words, by kind.
     """
 
@@ -105,7 +104,7 @@ def make_leaderboard(task: Task) -> tuple[Leaderboard, list[Remark]]:
         for runs, label in zip(experiments, labels, strict=True)
     ]  # fmt: skip
     probes = _union(run.result.tasks for run in task.runs)
-    main = PHONES if PHONES in probes else LINEAR if any(LINEAR in entry.accuracy for entry in entries) else probes[0]
+    main = ranked_by(probes, _union(entry.accuracy for entry in entries))
 
     def order(entry: Entry) -> tuple[float, float, str]:
         return -entry.score(main), -entry.score("knn"), entry.label
@@ -115,6 +114,18 @@ def make_leaderboard(task: Task) -> tuple[Leaderboard, list[Remark]]:
     entries += _references([run for runs in experiments for run in runs])
     conditions = {kind: ", ".join(next(iter(found.values())).conditions.values()) for kind, found in finetuning.items()}
     return Leaderboard(task, sorted(entries, key=order), probes, main, conditions), remarks + more
+
+
+def ranked_by(tasks: Sequence[str], known: Collection[str]) -> str:
+    """The probe to rank by: that of phones where they are known, else the linear probe, else that of the first task.
+
+    Voice and channel, which any average of a recording shows, may tell the classes of speech apart, but not its phones.
+
+    Args:
+        tasks: of speech.
+        known: all probes whose accuracy is known.
+    """
+    return PHONES if PHONES in tasks else LINEAR if LINEAR in known else tasks[0]
 
 
 def own_row(result: Result) -> str:
@@ -188,9 +199,11 @@ def _references(runs: list[RunRecord]) -> list[Entry]:
             found.setdefault((row, _network(run) if row in (UNTRAINED, SUPERVISED) else ""), []).append(run)
     entries = []
     for (row, network), measured in found.items():
-        same_row = sum(other == row for other, _ in found)
-        label = f"{row} · {network}" if network and same_row > 1 else row
         encoder = measured[0].result.encoder if network else ""
+        alike = [runs[0].result.encoder for (other, _), runs in found.items() if other == row]
+        # As much as it takes to tell the networks apart.
+        name = "" if len(alike) == 1 else network if alike.count(encoder) > 1 else encoder
+        label = f"{row} · {name}" if name else row
         entries.append(_entry(CEILING if row == SUPERVISED else FLOOR, label, row, encoder, measured, row))
     return entries
 

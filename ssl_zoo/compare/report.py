@@ -49,6 +49,7 @@ def write_report(boards: list[Leaderboard], pictures: list[Picture], remarks: li
             "frozen encoders on test data. A click on a column's head sorts by it.</p>",
             f"<nav><ul>{''.join(links)}</ul></nav>",
             _controls([entry for board in boards for entry in board.entries]),
+            *(_figure(picture) for picture in pictures if picture.board is None),
             *(
                 _section(board, [picture for picture in pictures if picture.board == number], anchors[number])
                 for number, board in enumerate(boards)

@@ -1,8 +1,9 @@
 """How a sweep speaks of time and of results."""
 
-import json
 from pathlib import Path
-from typing import Any
+
+from ssl_zoo.compare.leaderboard import ALL, LINEAR, own_row, ranked_by
+from ssl_zoo.compare.results import read_result
 
 
 def clock(seconds: float) -> str:
@@ -15,9 +16,10 @@ def clock(seconds: float) -> str:
 def outcome(directory: Path) -> str:
     """What a finished run came to, in a few words."""
     try:
-        record: Any = json.loads((directory / "results.json").read_text(encoding="utf-8"))
-        budget, accuracy = record["budget"], record["rows"][record["method"]]["linear"]["all"]["mean"]
-        trained = f"{budget['steps']:,} steps in {clock(budget['seconds'])}"
-        return f"{trained}, linear probe {100 * accuracy:.1f} %"
-    except (OSError, ValueError, KeyError):
+        result = read_result(directory / "results.json")
+    except (OSError, ValueError):
         return "trained, not probed"
+    own = result.rows[own_row(result)]
+    main = ranked_by(result.tasks, own)
+    told = "linear probe" if main == LINEAR else main
+    return f"{result.steps:,} steps in {clock(result.seconds)}, {told} {100 * own[main][ALL]:.1f} %"

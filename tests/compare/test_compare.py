@@ -11,8 +11,10 @@ from PIL import Image
 from ssl_zoo.cli import main
 from ssl_zoo.compare.compare import compare
 from ssl_zoo.compare.naming import file_names
+from ssl_zoo.compare.overview_figure import FLOOR_COLOUR
 from ssl_zoo.compare.plotting import COLOURS
 from ssl_zoo.errors import InputError
+from ssl_zoo.probing.figures import CEILING as CEILING_COLOUR
 
 PICTURES = ["accuracy-against-compute", "cka", "feature-maps", "label-efficiency", "loss-curves"]
 
@@ -37,7 +39,12 @@ def test_the_same_runs_give_the_same_files_in_whatever_order_they_are_named(runs
     compare([runs], tmp_path / "one")
     compare([runs / "vae", runs / "byol" / "0", runs], tmp_path / "two")
     one, two = files(tmp_path / "one"), files(tmp_path / "two")
-    assert list(one) == [*(f"figures/digits-{name}.png" for name in PICTURES), "report.html"]
+    assert list(one) == [
+        *(f"figures/digits-{name}.png" for name in PICTURES),
+        "figures/overview.png",
+        "report.html",
+        "tables.md",
+    ]
     assert one == two
 
 
@@ -60,6 +67,9 @@ def test_pictures_have_something_on_them(runs, tmp_path):
         wanted = {tuple(bytes.fromhex(colour[1:])) for colour in COLOURS[:2]}  # of the two methods
         assert name in ("cka", "feature-maps") or wanted <= seen, name
         assert len(seen) > 20
+    with Image.open(tmp_path / "figures" / "overview.png") as picture:
+        seen = {colour for _, colour in picture.convert("RGB").getcolors(maxcolors=2**24)}
+    assert {tuple(bytes.fromhex(colour[1:])) for colour in (COLOURS[0], FLOOR_COLOUR, CEILING_COLOUR)} <= seen
 
 
 def test_the_report_holds_everything_and_reaches_for_nothing(runs, tmp_path):
@@ -86,6 +96,33 @@ def test_names_are_text_whatever_they_hold(write_run, tmp_path):
     assert "<img src=x" not in page and "&lt;img src=x onerror=&quot;alert(1)&quot;&gt;&amp;amp;[bold]" in page
 
 
+def test_tables_are_markdown_that_holds_every_row(write_run, tmp_path):
+    write_run("a/1", "A|B_*", linear={"1": 0.4, "all": 0.81}, ceiling=None)
+    write_run("b/1", "VAE", source="Other", tasks={"phones": {"VAE": 0.61}}, ceiling=None)
+    compare([tmp_path / "runs"], tmp_path / "out")
+    text = (tmp_path / "out" / "tables.md").read_text()
+    first, second = text.split("## Digits\n")[1].split("## Other\n")
+    lines = first.split("### Accuracy\n\n")[1].split("\n\n")[0].splitlines()
+    cells = [line.strip("| ").split(" | ") for line in lines]
+    assert cells[0][:2] == ["#", "representation"] and cells[0][5:8] == ["linear 1", "linear 5", "linear all"]
+    assert lines[1].count("---:") == 8 and len({line.replace("\\|", "").count("|") for line in lines}) == 1
+    assert cells[2][:2] == ["1", "A\\|B\\_\\*"] and cells[2][5:] == ["40.0", "", "81.0", "40.0", "", "81.0"]
+    assert "untrained encoder (floor)" in lines[3] and len(lines) == 4
+    assert "### Cost and health" in first and "61.0" in second
+
+
+def test_the_overview_has_a_bar_for_every_row_of_every_data_set(write_run, tmp_path, monkeypatch):
+    from matplotlib.axes import Axes
+
+    bars: list[tuple[float, str]] = []
+    barh = Axes.barh
+    monkeypatch.setattr(Axes, "barh", lambda self, *args, **kwargs: bars.append(args) or barh(self, *args, **kwargs))
+    write_run("a/1", linear={"all": 0.9}, ceiling=0.97)
+    write_run("b/1", "VAE", source="Other", tasks={"phones": {"VAE": 0.61, "untrained encoder": 0.5}})
+    compare([tmp_path / "runs"], tmp_path / "out")
+    assert [(place, round(score, 6)) for place, score in bars] == [(0, 97), (1, 90), (2, 70), (0, 61), (1, 50)]
+
+
 def test_runs_without_pictures_or_costs_are_still_compared(write_run, tmp_path, capsys):
     for name in ("a", "b"):
         directory = write_run(f"{name}/1", name.upper(), linear={"all": 0.5}, floors={"raw inputs": {"all": 0.4}},
@@ -93,7 +130,7 @@ def test_runs_without_pictures_or_costs_are_still_compared(write_run, tmp_path, 
         (directory / "features.npz").unlink()
         (directory / "metrics.csv").unlink()
     compare([tmp_path / "runs"], tmp_path / "out")
-    assert list(files(tmp_path / "out")) == ["report.html"]
+    assert list(files(tmp_path / "out")) == ["figures/overview.png", "report.html", "tables.md"]
     assert "features.npz is missing" in capsys.readouterr().out
 
 

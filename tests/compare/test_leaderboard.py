@@ -5,6 +5,7 @@ from ssl_zoo.compare.grids import duration, make_grids, quantity
 from ssl_zoo.compare.leaderboard import make_leaderboard
 from ssl_zoo.compare.runs import read_run
 from ssl_zoo.compare.tasks import group
+from ssl_zoo.sweep.words import outcome
 
 
 def boards(*directories):
@@ -31,6 +32,7 @@ def test_methods_are_ranked_by_the_linear_probe_and_ties_by_the_knn(write_run):
         write_run("c/1", "C", linear={"all": 0.8}, knn={"all": 0.75}),
     )
     assert [(entry.rank, entry.method) for entry in made["Digits"].methods] == [(1, "B"), (2, "C"), (3, "A")]
+    assert outcome(made["Digits"].methods[0].runs[0].directory) == "100 steps in 0:50, linear probe 90.0 %"
 
 
 def test_floors_and_ceiling_stand_among_the_methods_without_a_rank(write_run):
@@ -69,7 +71,8 @@ def test_speech_is_ranked_by_phones_where_they_are_known(write_run, classes):
         "1", "20.0", "75.0", "80.0" if classes else None
     )  # fmt: skip
     assert cells(board, "Accuracy", "log-mel frame")["phones"] == "65.0"
-    assert "rank by phones" in make_grids(board)[0].columns[0].meaning
+    assert outcome(board.methods[0].runs[0].directory) == "100 steps in 0:50, phones 75.0 %"
+    assert "rank by a linear probe of phones" in make_grids(board)[0].columns[0].meaning
 
 
 def test_seeds_are_merged_into_a_mean_with_its_interval(write_run):
@@ -108,11 +111,13 @@ def test_the_same_run_twice_counts_once(write_run):
 
 def test_every_encoder_has_its_own_untrained_floor(write_run):
     floor = {"untrained encoder": {"all": 0.4}, "raw inputs": {"all": 0.3}}
-    made, _ = boards(
-        write_run("a/1", "A", encoder="ViT", floors=floor), write_run("b/1", "A", encoder="ResNet", floors=floor)
-    )
-    labels = {entry.label for entry in made["Digits"].entries}
-    assert {"A · ViT", "A · ResNet", "raw inputs", "untrained encoder · ViT of 700,000 parameters"} < labels
+    runs = [write_run(f"{name}/1", "A", encoder=name, floors=floor) for name in ("ViT", "ResNet")]
+    labels = {entry.label for entry in boards(*runs)[0]["Digits"].entries}
+    assert labels >= {"A · ViT", "A · ResNet", "raw inputs", "untrained encoder · ViT", "untrained encoder · ResNet"}
+    runs.append(write_run("c/1", "B", encoder="ViT", floors=floor, parameters=9))
+    labels = {entry.label for entry in boards(*runs)[0]["Digits"].entries}
+    assert labels >= {f"untrained encoder · ViT of {count} parameters" for count in ("9", "700,000")}
+    assert "untrained encoder · ResNet" in labels
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,11 @@ else:
             pathlib.Path("told").touch()
     rows = "".join(f"{step},{10 if step else 1}\\n" for step in range(0, 50, 10))
     (directory / "metrics.csv").write_text("step,throughput/samples_per_second\\n" + rows)
-result = {"method": "Fake", "budget": {"steps": 7, "seconds": 61}, "rows": {"Fake": {"linear": {"all": {"mean": 0.5}}}}}
+result = {
+    "protocol": 2, "method": "Fake", "encoder": "Fake", "parameters": 1,
+    "data": {"source": "Fake", "split": "0", "train": 1, "validation": 1, "test": 1},
+    "budget": {"steps": 7, "samples": 7, "seconds": 61}, "rows": {"Fake": {"linear": {"all": {"mean": 0.5}}}},
+}
 (directory / "results.json").write_text(json.dumps(result))
 """
 

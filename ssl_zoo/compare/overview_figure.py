@@ -1,0 +1,44 @@
+"""One picture of all leaderboards: who is ahead on which data, and how far above the floors."""
+
+from pathlib import Path
+
+from ssl_zoo.compare.grids import main_probe
+from ssl_zoo.compare.leaderboard import CEILING, METHOD, Leaderboard
+from ssl_zoo.compare.plotting import save, style_of, wrap
+from ssl_zoo.probing.figures import CEILING as CEILING_COLOUR
+
+FLOOR_COLOUR = "#B4B4B4"
+
+
+def draw_overview(boards: list[Leaderboard], path: Path) -> str:
+    """Draws every row's main score as a bar, a panel for each data set, the best on top; returns the caption.
+
+    Args:
+        boards: leaderboards, at least one.
+        path: of the PNG.
+    """
+    from matplotlib.figure import Figure
+
+    heights = [len(board.entries) + 1.6 for board in boards]  # in bars; a title and an axis take about as much as two
+    figure = Figure(figsize=(8.2, 0.34 * sum(heights)), layout="constrained")
+    panels = figure.subplots(len(boards), squeeze=False, height_ratios=heights)[:, 0]
+    for axes, board in zip(panels, boards, strict=True):
+        entries = [entry for entry in board.entries if board.main in entry.accuracy]
+        for place, entry in enumerate(entries):
+            score, found = 100 * entry.score(board.main), entry.accuracy[board.main]
+            half = next(100 * (one.interval or 0.0) for one in found.values())
+            colour = {METHOD: style_of(0).colour, CEILING: CEILING_COLOUR}.get(entry.kind, FLOOR_COLOUR)
+            axes.barh(place, score, xerr=half or None, color=colour, capsize=3)
+            axes.text(score + half + 0.8, place, f"{score:.1f}", va="center", fontsize=9)
+        axes.set_yticks(range(len(entries)), [wrap(entry.label) for entry in entries], fontsize=9, parse_math=False)
+        axes.invert_yaxis()
+        axes.set_xlim(0, 108)  # room for the number of a full bar
+        axes.set_xticks(range(0, 101, 20))
+        title = f"{board.task.source}: test accuracy of {main_probe(board)} (%)"
+        axes.set_title(title, loc="left", fontsize=10, parse_math=False)
+        axes.spines[["top", "right"]].set_visible(False)
+    save(figure, path)
+    return (
+        "What every data set's rows are ranked by, the best on top: blue are the methods, grey the floors that need no "
+        "pretraining, and orange, where it was measured, the same encoder trained with all labels."
+    )
