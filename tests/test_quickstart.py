@@ -83,17 +83,6 @@ def test_the_comparison_of_all_methods_in_the_readme_can_be_planned(tmp_path):
 
 
 @pytest.mark.slow
-def test_the_comparison_of_the_readme_runs(tmp_path):
-    (command,) = re.findall(r"^uv run python (benchmarks/image_methods.py)$", README, re.MULTILINE)
-    options = ["--runs_dir", str(tmp_path), "--", *HERE, "--probe_after_fit=true", "--probe.draws=1"]
-    done = subprocess.run([sys.executable, command, *options], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    table = done.stdout[done.stdout.index("| | seconds") :].splitlines()
-    rows = [line.split("|")[1].strip() for line in table[2:]]
-    assert rows == ["SimCLR", "MoCo", "BYOL", "VAE", "untrained encoder", "raw inputs"]
-
-
-@pytest.mark.slow
 def test_the_readmes_own_method_runs(tmp_path):
     (snippet,) = re.findall(r"```python\n(.+?)```", README, re.DOTALL)
     (tmp_path / "my_module.py").write_text(snippet)
