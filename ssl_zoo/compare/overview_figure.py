@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from ssl_zoo.compare.grids import main_probe
-from ssl_zoo.compare.leaderboard import CEILING, METHOD, Leaderboard
+from ssl_zoo.compare.leaderboard import ALL, CEILING, METHOD, Leaderboard
 from ssl_zoo.compare.plotting import save, style_of, wrap
 from ssl_zoo.probing.figures import CEILING as CEILING_COLOUR
 
@@ -19,14 +19,14 @@ def draw_overview(boards: list[Leaderboard], path: Path) -> str:
     """
     from matplotlib.figure import Figure
 
-    heights = [len(board.entries) + 1.6 for board in boards]  # in bars; a title and an axis take about as much as two
+    shown = [[entry for entry in board.entries if ALL in entry.accuracy.get(board.main, {})] for board in boards]
+    heights = [len(entries) + 1.6 for entries in shown]  # in bars; a title and an axis take about as much as two
     figure = Figure(figsize=(8.2, 0.34 * sum(heights)), layout="constrained")
     panels = figure.subplots(len(boards), squeeze=False, height_ratios=heights)[:, 0]
-    for axes, board in zip(panels, boards, strict=True):
-        entries = [entry for entry in board.entries if board.main in entry.accuracy]
+    for axes, board, entries in zip(panels, boards, shown, strict=True):
         for place, entry in enumerate(entries):
-            score, found = 100 * entry.score(board.main), entry.accuracy[board.main]
-            half = next(100 * (one.interval or 0.0) for one in found.values())
+            found = entry.accuracy[board.main][ALL]
+            score, half = 100 * found.mean, 100 * (found.interval or 0)
             colour = {METHOD: style_of(0).colour, CEILING: CEILING_COLOUR}.get(entry.kind, FLOOR_COLOUR)
             axes.barh(place, score, xerr=half or None, color=colour, capsize=3)
             axes.text(score + half + 0.8, place, f"{score:.1f}", va="center", fontsize=9)

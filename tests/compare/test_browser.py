@@ -182,7 +182,7 @@ def test_the_report_in_a_browser(page):
 
     # Every picture shows, and there are no others: a name is text.
     pictures = json.loads(page.evaluate("JSON.stringify([...document.images].map(one => one.naturalWidth))"))
-    assert len(pictures) == 5 + 4 and min(pictures) > 250  # nothing is alike with one method
+    assert len(pictures) == 1 + 5 + 4 and min(pictures) > 250  # the overview; nothing is alike with one method
     assert page.evaluate("document.title").startswith("Self-supervised methods")
 
     # Nothing was asked for but the page itself, and nothing went wrong.
