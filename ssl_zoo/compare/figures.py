@@ -24,7 +24,6 @@ from ssl_zoo.compare.plotting import (
 from ssl_zoo.compare.runs import Remark
 from ssl_zoo.probing.figures import CEILING as CEILING_COLOUR
 
-OVERVIEW = "overview.png"
 COSTS = {"flops": "FLOPs of the training", "seconds": "seconds of training"}
 
 
@@ -59,10 +58,10 @@ def draw_figures(boards: list[Leaderboard], folder: Path) -> Pictures:
         folder: where PNG files go.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    overview = folder / OVERVIEW
+    overview = folder / "overview.png"
     pictures = [Picture(None, "At a glance", draw_overview(boards, overview), overview)]
     remarks: list[Remark] = []
-    _, *sources = file_names([overview.stem, *(board.task.source for board in boards)])
+    sources = file_names([board.task.source for board in boards])
     for number, (board, source) in enumerate(zip(boards, sources, strict=True)):
         for name, title, draw in (
             ("accuracy-against-compute", "Accuracy against compute", draw_accuracy_against_compute),

@@ -3,11 +3,9 @@
 from pathlib import Path
 
 from ssl_zoo.compare.grids import main_probe
-from ssl_zoo.compare.leaderboard import ALL, CEILING, METHOD, Leaderboard
-from ssl_zoo.compare.plotting import save, style_of, wrap
+from ssl_zoo.compare.leaderboard import ALL, CEILING, FLOOR, METHOD, Leaderboard
+from ssl_zoo.compare.plotting import floor_style, save, style_of, wrap
 from ssl_zoo.probing.figures import CEILING as CEILING_COLOUR
-
-FLOOR_COLOUR = "#B4B4B4"
 
 
 def draw_overview(boards: list[Leaderboard], path: Path) -> str:
@@ -19,6 +17,7 @@ def draw_overview(boards: list[Leaderboard], path: Path) -> str:
     """
     from matplotlib.figure import Figure
 
+    colours = {METHOD: style_of(0).colour, FLOOR: floor_style(1).colour, CEILING: CEILING_COLOUR}
     shown = [[entry for entry in board.entries if ALL in entry.accuracy.get(board.main, {})] for board in boards]
     heights = [len(entries) + 1.6 for entries in shown]  # in bars; a title and an axis take about as much as two
     figure = Figure(figsize=(8.2, 0.34 * sum(heights)), layout="constrained")
@@ -27,8 +26,7 @@ def draw_overview(boards: list[Leaderboard], path: Path) -> str:
         for place, entry in enumerate(entries):
             found = entry.accuracy[board.main][ALL]
             score, half = 100 * found.mean, 100 * (found.interval or 0)
-            colour = {METHOD: style_of(0).colour, CEILING: CEILING_COLOUR}.get(entry.kind, FLOOR_COLOUR)
-            axes.barh(place, score, xerr=half or None, color=colour, capsize=3)
+            axes.barh(place, score, xerr=half or None, color=colours[entry.kind], capsize=3)
             axes.text(score + half + 0.8, place, f"{score:.1f}", va="center", fontsize=9)
         axes.set_yticks(range(len(entries)), [wrap(entry.label) for entry in entries], fontsize=9, parse_math=False)
         axes.invert_yaxis()

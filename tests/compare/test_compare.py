@@ -11,8 +11,7 @@ from PIL import Image
 from ssl_zoo.cli import main
 from ssl_zoo.compare.compare import compare
 from ssl_zoo.compare.naming import file_names
-from ssl_zoo.compare.overview_figure import FLOOR_COLOUR
-from ssl_zoo.compare.plotting import COLOURS
+from ssl_zoo.compare.plotting import COLOURS, floor_style
 from ssl_zoo.errors import InputError
 from ssl_zoo.probing.figures import CEILING as CEILING_COLOUR
 
@@ -69,7 +68,7 @@ def test_pictures_have_something_on_them(runs, tmp_path):
         assert len(seen) > 20
     with Image.open(tmp_path / "figures" / "overview.png") as picture:
         seen = {colour for _, colour in picture.convert("RGB").getcolors(maxcolors=2**24)}
-    assert {tuple(bytes.fromhex(colour[1:])) for colour in (COLOURS[0], FLOOR_COLOUR, CEILING_COLOUR)} <= seen
+    assert {tuple(bytes.fromhex(colour[1:])) for colour in (COLOURS[0], floor_style(1).colour, CEILING_COLOUR)} <= seen
 
 
 def test_the_report_holds_everything_and_reaches_for_nothing(runs, tmp_path):
