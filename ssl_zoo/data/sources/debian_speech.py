@@ -9,7 +9,7 @@ from ssl_zoo.data.sources.festvox_ru import PHONES, sentences
 
 
 class DebianSpeech(AudioSource):
-    """3.8 hours of speech in English, Spanish, French, Italian and Russian, 16 kHz, labelled by language.
+    """3.7 hours of speech in English, Spanish, French, Italian and Russian, 16 kHz, labelled by language.
 
     `Asterisk` and `FestvoxRu` together: short prompts in all five languages, and longer sentences with the times of
     their phones in Russian. Further tasks are `voice`, who speaks, and `word`, which number or letter is said. There is
