@@ -192,7 +192,7 @@ def test_the_dashboard_shows_only_what_is_logged_and_all_of_its_kinds(logged):
     assert shown - columns <= {metrics.PROJECTION_STD, metrics.HEALTH_ACTIVE_UNITS, "cost/flops"}
 
 
-@pytest.mark.filterwarnings("ignore")  # as above
+@pytest.mark.filterwarnings("ignore")  # wandb-workspaces warns of itself, as above
 def test_without_a_key_the_dashboard_says_so(capsys, monkeypatch):
     monkeypatch.setattr("ssl_zoo.compare.wandb.has_wandb_key", lambda: False)
     with pytest.raises(SystemExit) as stopped:

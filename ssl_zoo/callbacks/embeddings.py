@@ -65,7 +65,7 @@ class Embeddings(L.Callback):
         if trainer.world_size > 1:
             part = tuple(each.flatten(0, 1) for each in pl_module.all_gather(part))
         if trainer.is_global_zero:
-            self._parts.append(tuple(each.cpu() for each in part))  # type: ignore[arg-type]  # three, as above
+            self._parts.append(tuple(each.cpu() for each in part))  # type: ignore[arg-type]  # still three, as in `part`
 
     def on_predict_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Writes the file and says where it lies."""

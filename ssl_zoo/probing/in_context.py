@@ -21,10 +21,9 @@ from ssl_zoo.probing.run import load_run, rebuild
 TEXT, LABEL = "{text}", "{label}"
 
 
-# The list is never changed, and as a default in the signature it is what --help shows.
 def in_context(
     run: Path,
-    shots: list[int] = [0, 1, 4, 16],  # noqa: B006
+    shots: list[int] = [0, 1, 4, 16],  # noqa: B006  # never changed, and --help shows it
     draws: int = 3,
     examples: int = 200,
     template: str = "{text} = {label}\n",

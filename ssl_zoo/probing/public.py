@@ -35,14 +35,13 @@ BATCH_SIZE = 64
 MODALITIES = {ImageData: "image", TextData: "text", AudioData: "audio"}
 
 
-# The list is never changed, and as a default in the signature it is what --help shows.
 def probe_public(
     encoder: str,
     data: DataModule,
     weights: Path | None = None,
     image_size: int | None = None,
     pooling: Pooling = "auto",
-    labels_per_class: list[int] = [1, 5, 10],  # noqa: B006
+    labels_per_class: list[int] = [1, 5, 10],  # noqa: B006  # never changed, and --help shows it
     draws: int = 10,
     runs_dir: Path = Path("runs"),
 ) -> None:

@@ -48,9 +48,9 @@ def fit(model: SimCLR, folder: Path, *callbacks: L.Callback, steps: int = 60, **
     )
     with warnings.catch_warnings():
         for message in (
-            ".*does not have many workers",
-            ".*smaller than the logging interval",
-        ):  # the data lies in memory
+            ".*does not have many workers",  # the data lies in memory
+            ".*smaller than the logging interval",  # steps are counted over the whole run
+        ):
             warnings.filterwarnings("ignore", message)
         trainer.fit(model, datamodule=ImageData(image_size=8, batch_size=64))
     return trainer

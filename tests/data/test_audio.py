@@ -259,7 +259,6 @@ class Recorder(L.LightningModule):
         return torch.optim.SGD(self.parameters(), lr=0.1)
 
 
-@pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning")  # Lightning 2.6 with PyTorch 2.11
 @pytest.mark.filterwarnings("ignore:Checkpoint directory .* exists and is not empty")  # both runs share a folder
 @pytest.mark.parametrize("settings", [{}, {**BUCKETS, "seconds_per_batch": 48.0}])
 def test_a_run_cut_and_resumed_sees_what_the_uninterrupted_one_sees(settings: dict[str, Any], tmp_path: Path) -> None:

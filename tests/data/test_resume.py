@@ -14,10 +14,8 @@ from torch import Tensor
 from ssl_zoo.batch import Batch
 from ssl_zoo.data.image import ImageData
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning"),  # Lightning 2.6 with PyTorch 2.11
-    pytest.mark.filterwarnings("ignore:Checkpoint directory .* exists and is not empty"),  # both runs share a folder
-]
+# Both runs share a folder.
+pytestmark = pytest.mark.filterwarnings("ignore:Checkpoint directory .* exists and is not empty")
 
 TOTAL = 14  # steps; an epoch has 4
 

@@ -267,7 +267,8 @@ def test_faulty_json_lines_are_named(tmp_path: Path, line: str, message: str) ->
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    datasets = pytest.importorskip("datasets")
+    import datasets
+
     datasets.disable_progress_bars()
     kinds = {"text": datasets.Value("string"), "title": datasets.Value("string"), "stars": datasets.Value("int64"),
              "mood": datasets.ClassLabel(names=["bad", "good"])}  # fmt: skip
