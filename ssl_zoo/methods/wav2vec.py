@@ -1,4 +1,4 @@
-"""wav2vec and CPC: the frames to come are told from others of the same recording."""
+"""wav2vec: the frames to come are told from others of the same recording."""
 
 import math
 from typing import Any, Literal
@@ -22,7 +22,7 @@ NEGATIVES = 1
 
 
 class Wav2Vec(Method):
-    """wav2vec (Schneider et al., 2019, arXiv:1904.05862) and CPC (van den Oord et al., 2018, arXiv:1807.03748).
+    """wav2vec (Schneider et al., 2019, arXiv:1904.05862), with the loss of CPC (arXiv:1807.03748) as an option.
 
     With z the front end's normalised frames, c the vectors of a causal encoder, and h_k a linear layer of each step k:
 
@@ -68,8 +68,8 @@ class Wav2Vec(Method):
         super().__init__(encoder, **training)
         if not getattr(encoder, "causal", False) or not isinstance(encoder, AudioEncoder):
             raise InputError(
-                "Wav2Vec tells frames from those before them and needs a causal encoder of frames of speech, which "
-                f"{type(encoder).__name__} is not: take CausalConvEncoder or GRUEncoder."
+                f"{type(self).__name__} tells frames from those before them and needs a causal encoder of frames of "
+                f"speech, which {type(encoder).__name__} is not: take CausalConvEncoder or GRUEncoder."
             )
         front_end = encoder.front_end
         self.offset = math.ceil(front_end.receptive_field / front_end.stride) if offset is None else offset
@@ -85,7 +85,7 @@ class Wav2Vec(Method):
         frames = targets.shape[1] - self.offset  # the others have nothing to tell
         if frames < 1:
             raise InputError(
-                f"Wav2Vec tells the frame {self.offset} ahead, and the longest recording of a batch has "
+                f"{type(self).__name__} tells the frame {self.offset} ahead, and the longest recording of a batch has "
                 f"{targets.shape[1]} frames: raise data.crop_seconds or lower offset."
             )
         context = self.encoder.contextualize(self.encoder.project(targets), mask).sequence[:, :frames]

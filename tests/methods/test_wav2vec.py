@@ -9,6 +9,7 @@ from ssl_zoo.encoders.audio import CausalConvEncoder, GRUEncoder, Wav2Vec2Encode
 from ssl_zoo.encoders.front_ends import LogMel, WaveConvolutions
 from ssl_zoo.encoders.image import MLP
 from ssl_zoo.errors import InputError
+from ssl_zoo.methods.cpc import CPC
 from ssl_zoo.methods.wav2vec import NEGATIVES, Wav2Vec
 from ssl_zoo.objectives.frame_negatives import draw_candidates
 from ssl_zoo.randomness import fold_in
@@ -78,6 +79,16 @@ def test_loss_gradients_and_accuracy_are_those_of_loops_over_every_recording_alo
     terms["loss"].backward()
     for parameter, gradient in zip(model.parameters(), gradients, strict=True):
         torch.testing.assert_close(parameter.grad, gradient, atol=1e-6, rtol=1e-3)
+
+
+def test_cpc_tells_the_next_frame_first_with_the_papers_loss():
+    torch.manual_seed(0)
+    model = CPC(make().encoder, steps=4, negatives=M)
+    assert model.offset == 1
+    expected, accuracy = by_loop(model, padded(), binary=False)
+    terms = model.losses(padded())
+    torch.testing.assert_close(terms["loss"], expected, atol=1e-5, rtol=1e-5)
+    assert float(terms["accuracy"]) == pytest.approx(accuracy, abs=1e-6)
 
 
 def test_the_first_frame_to_be_told_shares_no_sample_with_the_last_one_heard():

@@ -1,0 +1,29 @@
+"""CPC: the frames to come are told from others of the same recording."""
+
+from typing import Any
+
+from ssl_zoo.encoders.audio_base import AudioEncoder
+from ssl_zoo.methods.wav2vec import Wav2Vec
+
+
+class CPC(Wav2Vec):
+    """Contrastive predictive coding (van den Oord et al., 2018, arXiv:1807.03748, eq. 4) of speech.
+
+    It is `Wav2Vec` with CPC's loss. In the paper the encoder is a GRU, twelve steps of 10 ms are told, and the first of
+    them is the next frame.
+
+    Args:
+        encoder: the network to pretrain; causal, of frames.
+        steps: how many steps ahead are told.
+        negatives: for every frame and step.
+        offset: frames from a vector to the first one that it tells; None as in `Wav2Vec`.
+        **training: `optimizer`, `learning_rate`, `weight_decay` and `warmup` of `Method`.
+
+    Raises:
+        InputError: as `Wav2Vec`.
+    """
+
+    def __init__(
+        self, encoder: AudioEncoder, steps: int = 12, negatives: int = 10, offset: int | None = 1, **training: Any
+    ) -> None:
+        super().__init__(encoder, steps=steps, negatives=negatives, loss="infonce", offset=offset, **training)
