@@ -2,9 +2,10 @@
 
 import difflib
 import importlib
-import inspect
 import re
 from collections.abc import Iterable
+
+from jsonargparse import ArgumentParser
 
 _KEY = re.compile(r'Parser key "([^"]+)"')
 _CLASS = re.compile(r"Problem with given class_path '([^']+)'")
@@ -63,12 +64,4 @@ def _plain(complaint: str) -> str:
 
 def settings_of(class_: type) -> list[str]:
     """Constructor arguments of a class, those it passes on to its bases included."""
-    settings: list[str] = []
-    for base in inspect.getmro(class_):
-        if "__init__" not in vars(base):
-            continue
-        parameters = list(inspect.signature(vars(base)["__init__"]).parameters.values())[1:]
-        settings += [p.name for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
-        if not any(p.kind == p.VAR_KEYWORD for p in parameters):
-            break
-    return settings
+    return ArgumentParser().add_class_arguments(class_)

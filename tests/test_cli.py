@@ -65,6 +65,11 @@ def test_a_typo_in_a_file_does_too(capsys, tmp_path, right, wrong, sentence):
     assert sentence in refused(capsys, "fit", "--config", str(path))
 
 
+def test_a_setting_that_a_method_fixes_is_not_offered(capsys):
+    error = refused(capsys, "fit", "--config", "experiments/audio/cpc_log_mel.yaml", "--model.loss=binary")
+    assert "CPC has no setting 'loss'; it has encoder, steps, negatives, offset, optimizer, learning_rate," in error
+
+
 def test_a_command_that_does_not_exist(capsys):
     assert "did you mean 'fit'" in refused(capsys, "fitt")
 

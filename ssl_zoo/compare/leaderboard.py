@@ -156,10 +156,11 @@ def merge_seeds(runs: list[RunRecord]) -> tuple[list[list[RunRecord]], list[Rema
 def _labels(experiments: list[list[RunRecord]]) -> list[str]:
     """A name for every experiment: its method, and as much else as it takes to tell it from the others."""
     results = [runs[0].result for runs in experiments]
-    many_encoders = len({result.encoder for result in results}) > 1
+    pairs = {(own_row(result), result.encoder) for result in results}
+    several = {row for row, _ in pairs if sum(other == row for other, _ in pairs) > 1}  # methods with many encoders
     # A published encoder's row is called by the encoder's name already.
     labels = [
-        f"{own_row(one)} · {one.encoder}" if many_encoders and own_row(one) != one.encoder else own_row(one)
+        f"{own_row(one)} · {one.encoder}" if own_row(one) in several and own_row(one) != one.encoder else own_row(one)
         for one in results
     ]
     named = []

@@ -16,6 +16,7 @@ STEPS, WINDOW = 50, 10
 OPTIONS = [
     # So many steps and so long: of a fast experiment fifty steps are too short a moment to tell.
     f"--trainer.min_steps={STEPS}",
+    "--trainer.min_epochs=0",  # which Lightning makes 1 where there is a minimum of steps
     "--trainer.max_time=00:00:00:20",
     f"--trainer.log_every_n_steps={WINDOW}",
     "--trainer.limit_val_batches=0",
