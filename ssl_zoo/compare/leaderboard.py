@@ -1,6 +1,7 @@
 """The rows of a leaderboard: experiments over their seeds, and the floors and the ceiling among them."""
 
 import json
+from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -156,12 +157,12 @@ def merge_seeds(runs: list[RunRecord]) -> tuple[list[list[RunRecord]], list[Rema
 def _labels(experiments: list[list[RunRecord]]) -> list[str]:
     """A name for every experiment: its method, and as much else as it takes to tell it from the others."""
     results = [runs[0].result for runs in experiments]
-    pairs = {(own_row(result), result.encoder) for result in results}
-    several = {row for row, _ in pairs if sum(other == row for other, _ in pairs) > 1}  # methods with many encoders
+    rows = [own_row(result) for result in results]
+    encoders = Counter(row for row, _ in {(row, one.encoder) for row, one in zip(rows, results, strict=True)})
     # A published encoder's row is called by the encoder's name already.
     labels = [
-        f"{own_row(one)} · {one.encoder}" if own_row(one) in several and own_row(one) != one.encoder else own_row(one)
-        for one in results
+        f"{row} · {one.encoder}" if encoders[row] > 1 and row != one.encoder else row
+        for row, one in zip(rows, results, strict=True)
     ]
     named = []
     for label, runs in zip(labels, experiments, strict=True):
