@@ -32,9 +32,9 @@ from ssl_zoo.probing.probe import probe
 from ssl_zoo.probing.speech import has_tasks
 from ssl_zoo.suggestions import settings_of
 
-# What a method's networks take from the data, where they have such an argument; nobody types a number twice.
-NETWORKS = ("encoder", "decoder")
-SIZES = ("channels", "image_size", "sample_rate", "vocabulary")
+# What a method's parts take from the data, where they have such an argument; nobody types a number twice.
+PARTS = ("encoder", "decoder", "views")
+SIZES = ("channels", "image_size", "sample_rate", "crop_seconds", "vocabulary")
 
 
 def fit_settings(options: list[str]) -> dict[str, Any]:
@@ -71,7 +71,7 @@ class ZooCLI(LightningCLI):
         )
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Adds what a run is called, its probes, and the sizes that networks take from the data."""
+        """Adds what a run is called, its probes, and the sizes that a method's parts take from the data."""
         parser.add_argument("--experiment", default="experiment", help="Folder of the run under --runs_dir.")
         parser.add_argument("--runs_dir", default="runs", help="Where runs are kept.")
         parser.add_argument("--probe_after_fit", type=bool, default=True, help="Judge the run on test data at its end.")
@@ -79,8 +79,8 @@ class ZooCLI(LightningCLI):
         parser.add_lightning_class_args(OnlineProbe, "online_probe")
         parser.add_lightning_class_args(Health, "health")
         parser.add_lightning_class_args(Embeddings, "embeddings")
-        for network, size in product(NETWORKS, SIZES):
-            parser.link_arguments(f"data.{size}", f"model.init_args.{network}.init_args.{size}", apply_on="instantiate")
+        for part, size in product(PARTS, SIZES):
+            parser.link_arguments(f"data.{size}", f"model.init_args.{part}.init_args.{size}", apply_on="instantiate")
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parses the command line."""
@@ -120,24 +120,24 @@ class ZooCLI(LightningCLI):
             super().instantiate_classes()
 
     def _dump_config(self) -> None:
-        """Makes room for the sizes of a network that this method lacks; `after_instantiate_classes` clears it away.
+        """Makes room for the sizes of a part that this method lacks; `after_instantiate_classes` clears it away.
 
         Lightning skips links to what is not there but records them among the settings in the checkpoint all the same.
         """
         super()._dump_config()
         settings = self.config_dump["model"]["init_args"]
-        for network in NETWORKS:
-            settings[network] = settings.get(network) or {"init_args": {}}
+        for part in PARTS:
+            settings[part] = settings.get(part) or {"init_args": {}}
 
     def after_instantiate_classes(self) -> None:
-        """Forgets the sizes that a network does not take; it could not be rebuilt from settings that have them."""
+        """Forgets the sizes that a part does not take; it could not be rebuilt from settings that have them."""
         settings = self.model.hparams
-        for name in NETWORKS:
-            network = getattr(self.model, name, None)
-            if network is None:
+        for name in PARTS:
+            part = getattr(self.model, name, None)
+            if part is None:
                 settings.pop(name, None)
                 continue
-            for size in set(SIZES) - set(settings_of(type(network))):
+            for size in set(SIZES) - set(settings_of(type(part))):
                 settings[name]["init_args"].pop(size, None)
 
     def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:

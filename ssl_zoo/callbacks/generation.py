@@ -49,15 +49,16 @@ class GenerationFigures(L.Callback):
 
 def draw(trainer: L.Trainer, method: VAE) -> dict[str, Picture]:
     """The four pictures by name."""
-    data = data_of(trainer).validation_set
-    batch = data.__getitems__(list(range(min(MAP_EXAMPLES, len(data)))))
+    data = data_of(trainer)
+    examples = data.as_validated(data.validation_set)
+    batch = examples.__getitems__(list(range(min(MAP_EXAMPLES, len(examples)))))
     batch = method.transfer_batch_to_device(batch, method.device, 0)
     means = torch.cat(
         [method.posterior(batch._replace(inputs=inputs, mask=None))[0] for inputs in batch.inputs.split(256)]
     )
     generator = torch.Generator().manual_seed(0)
     prior = torch.randn(SAMPLES**2, method.decoder.latent_dim, generator=generator).to(method.device)
-    shown = as_unit_floats(batch.inputs[:RECONSTRUCTIONS])
+    shown = as_unit_floats(method.decoder.observe(batch.inputs[:RECONSTRUCTIONS]))
     pairs = min(INTERPOLATIONS, len(means) // 2)
     between = interpolate(means[:pairs], means[pairs : 2 * pairs], STEPS)
     return {

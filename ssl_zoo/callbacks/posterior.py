@@ -18,7 +18,7 @@ FEW = 0.05
 
 
 class ActiveUnits(L.Callback):
-    """Logs at every validation how many latent dimensions of a VAE tell images apart; warns once when hardly any do.
+    """Logs at every validation how many latent dimensions of a VAE tell examples apart; warns once when hardly any do.
 
     Args:
         examples: validation examples to look at, at most.
@@ -57,6 +57,6 @@ class ActiveUnits(L.Callback):
         if active < max(1, FEW * size) and not too_early(trainer) and not self._warned:
             self._warned = True
             rank_zero_warn(
-                f"The posterior has collapsed: {int(active)} of {size} latent dimensions tell images apart; lower "
+                f"The posterior has collapsed: {int(active)} of {size} latent dimensions tell examples apart; lower "
                 "beta, warm it up over a larger part of the run (kl_warmup), or give every dimension free_bits."
             )

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 
 class Decoder(nn.Module, ABC):
-    """Turns latent vectors into images.
+    """Turns latent vectors into images: of the inputs, or of what `observe` makes of them.
 
     What it gives is unbounded: a likelihood reads it as logits (Bernoulli) or as the mean of pixels in [0, 1]
     (Gaussian). An image depends on its own vector alone, never on the rest of the batch, so there is no batch norm in
@@ -21,3 +21,11 @@ class Decoder(nn.Module, ABC):
     @abstractmethod
     def forward(self, latents: Tensor) -> Tensor:
         """Images ``(B, C, H, W)`` of latent vectors ``(B, L)``."""
+
+    def observe(self, inputs: Tensor) -> Tensor:
+        """What the decoded images are compared with: ``(B, C, H, W)``, uint8 in [0, 255] or float in [0, 1].
+
+        Args:
+            inputs: what the encoder gets, ``(B, ...)``; already images unless a decoder is for something else.
+        """
+        return inputs

@@ -14,23 +14,26 @@ class ConvDecoder(Decoder):
     """A linear layer to a coarse grid, then transposed convolutions that double it, for images of any size.
 
     The generator of DCGAN (Radford et al., 2015, arXiv:1511.06434) without its batch norm. The grid starts with at
-    most four positions a side; where doublings overshoot the image size, the margin is cut off.
+    most four positions on its shorter side; where doublings overshoot the image size, the margin is cut off.
 
     Args:
         latent_dim: size of the latent vectors.
         width: channels at full resolution; every halving doubles them, up to 8 times as many.
         channels: image channels.
-        image_size: height and width in pixels.
+        image_size: in pixels: height and width, or one number for both.
     """
 
-    def __init__(self, latent_dim: int = 64, width: int = 32, channels: int = 3, image_size: int = 32) -> None:
+    def __init__(
+        self, latent_dim: int = 64, width: int = 32, channels: int = 3, image_size: int | tuple[int, int] = 32
+    ) -> None:
         super().__init__()
-        _require_positive(latent_dim=latent_dim, width=width, channels=channels, image_size=image_size)
-        self.latent_dim, self.image_size = latent_dim, image_size
-        doublings = max(0, math.ceil(math.log2(image_size / 4)))
-        self.start = math.ceil(image_size / 2**doublings)
+        self.size = (image_size, image_size) if isinstance(image_size, int) else image_size
+        _require_positive(latent_dim=latent_dim, width=width, channels=channels, image_size=min(self.size))
+        self.latent_dim = latent_dim
+        doublings = max(0, math.ceil(math.log2(min(self.size) / 4)))
+        self.start = [math.ceil(side / 2**doublings) for side in self.size]
         widths = [width * min(8, 2**step) for step in reversed(range(doublings + 1))]
-        self.project = nn.Linear(latent_dim, widths[0] * self.start**2)
+        self.project = nn.Linear(latent_dim, widths[0] * math.prod(self.start))
         layers: list[nn.Module] = [nn.ReLU(inplace=True)]
         for entering, leaving in pairwise(widths):
             layers += [nn.ConvTranspose2d(entering, leaving, 4, stride=2, padding=1), nn.ReLU(inplace=True)]
@@ -44,10 +47,10 @@ class ConvDecoder(Decoder):
 
     def forward(self, latents: Tensor) -> Tensor:
         """``(B, C, H, W)`` of ``(B, L)``."""
-        grid = self.project(latents).unflatten(1, (-1, self.start, self.start))
+        grid = self.project(latents).unflatten(1, (-1, *self.start))
         images = self.layers(grid.contiguous(memory_format=torch.channels_last))
-        margin = (images.shape[2] - self.image_size) // 2
-        return images[:, :, margin : margin + self.image_size, margin : margin + self.image_size]
+        top, left = ((made - side) // 2 for made, side in zip(images.shape[2:], self.size, strict=True))
+        return images[:, :, top : top + self.size[0], left : left + self.size[1]]
 
 
 class MLPDecoder(Decoder):

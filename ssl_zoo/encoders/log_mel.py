@@ -1,5 +1,6 @@
 """Log-mel spectrograms: what a front end, and the floor that probes compare with, make of waveforms."""
 
+import math
 from functools import lru_cache
 
 import torch
@@ -10,6 +11,7 @@ from ssl_zoo.encoders.audio_base import fit_length, frame_mask, normalize_wavefo
 WINDOW, HOP = 0.025, 0.010  # seconds, the customary ones for speech
 _FLOOR = 1e-3  # power below which a band counts as silent; speech of unit variance has about 1 to 1e4
 _SCALE = 4.5  # standard deviation of the logarithms over recordings of speech; their mean is about 0
+SILENCE = math.log(_FLOOR) / _SCALE  # the lowest value of a spectrogram
 
 
 def log_mel(

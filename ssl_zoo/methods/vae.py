@@ -1,4 +1,4 @@
-"""The variational autoencoder: a code that a decoder can rebuild the image from, and no larger than that needs."""
+"""The variational autoencoder: a code that a decoder can rebuild the input from, and no larger than that needs."""
 
 from typing import Any, Literal
 
@@ -34,12 +34,12 @@ class VAE(Method):
     Every term is a sum over pixels or latent dimensions, in nats per example. `elbo` is at beta 1 without warm-up and
     free bits, whatever the loss is. Watch `kl` next to `reconstruction`, and `health/active_units`: when the KL falls
     to zero, the decoder has learnt to do without the code (posterior collapse), and the representation is worth
-    nothing.
+    nothing. On speech the image is a spectrogram: see `SpectrogramDecoder`.
 
     `bits_per_dim` under the Gaussian bounds the lossless code length of 8-bit images, which get uniform noise of one
-    grey level (arXiv:1511.01844), and compares with published figures. Float images have no grey levels: theirs is a
-    density's and can be negative. Under the Bernoulli it is exact for black and white images; on grey values it is a
-    cross entropy, good for comparing such models with each other and with nothing else.
+    grey level (arXiv:1511.01844), and compares with published figures. Float images, spectrograms among them, have no
+    grey levels: theirs is a density's and can be negative. Under the Bernoulli it is exact for black and white images;
+    on grey values it is a cross entropy, good for comparing such models with each other and with nothing else.
 
     Probes see the pooled vector, as with every other method; `posterior` gives the code itself.
 
@@ -98,8 +98,7 @@ class VAE(Method):
         keys = self.keys(batch)
         targets = self.targets(batch.inputs, keys)
         # The encoder sees no dequantisation noise: represent() has none either.
-        seen = targets if self.likelihood == "bernoulli" else batch.inputs
-        mean, log_variance = self.posterior(batch._replace(inputs=seen))
+        mean, log_variance = self.posterior(batch)
         latents = mean + (0.5 * log_variance).exp() * normal(fold_in(keys, LATENT), self.decoder.latent_dim)
         if self.gradient == "score_function":
             latents = latents.detach()
@@ -116,7 +115,7 @@ class VAE(Method):
         reconstruction, kl = log_likelihood.detach().mean(), divergences.detach().sum(1).mean()
         bound = reconstruction - kl
         terms = {"loss": loss, "elbo": bound, "reconstruction": reconstruction, "kl": kl}
-        terms["bits_per_dim"] = self.bits_per_dim(bound, batch.inputs)
+        terms["bits_per_dim"] = self.bits_per_dim(bound, batch.inputs, targets)
         if self.learns_std:
             terms["observation_std"] = self.observation_variance.sqrt()
             if self.training:
@@ -136,9 +135,10 @@ class VAE(Method):
 
     def targets(self, inputs: Tensor, keys: Tensor) -> Tensor:
         """The images ``(B, C, H, W)`` whose likelihood counts; 8-bit ones are dequantised for the Gaussian."""
-        if self.likelihood == "bernoulli" or inputs.is_floating_point():
-            return as_unit_floats(inputs)
-        return (inputs + uniform(fold_in(keys, DEQUANTIZATION), *inputs.shape[1:])) / 256
+        images = self.decoder.observe(inputs)
+        if self.likelihood == "bernoulli" or images.is_floating_point():
+            return as_unit_floats(images)
+        return (images + uniform(fold_in(keys, DEQUANTIZATION), *images.shape[1:])) / 256
 
     def log_likelihood(self, targets: Tensor, decoded: Tensor) -> Tensor:
         """The log-likelihood log p(x | z) ``(B,)`` of images ``(B, C, H, W)``, given what the decoder makes of z.
@@ -149,18 +149,18 @@ class VAE(Method):
         if targets.shape != decoded.shape:
             made, wanted = (" x ".join(map(str, images.shape[1:])) for images in (decoded, targets))
             raise InputError(
-                f"The decoder makes images of {made} but the data has {wanted} (channels x height x width): set the "
-                "decoder's `channels` and `image_size` to match."
+                f"{type(self.decoder).__name__} makes images of {made} but the data has {wanted} (channels x height x "
+                "width): set the decoder's sizes to match, or take SpectrogramDecoder for speech."
             )
         if self.likelihood == "bernoulli":
             return elbo.bernoulli_log_likelihood(targets, decoded)
         # A copy: the original moves on before the gradient is taken.
         return elbo.gaussian_log_likelihood(targets, decoded, self.observation_variance.clone())
 
-    def bits_per_dim(self, log_likelihood: Tensor, inputs: Tensor) -> Tensor:
+    def bits_per_dim(self, log_likelihood: Tensor, inputs: Tensor, targets: Tensor) -> Tensor:
         """A bound in nats per image as bits per pixel and channel; see the class for what it means."""
         levels = 256 if self.likelihood == "gaussian" and not inputs.is_floating_point() else 1
-        return elbo.bits_per_dim(log_likelihood, inputs[0].numel(), levels)
+        return elbo.bits_per_dim(log_likelihood, targets[0].numel(), levels)
 
     def decode(self, latents: Tensor) -> Tensor:
         """The mean images of p(x | z), ``(B, C, H, W)`` float32 in [0, 1], of latent vectors ``(B, L)``."""
@@ -174,7 +174,8 @@ class VAE(Method):
         if self.importance_samples:
             bound = self.importance_bound(batch, self.importance_samples).mean()
             terms["importance_bound"] = bound
-            terms["importance_bits_per_dim"] = self.bits_per_dim(bound, batch.inputs)
+            targets = self.targets(batch.inputs, self.keys(batch))
+            terms["importance_bits_per_dim"] = self.bits_per_dim(bound, batch.inputs, targets)
         self._log(terms, metrics.TEST, batch)
 
     @torch.no_grad()

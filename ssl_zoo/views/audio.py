@@ -64,7 +64,7 @@ class AudioViews(WaveformViews):
         frequency_masks: bands removed from a view; 0 for none.
         frequency_mask_width: the widest of them, as a part of the mel scale.
         flip: probability of turning the waveform upside down.
-        sample_rate: the data's.
+        sample_rate: samples per second; comes from the data.
     """
 
     def __init__(

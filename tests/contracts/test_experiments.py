@@ -237,6 +237,29 @@ def test_it_takes_another_encoder_and_colour_images(reference, tmp_path):
     assert checkpoint(run_directory)["global_step"] == 2
 
 
+IMAGE_METHODS = {yaml.safe_load(path.read_text())["model"]["class_path"]: path for path in FOLDER.glob("image/*.yaml")}
+
+
+@pytest.mark.parametrize("path", IMAGE_METHODS.values(), ids=IMAGE_METHODS)
+def test_a_method_of_images_runs_on_speech(path, tmp_path):
+    arguments = yaml.safe_load(path.read_text())["model"]["init_args"]
+    options = ["--model.encoder=AudioResNet", "--model.encoder.depth=10", "--model.encoder.width=8"]
+    if "views" in arguments:
+        options += ["--model.views=AudioViews", "--model.views.seconds=0.4"]
+    if "decoder" in arguments:
+        options += ["--model.decoder=SpectrogramDecoder", "--model.decoder.width=8"]
+    options += ["--data=AudioData", "--data.source=AudioFolder", f"--data.source.root={write_waves(tmp_path)}"]
+    options += ["--data.sample_rate=8000", "--data.crop_seconds=0.5", "--trainer.max_steps=2"]
+    run(["fit", "--config", str(path), *SMALL, *options, f"--runs_dir={tmp_path / 'runs'}"])
+    (run_directory,) = tmp_path.glob("runs/*/*")
+    assert checkpoint(run_directory)["global_step"] == 2
+    # Each part took rate and length from the data, and keeps them.
+    settings = checkpoint(run_directory)["hyper_parameters"]
+    assert settings["encoder"]["init_args"]["sample_rate"] == 8000
+    assert "views" not in arguments or settings["views"]["init_args"]["sample_rate"] == 8000
+    assert "decoder" not in arguments or settings["decoder"]["init_args"]["crop_seconds"] == 0.5
+
+
 def test_a_method_of_text_takes_another_encoder(reference, tmp_path):
     path, directory = reference
     settings = yaml.safe_load((directory / "config.yaml").read_text())["model"]["init_args"]

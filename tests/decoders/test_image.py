@@ -15,6 +15,12 @@ def test_any_image_size_and_channel_count(size, channels):
         assert decoder(torch.randn(2, 6)).shape == (2, channels, size, size)
 
 
+@pytest.mark.parametrize("size", [(80, 18), (18, 80), (1, 7), (5, 64)])
+def test_convolutions_make_images_that_are_no_squares(size):
+    images = ConvDecoder(6, 4, 1, size)(torch.randn(64, 6))
+    assert images.shape == (64, 1, *size) and images.std(0).min() > 1e-3
+
+
 @pytest.fixture(params=[ConvDecoder, MLPDecoder])
 def decoder(request) -> Decoder:
     torch.manual_seed(0)
