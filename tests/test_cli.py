@@ -88,6 +88,18 @@ def fit_folder(root: Path, *options: str) -> list[str]:
     return ["fit", "--config", SIMCLR, "--config", SMOKE, *source, "--data.train_size=null", *options]
 
 
+@pytest.mark.parametrize(
+    ("validated", "sentence"),
+    [(True, "SimCLR has diverged: after 2 steps its vectors are not finite"), (False, "nothing to probe")],
+)
+def test_a_run_that_diverges_says_so(capsys, tmp_path, validated, sentence):
+    options = ["--model.encoder.depth=10", "--model.encoder.width=8", "--model.optimizer=sgd"]
+    options += ["--model.learning_rate=1e30", "--model.warmup=0", "--trainer.max_steps=2", f"--runs_dir={tmp_path}"]
+    options.append("--trainer.limit_val_batches=1" if validated else "--trainer.limit_val_batches=0")
+    options += ["--probe_after_fit=true", "--probe.ceiling=false", "--trainer.enable_progress_bar=false"]
+    assert sentence in refused(capsys, "fit", "--config", SIMCLR, "--config", SMOKE, *DIGITS, *options)
+
+
 def test_data_that_cannot_be_trained_on_is_named(capsys, tmp_path):
     assert "nowhere" in refused(capsys, *fit_folder(tmp_path / "nowhere"))
     assert "empty" in refused(capsys, *fit_folder(folder(tmp_path / "empty", files=0)))

@@ -9,6 +9,7 @@ from torch.utils.data import DataLoader, Dataset, Subset
 
 from ssl_zoo.batch import Batch
 from ssl_zoo.data.base import Examples
+from ssl_zoo.errors import InputError
 
 
 class Features(NamedTuple):
@@ -33,6 +34,9 @@ def extract(
         data: `Examples`, or a `Subset` of some.
         device: where `represent` expects its batch.
         at_once: examples of a batch; as many as the data says when left out.
+
+    Raises:
+        InputError: the vectors are not finite numbers.
     """
     vectors, labels = [], []
     order = similar_lengths(data)
@@ -43,7 +47,13 @@ def extract(
             labels.append(batch.labels)
     back = order.argsort().to(device)
     known = [part for part in labels if part is not None]
-    return Features(torch.cat(vectors)[back], torch.cat(known)[back] if known else None)
+    features = Features(torch.cat(vectors)[back], torch.cat(known)[back] if known else None)
+    if not features.vectors.isfinite().all():
+        raise InputError(
+            "The encoder's vectors are not finite numbers, so there is nothing to probe: its training has diverged. "
+            "Train it again with a lower model.learning_rate."
+        )
+    return features
 
 
 def batches(data: Dataset[Batch], order: Tensor | None = None, at_once: int | None = None) -> DataLoader[Batch]:

@@ -116,9 +116,19 @@ class Method(L.LightningModule, ABC):
         return terms["loss"]
 
     def validation_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """The same losses on held-out data; returns its representations, for probes and health callbacks."""
+        """The same losses on held-out data; returns its representations, for probes and health callbacks.
+
+        Raises:
+            InputError: the run has diverged: its representations are not finite numbers.
+        """
         self._log(self.losses(batch._replace(labels=None)), metrics.VALIDATION, batch)
-        return self.represent(batch)
+        vectors = self.represent(batch)
+        if not vectors.isfinite().all():
+            raise InputError(
+                f"{type(self).__name__} has diverged: after {self.global_step} steps its vectors are not finite "
+                "numbers. Lower model.learning_rate, raise model.warmup or set trainer.gradient_clip_val."
+            )
+        return vectors
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         """The same losses on test data."""
