@@ -51,7 +51,7 @@ def open_sealed(folder: Path, read: Callable[[Path], Opened], build: Callable[[P
         shutil.rmtree(partial, ignore_errors=True)  # what an interrupted process has left; this one holds the lock
         partial.mkdir()
         build(partial)
-        shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)  # where anything stays, the next line fails and says so
         os.replace(partial, folder)
         return read(folder)
 

@@ -50,8 +50,8 @@ def extract(
     features = Features(torch.cat(vectors)[back], torch.cat(known)[back] if known else None)
     if not features.vectors.isfinite().all():
         raise InputError(
-            "The encoder's vectors are not finite numbers, so there is nothing to probe: its training has diverged. "
-            "Train it again with a lower model.learning_rate."
+            "The encoder's vectors are not finite numbers, so there is nothing to probe. If you trained it, it has "
+            "diverged: train it again with a lower model.learning_rate."
         )
     return features
 

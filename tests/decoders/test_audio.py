@@ -30,8 +30,7 @@ def test_high_tones_are_bright_at_the_top_and_silence_is_black():
     assert picture[:, :6].max() > 0.7 and picture[:, -6:].max() == 0
 
 
-def test_speech_as_loud_as_it_gets_is_hardly_ever_cut_off():
-    # A tone is the extreme: all of its power in one band.
+def test_not_even_a_tone_whose_power_is_all_in_one_band_is_cut_off():
     assert SpectrogramDecoder().observe(tone(1000)[None]).max() < 1
 
 
