@@ -38,7 +38,7 @@ class Ramps(AudioSource):
                 f"ramp:{position}:{length}",
                 partial(ramp, length),
                 UNLABELLED if self.labels is None else self.labels[position],
-                position in self.tests,
+                "test" if position in self.tests else "train",
                 {"parity": position % 2} if position % 3 else {},
                 Segments(np.array([0.01, 0.04]), np.array([1, 0])) if position % 2 else None,
             )
@@ -97,7 +97,7 @@ class Tones(AudioSource):
                 f"tones:{number}",
                 partial(tones, number, (5000, 6000)[number // 2 % 2], (0.01, 0.05)[number % 2]),
                 number % 2 if self.labelled else UNLABELLED,
-                False,
+                "train",
                 {"word": number // 2 % 2} if number % 7 else {},
                 spell(number),
             )

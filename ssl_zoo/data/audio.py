@@ -24,9 +24,9 @@ from ssl_zoo.data.buckets import (
 from ssl_zoo.data.loader import TrainLoader, fetching, place_of
 from ssl_zoo.data.pcm import PCM, open_pcm
 from ssl_zoo.data.recordings import Centred, RandomCrops, Recordings
-from ssl_zoo.data.sources.audio_base import UNLABELLED, AudioSource, LoadedAudio
+from ssl_zoo.data.sources.audio_base import AudioSource, LoadedAudio
 from ssl_zoo.data.sources.debian_speech import DebianSpeech
-from ssl_zoo.data.splits import split_hash
+from ssl_zoo.data.splits import PARTS, Split, split_hash
 from ssl_zoo.errors import InputError
 
 # A warning names so many of the files that were left out.
@@ -36,10 +36,10 @@ NAMED = 3
 class AudioData(DataModule):
     """Recordings of one source as waveforms at one sample rate, split the same way in every run.
 
-    A tenth of the training recordings (`validation_fraction`) is held out for validation. The official test set is used
-    where there is one; otherwise a part is held out first. The split is by whole recordings, with every class in
-    proportion in each part, and depends on no seed. Where a source has labels, its recordings without one serve only
-    for pretraining.
+    The official validation and test parts are used where there are some. Otherwise a part is held out for testing, and
+    then a tenth of the training recordings (`validation_fraction`) for validation. The split is by whole recordings,
+    with every class in proportion in each part, and depends on no seed. Where a source has labels, its training
+    recordings without one serve only for pretraining.
 
     Every recording is decoded, mixed down to one channel and resampled once and kept as 16-bit samples in
     ~/.cache/ssl_zoo/audio, from where it is mapped: a second run starts at once, and memory does not grow with the
@@ -67,7 +67,8 @@ class AudioData(DataModule):
         batch_size: recordings per optimizer step, over all processes together; with `seconds_per_batch`, in validation
             and testing only.
         train_size: use only so many of the training recordings; all when left out.
-        validation_fraction: part of the training recordings held out for validation, in (0, 1).
+        validation_fraction: part of the training recordings held out for validation when there is no official
+            validation part, in (0, 1).
         test_fraction: part of all recordings held out for testing when there is no official test set, in (0, 1).
         num_workers: processes that fetch batches; 0 is best, as nothing has to be decoded.
 
@@ -144,7 +145,7 @@ class AudioData(DataModule):
         pcm = open_pcm(self.source_name, loaded.recordings, self.sample_rate)
         usable = self._usable(pcm, loaded)
         self.classes, self.tasks, self.phones = loaded.classes, loaded.tasks, loaded.phones
-        train, validation, test, unlabelled = self._parts(loaded, usable)
+        train, validation, test, unlabelled = self._split(loaded, usable)
         self.split_hash = split_hash(pcm.digest, train, validation, test)
         self.train_set, self.validation_set, self.test_set, self.pretrain_set = (
             Recordings(pcm, loaded, chosen, self.sample_rate, self._samples(self.max_seconds))
@@ -234,15 +235,9 @@ class AudioData(DataModule):
             raise InputError(f"{self.source_name} has no recording that can be used: choose another source.")
         return torch.tensor(fine)
 
-    def _parts(self, loaded: LoadedAudio, usable: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Positions of the training, validation, test and further pretraining recordings, each ascending."""
-        labels = torch.tensor([loaded.recordings[position].label for position in usable.tolist()])
-        is_test = torch.tensor([loaded.recordings[position].test for position in usable.tolist()])
-        known = labels != UNLABELLED if (labels != UNLABELLED).any() else torch.ones_like(is_test)
-        candidates, test = usable[known & ~is_test], usable[known & is_test]
-        noun = "recordings with labels" if loaded.classes else "recordings"
-        train, validation, held_out = self.split(labels[known & ~is_test], len(test) == 0, noun)
-        if len(test) == 0:
-            test = candidates[held_out]
-        # A test recording without a label is left out of everything.
-        return candidates[train], candidates[validation], test, usable[~known & ~is_test]
+    def _split(self, loaded: LoadedAudio, usable: Tensor) -> Split:
+        """Positions of the usable recordings of each part."""
+        here = [loaded.recordings[position] for position in usable.tolist()]
+        labels = torch.tensor([recording.label for recording in here])
+        parts = torch.tensor([PARTS.index(recording.part) for recording in here])
+        return Split(*(usable[part] for part in self.split(labels, parts, "recordings")))

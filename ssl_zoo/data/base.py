@@ -1,5 +1,6 @@
 """What every data module offers besides Lightning's loaders."""
 
+import warnings
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
@@ -9,11 +10,13 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from ssl_zoo.batch import Batch
-from ssl_zoo.data.splits import hold_out
+from ssl_zoo.data.splits import PARTS, Split, hold_out
 from ssl_zoo.errors import InputError
 
 if TYPE_CHECKING:  # the loaders' module imports `Examples` from this one
     from ssl_zoo.data.loader import TrainLoader
+
+UNLABELLED = -1
 
 
 class Examples(Dataset[Batch], ABC):
@@ -46,7 +49,8 @@ class DataModule(L.LightningDataModule, ABC):
     Args:
         batch_size: examples per optimizer step, over all processes together.
         train_size: use only so many of the training examples; all when None.
-        validation_fraction: part of the training examples held out for validation, in (0, 1).
+        validation_fraction: part of the training examples held out for validation when there is no official validation
+            part, in (0, 1).
         test_fraction: part of all examples held out for testing when there is no official test set, in (0, 1).
         num_workers: processes that fetch batches.
 
@@ -106,32 +110,53 @@ class DataModule(L.LightningDataModule, ABC):
         if not hasattr(self, "train_set"):
             self.read()
 
-    def split(self, labels: Tensor, with_test: bool, noun: str) -> tuple[Tensor, Tensor, Tensor]:
-        """Cuts examples into parts, of every class in proportion and the same at every call.
+    def split(self, labels: Tensor, parts: Tensor, noun: str) -> Split:
+        """Cuts the examples of a source into parts, of every class in proportion and the same at every call.
+
+        Official parts stay as they are. What is missing, a test or a validation part, is held out of the training
+        examples. Where training examples have labels, those without one serve only for pretraining, and validation
+        and test examples without one for nothing.
 
         Args:
-            labels: ``(N,)`` int64; all equal when there are no classes.
-            with_test: also cut off a test set; False where there is an official one.
+            labels: ``(N,)`` int64 of all of the source's examples, -1 where there is none.
+            parts: ``(N,)`` int64, the number in `PARTS` of the official part of every example.
             noun: what examples are called in messages.
-
-        Returns:
-            Positions of the training examples (`train_size` of them), of the validation and of the test examples.
 
         Raises:
             InputError: there are too few examples.
         """
-        rest, test = torch.arange(len(labels)), torch.arange(0)
-        if with_test:
-            rest, test = hold_out(labels, min(len(labels), max(1, round(self.test_fraction * len(labels)))))
-        kept, held = hold_out(labels[rest], min(len(rest), max(1, round(self.validation_fraction * len(rest)))))
-        train, validation = rest[kept], rest[held]
-        if len(train) == 0:
-            raise InputError(f"{self.source_name} has only {len(labels)} {noun}: too few to train, validate and test.")
+        train, validation, test, unlabelled = (parts == number for number in range(len(PARTS)))
+        known = labels != UNLABELLED
+        with_labels = bool(known[train].any())
+        usable = known if with_labels else torch.ones_like(known)
+        left_out = int((~usable & (validation | test)).sum())
+        if left_out:
+            warnings.warn(
+                f"{self.source_name}: left out {left_out} {noun} of its validation and test parts, which have no "
+                "label.",
+                stacklevel=2,
+            )
+        noun = f"{noun} with labels" if with_labels else noun
+        candidates, held, tests = ((usable & part).nonzero()[:, 0] for part in (train, validation, test))
+        total = len(candidates)
+        if len(tests) == 0:
+            candidates, tests = self._cut(labels, candidates, self.test_fraction)
+        if len(held) == 0:
+            candidates, held = self._cut(labels, candidates, self.validation_fraction)
+        if len(candidates) == 0:
+            raise InputError(f"{self.source_name} has only {total} {noun}: too few to train, validate and test.")
         if self.train_size is not None:
-            if self.train_size > len(train):
-                raise InputError(f"train_size is {self.train_size}, but {self.source_name} has {len(train)}: lower it.")
-            train = train[hold_out(labels[train], self.train_size)[1]]
-        return train, validation, test
+            if self.train_size > len(candidates):
+                raise InputError(
+                    f"train_size is {self.train_size}, but {self.source_name} has {len(candidates)}: lower it."
+                )
+            candidates = candidates[hold_out(labels[candidates], self.train_size)[1]]
+        return Split(candidates, held, tests, (unlabelled | (train & ~usable)).nonzero()[:, 0])
+
+    def _cut(self, labels: Tensor, candidates: Tensor, fraction: float) -> tuple[Tensor, Tensor]:
+        """The candidates that stay, and a part of them that is held out; one at least, where there is one."""
+        kept, held = hold_out(labels[candidates], min(len(candidates), max(1, round(fraction * len(candidates)))))
+        return candidates[kept], candidates[held]
 
     def train_dataloader(self) -> "TrainLoader":
         """Shuffled batches, in an order that a resumed run takes up where it was left."""

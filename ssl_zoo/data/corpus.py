@@ -17,16 +17,17 @@ from ssl_zoo.data.progress import Show, patient_progress
 from ssl_zoo.data.sealed import lock_of, open_sealed, read_facts, write_facts
 from ssl_zoo.data.sources import base
 from ssl_zoo.data.sources.text_base import UNLABELLED, TextSource
+from ssl_zoo.data.splits import PARTS
 from ssl_zoo.data.tokenizer import TRAINERS, TextTokenizer, load_tokenizer, train_tokenizer
 from ssl_zoo.errors import InputError
 
 CACHE = base.CACHE / "text"
 # Raised whenever the files below change, or what is written into them.
-FORMAT = 1
+FORMAT = 2
 # Documents are tokenized so many characters at a time, or one document if it is longer.
 CHUNK_CHARACTERS = 2**18
 
-# From the labels and test flags of all documents, the positions of those that a tokenizer may learn from.
+# From the labels and official parts of all documents, the positions of those that a tokenizer may learn from.
 Choose = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
@@ -42,9 +43,9 @@ class Corpus:
         offsets: ``(N + 1,)`` int64; document i is ``tokens[offsets[i] : offsets[i + 1]]``.
         sizes: ``(N,)`` int64, UTF-8 bytes of every document's text.
         labels: ``(N,)`` int64, -1 for a document without one.
-        tests: ``(N,)`` bool, True in the official test set.
+        parts: ``(N,)`` int8, the number in `PARTS` of every document's official part.
         classes: names of the classes in label order.
-        digest: of all texts, labels and test flags; the same wherever the documents are the same.
+        digest: of all texts, labels and parts; the same wherever the documents are the same.
 
     Raises:
         Damaged: a file is missing or not as it was written.
@@ -58,7 +59,7 @@ class Corpus:
         self.offsets, self.sizes, self.labels = (
             MappedArray(folder / f"{name}.bin", "<i8").values for name in ("offsets", "sizes", "labels")
         )
-        self.tests = MappedArray(folder / "tests.bin", "|b1").values
+        self.parts = MappedArray(folder / "parts.bin", "|i1").values
         self.classes: list[str] = facts["classes"]
         self.digest: str = facts["digest"]
 
@@ -153,7 +154,7 @@ def _build(folder: Path, source: TextSource, tokenizer: str, vocab_size: int, ch
     made = None if tokenizer in TRAINERS else load_tokenizer(tokenizer)
     with patient_progress(f"Tokenizing {source.name}") as show:
         path = folder / "texts"
-        sizes, labels, tests, digest = _copy_texts(source, path, show)
+        sizes, labels, parts, digest = _copy_texts(source, path, show)
         classes = source.classes if (labels >= 0).any() else []
         if len(sizes) == 0:
             raise InputError(f"{source.name} has no text in it: choose another source.")
@@ -164,13 +165,13 @@ def _build(folder: Path, source: TextSource, tokenizer: str, vocab_size: int, ch
         if made is None:
             show("training the tokenizer", None)
             learnt = np.zeros(len(sizes), dtype=bool)
-            learnt[choose(labels, tests)] = True
+            learnt[choose(labels, parts)] = True
             made = train_tokenizer(tokenizer, _Texts(path, sizes, learnt), vocab_size)
         made.backend.save(str(folder / "tokenizer.json"))
         seals = {"tokenizer.json": seal_of(folder / "tokenizer.json")}
         seals["tokens.bin"], offsets = _write_tokens(folder / "tokens.bin", made, path, sizes, show)
     path.unlink()
-    for name, values in {"offsets": offsets, "sizes": sizes, "labels": labels, "tests": tests}.items():
+    for name, values in {"offsets": offsets, "sizes": sizes, "labels": labels, "parts": parts}.items():
         with ArrayWriter(folder / f"{name}.bin", values.dtype.newbyteorder("<").str) as writer:
             writer.write(values)
         seals[f"{name}.bin"] = writer.seal
@@ -194,20 +195,20 @@ def _write_tokens(
 
 
 def _copy_texts(source: TextSource, path: Path, show: Show) -> tuple[np.ndarray, np.ndarray, np.ndarray, str]:
-    """Writes all texts into one file; returns their sizes, labels and test flags, and a digest of everything."""
-    sizes, labels, tests = array("q"), array("q"), array("b")
+    """Writes all texts into one file; returns their sizes, labels and parts, and a digest of everything."""
+    sizes, labels, parts = array("q"), array("q"), array("b")
     digest = hashlib.sha256()
     with path.open("wb") as file:
         for document in source.documents():
             text = document.text.encode(errors="replace")  # half a surrogate pair, say, from a JSON escape
-            digest.update(f"{len(text)}:{document.label}:{int(document.test)}\n".encode() + text)
+            digest.update(f"{len(text)}:{document.label}:{document.part}\n".encode() + text)
             file.write(text)
             sizes.append(len(text))
             labels.append(document.label)
-            tests.append(document.test)
+            parts.append(PARTS.index(document.part))
             if len(sizes) % 1024 == 0:
                 show(f"{len(sizes):,} documents read", None)
-    return np.array(sizes), np.array(labels), np.array(tests, dtype=bool), digest.hexdigest()
+    return np.array(sizes), np.array(labels), np.array(parts, dtype=np.int8), digest.hexdigest()
 
 
 def _chunks(texts: Iterable[str]) -> Iterator[list[str]]:

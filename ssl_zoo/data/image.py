@@ -6,14 +6,13 @@ import torch
 from torch import Tensor
 
 from ssl_zoo.batch import Batch
-from ssl_zoo.data.base import DataModule, Examples, check_at_least
+from ssl_zoo.data.base import UNLABELLED, DataModule, Examples, check_at_least
 from ssl_zoo.data.sources.base import ArrayImages, Images, ImageSource, LoadedImages
 from ssl_zoo.data.sources.digits import Digits
-from ssl_zoo.data.splits import split_hash
+from ssl_zoo.data.splits import Split, split_hash
 from ssl_zoo.errors import InputError
 
 IN_MEMORY_BYTES = 4 * 2**30
-UNLABELLED = -1
 
 
 class ImageExamples(Examples):
@@ -45,10 +44,10 @@ class ImageExamples(Examples):
 class ImageData(DataModule):
     """Images of one source at one size, split the same way in every run.
 
-    A tenth of the training images (`validation_fraction`) is held out for validation. The official test set is used
-    where there is one; otherwise a part is held out first. Every class is represented in proportion in each part, and
-    the split depends on no seed. Up to 4 GiB of images are decoded once and kept in memory; more are decoded while
-    training, in worker processes.
+    The official validation and test parts are used where there are some. Otherwise a part is held out for testing, and
+    then a tenth of the training images (`validation_fraction`) for validation. Every class is represented in proportion
+    in each part, and the split depends on no seed. Up to 4 GiB of images are decoded once and kept in memory; more are
+    decoded while training, in worker processes.
 
     Args:
         source: where the images come from; scikit-learn's digits when left out.
@@ -56,7 +55,8 @@ class ImageData(DataModule):
             the longer one cropped.
         batch_size: images per optimizer step, over all processes together.
         train_size: use only so many of the training images; all when left out.
-        validation_fraction: part of the training images held out for validation, in (0, 1).
+        validation_fraction: part of the training images held out for validation when there is no official validation
+            part, in (0, 1).
         test_fraction: part of all images held out for testing when there is no official test set, in (0, 1).
         num_workers: processes that decode images; 0 is best for images in memory.
 
@@ -101,7 +101,7 @@ class ImageData(DataModule):
         """
         loaded = self.source.load()
         self.classes = loaded.classes
-        train, validation, test, unlabelled = self._parts(loaded)
+        train, validation, test, unlabelled = self._split(loaded)
         self.split_hash = split_hash(self.source_name, train, validation, test)
         images = gather(loaded, self.channels, self.image_size)
         self.train_set, self.validation_set, self.test_set, self.pretrain_set = (
@@ -109,15 +109,14 @@ class ImageData(DataModule):
             for chosen in (train, validation, test, torch.cat([train, unlabelled]))
         )
 
-    def _parts(self, loaded: LoadedImages) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Positions of the training, validation, test and unlabelled examples; see `gather` for their order."""
-        total = len(loaded.train)
-        labels = torch.zeros(total, dtype=torch.int64) if loaded.train.labels is None else loaded.train.labels
-        train, validation, test = self.split(labels, loaded.test is None, "images")
-        if loaded.test is not None:
-            test = torch.arange(total, total + len(loaded.test))
-        first = total + len(loaded.test or ())
-        return train, validation, test, torch.arange(first, first + len(loaded.unlabelled or ()))
+    def _split(self, loaded: LoadedImages) -> Split:
+        """Positions of the examples of each part; see `gather` for their order."""
+        labels, parts = [], []
+        for number, images in enumerate(loaded.in_order()):
+            if images is not None:
+                labels.append(torch.full((len(images),), UNLABELLED) if images.labels is None else images.labels)
+                parts.append(torch.full((len(images),), number))
+        return self.split(torch.cat(labels), torch.cat(parts), "images")
 
 
 class _JoinedImages(Images):
@@ -143,7 +142,7 @@ class _JoinedImages(Images):
 
 
 def gather(loaded: LoadedImages, channels: int, size: int) -> Images:
-    """All images of a source in one numbering: training, then test, then unlabelled.
+    """All images of a source in one numbering: training, validation, test, unlabelled.
 
     Args:
         loaded: what the source has.
@@ -153,7 +152,7 @@ def gather(loaded: LoadedImages, channels: int, size: int) -> Images:
     Raises:
         InputError: a file is damaged.
     """
-    joined = _JoinedImages([part for part in (loaded.train, loaded.test, loaded.unlabelled) if part], channels)
+    joined = _JoinedImages([part for part in loaded.in_order() if part], channels)
     if len(joined) * channels * size * size > IN_MEMORY_BYTES:
         return joined
     pixels = torch.empty(len(joined), channels, size, size, dtype=torch.uint8)

@@ -1,10 +1,31 @@
 """Splits that depend on nothing but the data: not on the run's seed, not on a library's version."""
 
 import hashlib
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
+
+# What a source itself says of an example; `unlabelled` ones serve only for pretraining.
+Part = Literal["train", "validation", "test", "unlabelled"]
+PARTS: tuple[Part, ...] = ("train", "validation", "test", "unlabelled")
+
+
+class Split(NamedTuple):
+    """Positions of the examples of each part, ``(N,)`` int64, ascending; no example is in two parts.
+
+    Attributes:
+        train: to train probes on, and to pretrain on.
+        validation: for choices.
+        test: for the final numbers.
+        unlabelled: to pretrain on only.
+    """
+
+    train: Tensor
+    validation: Tensor
+    test: Tensor
+    unlabelled: Tensor
 
 
 def hold_out(labels: Tensor, count: int) -> tuple[Tensor, Tensor]:

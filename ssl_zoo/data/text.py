@@ -13,7 +13,7 @@ from ssl_zoo.data.corpus import Corpus, open_corpus
 from ssl_zoo.data.mapped import MappedArray
 from ssl_zoo.data.sources.python_docs import PythonDocs
 from ssl_zoo.data.sources.text_base import UNLABELLED, TextSource
-from ssl_zoo.data.splits import split_hash
+from ssl_zoo.data.splits import Split, split_hash
 from ssl_zoo.data.tokenizer import TRAINERS, check_trained
 from ssl_zoo.errors import InputError
 from ssl_zoo.vocabulary import Vocabulary
@@ -85,10 +85,10 @@ class Documents(Examples):
 class TextData(DataModule):
     """Documents of one source as token ids, split the same way in every run.
 
-    A tenth of the training documents (`validation_fraction`) is held out for validation. The official test set is used
-    where there is one; otherwise a part is held out first. The split is by whole documents, with every class in
-    proportion in each part, and depends on no seed. Where a source has labels, its documents without one serve only for
-    pretraining.
+    The official validation and test parts are used where there are some. Otherwise a part is held out for testing, and
+    then a tenth of the training documents (`validation_fraction`) for validation. The split is by whole documents, with
+    every class in proportion in each part, and depends on no seed. Where a source has labels, its training documents
+    without one serve only for pretraining.
 
     Tokens are made once and kept in ~/.cache/ssl_zoo/text, from where they are mapped: a second run starts at once, and
     memory does not grow with the text.
@@ -104,7 +104,8 @@ class TextData(DataModule):
             pretrains on single documents.
         batch_size: rows or documents per optimizer step, over all processes together.
         train_size: use only so many of the training documents; all when left out.
-        validation_fraction: part of the training documents held out for validation, in (0, 1).
+        validation_fraction: part of the training documents held out for validation when there is no official
+            validation part, in (0, 1).
         test_fraction: part of all documents held out for testing when there is no official test set, in (0, 1).
         num_workers: processes that fetch batches; 0 is best, as nothing has to be decoded.
 
@@ -151,7 +152,7 @@ class TextData(DataModule):
     @cached_property
     def vocabulary(self) -> Vocabulary:
         """What encoders and methods know of the tokenizer; errors as for `corpus`."""
-        chosen = self._choose_pretraining(self.corpus.labels, self.corpus.tests)
+        chosen = self._choose_pretraining(self.corpus.labels, self.corpus.parts)
         lengths = self.corpus.offsets[1:][chosen] - self.corpus.offsets[:-1][chosen]
         predicted = int(lengths.sum())
         if self.corpus.tokenizer.special["begin"] is not None:
@@ -169,7 +170,7 @@ class TextData(DataModule):
             InputError: the data or the tokenizer cannot be had, or there is too little data.
         """
         corpus = self.corpus
-        train, validation, test, unlabelled = self._parts(corpus.labels, corpus.tests)
+        train, validation, test, unlabelled = self._split(corpus.labels, corpus.parts)
         self.classes = corpus.classes
         self.split_hash = split_hash(corpus.digest, train, validation, test)
         pretrain = torch.cat([train, unlabelled]).sort().values
@@ -193,22 +194,12 @@ class TextData(DataModule):
             )
         return PackedRows(tokens, self.length, self.corpus.tokenizer.special["end"])
 
-    def _parts(self, labels: np.ndarray, tests: np.ndarray) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Positions of the training, validation, test and further pretraining documents, each ascending."""
-        is_test, known = torch.from_numpy(np.array(tests)), torch.from_numpy(np.array(labels))
-        with_labels = bool((known != UNLABELLED).any())
-        usable = known != UNLABELLED if with_labels else torch.ones_like(is_test)
-        test = (usable & is_test).nonzero()[:, 0]
-        candidates = (usable & ~is_test).nonzero()[:, 0]
-        noun = "documents with labels" if with_labels else "documents"
-        train, validation, held_out = self.split(known[candidates], len(test) == 0, noun)
-        if len(test) == 0:
-            test = candidates[held_out]
-        # A test document without a label is left out of everything.
-        return candidates[train], candidates[validation], test, (~usable & ~is_test).nonzero()[:, 0]
+    def _split(self, labels: np.ndarray, parts: np.ndarray) -> Split:
+        """Positions of the documents of each part."""
+        return self.split(torch.tensor(labels), torch.tensor(parts), "documents")
 
-    def _choose_pretraining(self, labels: np.ndarray, tests: np.ndarray) -> np.ndarray:
-        train, _, _, unlabelled = self._parts(labels, tests)
+    def _choose_pretraining(self, labels: np.ndarray, parts: np.ndarray) -> np.ndarray:
+        train, _, _, unlabelled = self._split(labels, parts)
         return torch.cat([train, unlabelled]).sort().values.numpy()
 
     def state_dict(self) -> dict[str, Any]:

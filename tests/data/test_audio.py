@@ -62,7 +62,8 @@ def test_parts_hold_every_recording_once_with_classes_in_proportion() -> None:
 
 
 def test_recordings_without_a_label_are_for_pretraining_and_official_tests_are_kept() -> None:
-    module = data(Ramps(LENGTHS, [-1 if n < 30 else n % 2 for n in range(120)], tests=list(range(20, 50))))
+    with pytest.warns(UserWarning, match="left out 10 recordings .* no label"):
+        module = data(Ramps(LENGTHS, [-1 if n < 30 else n % 2 for n in range(120)], tests=list(range(20, 50))))
     assert module.test_set.chosen.tolist() == list(range(30, 50))
     assert set(module.pretrain_set.chosen.tolist()) - set(module.train_set.chosen.tolist()) == set(range(20))
     assert module.pretrain_set.labels is None and module.train_set.labels is not None

@@ -78,7 +78,7 @@ def test_a_folder_may_have_parts_and_may_have_no_classes(tmp_path: Path) -> None
             write(tmp_path / "parts" / part / name / "1.flac", noise(1))
     loaded = AudioFolder(tmp_path / "parts").load()
     assert loaded.classes == ["x", "y"]
-    assert [(r.label, r.test) for r in loaded.recordings] == [(0, True), (1, True), (0, False), (1, False)]
+    assert [(r.label, r.part == "test") for r in loaded.recordings] == [(0, True), (1, True), (0, False), (1, False)]
     write(tmp_path / "flat" / "1.wav", noise(1))
     loaded = AudioFolder(tmp_path / "flat").load()
     assert loaded.classes == [] and loaded.recordings[0].label == -1
@@ -313,7 +313,7 @@ def test_speech_commands_keeps_its_official_test_set(tmp_path: Path) -> None:
     (top / "validation_list.txt").write_text("")
     loaded = SpeechCommands(tmp_path).load()
     assert loaded.classes == ["no", "yes"]
-    assert [(r.label, r.test) for r in loaded.recordings] == [
+    assert [(r.label, r.part == "test") for r in loaded.recordings] == [
         (label, number == 0) for label in (0, 1) for number in range(3)
     ]
 
@@ -351,7 +351,7 @@ def test_hugging_face_rows_are_decoded_without_its_own_decoder(tmp_path: Path) -
     source = HuggingFaceAudio(str(tmp_path / "stored"), test_split="holdout")
     loaded = source.load()
     assert loaded.classes == ["x", "y"] and [r.label for r in loaded.recordings] == [0, 1, 0, 1, 0, 0, 1]
-    assert [r.test for r in loaded.recordings] == [False] * 5 + [True] * 2
+    assert [r.part == "test" for r in loaded.recordings] == [False] * 5 + [True] * 2
     found = waveforms(source, 8000)
     for number, waveform in enumerate(found[:4]):
         torch.testing.assert_close(waveform, torch.from_numpy(noise(number)[:, 0]).float(), atol=1.01 / 32768, rtol=0)

@@ -17,6 +17,7 @@ from ssl_zoo.data import mapped, progress
 from ssl_zoo.data.corpus import Corpus, open_corpus
 from ssl_zoo.data.mapped import ArrayWriter, MappedArray, is_damaged
 from ssl_zoo.data.sources.text_base import Document, TextSource
+from ssl_zoo.data.splits import PARTS
 from ssl_zoo.data.tokenizer import TextTokenizer
 from ssl_zoo.errors import InputError
 
@@ -47,7 +48,7 @@ class Made(TextSource):
         draw = random.Random(self.seed)
         for number in range(self.count):
             text = " ".join(draw.choices(WORDS, k=draw.randint(1, 30)))
-            yield Document(text, number % 3 - 1, number % 7 == 0)
+            yield Document(text, number % 3 - 1, PARTS[number % 4])
 
 
 class Listed(TextSource):
@@ -65,7 +66,7 @@ class Listed(TextSource):
         yield from self.listed
 
 
-def all_documents(labels: np.ndarray, tests: np.ndarray) -> np.ndarray:
+def all_documents(labels: np.ndarray, parts: np.ndarray) -> np.ndarray:
     return np.arange(len(labels))
 
 
@@ -91,7 +92,7 @@ def test_a_corpus_holds_every_document_in_order(monkeypatch: pytest.MonkeyPatch)
         assert found.tolist() == expected
     assert corpus.sizes.tolist() == [len(document.text.encode()) for document in documents]
     assert corpus.labels.tolist() == [document.label for document in documents]
-    assert corpus.tests.tolist() == [document.test for document in documents]
+    assert corpus.parts.tolist() == [PARTS.index(document.part) for document in documents]
     assert corpus.classes == ["even", "odd"] and corpus.tokens.values.dtype == np.uint16
     assert not (corpus.folder / "texts").exists()
 
@@ -150,7 +151,7 @@ def test_nothing_that_differs_shares_a_folder(tmp_path: Path) -> None:
 
 def test_the_digest_tells_documents_apart_and_not_tokenizers() -> None:
     text = Listed("ab", "c")
-    others = [Listed("a", "bc"), Listed("c", "ab"), Listed("ab", Document("c", test=True)), Listed("ab", "c", "d")]
+    others = [Listed("a", "bc"), Listed("c", "ab"), Listed("ab", Document("c", part="test")), Listed("ab", "c", "d")]
     assert opened(text).digest == opened(text, "characters").digest
     assert len({opened(source).digest for source in [text, *others]}) == 5
 

@@ -3,7 +3,8 @@ import hashlib
 import pytest
 import torch
 
-from ssl_zoo.data.splits import hold_out, split_hash
+from ssl_zoo.data.image import ImageData
+from ssl_zoo.data.splits import PARTS, hold_out, split_hash
 
 LABELS = torch.tensor([0] * 50 + [1] * 30 + [2] * 19 + [3])
 
@@ -41,3 +42,28 @@ def test_hash_ignores_order_and_nothing_else() -> None:
     assert split_hash("Digits", a.flip(0), b) == split_hash("Digits", a, b)
     others = [split_hash("Digits", b, a), split_hash("Other", a, b), split_hash("Digits", torch.tensor([3, 1, 2]))]
     assert len({split_hash("Digits", a, b), *others}) == 4
+
+
+def official(**counts: int) -> torch.Tensor:
+    """The numbers of the parts of so many examples each, in the order of the arguments."""
+    return torch.cat([torch.full((count,), PARTS.index(part)) for part, count in counts.items()])
+
+
+def test_official_parts_stay_as_they_are_and_only_what_is_missing_is_held_out() -> None:
+    data = ImageData()
+    labels = torch.arange(60) % 2
+    split = data.split(labels, official(test=10, train=40, validation=8, unlabelled=2), "images")
+    assert [part.tolist() for part in split] == [[*range(10, 50)], [*range(50, 58)], [*range(10)], [58, 59]]
+    split = data.split(labels, official(train=50, validation=10), "images")
+    assert split.validation.tolist() == [*range(50, 60)] and len(split.test) == 10  # a fifth of those for training
+    assert sorted(split.train.tolist() + split.test.tolist()) == [*range(50)]
+    split = data.split(labels, official(train=50, test=10), "images")
+    assert split.test.tolist() == [*range(50, 60)] and len(split.validation) == 5
+    assert sorted(split.train.tolist() + split.validation.tolist()) == [*range(50)]
+
+
+def test_held_out_examples_without_a_label_are_counted() -> None:
+    labels = torch.tensor([*([0, 1] * 10), -1, 0, 1, -1, -1])
+    with pytest.warns(UserWarning, match="Digits: left out 2 images of its validation and test parts"):
+        split = ImageData().split(labels, official(train=21, test=4), "images")
+    assert split.test.tolist() == [21, 22] and split.unlabelled.tolist() == [20]

@@ -48,7 +48,7 @@ class Made(TextSource):
         for number in range(self.count):
             text = " ".join(draw.choices(WORDS, k=draw.randint(1, 30)))
             label = -1 if self.labels == 0 or (self.mixed and number % 3 == 0) else number % self.labels
-            yield Document(text, label, number >= self.count - self.test)
+            yield Document(text, label, "test" if number >= self.count - self.test else "train")
 
 
 @pytest.fixture(autouse=True)
@@ -100,6 +100,7 @@ def test_every_document_is_in_one_part_and_every_class_in_proportion(labels: int
         assert labels == 0 or (np.abs(counts - len(part) / 4) <= 2).all()
 
 
+@pytest.mark.filterwarnings("ignore:Made 120. left out 10 documents:UserWarning")
 def test_the_official_test_set_and_documents_without_labels() -> None:
     data = ready(Made(120, labels=3, mixed=True, test=30))
     train, validation, test = positions_of(data)
@@ -151,6 +152,7 @@ def test_a_tokenizer_learns_from_training_documents_alone() -> None:
 # Packed rows ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.filterwarnings("ignore:Made 100. left out .* documents:UserWarning")
 @pytest.mark.parametrize("source", [Made(), Made(labels=3), Made(labels=3, mixed=True, test=20)])
 @pytest.mark.parametrize("length", [3, 16, 50])
 def test_packed_rows_are_the_training_documents_in_order_and_nothing_else(source: Made, length: int) -> None:

@@ -24,7 +24,7 @@ def test_python_docs_are_english() -> None:
     documents = list(PythonDocs().documents())
     texts = [document.text for document in documents]
     assert len(texts) == len(set(texts)) > 400 and sum(map(len, texts)) > 500_000
-    assert {(document.label, document.test) for document in documents} == {(-1, False)} and PythonDocs().classes == []
+    assert {(document.label, document.part) for document in documents} == {(-1, "train")} and PythonDocs().classes == []
     assert any(json.__doc__ is not None and text.startswith(json.__doc__.strip()[:40]) for text in texts)
     assert sum('The "assert" statement' in text for text in texts) == 1
     assert Counter(" ".join(texts).split()).most_common(1)[0][0] == "the"
@@ -290,7 +290,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_hugging_face_text(saved: Path) -> None:
     source = HuggingFaceText(str(saved), test_split="test", unlabelled_split="unsupervised")
     assert source.classes == ["bad", "good"]
-    expected = [("a", 0), ("b", 1), ("e", -1), ("t", 1, True), ("u", -1), ("v", -1)]
+    expected = [("a", 0), ("b", 1), ("e", -1), ("t", 1, "test"), ("u", -1), ("v", -1)]
     assert list(source.documents()) == [Document(*entry) for entry in expected]
     some = HuggingFaceText(str(saved), text_column="title", label_column="mood", max_documents=2)
     assert list(some.documents()) == [Document("A", 0), Document("B", 1)]

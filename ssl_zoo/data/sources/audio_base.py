@@ -7,6 +7,8 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from ssl_zoo.data.splits import Part
+
 UNLABELLED = -1
 
 
@@ -46,7 +48,7 @@ class Recording(NamedTuple):
         identity: changes whenever the sound does, so that a decoded copy can be kept and found again.
         decode: gives the sound; raises `BadSound` when it cannot.
         label: number of its class, or -1 when it has none.
-        test: part of an official test set.
+        part: the official part that it belongs to; `train` where there are none.
         tasks: numbers of its classes in further tasks, by the task's name; a task left out is unknown.
         segments: what is said when, or None.
     """
@@ -55,7 +57,7 @@ class Recording(NamedTuple):
     identity: str
     decode: Callable[[], Sound]
     label: int = UNLABELLED
-    test: bool = False
+    part: Part = "train"
     tasks: Mapping[str, int] = {}
     segments: Segments | None = None
 

@@ -41,7 +41,7 @@ class AudioFolder(AudioSource):
         classes = sorted({parts[0] for parts in inside if len(parts) > 1})
         numbers = {name: number for number, name in enumerate(classes)}
         recordings = [
-            recording(path, label=numbers.get(parts[0], UNLABELLED), test=test)
+            recording(path, label=numbers.get(parts[0], UNLABELLED), part="test" if test else "train")
             for (path, _, test), parts in zip(found, inside, strict=True)
         ]
         return LoadedAudio(recordings, classes, {}, [])

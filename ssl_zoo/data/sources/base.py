@@ -96,12 +96,18 @@ class LoadedImages(NamedTuple):
         test: the official test set, or None.
         unlabelled: further examples to pretrain on, or None.
         classes: names of the classes in label order; empty without labels.
+        validation: the official validation set, or None.
     """
 
     train: Images
     test: Images | None
     unlabelled: Images | None
     classes: list[str]
+    validation: Images | None = None
+
+    def in_order(self) -> tuple[Images, Images | None, Images | None, Images | None]:
+        """The parts in the order of `ssl_zoo.data.splits.PARTS`, which is that of the examples' positions."""
+        return self.train, self.validation, self.test, self.unlabelled
 
 
 class ImageSource(ABC):

@@ -66,7 +66,7 @@ class HuggingFaceAudio(AudioSource):
                     identity=f"{self.name}:{self.configuration}:{self.revision}:{split._fingerprint}:{audio}:{row}",
                     decode=partial(_decode_row, rows, audio, row),
                     label=UNLABELLED if number is None else number,
-                    test=name == self.test_split,
+                    part="test" if name == self.test_split else "train",
                 )
                 for row, number in enumerate(labels)
             ]

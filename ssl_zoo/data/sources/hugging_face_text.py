@@ -8,6 +8,7 @@ from typing import Any
 
 from ssl_zoo.data.sources.hub import load_splits
 from ssl_zoo.data.sources.text_base import UNLABELLED, Document, TextSource
+from ssl_zoo.data.splits import Part
 from ssl_zoo.errors import InputError
 
 
@@ -82,7 +83,8 @@ class HuggingFaceText(TextSource):
                 text = row[self.text_column]
                 if text and text.strip():
                     number = UNLABELLED if labelled is None else row[labelled]
-                    yield Document(text, UNLABELLED if number is None else number, name == self.test_split)
+                    part: Part = "test" if name == self.test_split else "train"
+                    yield Document(text, UNLABELLED if number is None else number, part)
 
     def _splits(self) -> dict[str, Any]:
         wanted = [self.train_split, self.test_split, self.unlabelled_split]

@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 import torch
 
+from ssl_zoo.data.splits import Part
+
 UNLABELLED = -1
 
 
@@ -15,12 +17,12 @@ class Document(NamedTuple):
     Attributes:
         text: as it is, not empty.
         label: number of its class, or -1 when it has none.
-        test: part of an official test set.
+        part: the official part that it belongs to; `train` where there are none.
     """
 
     text: str
     label: int = UNLABELLED
-    test: bool = False
+    part: Part = "train"
 
 
 class TextSource(ABC):

@@ -7,6 +7,7 @@ from typing import Any
 from ssl_zoo.data.sources.audio_base import AudioSource, LoadedAudio
 from ssl_zoo.data.sources.base import CACHE
 from ssl_zoo.data.sources.sound_files import recording
+from ssl_zoo.data.splits import Part
 from ssl_zoo.errors import InputError
 
 LIBRISPEECH = ("train-clean-100", "train-clean-360", "train-other-500", "dev-clean", "dev-other", "test-clean",
@@ -46,10 +47,10 @@ class SpeechCommands(AudioSource):
             ) from error
         classes = sorted({path.parent.name for path in paths})
         numbers = {name: number for number, name in enumerate(classes)}
-        recordings = [
-            recording(path, label=numbers[path.parent.name], test=f"{path.parent.name}/{path.name}" in tests)
-            for path in paths
-        ]
+        recordings = []
+        for path in paths:
+            part: Part = "test" if f"{path.parent.name}/{path.name}" in tests else "train"
+            recordings.append(recording(path, label=numbers[path.parent.name], part=part))
         return LoadedAudio(recordings, classes, {}, [])
 
 
