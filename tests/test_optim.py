@@ -5,6 +5,8 @@ import pytest
 import torch
 from lightly.utils.lars import LARS as LightlyLARS
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from ssl_zoo.errors import InputError
 from ssl_zoo.optim import LARS, make_optimizer, parameter_groups, total_steps, warmup_cosine
@@ -53,6 +55,34 @@ def test_lars_takes_lightlys_steps():
         torch.testing.assert_close(our, their, rtol=1e-4, atol=1e-6)
 
 
+class Allocated(TorchDispatchMode):
+    """Lists the sizes of tensors that operations make anew."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sizes: list[int] = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        given = {x.untyped_storage().data_ptr() for x in tree_leaves((args, kwargs)) if isinstance(x, torch.Tensor)}
+        result = func(*args, **(kwargs or {}))
+        fresh = [x for x in tree_leaves(result) if isinstance(x, torch.Tensor)]
+        self.sizes += [x.numel() for x in fresh if x.untyped_storage().data_ptr() not in given]
+        return result
+
+
+def test_lars_makes_no_tensor_as_large_as_a_weight_and_leaves_gradients_alone():
+    module = nn.Sequential(nn.Linear(40, 50), nn.BatchNorm1d(50), nn.Linear(50, 60))
+    optimizer = LARS(parameter_groups(module, 0.01), lr=0.5)
+    for _ in range(2):  # the first step makes the buffers
+        optimizer.zero_grad()
+        module(torch.randn(16, 40)).square().mean().backward()
+        before = [p.grad.clone() for p in module.parameters()]
+        with Allocated() as allocated:
+            optimizer.step()
+    assert allocated.sizes and max(allocated.sizes) <= len(before)
+    assert all(torch.equal(p.grad, grad) for p, grad in zip(module.parameters(), before, strict=True))
+
+
 def test_lars_leaves_a_zero_weight_to_plain_sgd():
     weight = nn.Parameter(torch.zeros(2, 2))
     optimizer = LARS([weight], lr=0.1)
@@ -90,6 +120,25 @@ def test_warmup_rises_and_cosine_falls_as_fractions_of_the_run():
     assert short[55] == pytest.approx(1.0 + math.cos(math.pi * 0.5), abs=1e-6)
     assert short[-1] < 0.01
     assert long[550] == pytest.approx(short[55], abs=1e-6)
+
+
+def test_steady_parts_keep_their_rate_in_groups_of_their_own():
+    module = network()
+    optimizer = make_optimizer("sgd", module, 2.0, 0.1, steady=[module[2]])
+    schedule = warmup_cosine(optimizer, 20, warmup=0.2)
+    rates: dict[bool, list[float]] = {True: [], False: []}
+    for _ in range(20):
+        for steady in rates:
+            found = {group["lr"] for group in optimizer.param_groups if group["steady"] == steady}
+            rates[steady].append(*found)
+        optimizer.step()
+        schedule.step()
+    assert rates[True] == [2.0] * 20
+    assert rates[False][0] < 1 and max(rates[False]) == 2.0 and rates[False][-1] < 0.1
+    kept = {p: group["weight_decay"] for group in optimizer.param_groups if group["steady"] for p in group["params"]}
+    assert kept == {module[2].weight: 0.1, module[2].bias: 0.0}
+    everything = [p for group in optimizer.param_groups for p in group["params"]]
+    assert sorted(map(id, everything)) == sorted(map(id, module.parameters()))
 
 
 def test_a_run_without_an_end_is_refused():

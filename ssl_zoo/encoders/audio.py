@@ -135,6 +135,10 @@ class Wav2Vec2Encoder(AudioEncoder):
         sequence = trunk.layer_norm(vectors) if pre_norm else vectors
         return self.encoded(sequence, mask, states if layers else [])
 
+    def no_weight_decay(self) -> list[str]:
+        """The convolution for positions, whose weight norm has its size as a parameter of its own."""
+        return ["trunk.pos_conv_embed"]
+
     def save_pretrained(self, folder: str | Path) -> None:
         """Write the encoder for others to load, as the transformers library's `Wav2Vec2Model` or `HubertModel`.
 

@@ -67,3 +67,10 @@ class Encoder(nn.Module, ABC):
     def forward(self, inputs: Tensor, mask: Tensor | None = None, *, layers: bool = False) -> Encoded:
         """`contextualize` of `embed`; shapes as there."""
         return self.contextualize(*self.embed(inputs, mask), layers=layers)
+
+    def no_weight_decay(self) -> list[str]:
+        """Parameters, or parts with all of theirs, that weight decay must not shrink besides norms and biases.
+
+        Those that stand for a position, and class tokens.
+        """
+        return []

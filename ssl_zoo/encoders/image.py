@@ -9,6 +9,8 @@ from torch import Tensor, nn
 
 from ssl_zoo.encoders.attention import use_fast_attention
 from ssl_zoo.encoders.base import Encoded, Encoder
+from ssl_zoo.encoders.positions import sine_cosine_positions
+from ssl_zoo.encoders.residual import residual_stage
 from ssl_zoo.errors import InputError
 
 # Residual blocks in each of the four stages (He et al., 2015, arXiv:1512.03385, table 1); ResNet-10 is the customary
@@ -29,6 +31,9 @@ class ResNet(Encoder):
         stem: `small` is one 3x3 convolution of stride 1, for images up to about 64 pixels (the CIFAR stem); `large` is
             the paper's 7x7 convolution of stride 2 and max pooling.
         channels: image channels.
+        zero_init: start the last norm of every block at zero, so that a block does nothing at first (Goyal et al.,
+            2017, arXiv:1706.02677, section 5.1), as the published code of SimCLR, BYOL, SimSiam and MoCo v3 does and
+            that of MoCo v1 and v2 does not.
         mean: subtracted from images in [0, 1], one number or one per channel.
         std: divides the images after that, one number or one per channel.
     """
@@ -42,6 +47,7 @@ class ResNet(Encoder):
         width: int = 64,
         stem: Literal["small", "large"] = "small",
         channels: int = 3,
+        zero_init: bool = False,
         mean: float | list[float] = 0.5,
         std: float | list[float] = 0.25,
     ) -> None:
@@ -61,12 +67,15 @@ class ResNet(Encoder):
         self.bn1 = nn.BatchNorm2d(width)
         stages, entering = [], width
         for stage, blocks in enumerate(_BLOCKS[depth]):
-            stages.append(_stage(block, entering, width * 2**stage, blocks, stride=1 if stage == 0 else 2))
+            stages.append(residual_stage(block, entering, width * 2**stage, blocks, stride=1 if stage == 0 else 2))
             entering = width * 2**stage * block.expansion
         self.layer1, self.layer2, self.layer3, self.layer4 = stages
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+            elif zero_init and isinstance(module, BasicBlock | Bottleneck):
+                last: Any = module.bn2 if isinstance(module, BasicBlock) else module.bn3
+                nn.init.zeros_(last.weight)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
 
     def embed(self, inputs: Tensor, mask: Tensor | None = None) -> tuple[Tensor, None]:
@@ -95,8 +104,9 @@ class ViT(Encoder):
         channels: image channels.
         pooling: `cls` pools the class token, `mean` the mean over patches.
         dropout: rate of dropout on tokens and attention, in training.
+        positions: `learnt` embeddings, or fixed two-dimensional sines and cosines (`sincos`), MoCo v3's and MAE's.
         freeze_patches: never train the patch projection, which keeps contrastive training stable (Chen, Xie and He,
-            2021, arXiv:2104.02057).
+            2021, arXiv:2104.02057, section 4.2).
         mean: subtracted from images in [0, 1], one number or one per channel.
         std: divides the images after that, one number or one per channel.
     """
@@ -113,6 +123,7 @@ class ViT(Encoder):
         channels: int = 3,
         pooling: Literal["cls", "mean"] = "cls",
         dropout: float = 0.0,
+        positions: Literal["learnt", "sincos"] = "learnt",
         freeze_patches: bool = False,
         mean: float | list[float] = 0.5,
         std: float | list[float] = 0.25,
@@ -126,6 +137,8 @@ class ViT(Encoder):
             raise InputError(
                 f"ViT: images of {image_size} pixels are smaller than one patch of {patch_size}; lower patch_size."
             )
+        if positions == "sincos" and dim % 4:
+            raise InputError(f"ViT: dim {dim} is not a multiple of 4, which positions of sines and cosines need.")
         self.dim, self.num_layers, self.stride, self.pooling = dim, depth, patch_size, pooling
         self.normalize = Normalize(mean, std)
         config = ViTConfig(
@@ -141,7 +154,22 @@ class ViT(Encoder):
         )
         self.model = ViTModel(config, add_pooling_layer=False)
         use_fast_attention(self.model)
-        self.model.embeddings.patch_embeddings.requires_grad_(not freeze_patches)
+        embeddings, projection = self.model.embeddings, self.model.embeddings.patch_embeddings.projection
+        # As in MoCo v3's code, where it is not trained: the library's, half as large, would leave positions in charge.
+        bound = math.sqrt(6 / (channels * patch_size**2 + dim))
+        nn.init.uniform_(projection.weight, -bound, bound)
+        nn.init.zeros_(projection.bias)
+        projection.requires_grad_(not freeze_patches)
+        self.positions = positions
+        if positions == "sincos":
+            table = sine_cosine_positions(image_size // patch_size, dim)
+            del embeddings.position_embeddings
+            embeddings.register_buffer("position_embeddings", table)  # by the same name in weight files
+
+    def no_weight_decay(self) -> list[str]:
+        """The class token and, where they are learnt, the positions."""
+        learnt = ["model.embeddings.position_embeddings"] if self.positions == "learnt" else []
+        return ["model.embeddings.cls_token", *learnt]
 
     def embed(self, inputs: Tensor, mask: Tensor | None = None) -> tuple[Tensor, None]:
         """The class token, then the patches row by row, with positions added; images are never padded."""
@@ -244,29 +272,3 @@ class Normalize(nn.Module):
         if not images.is_floating_point():
             images = images.float() / 255
         return (images - self.mean) / self.std
-
-
-class Shortcut(nn.Conv2d):
-    """A 1x1 convolution, of any stride.
-
-    On CPUs with fewer than 16 channels it is one of stride 1 on every second position, which is the same: oneDNN's
-    backward pass of the strided one writes out of bounds there.
-    """
-
-    def forward(self, maps: Tensor) -> Tensor:
-        """``(B, C, H, W)`` to ``(B, C', H / stride, W / stride)``, rounded up."""
-        if maps.device.type != "cpu" or self.in_channels >= 16:
-            return super().forward(maps)
-        rows, columns = self.stride
-        kept = maps[:, :, ::rows, ::columns].contiguous(memory_format=torch.channels_last)
-        return nn.functional.conv2d(kept, self.weight, self.bias)
-
-
-def _stage(block: Any, entering: int, planes: int, blocks: int, stride: int) -> nn.Sequential:
-    """One stage of residual blocks; the first changes resolution and width, by a projection where they differ."""
-    leaving = planes * block.expansion
-    downsample = None
-    if stride != 1 or entering != leaving:
-        downsample = nn.Sequential(Shortcut(entering, leaving, 1, stride, bias=False), nn.BatchNorm2d(leaving))
-    first = block(entering, planes, stride, downsample)
-    return nn.Sequential(first, *(block(leaving, planes) for _ in range(blocks - 1)))

@@ -85,6 +85,10 @@ class BertEncoder(TextEncoder):
         segments = segments.clamp(max=self.model.config.type_vocab_size - 1)
         return self.model.embeddings(inputs, token_type_ids=segments, position_ids=positions), mask
 
+    def no_weight_decay(self) -> list[str]:
+        """The positions."""
+        return ["model.embeddings.position_embeddings"]
+
     def layers_and_inputs(self, vectors: Tensor, mask: Tensor | None) -> list[tuple[Layer, dict[str, Any]]]:
         """Every layer gets the attention mask."""
         inputs = {"attention_mask": self.attention_mask(mask)}
@@ -261,6 +265,10 @@ class GPT2Encoder(TextEncoder):
         else:
             positions = positions_in_documents(mask)
         return self.model.drop(self.model.wte(inputs) + self.model.wpe(positions)), mask
+
+    def no_weight_decay(self) -> list[str]:
+        """The positions."""
+        return ["model.wpe"]
 
     def layers_and_inputs(self, vectors: Tensor, mask: Tensor | None) -> list[tuple[Layer, dict[str, Any]]]:
         """Every layer gets the attention mask; without one it is causal by itself."""

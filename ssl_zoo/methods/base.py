@@ -28,7 +28,7 @@ class Method(L.LightningModule, ABC):
         encoder: the network to pretrain.
         optimizer: `adamw`, `sgd` (momentum 0.9) or `lars`.
         learning_rate: the highest one, for the global batch.
-        weight_decay: on weights; norms and biases have none.
+        weight_decay: on weights; norms, biases, positions, class tokens and codebooks have none.
         warmup: part of the run over which the learning rate rises; after that it falls to zero along a cosine.
     """
 
@@ -80,6 +80,10 @@ class Method(L.LightningModule, ABC):
 
     def after_step(self) -> None:
         """Called after every optimizer step: where a momentum encoder follows the trained one."""
+
+    def steady_parts(self) -> list[nn.Module]:
+        """Parts whose learning rate neither warms up nor decays; none unless the paper says so."""
+        return []
 
     @property
     def progress(self) -> float:
@@ -141,7 +145,9 @@ class Method(L.LightningModule, ABC):
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """The optimizer, with warm-up and cosine decay over the run."""
         self._total_steps = optim.total_steps(self.trainer)
-        optimizer = optim.make_optimizer(self.optimizer, self, self.learning_rate, self.weight_decay)
+        optimizer = optim.make_optimizer(
+            self.optimizer, self, self.learning_rate, self.weight_decay, self.steady_parts()
+        )
         schedule = optim.warmup_cosine(optimizer, self._total_steps, self.warmup)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 

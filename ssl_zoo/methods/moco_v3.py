@@ -24,7 +24,8 @@ class MoCoV3(Method):
         loss = -2 t log  exp(q . k+ / t)  /  sum over i of exp(q . k_i / t)
 
     The keys come from copies of encoder and projector that follow them with a momentum rising to 1 along a cosine.
-    For a ViT, set its `freeze_patches`: a random patch projection that is never trained is what keeps it stable.
+    For a ViT, set its `freeze_patches`: a random patch projection that is never trained is what keeps it stable; and
+    `positions` to `sincos`, which the paper takes and which needs no training either.
 
     Watch `train/accuracy`: dips that last for a few steps are the instability that the paper is about.
 

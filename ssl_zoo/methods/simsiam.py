@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from ssl_zoo.batch import Batch
 from ssl_zoo.encoders.base import Encoder
@@ -19,6 +19,9 @@ class SimSiam(Method):
     With z the projection of a view, p its prediction, and no gradient into z (equations 1 to 4):
 
         loss = -cos(p_1, z_2) / 2 - cos(p_2, z_1) / 2
+
+    The predictor keeps the highest learning rate from the first step to the last, while that of everything else warms
+    up and decays: it should stay adapted to the latest representations (section 4.1).
 
     Watch `train/std`, the spread of the projections: without the stop-gradient it falls from 1 to 0 at once, and the
     loss to -1 with it.
@@ -50,3 +53,7 @@ class SimSiam(Method):
         forward = negative_cosine(self.predictor(first), second)
         backward = negative_cosine(self.predictor(second), first)
         return {"loss": (forward + backward) / 2, "std": feature_std(first.detach())}
+
+    def steady_parts(self) -> list[nn.Module]:
+        """The predictor."""
+        return [self.predictor]

@@ -57,6 +57,10 @@ class GumbelQuantizer(nn.Module):
         nn.init.normal_(self.logits.weight)
         nn.init.zeros_(self.logits.bias)
 
+    def no_weight_decay(self) -> list[str]:
+        """The codes, which are values and no weights."""
+        return ["codebooks"]
+
     def forward(self, vectors: Tensor, keys: Tensor, temperature: float) -> Quantized:
         """Quantizes.
 

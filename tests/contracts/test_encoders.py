@@ -3,6 +3,7 @@
 import importlib
 import inspect
 import pkgutil
+import re
 from collections.abc import Iterator
 from copy import deepcopy
 
@@ -12,6 +13,7 @@ import torch
 import ssl_zoo.encoders
 from ssl_zoo.encoders.base import Encoded, Encoder
 from ssl_zoo.encoders.front_ends import LogMel, WaveConvolutions
+from ssl_zoo.optim import parameter_groups
 
 VOCABULARY = {
     "size": 40, "pad": 0, "begin": 1, "end": 2, "mask": 3, "unknown": 4, "special": [0, 1, 2, 3, 4],
@@ -148,3 +150,26 @@ def test_weights_come_back_from_a_state_dict(encoder):
     assert not torch.equal(other(data, mask).pooled, encoder(data, mask).pooled)
     other.load_state_dict(encoder.state_dict())
     assert torch.equal(other(data, mask).pooled, encoder(data, mask).pooled)
+
+
+# What libraries call vectors that stand for a place, and tokens that stand for no input.
+PLACES = re.compile(r"(^|[._])(pos|position|positions|wpe|cls|class|register|prompt)([._]|$)")
+
+
+def test_weight_decay_leaves_norms_biases_positions_and_class_tokens_alone(encoder):
+    names = {parameter: name for name, parameter in encoder.named_parameters()}
+    groups = parameter_groups(encoder, 0.1)
+    decayed = {names[p] for group in groups if group["weight_decay"] for p in group["params"]}
+    spared = {names[p] for group in groups if not group["weight_decay"] for p in group["params"]}
+    assert decayed | spared == set(names.values()) and not decayed & spared
+    assert not [name for name in decayed if PLACES.search(name)]
+    norms = [module for module in encoder.modules() if "Norm" in type(module).__name__]
+    assert {names[p] for norm in norms for p in norm.parameters(recurse=False)} <= spared
+    matrices = [m for m in encoder.modules() if isinstance(m, torch.nn.Linear | torch.nn.Conv2d | torch.nn.GRU)]
+    assert {names[p] for m in matrices for p in m.parameters() if p.ndim > 1} <= decayed
+
+
+def test_the_names_of_positions_are_the_libraries_own():
+    found = [name for kind in ENCODERS for name, _ in make(kind).named_parameters() if PLACES.search(name)]
+    assert {"model.embeddings.cls_token", "model.embeddings.position_embeddings", "model.wpe.weight"} <= set(found)
+    assert "model.embeddings.position_embeddings.weight" in found and any("pos_conv_embed" in name for name in found)

@@ -1,8 +1,11 @@
+import math
+
 import pytest
 import torch
 import torchvision
 
-from ssl_zoo.encoders.image import MLP, ResNet, Shortcut, ViT
+from ssl_zoo.encoders.image import MLP, ResNet, ViT
+from ssl_zoo.encoders.residual import Shortcut
 from ssl_zoo.errors import InputError
 
 
@@ -115,3 +118,46 @@ def test_the_shortcut_is_a_strided_convolution(channels):
         strict=True,
     ):
         torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("depth", [18, 50])
+def test_zero_init_silences_the_norms_that_torchvision_silences(depth):
+    reference = getattr(torchvision.models, f"resnet{depth}")(zero_init_residual=True)
+    silent = {name for name, value in reference.named_parameters() if ".bn" in name and not value.any()} - {"bn1.bias"}
+    plain, ours = (ResNet(depth, width=8, stem="large", zero_init=zero).state_dict() for zero in (False, True))
+    assert {name for name in silent if name.endswith("weight")} == {
+        name for name, value in ours.items() if name.endswith("weight") and not value.any()
+    }
+    assert not [name for name, value in plain.items() if name.endswith("weight") and not value.any()]
+
+
+def test_fixed_positions_are_sines_and_cosines_of_row_and_column_and_never_trained():
+    side, dim = 3, 16
+    encoder = ViT(image_size=12, patch_size=4, dim=dim, depth=1, heads=2, positions="sincos")
+    positions = encoder.model.embeddings.position_embeddings
+    assert positions.shape == (1, 1 + side * side, dim) and not positions[0, 0].any()
+    for row in range(side):
+        for column in range(side):
+            expected = []
+            for place in (column, row):
+                angles = [place / 10000 ** (k / (dim // 4)) for k in range(dim // 4)]
+                expected += [math.sin(angle) for angle in angles] + [math.cos(angle) for angle in angles]
+            torch.testing.assert_close(positions[0, 1 + row * side + column], torch.tensor(expected))
+    encoder.requires_grad_(True)  # as fine-tuning does
+    assert not [name for name, _ in encoder.named_parameters() if "position" in name]
+    learnt = ViT(image_size=12, patch_size=4, dim=dim, depth=1, heads=2)
+    assert encoder.state_dict().keys() == learnt.state_dict().keys()
+    learnt.load_state_dict(encoder.state_dict())
+    images = torch.rand(2, 3, 12, 12)
+    torch.testing.assert_close(encoder.eval()(images).pooled, learnt.eval()(images).pooled)
+    with pytest.raises(InputError, match="multiple of 4"):
+        ViT(image_size=12, patch_size=4, dim=6, depth=1, heads=2, positions="sincos")
+
+
+def test_patches_start_uniform_as_one_linear_layer_would_by_xavier():
+    torch.manual_seed(0)
+    projection = ViT(image_size=32, patch_size=8, dim=64, depth=1, heads=2).model.embeddings.patch_embeddings.projection
+    bound = math.sqrt(6 / (3 * 8 * 8 + 64))  # of 192 numbers in and 64 out
+    weights = projection.weight.detach()
+    assert not projection.bias.any() and weights.abs().max() <= bound
+    assert weights.abs().max() > 0.99 * bound and float(weights.std()) == pytest.approx(bound / math.sqrt(3), rel=0.03)

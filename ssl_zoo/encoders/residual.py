@@ -1,0 +1,40 @@
+"""Stages of a residual network, of torchvision's blocks."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+class Shortcut(nn.Conv2d):
+    """A 1x1 convolution, of any stride.
+
+    On CPUs with fewer than 16 channels it is one of stride 1 on every second position, which is the same: oneDNN's
+    backward pass of the strided one writes out of bounds there.
+    """
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """``(B, C, H, W)`` to ``(B, C', H / stride, W / stride)``, rounded up."""
+        if maps.device.type != "cpu" or self.in_channels >= 16:
+            return super().forward(maps)
+        rows, columns = self.stride
+        kept = maps[:, :, ::rows, ::columns].contiguous(memory_format=torch.channels_last)
+        return nn.functional.conv2d(kept, self.weight, self.bias)
+
+
+def residual_stage(block: Any, entering: int, planes: int, blocks: int, stride: int) -> nn.Sequential:
+    """One stage of residual blocks; the first changes resolution and width, by a projection where they differ.
+
+    Args:
+        block: torchvision's `BasicBlock` or `Bottleneck`.
+        entering: channels of the maps that come in.
+        planes: channels inside the blocks; those that leave are `block.expansion` times as many.
+        blocks: number of blocks.
+        stride: of the first block.
+    """
+    leaving = planes * block.expansion
+    downsample = None
+    if stride != 1 or entering != leaving:
+        downsample = nn.Sequential(Shortcut(entering, leaving, 1, stride, bias=False), nn.BatchNorm2d(leaving))
+    first = block(entering, planes, stride, downsample)
+    return nn.Sequential(first, *(block(leaving, planes) for _ in range(blocks - 1)))
