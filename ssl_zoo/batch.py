@@ -17,9 +17,13 @@ class Batch(NamedTuple):
         labels: ``(B,)`` int64, or None when the data has none. A pretraining loss never sees them.
         index: ``(B,)`` int64, the position of each example in its data set; it names the example in every draw of
             random numbers (see `ssl_zoo.randomness`).
+        fields: whatever else is aligned with the examples, by name, each ``(B, ...)``; None when there is nothing.
+            Where views are to be cut from more of an image than `inputs` shows, `whole` ``(B, C, T, T)`` is all of it,
+            of the kind of `inputs` and stretched to a square, and `aspect` ``(B,)`` float32 its true width / height.
     """
 
     inputs: Tensor
     mask: Tensor | None
     labels: Tensor | None
     index: Tensor  # type: ignore[assignment]  # hides tuple.index, which nobody asks of a batch
+    fields: dict[str, Tensor] | None = None

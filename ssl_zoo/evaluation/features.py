@@ -92,10 +92,11 @@ def raw_inputs(batch: Batch) -> Tensor:
 
 def to_device(batch: Batch, device: torch.device) -> Batch:
     """The batch on another device."""
-    inputs, mask, labels, index = batch
+    inputs, mask, labels, index, fields = batch
     return Batch(
         inputs.to(device),
         None if mask is None else mask.to(device),
         None if labels is None else labels.to(device),
         index.to(device),
+        None if fields is None else {name: field.to(device) for name, field in fields.items()},
     )

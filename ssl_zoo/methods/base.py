@@ -108,7 +108,7 @@ class Method(L.LightningModule, ABC):
                 f"{type(self).__name__} makes views of examples of one length, but got a padded batch: set the data's "
                 "crop_seconds, and seconds_per_batch to null."
             )
-        return self.views(batch.inputs, self.keys(batch))
+        return self.views(batch.inputs, self.keys(batch), batch.fields)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """One step on a batch stripped of its labels."""

@@ -30,7 +30,7 @@ class WaveformViews(Views):
         self.second = nn.ModuleList(first if second is None else second)
 
     @torch.no_grad()
-    def forward(self, inputs: Tensor, keys: Tensor) -> Tensor:
+    def forward(self, inputs: Tensor, keys: Tensor, fields: dict[str, Tensor] | None = None) -> Tensor:
         """See `Views`; raises `InputError` for inputs that are not a batch of waveforms."""
         if inputs.dim() != 2 or not inputs.is_floating_point():
             raise InputError(

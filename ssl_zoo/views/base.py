@@ -21,12 +21,13 @@ class Views(nn.Module, ABC):
     views_per_example: int
 
     @abstractmethod
-    def forward(self, inputs: Tensor, keys: Tensor) -> Tensor:
+    def forward(self, inputs: Tensor, keys: Tensor, fields: dict[str, Tensor] | None = None) -> Tensor:
         """Augment a batch.
 
         Args:
             inputs: ``(B, ...)``, as in `ssl_zoo.batch.Batch`.
             keys: ``(B,)`` int64 from `ssl_zoo.randomness.example_keys`.
+            fields: `Batch.fields`; views that need none of them ignore it.
 
         Returns:
             ``(views_per_example * B, ...)``: every example's first view, then every example's second view, and so on,

@@ -9,6 +9,7 @@ from ssl_zoo.views.base import Views, require_at_least, require_probability
 from ssl_zoo.views.image_color import ColorJitter, GaussianNoise, RandomGain, RandomGrayscale, RandomSolarize
 from ssl_zoo.views.image_geometry import GaussianBlur, RandomAffine, RandomResizedCrop
 from ssl_zoo.views.image_transform import ImageTransform
+from ssl_zoo.views.image_whole import cut_whole
 
 
 class ImageViews(Views):
@@ -16,6 +17,9 @@ class ImageViews(Views):
 
     Takes ``(B, C, H, W)`` uint8 in [0, 255] or float in [0, 1]; gives ``(2 B, C, H', W')`` in [0, 1], float32 for
     uint8 and else in the dtype of the input. The work is done in float32, under autocast too, and without gradients.
+
+    A recipe that begins with a `RandomResizedCrop` cuts its boxes from `Batch.fields["whole"]` where the batch has
+    that; every other one sees the middle of an image, which is `Batch.inputs`.
 
     Args:
         first: operators that make the first view, in order.
@@ -30,7 +34,7 @@ class ImageViews(Views):
         self.second = nn.ModuleList(first if second is None else second)
 
     @torch.no_grad()
-    def forward(self, inputs: Tensor, keys: Tensor) -> Tensor:
+    def forward(self, inputs: Tensor, keys: Tensor, fields: dict[str, Tensor] | None = None) -> Tensor:
         """See `Views`; raises `InputError` for inputs that are not a batch of images."""
         if inputs.dim() != 4 or not (inputs.dtype == torch.uint8 or inputs.is_floating_point()):
             raise InputError(
@@ -38,17 +42,26 @@ class ImageViews(Views):
                 "(B, C, H, W), uint8 in [0, 255] or float in [0, 1]."
             )
         with torch.autocast(inputs.device.type, enabled=False):
-            images = inputs.float()
-            if inputs.dtype == torch.uint8:
-                images = images.mul_(1 / 255)
+            images = _as_floats(inputs)
+            whole = None if fields is None or "whole" not in fields else _as_floats(fields["whole"])
             views = []
             for number, operators in enumerate((self.first, self.second), start=1):
                 view, view_keys = images, fold_in(keys, number)
                 for position, operator in enumerate(operators, start=1):
-                    view = operator(view, fold_in(view_keys, position))
+                    operator_keys = fold_in(view_keys, position)
+                    if position == 1 and whole is not None and isinstance(operator, RandomResizedCrop):
+                        assert fields is not None
+                        view = cut_whole(operator, whole, fields["aspect"], inputs.shape[-1], operator_keys)
+                    else:
+                        view = operator(view, operator_keys)
                 views.append(view)
             output = torch.cat(views)
         return output.to(inputs.dtype) if inputs.is_floating_point() else output
+
+
+def _as_floats(images: Tensor) -> Tensor:
+    """A copy in float32, in [0, 1]."""
+    return images.float().mul_(1 / 255) if images.dtype == torch.uint8 else images.float()
 
 
 class SimCLRViews(ImageViews):

@@ -36,7 +36,7 @@ def apply_separable(images: Tensor, vertical: Tensor, horizontal: Tensor) -> Ten
 
 
 def crop_boxes(
-    keys: Tensor, height: int, width: int, scale: tuple[float, float], ratio: tuple[float, float]
+    keys: Tensor, height: int | Tensor, width: int | Tensor, scale: tuple[float, float], ratio: tuple[float, float]
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Boxes for random resized crops, distributed as torchvision's `RandomResizedCrop` draws them.
 
@@ -45,8 +45,8 @@ def crop_boxes(
 
     Args:
         keys: ``(B,)`` int64.
-        height: of the images, in pixels.
-        width: of the images, in pixels.
+        height: of the images, in whole pixels; one number, or ``(B,)`` float32.
+        width: likewise.
         scale: range of the box's area, as a fraction of the image's.
         ratio: range of width / height of the box.
 
@@ -54,6 +54,7 @@ def crop_boxes(
         Top, left, height and width in whole pixels, each ``(B,)`` float32.
     """
     draws = uniform(keys, 2 * ATTEMPTS + 2)
+    height, width = (_of_each(side, draws)[:, None] for side in (height, width))
     area = height * width * (scale[0] + (scale[1] - scale[0]) * draws[:, :ATTEMPTS])
     log_low, log_high = math.log(ratio[0]), math.log(ratio[1])
     root_aspect = torch.exp(0.5 * (log_low + (log_high - log_low) * draws[:, ATTEMPTS:-2]))
@@ -61,21 +62,24 @@ def crop_boxes(
     heights = (area.sqrt() / root_aspect).round()
 
     # The fallback is a last try that always fits, so that one search serves both.
-    fallback_width = min(width, round(height * ratio[1]))
-    fallback_height = min(height, round(width / ratio[0]))
-    widths = functional.pad(widths, (0, 1), value=fallback_width)
-    heights = functional.pad(heights, (0, 1), value=fallback_height)
+    widths = torch.cat([widths, width.minimum((height * ratio[1]).round())], 1)
+    heights = torch.cat([heights, height.minimum((width / ratio[0]).round())], 1)
     fits = (widths > 0) & (widths <= width) & (heights > 0) & (heights <= height)
     first = fits.byte().argmax(1, keepdim=True)
     box_height = heights.gather(1, first)[:, 0]
     box_width = widths.gather(1, first)[:, 0]
 
-    room_above, room_left = height - box_height, width - box_width
+    room_above, room_left = height[:, 0] - box_height, width[:, 0] - box_width
     fell_back = first[:, 0] == ATTEMPTS
     top = torch.where(fell_back, room_above / 2, draws[:, -2] * (room_above + 1)).floor()
     left = torch.where(fell_back, room_left / 2, draws[:, -1] * (room_left + 1)).floor()
     # a draw just below one may round up to one past the last position
     return top.minimum(room_above), left.minimum(room_left), box_height, box_width
+
+
+def _of_each(side: int | Tensor, draws: Tensor) -> Tensor:
+    """``(B,)`` float32, made on the device without a copy from the host."""
+    return side if isinstance(side, Tensor) else draws.new_full((len(draws),), side)
 
 
 def resize_weights(start: Tensor, length: Tensor, size: int, output_size: int, flip: Tensor | None = None) -> Tensor:
@@ -141,10 +145,13 @@ class RandomResizedCrop(ImageTransform):
         """See `ImageTransform`."""
         height, width = images.shape[2:]
         top, left, box_height, box_width = crop_boxes(keys, height, width, self.scale, self.ratio)
-        flip = uniform(fold_in(keys, 1), 1)[:, 0] < self.flip if self.flip else None
         vertical = resize_weights(top, box_height, height, self.size or height)
-        horizontal = resize_weights(left, box_width, width, self.size or width, flip)
+        horizontal = resize_weights(left, box_width, width, self.size or width, self.flipped(keys))
         return apply_separable(images, vertical, horizontal)
+
+    def flipped(self, keys: Tensor) -> Tensor | None:
+        """``(B,)`` bool, which images are mirrored; None when none ever is."""
+        return uniform(fold_in(keys, 1), 1)[:, 0] < self.flip if self.flip else None
 
 
 class RandomHorizontalFlip(ImageTransform):

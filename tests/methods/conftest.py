@@ -29,7 +29,7 @@ class NoisyHalves(Views):
 
     views_per_example = 2
 
-    def forward(self, inputs: Tensor, keys: Tensor) -> Tensor:
+    def forward(self, inputs: Tensor, keys: Tensor, fields: dict[str, Tensor] | None = None) -> Tensor:
         views = []
         for number in (1, 2):
             noise = uniform(fold_in(keys, number), *inputs.shape[1:])
@@ -41,7 +41,7 @@ class NoisyHalves(Views):
 class SwappedPositives(NoisyHalves):
     """A slip in the indices: every image's second view is another image's."""
 
-    def forward(self, inputs: Tensor, keys: Tensor) -> Tensor:
+    def forward(self, inputs: Tensor, keys: Tensor, fields: dict[str, Tensor] | None = None) -> Tensor:
         first, second = super().forward(inputs, keys).chunk(2)
         return torch.cat([first, second.roll(1, 0)])
 
