@@ -1,8 +1,8 @@
-"""Random crops of whole photographs, which lie in one batch whatever their shapes, because all are stretched to a square.
+"""Random crops of whole photographs of any shape, which lie in one batch because all are stretched to a square.
 
-Padding would do that too, but in a square of T pixels it leaves a photograph of 4:3 only three quarters of them along its
-shorter side, where stretching keeps T along both. A box is drawn in the photograph as it was and cut from the square
-where it came to lie: what it shows has its true proportions, and every part of the photograph can be in it.
+Padding would do that too, but in a square of T pixels it leaves a photograph of 4:3 only three quarters of them along
+its shorter side, where stretching keeps T along both. A box is drawn in the photograph as it was and cut from the
+square where it came to lie: what it shows has its true proportions, and every part of the photograph can be in it.
 """
 
 from torch import Tensor
