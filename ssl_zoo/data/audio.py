@@ -29,8 +29,10 @@ from ssl_zoo.data.sources.debian_speech import DebianSpeech
 from ssl_zoo.data.splits import PARTS, Split, split_hash
 from ssl_zoo.errors import InputError
 
-# A warning names so many of the files that were left out.
+# A warning names so many of the files that it is about.
 NAMED = 3
+# A file that goes so many times beyond full scale is named. Decoders and resampling overshoot by less.
+LOUD = 2
 
 
 class AudioData(DataModule):
@@ -43,7 +45,8 @@ class AudioData(DataModule):
 
     Every recording is decoded, mixed down to one channel and resampled once and kept as 16-bit samples in
     ~/.cache/ssl_zoo/audio, from where it is mapped: a second run starts at once, and memory does not grow with the
-    data.
+    data. Where channels cancel each other out, the loudest stands for them; a recording that goes beyond full scale is
+    scaled down as a whole.
 
     Training batches are made in one of two ways. With `crop_seconds` every example is a random stretch of that length,
     and a shorter recording is repeated up to it: nothing is padded, so every method can be trained. With
@@ -59,8 +62,8 @@ class AudioData(DataModule):
             `crop_seconds`, which has to be null then.
         max_seconds: longest whole recording; what is longer is cut.
         min_seconds: shortest recording; what is shorter is left out as a bad file.
-        on_error: what a bad file does, one that is empty, cut short, silent, too short or no sound at all: `skip`
-            warns and goes on without it, `stop` ends the run.
+        on_error: what a bad file does, one that is empty, cut short, silent, too short, no sound at all, or has samples
+            that are no finite numbers: `skip` warns and goes on without it, `stop` ends the run.
         alpha: draw a class of n recordings with a probability in proportion to n ** alpha, for languages of very
             different size: 1 is the data as it is, 0 draws from all alike. Every recording once in a pass when left
             out.
@@ -225,14 +228,21 @@ class AudioData(DataModule):
         for reason, names in reasons.items():
             if self.on_error == "stop":
                 raise InputError(f"{names[0]} {reason}: remove it, or set the data's on_error to skip.")
-            more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
             warnings.warn(
                 f"{self.source_name}: left out {len(names)} of {len(loaded.recordings)} files, each of which {reason}: "
-                f"{', '.join(names[:NAMED])}{more}.",
+                f"{_some(names)}.",
                 stacklevel=2,
             )
         if not fine:
             raise InputError(f"{self.source_name} has no recording that can be used: choose another source.")
+        loud = {loaded.recordings[place].name: peak for place, peak in pcm.peaks.items() if peak > LOUD}
+        if loud:
+            warnings.warn(
+                f"{self.source_name}: {len(loud)} of {len(loaded.recordings)} files go beyond full scale, one "
+                f"{max(loud.values()):,.0f} times, and were scaled down to it, each by its own loudest sample: "
+                f"{_some(list(loud))}.",
+                stacklevel=2,
+            )
         return torch.tensor(fine)
 
     def _split(self, loaded: LoadedAudio, usable: Tensor) -> Split:
@@ -241,3 +251,8 @@ class AudioData(DataModule):
         labels = torch.tensor([recording.label for recording in here])
         parts = torch.tensor([PARTS.index(recording.part) for recording in here])
         return Split(*(usable[part] for part in self.split(labels, parts, "recordings")))
+
+
+def _some(names: list[str]) -> str:
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return f"{', '.join(names[:NAMED])}{more}"

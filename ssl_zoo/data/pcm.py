@@ -11,16 +11,14 @@ import torch
 
 from ssl_zoo.data.mapped import ArrayWriter, MappedArray
 from ssl_zoo.data.progress import patient_progress
+from ssl_zoo.data.quantize import Quantized, quantize
 from ssl_zoo.data.sealed import open_sealed, read_facts, write_facts
 from ssl_zoo.data.sources import base
-from ssl_zoo.data.sources.audio_base import BadSound, Recording, Sound
-from ssl_zoo.data.sources.sound_files import EMPTY
+from ssl_zoo.data.sources.audio_base import BadSound, Recording
 
 CACHE = base.CACHE / "audio"
 # Raised whenever the files below change, or what is written into them.
-FORMAT = 1
-FULL_SCALE = 32768
-SILENT = "is silent: every sample is zero"
+FORMAT = 2
 # So many recordings are decoded side by side before they are written.
 AT_ONCE = 64
 
@@ -35,6 +33,7 @@ class PCM:
         samples: int16.
         offsets: ``(N + 1,)`` int64; recording i is ``samples[offsets[i] : offsets[i + 1]]``.
         bad: why a recording has no samples, by its position.
+        peaks: how far a recording went, 1 being full scale, before it was scaled down to fit, by its position.
         digest: of all samples; the same wherever the sounds are the same.
 
     Raises:
@@ -46,6 +45,7 @@ class PCM:
         self.samples = MappedArray(folder / "samples.bin", "<i2")
         self.offsets = MappedArray(folder / "offsets.bin", "<i8").values
         self.bad: dict[int, str] = {int(position): reason for position, reason in facts["bad"].items()}
+        self.peaks: dict[int, float] = {int(position): peak for position, peak in facts["peaks"].items()}
         self.digest: str = facts["digest"]
 
     def read(self, position: int, start: int, length: int) -> np.ndarray:
@@ -60,7 +60,8 @@ def open_pcm(name: str, recordings: list[Recording], sample_rate: int) -> PCM:
     Args:
         name: what the data is called in messages.
         recordings: in order.
-        sample_rate: to which they are resampled; several channels are mixed down to their mean.
+        sample_rate: to which they are resampled; several channels are mixed down to their mean, or the
+            loudest is taken where they cancel each other out.
 
     Raises:
         InputError: the cache cannot be written.
@@ -78,26 +79,28 @@ def _key(recordings: list[Recording], sample_rate: int) -> str:
 
 def _build(folder: Path, name: str, recordings: list[Recording], sample_rate: int) -> None:
     """Fills an empty folder."""
-    lengths, bad = np.zeros(len(recordings) + 1, dtype=np.int64), {}
+    lengths, bad, peaks = np.zeros(len(recordings) + 1, dtype=np.int64), {}, {}
     digest = hashlib.sha256()
     with patient_progress(f"Decoding {name}") as show, ArrayWriter(folder / "samples.bin", "<i2") as writer:
         for position, made in enumerate(_decode_all(recordings, sample_rate)):
             if isinstance(made, BadSound):
                 bad[position] = str(made)
                 continue
-            lengths[position + 1] = len(made)
-            digest.update(len(made).to_bytes(8, "little") + made.tobytes())
-            writer.write(made)
+            if made.peak > 1:
+                peaks[position] = made.peak
+            lengths[position + 1] = len(made.samples)
+            digest.update(len(made.samples).to_bytes(8, "little") + made.samples.tobytes())
+            writer.write(made.samples)
             show(f"{position + 1:,} of {len(recordings):,} recordings", (position + 1) / len(recordings))
     seals = {"samples.bin": writer.seal}
     with ArrayWriter(folder / "offsets.bin", "<i8") as writer:
         writer.write(lengths.cumsum())
     seals["offsets.bin"] = writer.seal
-    facts = {"files": seals, "bad": bad, "digest": digest.hexdigest(), "sample_rate": sample_rate}
+    facts = {"files": seals, "bad": bad, "peaks": peaks, "digest": digest.hexdigest(), "sample_rate": sample_rate}
     write_facts(folder / "audio.json", facts)
 
 
-def _decode_all(recordings: list[Recording], sample_rate: int) -> Iterator[np.ndarray | BadSound]:
+def _decode_all(recordings: list[Recording], sample_rate: int) -> Iterator[Quantized | BadSound]:
     """The samples of every recording in order, or why there are none; memory does not grow with their number."""
     # In a forked process, threads that call PyTorch race for its thread pool and may find none: renew it here, first.
     torch.set_num_threads(torch.get_num_threads())
@@ -106,28 +109,8 @@ def _decode_all(recordings: list[Recording], sample_rate: int) -> Iterator[np.nd
             yield from pool.map(partial(_decode, sample_rate=sample_rate), recordings[first : first + AT_ONCE])
 
 
-def _decode(recording: Recording, sample_rate: int) -> np.ndarray | BadSound:
+def _decode(recording: Recording, sample_rate: int) -> Quantized | BadSound:
     try:
-        samples = to_pcm(recording.decode(), sample_rate)
-        if len(samples) == 0:
-            raise BadSound(EMPTY)
-        if not samples.any():
-            raise BadSound(SILENT)
+        return quantize(recording.decode(), sample_rate)
     except BadSound as reason:
         return reason
-    return samples
-
-
-def to_pcm(sound: Sound, sample_rate: int) -> np.ndarray:
-    """``(S,)`` int16: the mean of the channels at another sample rate; what is too loud is cut off."""
-    samples = sound.samples
-    if samples.dtype == np.int16 and samples.shape[1] == 1 and sound.sample_rate == sample_rate:
-        return samples[:, 0]
-    waveform = samples.mean(axis=1, dtype=np.float32)
-    if samples.dtype == np.int16:
-        waveform /= FULL_SCALE
-    if sound.sample_rate != sample_rate and len(waveform):
-        from torchaudio.functional import resample
-
-        waveform = resample(torch.from_numpy(waveform), sound.sample_rate, sample_rate).numpy()
-    return np.clip(np.rint(waveform * FULL_SCALE), -FULL_SCALE, FULL_SCALE - 1).astype(np.int16)

@@ -8,7 +8,8 @@ from torch.utils.data import Dataset
 from ssl_zoo.batch import Batch
 from ssl_zoo.data.base import Examples
 from ssl_zoo.data.buckets import Draw
-from ssl_zoo.data.pcm import FULL_SCALE, PCM
+from ssl_zoo.data.pcm import PCM
+from ssl_zoo.data.quantize import FULL_SCALE
 from ssl_zoo.data.sources.audio_base import UNLABELLED, LoadedAudio, Segments
 from ssl_zoo.randomness import example_keys, uniform
 

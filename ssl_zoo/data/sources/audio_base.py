@@ -10,13 +10,23 @@ import torch
 from ssl_zoo.data.splits import Part
 
 UNLABELLED = -1
+# What can be wrong with a recording.
+EMPTY = "is empty"
+CUT_SHORT = "is cut short: it has less than its header promises"
+UNREADABLE = "is no sound that can be read"
+DAMAGED = "is damaged: parts of it cannot be decoded"
+CHANGES = "changes its sample rate or its channels midway"
+SILENT = "is silent: every sample is zero, or too small for 16 bits"
+ODD_RATE = "has a sample rate more than a hundred times above or below the one wanted"
+NOT_FINITE = "has samples that are no finite numbers (NaN or infinity)"
+SPIKES = "has samples so far beyond full scale that nothing is left of the others beside them"
 
 
 class Sound(NamedTuple):
     """A decoded recording.
 
     Attributes:
-        samples: ``(S, C)``, int16, or float in [-1, 1].
+        samples: ``(S, C)``, int16, or float, 1 being full scale.
         sample_rate: samples per second.
     """
 

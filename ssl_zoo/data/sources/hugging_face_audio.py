@@ -4,9 +4,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ssl_zoo.data.sources.audio_base import UNLABELLED, AudioSource, BadSound, LoadedAudio, Recording, Sound
+from ssl_zoo.data.sources.audio_base import UNLABELLED, UNREADABLE, AudioSource, BadSound, LoadedAudio, Recording, Sound
 from ssl_zoo.data.sources.hub import load_splits
-from ssl_zoo.data.sources.sound_files import UNREADABLE, decode_bytes, decode_file
+from ssl_zoo.data.sources.sound_files import decode_bytes, decode_file
 from ssl_zoo.errors import InputError
 
 
@@ -84,6 +84,6 @@ class HuggingFaceAudio(AudioSource):
 
 def _decode_row(rows: Any, column: str, row: int) -> Sound:
     content = rows[row][column]
-    if content is None:
+    if content is None or (content["bytes"] is None and content["path"] is None):
         raise BadSound(UNREADABLE)
     return decode_file(Path(content["path"])) if content["bytes"] is None else decode_bytes(content["bytes"])

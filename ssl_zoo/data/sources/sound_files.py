@@ -1,19 +1,15 @@
-"""Sound files as samples: what libsndfile reads (WAV, FLAC, Ogg, MP3 ...), and G.722 through FFmpeg."""
+"""Sound files as samples: libsndfile reads WAV, FLAC, Ogg and AIFF, FFmpeg MP3 and G.722."""
 
 import io
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from ssl_zoo.data.sources.audio_base import BadSound, Recording, Sound
-from ssl_zoo.errors import InputError
+from ssl_zoo.data.sources.audio_base import CUT_SHORT, EMPTY, UNREADABLE, BadSound, Recording, Sound
+from ssl_zoo.data.sources.chunks import find_samples, with_sizes
+from ssl_zoo.data.sources.ffmpeg import decode_by_ffmpeg, decode_g722, is_flac_of_unknown_length, is_mpeg
 
 SUFFIXES = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff")
-EMPTY = "is empty"
-CUT_SHORT = "is cut short: it has less than its header promises"
-UNREADABLE = "is no sound that can be read"
 
 
 def recording(path: Path, **facts: Any) -> Recording:
@@ -42,52 +38,29 @@ def decode_bytes(content: bytes) -> Sound:
 
     Raises:
         BadSound: it is empty, damaged or no sound.
+        InputError: FFmpeg has to decode it, and PyAV is not installed.
     """
     import soundfile
 
     if not content:
         raise BadSound(EMPTY)
+    if is_mpeg(content):
+        return decode_by_ffmpeg(content, "mp3", "MP3")
+    if is_flac_of_unknown_length(content):
+        return decode_by_ffmpeg(content, "flac", "FLAC (of unknown length)")
+    chunk = find_samples(content)
+    if chunk is not None:
+        if chunk.promised is None:
+            content = with_sizes(content, chunk)
+        elif chunk.start + chunk.promised > len(content):
+            raise BadSound(CUT_SHORT)
     try:
         with soundfile.SoundFile(io.BytesIO(content)) as file:
             promised = file.frames
-            samples = file.read(dtype="float32", always_2d=True)
+            samples = file.read(promised, dtype="float32", always_2d=True)
             sample_rate = file.samplerate
     except (soundfile.LibsndfileError, RuntimeError, ValueError) as error:
         raise BadSound(UNREADABLE) from error
-    if len(samples) < promised or _is_cut_riff(content):
+    if len(samples) < promised:
         raise BadSound(CUT_SHORT)
     return Sound(samples, sample_rate)
-
-
-def _is_cut_riff(content: bytes) -> bool:
-    """Whether a WAV file ends early, which libsndfile does not mind.
-
-    A program that writes into a pipe does not know the size beforehand and puts the largest number there.
-    """
-    if content[:4] != b"RIFF":
-        return False
-    promised = int.from_bytes(content[4:8], "little")
-    return promised < 2**32 - 2**16 and len(content) < promised + 8
-
-
-def decode_g722(path: Path) -> Sound:
-    """The sound in a file of raw G.722, which is 16 kHz mono and has no header.
-
-    Raises:
-        BadSound: it is empty or cannot be decoded.
-        InputError: PyAV is not installed.
-    """
-    try:
-        import av
-    except ImportError as error:
-        raise InputError("G.722 recordings need the package av: install ssl_zoo[speech].") from error
-    content = path.read_bytes()
-    if not content:
-        raise BadSound(EMPTY)
-    decoder = av.CodecContext.create("g722", "r")
-    decoder.sample_rate, decoder.layout = 16000, "mono"
-    try:
-        frames = [frame.to_ndarray()[0] for packet in (av.Packet(content), None) for frame in decoder.decode(packet)]
-    except av.FFmpegError as error:
-        raise BadSound(UNREADABLE) from error
-    return Sound(np.concatenate(frames)[:, None], 16000)
