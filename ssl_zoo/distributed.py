@@ -1,15 +1,40 @@
 """What the ranks of a run share, so that N processes compute what one would on the whole batch."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
 import torch
 import torch.distributed as dist
 from lightning.pytorch.plugins.layer_sync import LayerSync
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+_ALONE: ContextVar[bool] = ContextVar("alone", default=False)
+
 
 def world_size() -> int:
-    """Processes in the run; 1 outside a distributed run."""
-    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+    """Processes in the run; 1 outside a distributed run, and within `alone`."""
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() and not _ALONE.get() else 1
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Within, this process computes as if there were no others, and waits for none of them."""
+    before = _ALONE.set(True)
+    try:
+        yield
+    finally:
+        _ALONE.reset(before)
+
+
+def leave_group() -> None:
+    """Ends the distributed part of a run: from here on every process is alone, and free to end.
+
+    All processes must call it, as a collective that one of them still expects would never come about.
+    """
+    if dist.is_available() and dist.is_initialized():
+        dist.destroy_process_group()
 
 
 def rank() -> int:

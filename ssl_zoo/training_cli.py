@@ -23,7 +23,7 @@ from ssl_zoo.callbacks.online_probe import OnlineProbe
 from ssl_zoo.callbacks.progress import StepProgress
 from ssl_zoo.callbacks.throughput import Throughput
 from ssl_zoo.compare.wandb import has_wandb_key, log_results, log_settings
-from ssl_zoo.distributed import CPUSyncBatchNorm
+from ssl_zoo.distributed import CPUSyncBatchNorm, leave_group
 from ssl_zoo.errors import InputError
 from ssl_zoo.hardware import fastest_precision
 from ssl_zoo.methods.base import Method
@@ -163,8 +163,12 @@ class ZooCLI(LightningCLI):
         return super().instantiate_trainer(logger=loggers, **kwargs)
 
     def after_fit(self) -> None:
-        """Judges the run on test data, and tells W&B where it is used."""
+        """Evaluates the run on test data on the first process, and hands W&B the results where it is used.
+
+        The other processes end here. They could only wait, and a barrier gives up after half an hour.
+        """
         config, directory = self.config["fit"], self.trainer.log_dir
+        leave_group()
         if config.trainer.fast_dev_run or directory is None:
             return
         if config.probe_after_fit:
@@ -177,6 +181,10 @@ class ZooCLI(LightningCLI):
 
     @rank_zero_only
     def _probe(self, directory: Path, settings: Namespace) -> None:
+        device = self.trainer.strategy.root_device
+        if device.type == "cuda":  # where processes were spawned or forked, this one has not trained on any
+            torch.cuda.set_device(device)
+        self.datamodule.setup()  # nor has it read the data
         if self.datamodule.train_set.labels is None and not has_tasks(self.datamodule):
             _say("The data has no labels, so the run is not probed.")
             return

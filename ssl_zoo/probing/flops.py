@@ -5,6 +5,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from ssl_zoo.batch import Batch
+from ssl_zoo.distributed import alone
 from ssl_zoo.methods.base import Method
 
 
@@ -13,7 +14,8 @@ def training_flops(method: Method, batch: Batch) -> float | None:
 
     Counts the matrix products and convolutions that really run, a multiplication and an addition as two operations:
     recomputation, momentum encoders and masked positions are in, the optimizer and elementwise arithmetic are not.
-    Attention is counted in full, causal or not, as its plain formula computes it.
+    Attention is counted in full, causal or not, as its plain formula computes it. One process counts for itself: a loss
+    that gathers over the processes of a run gets this one's batch alone.
 
     Args:
         method: in any state; it is left in training mode, and its buffers and gradients are changed.
@@ -25,7 +27,7 @@ def training_flops(method: Method, batch: Batch) -> float | None:
     method.train()
     counter = FlopCounterMode(display=False)
     # PyTorch has no count for the CPU's fused attention, and would leave it out without a word.
-    with torch.random.fork_rng(), torch.enable_grad(), sdpa_kernel(SDPBackend.MATH), counter:
+    with alone(), torch.random.fork_rng(), torch.enable_grad(), sdpa_kernel(SDPBackend.MATH), counter:
         try:
             method.losses(batch._replace(labels=None))["loss"].backward()
         except RuntimeError as error:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -72,7 +73,22 @@ def probe(run: Path, labels_per_class: list[int] = [1, 5, 10], draws: int = 10, 
         accuracy = _ceiling(loaded, classes)
         results["supervised"] = {"linear": {"all": {"mean": accuracy, "std": 0.0, "draws": [accuracy]}}}
     record = {**_describe(loaded, name), "rows": results, **tasks}
+    # The results first: what follows is nice to have, and must not cost them.
+    save_record(run, record)
+    record["budget"]["flops"] = _flops(loaded, record["budget"]["samples"])
     write_results(run, record, splits, loaded.data)
+
+
+def save_record(directory: Path, record: dict[str, Any]) -> None:
+    """Writes results.json in one go, so that no interruption leaves half of it.
+
+    Args:
+        directory: of the run; exists.
+        record: what results.json is to hold.
+    """
+    draft = directory / "results.json.new"
+    draft.write_text(json.dumps(record, indent=2) + "\n")
+    os.replace(draft, directory / "results.json")
 
 
 def write_results(directory: Path, record: dict[str, Any], splits: dict[str, Splits], data: DataModule) -> None:
@@ -85,7 +101,7 @@ def write_results(directory: Path, record: dict[str, Any], splits: dict[str, Spl
         data: set up.
     """
     results, name = record["rows"], next(iter(splits))
-    (directory / "results.json").write_text(json.dumps(record, indent=2) + "\n")
+    save_record(directory, record)
     figures = directory / "figures"
     figures.mkdir(exist_ok=True)
     if results:
@@ -270,7 +286,7 @@ def _describe(run: Run, name: str) -> dict[str, Any]:
             "validation": len(run.data.validation_set),
             "test": len(run.data.test_set),
         },
-        "budget": {"steps": int(run.checkpoint["global_step"]), **cost, "flops": _flops(run, cost["samples"])},
+        "budget": {"steps": int(run.checkpoint["global_step"]), **cost, "flops": None},
         "chance_loss": method.chance_loss(run.data.batch_size),
         "health": last_values(read_metrics(logged), f"{metrics.HEALTH}/") if logged.is_file() else {},
     }
