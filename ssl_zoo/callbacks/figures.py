@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ssl_zoo.data.audio import AudioData
 from ssl_zoo.data.base import data_of
+from ssl_zoo.data.splits import fixed_order
 from ssl_zoo.methods.base import Method
 
 EXAMPLES = {"image": 12, "audio": 4}
@@ -21,7 +22,7 @@ class ViewsFigure(L.Callback):
     """Saves `figures/views.png` when a run with views starts: some examples, and the views made of them.
 
     Images are training images, above their views. Waveforms are shown as spectrograms: the middles of some validation
-    recordings, beside their views.
+    recordings, beside their views. Which ones is a random choice that is always the same.
     """
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -34,7 +35,7 @@ class ViewsFigure(L.Callback):
             return
         data = data_of(trainer)
         examples: Any = data.val_dataloader().dataset if modality == "audio" else data.train_set
-        batch = examples.__getitems__(list(range(min(EXAMPLES[modality], len(examples)))))
+        batch = examples.__getitems__(fixed_order(len(examples))[: EXAMPLES[modality]].tolist())
         batch = pl_module.transfer_batch_to_device(batch, pl_module.device, 0)
         with torch.no_grad():
             views = pl_module.make_views(batch).float().cpu()

@@ -10,6 +10,7 @@ from torch.utils.data import Subset
 from ssl_zoo import metrics
 from ssl_zoo.batch import Batch
 from ssl_zoo.data.base import data_of
+from ssl_zoo.data.splits import fixed_order
 from ssl_zoo.evaluation.features import extract
 from ssl_zoo.evaluation.knn import knn_predict
 from ssl_zoo.evaluation.linear import fit_linear
@@ -24,8 +25,8 @@ class OnlineProbe(L.Callback):
     chosen on the same validation data: good for watching, while `ssl-zoo probe` reports on the test set.
 
     Args:
-        bank_size: training examples to fit the probes on, evenly spaced; 4096, or 512 recordings, when left out; 0
-            switches the probes off.
+        bank_size: training examples to fit the probes on, a random choice that is always the same; 4096, or 512
+            recordings, when left out; 0 switches the probes off.
     """
 
     def __init__(self, bank_size: int | None = None) -> None:
@@ -59,7 +60,7 @@ class OnlineProbe(L.Callback):
         data = data_of(trainer)
         examples = data.as_validated(data.train_set)
         size = min(self.bank_size or data.cheap_examples, len(data.train_set))
-        chosen = torch.linspace(0, len(data.train_set) - 1, size).round().long().tolist()
+        chosen = fixed_order(len(data.train_set))[:size].tolist()
         with trainer.precision_plugin.forward_context(), torch.no_grad():
             bank = extract(pl_module.represent, Subset(examples, chosen), pl_module.device)
         assert bank.labels is not None

@@ -8,9 +8,7 @@ import numpy as np
 import torch
 from lightning import Trainer
 from torch import Tensor
-from torch.utils.data import DataLoader
 
-from ssl_zoo.batch import Batch
 from ssl_zoo.data.base import DataModule, Examples, check_at_least
 from ssl_zoo.data.buckets import (
     Bucket,
@@ -180,14 +178,6 @@ class AudioData(DataModule):
         crops = RandomCrops(examples, length, repeated=self.crop_seconds is not None, seed=seed)
         settings = fetching(self.num_workers)
         return TrainLoader(crops, sampler=sampler, trainer=trainer, batch_size=None, **settings)
-
-    def val_dataloader(self) -> DataLoader[Batch]:
-        """The validation set in order: the middles of its recordings, or whole ones as training has them."""
-        return self._in_order(self.as_validated(self.validation_set))
-
-    def test_dataloader(self) -> DataLoader[Batch]:
-        """The test set in order, likewise."""
-        return self._in_order(self.as_validated(self.test_set))
 
     def as_validated(self, examples: Examples) -> Examples:
         """The middles of recordings, or whole ones as training has them."""

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from ssl_zoo.batch import Batch
-from ssl_zoo.data.splits import PARTS, Split, hold_out
+from ssl_zoo.data.splits import PARTS, Split, fixed_order, hold_out
 from ssl_zoo.errors import InputError
 
 if TYPE_CHECKING:  # the loaders' module imports `Examples` from this one
@@ -181,12 +181,15 @@ class DataModule(L.LightningDataModule, ABC):
         return train_loader(examples, batch_size, seed, self.num_workers, trainer)
 
     def val_dataloader(self) -> DataLoader[Batch]:
-        """The validation set in order."""
-        return self._in_order(self.validation_set)
+        """The validation set, in a random order that is always the same: its first batches stand for all of them.
+
+        So `limit_val_batches` and the health figures, which take the first ones, see every class.
+        """
+        return self._in_order(self.as_validated(self.validation_set), fixed_order(len(self.validation_set)))
 
     def test_dataloader(self) -> DataLoader[Batch]:
         """The test set in order."""
-        return self._in_order(self.test_set)
+        return self._in_order(self.as_validated(self.test_set))
 
     def predict_dataloader(self) -> DataLoader[Batch]:
         """The test set in order."""
@@ -196,10 +199,10 @@ class DataModule(L.LightningDataModule, ABC):
         """A part of the data as `val_dataloader` gives the validation set; as it is unless a subclass cuts it."""
         return examples
 
-    def _in_order(self, examples: Examples) -> DataLoader[Batch]:
+    def _in_order(self, examples: Examples, order: Tensor | None = None) -> DataLoader[Batch]:
         from ssl_zoo.data.loader import ordered_loader
 
-        return ordered_loader(examples, self.batch_size, self.num_workers, self.trainer)
+        return ordered_loader(examples, self.batch_size, self.num_workers, self.trainer, order)
 
     def state_dict(self) -> dict[str, Any]:
         """The seed of the order."""

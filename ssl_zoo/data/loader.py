@@ -6,6 +6,7 @@ from typing import Any
 
 import lightning as L
 import torch
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torch.utils.data.distributed import DistributedSampler
 
@@ -67,7 +68,7 @@ class ShuffledSampler(DistributedSampler[int]):
 
 
 class OrderedSampler(DistributedSampler[int]):
-    """One rank's share of all examples in order, the t-th batches of N ranks again being batch t of one process.
+    """One rank's share of all examples in a given order; the t-th batches of N ranks are batch t of one process.
 
     The last batch is what is left. Where the ranks cannot share it evenly, its last example is repeated, so that every
     rank has as many batches of the same size and a collective operation cannot hang.
@@ -77,12 +78,14 @@ class OrderedSampler(DistributedSampler[int]):
         batch_size: of the global batch.
         rank: this process.
         world_size: number of processes.
+        order: ``(length,)`` int64, positions of the examples; ascending when left out.
     """
 
-    def __init__(self, length: int, batch_size: int, rank: int, world_size: int) -> None:
+    def __init__(self, length: int, batch_size: int, rank: int, world_size: int, order: Tensor | None = None) -> None:
         # The base class asks for a data set and uses its length alone.
         super().__init__(range(length), world_size, rank, shuffle=False)  # type: ignore[arg-type]
         self.length, self.batch_size = length, batch_size
+        self.order = torch.arange(length) if order is None else order
 
     def __len__(self) -> int:
         """This rank's examples."""
@@ -90,11 +93,11 @@ class OrderedSampler(DistributedSampler[int]):
         return full * self.batch_size // self.num_replicas + -(-rest // self.num_replicas)
 
     def __iter__(self) -> Iterator[int]:
-        """Positions in ascending order."""
+        """Positions, in the order given."""
         for start in range(0, self.length, self.batch_size):
             share = -(-min(self.batch_size, self.length - start) // self.num_replicas)
             first = start + self.rank * share
-            yield from (min(position, self.length - 1) for position in range(first, first + share))
+            yield from self.order[torch.arange(first, first + share).clamp(max=self.length - 1)].tolist()
 
 
 class TrainLoader(DataLoader[Batch]):
@@ -168,11 +171,19 @@ def train_loader(
 
 
 def ordered_loader(
-    examples: Examples, batch_size: int, num_workers: int, trainer: L.Trainer | None
+    examples: Examples, batch_size: int, num_workers: int, trainer: L.Trainer | None, order: Tensor | None = None
 ) -> DataLoader[Batch]:
-    """All examples in order; arguments and errors as for `train_loader`."""
+    """All examples once; the other arguments, and errors, as for `train_loader`.
+
+    Args:
+        examples: fetched a batch at a time.
+        batch_size: over all ranks together.
+        num_workers: processes that fetch batches.
+        trainer: gives rank and world size.
+        order: ``(N,)`` int64, positions of the examples as they are to come; the data's own order when left out.
+    """
     rank, world_size = place_of(batch_size, trainer)
-    sampler = OrderedSampler(len(examples), batch_size, rank, world_size)
+    sampler = OrderedSampler(len(examples), batch_size, rank, world_size, order)
     return DataLoader(examples, batch_size=batch_size // world_size, sampler=sampler, **fetching(num_workers))
 
 

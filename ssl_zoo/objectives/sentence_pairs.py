@@ -39,14 +39,17 @@ class SentencePairs(nn.Module):
     """Cuts documents in two and, for half of them, spoils the pair.
 
     `nsp` is next-sentence prediction (Devlin et al., 2018, arXiv:1810.04805, section 3.1): in a spoilt pair the second
-    segment is the end of another document of the global batch, no longer than the true one, as length would tell the
-    two apart. That document is the next in the order of numbers that are drawn for all examples, so the choice does not
-    depend on how examples lie in the batch or on which rank. `sop` is sentence-order prediction (Lan et al., 2019,
-    arXiv:1909.11942, section 3.1): a spoilt pair has its segments swapped.
+    segment is the end of another document of the global batch. That document is the next in the order of numbers that
+    are drawn for all examples, so the choice does not depend on how examples lie in the batch or on which rank. `sop`
+    is sentence-order prediction (Lan et al., 2019, arXiv:1909.11942, section 3.1): a spoilt pair has its segments
+    swapped.
 
-    A cut is drawn among the beginnings of words, from the second word on; a segment that began within a word would
-    give the answer away. Two kinds of examples do not count: a document of less than two words, which is left whole,
-    and with `nsp` one whose partner has no words short enough to offer, or that is alone in the global batch.
+    Lengths say nothing of the class, which is drawn when they are fixed. A cut is drawn among the beginnings of words,
+    from the second word on, as a segment that began within a word would give the answer away; and among those only
+    that leave a spoilt pair the same lengths: with `nsp` the other document has a cut, too, from which as many tokens
+    are left, and with `sop` there is a cut that leaves as many tokens before it as this one leaves behind it. Where
+    there is no such cut the example is cut anywhere, or left whole if it has less than two words, and does not count;
+    nor does one that is alone in the global batch count with `nsp`.
 
     Args:
         vocabulary: of the tokens.
@@ -83,18 +86,23 @@ class SentencePairs(nn.Module):
         place = torch.arange(length, device=inputs.device)
         # Where the end token is, before which the text ends.
         end = (torch.full_like(keys, length) if mask is None else mask.sum(1)) - 1
-        cuts = ~self.continues[inputs] & (place > 1) & (place < end[:, None])
-        cut = uniform(fold_in(keys, CUT), length).masked_fill(~cuts, -1.0).argmax(1)
-        is_cut = valid = cuts.any(1)
+        cuts = self._cuts(inputs, end)
         if self.task == "nsp":
-            partner, last_words = self._partners(inputs, end, keys, end - cut)
-            valid = is_cut & (last_words[0] < last_words[1])
+            partner, partner_end, is_other = self._partners(inputs, end, keys)
+            same_length = place + (partner_end - end)[:, None]  # from there on the partner has as many tokens left
+            fair = cuts & _take(self._cuts(partner, partner_end), same_length) & is_other[:, None]
+        else:
+            fair = cuts & _take(cuts, end[:, None] + 1 - place)
+        valid = fair.any(1)
+        cuts = torch.where(valid[:, None], fair, cuts)
+        cut = uniform(fold_in(keys, CUT), length).masked_fill(~cuts, -1.0).argmax(1)
+        is_cut = cuts.any(1)
         spoilt = valid & (uniform(fold_in(keys, CLASS), 1)[:, 0] < 0.5)
 
         first, second = (torch.ones_like(cut), torch.where(is_cut, cut, end)), (cut, end)
         source = inputs
         if self.task == "nsp":
-            second = _choose(spoilt, last_words, second)
+            second = _choose(spoilt, (cut + partner_end - end, partner_end), second)
             source = torch.where(spoilt[:, None], partner, _widen(inputs, partner.shape[1], self.pad))
         else:
             first, second = _choose(spoilt, second, first), _choose(spoilt, first, second)
@@ -108,11 +116,13 @@ class SentencePairs(nn.Module):
         pairs = pairs.masked_fill((place == middle) | (place == last), self.end).masked_fill(place == 0, self.begin)
         return Pairs(pairs.masked_fill(place > last, self.pad), place <= last, spoilt.long(), valid)
 
-    def _partners(self, inputs: Tensor, end: Tensor, keys: Tensor, room: Tensor) -> tuple[Tensor, Segment]:
-        """For every example another document ``(B, W)``, and its last words, which are at most `room` ``(B,)`` tokens.
+    def _cuts(self, documents: Tensor, ends: Tensor) -> Tensor:
+        """``(B, W)`` bool, where documents ``(B, W)`` with their end tokens at ``(B,)`` may be cut."""
+        place = torch.arange(documents.shape[1], device=documents.device)
+        return ~self.continues[documents] & (place > 1) & (place < ends[:, None])
 
-        Where it has none to offer, they stop where they start.
-        """
+    def _partners(self, inputs: Tensor, end: Tensor, keys: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """For every example another document ``(B, W)``, where it ends ``(B,)``, and whether it is another ``(B,)``."""
         documents, ends, all_keys = inputs, end, keys
         if world_size() > 1:
             documents = all_gather(_widen(inputs, self.max_length, self.pad))
@@ -120,14 +130,8 @@ class SentencePairs(nn.Module):
         order = fold_in(all_keys, PARTNER).argsort()
         following = torch.empty_like(order).scatter(0, order, order.roll(-1))
         partner = following[rank() * len(keys) :][: len(keys)]
-        documents, ends = documents[partner], ends[partner]
-        place = torch.arange(documents.shape[1], device=inputs.device)
-        earliest = (ends - room).clamp_min(1)[:, None]
-        starts = ~self.continues[documents] & (place >= earliest) & (place < ends[:, None])
-        start = starts.int().argmax(1)  # the first of equals
         # The same example twice in the global batch is no partner, and neither is the only one itself.
-        other = starts.any(1) & (all_keys[partner] != keys)
-        return documents, (start, torch.where(other, ends, start))
+        return documents[partner], ends[partner], all_keys[partner] != keys
 
 
 def _choose(condition: Tensor, segment: Segment, otherwise: Segment) -> Segment:

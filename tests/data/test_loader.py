@@ -1,12 +1,12 @@
 """The order alone, without a Trainer: what N ranks see, and what a loader that was saved sees."""
 
-from itertools import chain, pairwise
+from itertools import chain, islice, pairwise
 
 import pytest
 import torch
 
 from ssl_zoo.batch import Batch
-from ssl_zoo.data.base import Examples
+from ssl_zoo.data.base import DataModule, Examples
 from ssl_zoo.data.loader import OrderedSampler, ShuffledSampler, TrainLoader, train_loader
 from ssl_zoo.errors import InputError
 
@@ -78,18 +78,50 @@ def test_shuffled_batches_of_all_ranks_joined_are_those_of_one_process(world_siz
     assert joined == whole
 
 
+@pytest.mark.parametrize("mixed", [False, True])
 @pytest.mark.parametrize("length", [48, 49, 51, 55])
-def test_ordered_batches_of_all_ranks_hold_what_one_process_has(length: int) -> None:
-    whole = list(OrderedSampler(length, 8, 0, 1))
-    assert whole == list(range(length))
-    ranks = [OrderedSampler(length, 8, rank, 4) for rank in range(4)]
+def test_ordered_batches_of_all_ranks_hold_what_one_process_has(length: int, mixed: bool) -> None:
+    order = torch.randperm(length) if mixed else None
+    whole = list(OrderedSampler(length, 8, 0, 1, order))
+    assert whole == (order.tolist() if mixed else list(range(length)))
+    ranks = [OrderedSampler(length, 8, rank, 4, order) for rank in range(4)]
     orders = [list(rank) for rank in ranks]
     assert [len(rank) for rank in ranks] == [len(order) for order in orders]
     assert len({len(order) for order in orders}) == 1
     for t in range(-(-length // 8)):
         together = [index for order in orders for index in order[2 * t : 2 * t + 2]]
-        assert sorted(set(together)) == whole[8 * t : 8 * t + 8]
+        assert set(together) == set(whole[8 * t : 8 * t + 8])
         assert len(together) - len(set(together)) < 4
+
+
+class SortedByClass(DataModule):
+    """25 classes of 120 documents each, one class after the other, as sources have them."""
+
+    def __init__(self) -> None:
+        super().__init__(64, None, 0.2, 0.2, 0)
+
+    def read(self) -> None:
+        self.train_set = self.pretrain_set = self.test_set = Numbers(3000)
+        self.validation_set = Numbers(3000)
+        self.validation_set.labels = torch.arange(3000) // 120
+
+
+def test_the_first_validation_batches_stand_for_all_and_never_change() -> None:
+    found = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        module = SortedByClass()
+        module.read()
+        for _ in range(2):
+            found.append(torch.cat([batch.index for batch in islice(module.val_dataloader(), 30)]))
+    assert all(torch.equal(first, found[0]) for first in found)
+    classes = module.validation_set.labels[found[0]].bincount(minlength=25)
+    # 1,920 of 3,000: of each class 77, give or take five standard deviations of the hypergeometric distribution.
+    assert len(found[0].unique()) == 1920 and (classes - 76.8).abs().max() < 27
+    whole = torch.cat([batch.index for batch in module.val_dataloader()])
+    assert torch.equal(whole.sort().values, torch.arange(3000))
+    for loader in (module.test_dataloader(), module.predict_dataloader()):
+        assert torch.equal(torch.cat([batch.index for batch in loader]), torch.arange(3000))
 
 
 class FakeTrainer:
