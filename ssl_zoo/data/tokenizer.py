@@ -8,39 +8,22 @@ from difflib import get_close_matches
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any
 
 import numpy as np
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
+from ssl_zoo.data.special_tokens import SpecialIds, find_special_ids, first_of, unmarked
 from ssl_zoo.errors import InputError
 from ssl_zoo.vocabulary import Vocabulary
 
 # What trained tokenizers call their special tokens; a token's place here is its id.
 SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-# What others call theirs, where nothing but their tokenizer.json is known.
-USUAL_NAMES = {
-    "pad": ("[PAD]", "<pad>"),
-    "begin": ("[CLS]", "<s>", "<bos>", "<|begin_of_text|>"),
-    "end": ("[SEP]", "</s>", "<eos>", "<|end_of_text|>", "<|endoftext|>"),
-    "mask": ("[MASK]", "<mask>"),
-    "unknown": ("[UNK]", "<unk>"),
-}
 # Case, accents, numbers, spaces, other scripts: two tokenizers that differ at all differ on their words or on this.
 SAMPLE = " The naïve café's 3,141 Ångström\n\tcost  €5 (or so)...  don't RE-TOKENIZE日本語 straße ½ 🙂\r\n"
 MOST_CHARACTERS = 1000
 # Stands at the start of a word while WordPiece is trained. No text has it: the normalizer drops private characters.
 WORD_START = "\ue000"
-
-
-class SpecialIds(TypedDict):
-    """The ids of a tokenizer's special tokens, None for those it lacks."""
-
-    pad: int
-    begin: int | None
-    end: int
-    mask: int | None
-    unknown: int | None
 
 
 class TextTokenizer:
@@ -49,16 +32,30 @@ class TextTokenizer:
     Args:
         backend: of the library `tokenizers`; its settings for padding, truncation and special tokens are overruled.
         special: the special tokens' ids.
+
+    Attributes:
+        size: number of token ids.
+        dtype: of ids on the disk, uint16 where they fit and uint32 otherwise.
     """
 
     def __init__(self, backend: Tokenizer, special: SpecialIds) -> None:
         self.backend, self.special = backend, special
         backend.no_truncation()
         backend.no_padding()
-        # A text that speaks about "[SEP]" has no token [SEP]: documents end where they end.
-        backend.encode_special_tokens = True
         self.size = max(backend.get_vocab(with_added_tokens=True).values()) + 1
         self.dtype = "<u2" if self.size <= 2**16 else "<u4"
+
+    @cached_property
+    def special_ids(self) -> set[int]:
+        """Every id that stands for no text."""
+        added = self.backend.get_added_tokens_decoder()
+        roles = (self.special[role] for role in ("pad", "begin", "end", "mask", "unknown"))
+        return {token for token, described in added.items() if described.special} | {*roles} - {None}
+
+    @cached_property
+    def splitter(self) -> Tokenizer:
+        """The backend for texts: one that speaks about "[SEP]" has no token [SEP], so documents end where they end."""
+        return unmarked(self.backend, self.special_ids)
 
     def encode(self, texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
         """Token ids of whole documents.
@@ -67,7 +64,7 @@ class TextTokenizer:
             The documents' ids one after the other, uint16 where the vocabulary fits and uint32 otherwise, and the
             number of ids of each, ``(len(texts),)`` int64.
         """
-        ids = [encoding.ids for encoding in self.backend.encode_batch_fast(texts, add_special_tokens=False)]
+        ids = [encoding.ids for encoding in self.splitter.encode_batch_fast(texts, add_special_tokens=False)]
         begin, end = self.special["begin"], self.special["end"]
         opening = [] if begin is None else [begin]
         pieces = chain.from_iterable(chain(opening, document, (end,)) for document in ids)
@@ -85,7 +82,7 @@ class TextTokenizer:
         Not of the tokenizer's file, whose form changes with the version of the library that writes it.
         """
         words = sorted(self.backend.get_vocab(with_added_tokens=True).items())
-        sample = self.backend.encode(SAMPLE, add_special_tokens=False).ids
+        sample = self.splitter.encode(SAMPLE, add_special_tokens=False).ids
         described = json.dumps([words, self.special["begin"], self.special["end"], sample])
         return hashlib.sha256(described.encode()).hexdigest()[:16]
 
@@ -95,17 +92,12 @@ class TextTokenizer:
         Args:
             bytes_per_token: as in `Vocabulary`.
         """
-        added = self.backend.get_added_tokens_decoder()
-        special = {token for token, described in added.items() if described.special}
-        for token in (self.special[role] for role in ("pad", "begin", "end", "mask", "unknown")):
-            if token is not None:
-                special.add(token)
         words = self.backend.get_vocab(with_added_tokens=True)
         return Vocabulary(
             size=self.size,
             **self.special,
-            special=sorted(special),
-            continuations=continuations(words, special, self.backend.model),
+            special=sorted(self.special_ids),
+            continuations=continuations(words, self.special_ids, self.backend.model),
             bytes_per_token=bytes_per_token,
             hash=self.hash,
         )
@@ -261,8 +253,8 @@ def load_tokenizer(name: str) -> TextTokenizer:
             backend = loaded.backend_tokenizer
             known = {
                 "pad": loaded.pad_token_id,
-                "begin": _first(loaded.cls_token_id, loaded.bos_token_id),
-                "end": _first(loaded.sep_token_id, loaded.eos_token_id),
+                "begin": first_of(loaded.cls_token_id, loaded.bos_token_id),
+                "end": first_of(loaded.sep_token_id, loaded.eos_token_id),
                 "mask": loaded.mask_token_id,
                 "unknown": loaded.unk_token_id,
             }
@@ -275,22 +267,3 @@ def load_tokenizer(name: str) -> TextTokenizer:
     if special["end"] is None:
         raise InputError(f"The tokenizer {name} has no token that ends a document, such as [SEP] or </s>: add one.")
     return TextTokenizer(backend, special)
-
-
-def find_special_ids(backend: Tokenizer, known: dict[str, int | None] | None = None) -> SpecialIds:
-    """The special tokens' ids, by their usual names where they are not `known`.
-
-    A token with two roles keeps the end of a document: GPT-2 has one token for everything.
-    """
-    found = {}
-    for role, names in USUAL_NAMES.items():
-        found[role] = _first((known or {}).get(role), *(backend.token_to_id(name) for name in names))
-    end = found["end"]
-    for role in ("begin", "mask", "unknown"):
-        found[role] = None if found[role] == end else found[role]
-    found["pad"] = _first(found["pad"], end)
-    return SpecialIds(**found)  # type: ignore[typeddict-item]  # `end` is None only until `load_tokenizer` refuses it
-
-
-def _first(*ids: int | None) -> int | None:
-    return next((token for token in ids if token is not None), None)

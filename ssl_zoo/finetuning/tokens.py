@@ -68,7 +68,7 @@ class Pieces(NamedTuple):
 
 def split_texts(texts: list[str], tokenizer: TextTokenizer) -> list[Pieces]:
     """Cuts texts into tokens."""
-    encodings = tokenizer.backend.encode_batch(texts, add_special_tokens=False)
+    encodings = tokenizer.splitter.encode_batch(texts, add_special_tokens=False)
     return [Pieces(encoding.ids, encoding.offsets) for encoding in encodings]
 
 

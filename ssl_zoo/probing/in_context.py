@@ -133,7 +133,7 @@ def _texts(data: TextData, examples: Any, positions: list[int]) -> list[str]:
 
 def _encode(data: TextData, text: str) -> Tensor:
     """``(T,)`` int64 token ids, without begin and end."""
-    return torch.tensor(data.corpus.tokenizer.backend.encode(text, add_special_tokens=False).ids, dtype=torch.int64)
+    return torch.tensor(data.corpus.tokenizer.splitter.encode(text, add_special_tokens=False).ids, dtype=torch.int64)
 
 
 def _print_table(record: dict[str, Any]) -> None:

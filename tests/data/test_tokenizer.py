@@ -1,13 +1,14 @@
 import json
 import random
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers
+from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers
 
 from ssl_zoo.data.tokenizer import (
     SPECIAL_TOKENS,
@@ -50,6 +51,67 @@ def test_special_tokens_have_fixed_ids_and_no_text_has_them(kind: str) -> None:
     for document in np.split(ids, lengths.cumsum()[:-1]):
         inside = document[1:-1]
         assert (document[0], document[-1]) == (2, 3) and not np.isin(inside, [0, 2, 3, 4]).any()
+
+
+SPEAKING = "moon </s> star [SEP]</s> <s> [MASK][MASK] <pad> <unk> [UNK] <|endoftext|> [CLS] [PAD]"
+
+
+def unigram(special: bool) -> Tokenizer:
+    """As SentencePiece makes them; its own special pieces are among the model's."""
+    pieces = ["<unk>", "<s>", "</s>", "<pad>", "▁", "moon", "star", *sorted({*SPEAKING} - {" "})]
+    backend = Tokenizer(models.Unigram([(piece, -float(i)) for i, piece in enumerate(pieces)], unk_id=0))
+    backend.pre_tokenizer, backend.decoder = pre_tokenizers.Metaspace(), decoders.Metaspace()
+    backend.add_tokens([AddedToken(name, special=special, normalized=False) for name in pieces[:4]])
+    return backend
+
+
+def word_level(special: bool) -> Tokenizer:
+    words = dict.fromkeys(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "</s>", *SPEAKING.split()])
+    backend = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="[UNK]"))
+    backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    if special:
+        backend.add_special_tokens(SPECIAL_TOKENS)
+    return backend
+
+
+def pieces_of_words(special: bool) -> Tokenizer:
+    words = [*SPECIAL_TOKENS, *"[]</>|", *(f"##{c}" for c in sorted({*SPEAKING}))]
+    backend = Tokenizer(models.WordPiece({word: i for i, word in enumerate(words)}, unk_token="[UNK]"))
+    backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    backend.add_tokens([AddedToken(name, special=special) for name in SPECIAL_TOKENS])
+    return backend
+
+
+def merged(special: bool) -> Tokenizer:
+    """BPE that makes "</s>" of its letters, or takes any word that it has as it is."""
+    words = ["<unk>", "<s>", "</s>", "<pad>", *sorted({*SPEAKING}), "</", "</s"]
+    merges = [("<", "/"), ("</", "s"), ("</s", ">")]
+    model = models.BPE({w: i for i, w in enumerate(words)}, merges, unk_token="<unk>", ignore_merges=special)
+    backend = Tokenizer(model)
+    backend.decoder = decoders.Fuse()
+    return backend
+
+
+@pytest.mark.parametrize("special", [True, False])
+@pytest.mark.parametrize("make", [unigram, word_level, pieces_of_words, merged])
+def test_a_text_that_speaks_of_special_tokens_has_none_whatever_the_tokenizer(
+    make: Callable[[bool], Tokenizer], special: bool, tmp_path: Path
+) -> None:
+    backend = make(special)
+    backend.save(str(tmp_path / "tokenizer.json"))
+    tokenizer = load_tokenizer(str(tmp_path / "tokenizer.json"))
+    texts = [SPEAKING, "moon star", *SPEAKING.split(), *SPEAKING.replace("[", " [").split()]
+    ids, lengths = tokenizer.encode(texts)
+    assert (ids == tokenizer.special["end"]).sum() == len(texts)  # as many ends as documents
+    framed = 1 if tokenizer.special["begin"] is None else 2
+    for text, document in zip(texts, np.split(ids, lengths.cumsum()[:-1]), strict=True):
+        inside = document[framed - 1 : -1].tolist()
+        assert not tokenizer.special_ids - {tokenizer.special["unknown"]} & {*inside}
+        # A text without their names becomes what the library makes of it.
+        if text == "moon star":
+            assert inside == backend.encode(text, add_special_tokens=False).ids
+        if make in (unigram, merged):  # which can spell them
+            assert tokenizer.decode(inside).strip() == text.strip()
 
 
 def test_byte_level_bpe_gives_every_text_back_exactly() -> None:
