@@ -14,6 +14,7 @@ from ssl_zoo.methods.base import Method
 from ssl_zoo.objectives.language_modeling import global_mean, initialize_head, token_nats
 from ssl_zoo.objectives.masking import TokenMasking
 from ssl_zoo.objectives.sentence_pairs import SentencePairs
+from ssl_zoo.objectives.token_loss import token_loss
 from ssl_zoo.randomness import fold_in
 
 # What an example's keys are folded with, so that its draws are independent of each other.
@@ -83,13 +84,14 @@ class BERT(Method):
             inputs, mask, order, cut = self.pairs(inputs, mask, fold_in(keys, PAIRS))
         masked = self.masking(inputs, mask, fold_in(keys, MASKING))
         sequence = self.encoder(masked.inputs, mask).sequence
-        logits = self.token_logits(torch.take_along_dim(sequence, masked.positions[..., None], dim=1))
-        loss, nats = global_mean(token_nats(logits, masked.targets), masked.valid)
-        terms = {"accuracy": _accuracy(logits, masked.targets, masked.valid), "perplexity": nats.exp()}
+        vectors = self.head(torch.take_along_dim(sequence, masked.positions[..., None], dim=1))
+        table = self.encoder.token_embedding.weight
+        (loss, nats), likeliest = token_loss(vectors, table, self.head_bias, masked.targets, masked.valid)
+        terms = {"accuracy": _accuracy(likeliest, masked.targets, masked.valid), "perplexity": nats.exp()}
         if self.pairs is not None:
             logits = self.pair_head(sequence[:, 0])
             pair_loss, terms["pair_loss"] = global_mean(token_nats(logits, order), cut)
-            terms["pair_accuracy"] = _accuracy(logits, order, cut)
+            terms["pair_accuracy"] = _accuracy(logits.detach().argmax(-1), order, cut)
             loss = loss + pair_loss
         return {"loss": loss, **terms}
 
@@ -102,5 +104,5 @@ class BERT(Method):
         return math.log(self.encoder.vocabulary["size"]) + (math.log(2) if self.pairs is not None else 0.0)
 
 
-def _accuracy(logits: Tensor, targets: Tensor, valid: Tensor) -> Tensor:
-    return global_mean(logits.detach().argmax(-1) == targets, valid).value
+def _accuracy(predicted: Tensor, targets: Tensor, valid: Tensor) -> Tensor:
+    return global_mean(predicted == targets, valid).value

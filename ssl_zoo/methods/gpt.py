@@ -13,7 +13,8 @@ from ssl_zoo.batch import Batch
 from ssl_zoo.encoders.text_base import TextEncoder
 from ssl_zoo.errors import InputError
 from ssl_zoo.methods.base import Method
-from ssl_zoo.objectives.language_modeling import bits_per_byte, global_mean, next_token_targets, token_nats
+from ssl_zoo.objectives.language_modeling import bits_per_byte, next_token_targets
+from ssl_zoo.objectives.token_loss import token_loss
 from ssl_zoo.randomness import fold_in, uniform
 from ssl_zoo.views.base import require_at_least, require_probability
 
@@ -85,7 +86,7 @@ class GPT(Method):
         targets, valid = next_token_targets(batch.inputs, batch.mask)
         context = None if batch.mask is None else batch.mask[:, :-1]
         sequence = self.encoder(batch.inputs[:, :-1], context).sequence
-        loss, nats = global_mean(token_nats(self.token_logits(sequence), targets), valid)
+        loss, nats = token_loss(sequence, self.encoder.token_embedding.weight, None, targets, valid).mean
         bits = bits_per_byte(nats, self.encoder.vocabulary["bytes_per_token"])
         return {"loss": loss, "perplexity": nats.exp(), "bits_per_byte": bits}
 

@@ -32,10 +32,19 @@ def global_mean(values: Tensor, weights: Tensor) -> GlobalMean:
         values: any shape, finite.
         weights: the same shape, bool or at least 0; where all of them are 0 on all ranks, the mean is 0.
     """
-    weighted = (values.float() * weights).sum()
-    total, count = all_gather(torch.stack([weighted.detach(), weights.sum().float()])[None]).sum(0).unbind()
-    count = count.clamp_min(1e-8)
-    return GlobalMean(weighted * world_size() / count, total / count)
+    return mean_of_total((values.float() * weights).sum(), weights.sum())
+
+
+def mean_of_total(total: Tensor, count: Tensor) -> GlobalMean:
+    """As `global_mean`, where the values of this rank are summed up already.
+
+    Args:
+        total: scalar float32, their weighted sum.
+        count: scalar, the sum of their weights.
+    """
+    everywhere, counts = all_gather(torch.stack([total.detach(), count.float()])[None]).sum(0).unbind()
+    counts = counts.clamp_min(1e-8)
+    return GlobalMean(total * world_size() / counts, everywhere / counts)
 
 
 def token_nats(logits: Tensor, targets: Tensor) -> Tensor:

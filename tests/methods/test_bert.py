@@ -137,7 +137,7 @@ def test_padded_and_packed_batches_have_the_loss_of_their_documents_alone(encode
 @pytest.mark.parametrize("task", ["nsp", "sop"])
 @torch.no_grad()
 def test_a_sentence_task_adds_its_cross_entropy_over_the_pairs_that_count(task):
-    model, batch = scaled(make(sentence_task=task)), padded()
+    model, batch = scaled(make(sentence_task=task)), padded()._replace(index=torch.arange(30, 30 + ROWS))
     terms = model.losses(batch)
     pairs = model.pairs(batch.inputs, batch.mask, fold_in(model.keys(batch), PAIRS))
     assert pairs.labels.any() and 1 < int(pairs.valid.sum()) < ROWS

@@ -1,0 +1,102 @@
+"""Cross entropy over a large vocabulary whose logits never lie in memory all at once."""
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
+
+from ssl_zoo.objectives.language_modeling import GlobalMean, mean_of_total
+
+# Logits computed at a time, 128 MB in float32. Those of a batch of GPT-2's, 16 x 1024 x 50257, would take 3.3 GB, and
+# their gradient as much again.
+AT_ONCE = 2**25
+
+
+class TokenLoss(NamedTuple):
+    """How well tokens are predicted.
+
+    Attributes:
+        mean: cross entropy in nats, as a weighted mean over the global batch.
+        likeliest: ``(...)`` int64, the tokens with the highest logits.
+    """
+
+    mean: GlobalMean
+    likeliest: Tensor
+
+
+def token_loss(vectors: Tensor, table: Tensor, bias: Tensor | None, targets: Tensor, weights: Tensor) -> TokenLoss:
+    """Mean of -log softmax(table vector + bias)[target], and its gradient, a part of the tokens at a time.
+
+    Value and gradients are those of `F.linear`, `token_nats` and `global_mean` one after the other, but for rounding:
+    a part's gradient is computed right after its loss, since the weights that it will get are known beforehand. Neither
+    logits nor their gradient are kept, and nothing is computed twice.
+
+    Args:
+        vectors: ``(..., D)``.
+        table: ``(V, D)``, the output layer's weights.
+        bias: ``(V,)`` or None.
+        targets: ``(...)`` int64.
+        weights: ``(...)``, bool or at least 0, what each token counts; without gradient.
+    """
+    low = table.dtype
+    kind = vectors.device.type
+    if torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind):
+        low = torch.get_autocast_dtype(kind)
+    total, likeliest = _TokenLoss.apply(
+        vectors.flatten(0, -2), table, bias, targets.flatten(), weights.flatten().float(), low, torch.is_grad_enabled()
+    )
+    return TokenLoss(mean_of_total(total, weights.sum()), likeliest.view_as(targets))
+
+
+class _TokenLoss(torch.autograd.Function):
+    """The weighted sum of cross entropies."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        vectors: Tensor,
+        table: Tensor,
+        bias: Tensor | None,
+        targets: Tensor,
+        weights: Tensor,
+        low: torch.dtype,
+        with_gradient: bool,
+    ) -> tuple[Tensor, Tensor]:
+        rows, narrow = max(1, AT_ONCE // len(table)), table.to(low)
+        total, likeliest = vectors.new_zeros((), dtype=torch.float32), torch.empty_like(targets)
+        to_vectors, to_table, to_bias = None, None, None
+        if with_gradient:
+            to_vectors, to_table = torch.empty_like(vectors), torch.zeros_like(table, dtype=torch.float32)
+            to_bias = None if bias is None else torch.zeros_like(bias, dtype=torch.float32)
+        with torch.autocast(vectors.device.type, enabled=False):
+            for first in range(0, len(vectors), rows):
+                part = slice(first, first + rows)
+                given, target, weight = vectors[part].to(low), targets[part, None], weights[part, None]
+                # A softmax over tens of thousands of logits wants float32. From here on it is all in one memory.
+                logits = F.linear(given, narrow, None if bias is None else bias.to(low)).float()
+                highest, likeliest[part] = logits.max(1)
+                logits.sub_(highest[:, None])
+                of_target = logits.gather(1, target)
+                odds = logits.exp_()
+                mass = odds.sum(1, keepdim=True)
+                total += ((mass.log() - of_target) * weight).sum()
+                if to_vectors is None or to_table is None:
+                    continue
+                slope = odds.mul_(weight / mass)
+                slope.scatter_(1, target, slope.gather(1, target) - weight)
+                if to_bias is not None:
+                    to_bias += slope.sum(0)
+                slope = slope.to(low)
+                to_vectors[part] = slope @ narrow
+                to_table += slope.t() @ given
+        ctx.save_for_backward(to_vectors, to_table, to_bias)
+        ctx.mark_non_differentiable(likeliest)
+        return total, likeliest
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+        found = (None if part is None else part * gradient for part in ctx.saved_tensors)
+        return *found, None, None, None, None
