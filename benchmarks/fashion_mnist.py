@@ -43,7 +43,7 @@ from ssl_zoo.data.image import ImageData
 from ssl_zoo.data.sources.fashion_mnist import FashionMNIST
 from ssl_zoo.encoders.image import ResNet
 from ssl_zoo.evaluation.features import extract, raw_inputs, to_device
-from ssl_zoo.evaluation.knn import knn_predict
+from ssl_zoo.evaluation.knn import choose_vote, knn_predict
 from ssl_zoo.evaluation.linear import fit_linear
 from ssl_zoo.methods.base import Method
 from ssl_zoo.methods.byol import BYOL
@@ -198,8 +198,10 @@ def probe(represent: Callable[[Batch], Tensor], data: ImageData) -> dict[str, fl
     parts = (data.train_set, data.validation_set, data.test_set)
     (bank, known), held, (test, labels) = (extract(represent, part, DEVICE) for part in parts)
     assert known is not None and held.labels is not None and labels is not None
-    linear = fit_linear(bank, known, (held.vectors, held.labels), len(data.classes)).predict(test)
-    found = {"linear": linear, "knn": knn_predict(test, bank, known)}
+    validation = held.vectors, held.labels
+    linear, _ = fit_linear(bank, known, len(data.classes), validation)
+    vote = choose_vote(bank, known, validation)
+    found = {"linear": linear.predict(test), "knn": knn_predict(test, bank, known, *vote)}
     return {kind: float((predicted == labels).float().mean()) for kind, predicted in found.items()}
 
 

@@ -28,6 +28,7 @@ from ssl_zoo.errors import InputError
 from ssl_zoo.hardware import fastest_precision
 from ssl_zoo.methods.base import Method
 from ssl_zoo.parsing import STRICT, own_errors, parse
+from ssl_zoo.probing.labelled import nothing_to_evaluate
 from ssl_zoo.probing.probe import probe
 from ssl_zoo.probing.speech import has_tasks
 from ssl_zoo.suggestions import settings_of
@@ -185,8 +186,9 @@ class ZooCLI(LightningCLI):
         if device.type == "cuda":  # where processes were spawned or forked, this one has not trained on any
             torch.cuda.set_device(device)
         self.datamodule.setup()  # nor has it read the data
-        if self.datamodule.train_set.labels is None and not has_tasks(self.datamodule):
-            _say("The data has no labels, so the run is not probed.")
+        reason = nothing_to_evaluate(self.datamodule)
+        if reason and not has_tasks(self.datamodule):
+            _say(f"The run is not probed, as its data cannot tell representations apart: {reason}.")
             return
         probe(directory, **settings.as_dict())
 

@@ -12,7 +12,7 @@ from ssl_zoo.batch import Batch
 from ssl_zoo.data.base import data_of
 from ssl_zoo.data.splits import fixed_order
 from ssl_zoo.evaluation.features import extract
-from ssl_zoo.evaluation.knn import knn_predict
+from ssl_zoo.evaluation.knn import choose_vote, knn_predict
 from ssl_zoo.evaluation.linear import fit_linear
 from ssl_zoo.methods.base import Method
 
@@ -20,9 +20,9 @@ from ssl_zoo.methods.base import Method
 class OnlineProbe(L.Callback):
     """Logs the accuracy of a kNN and of a linear probe at every validation, on data without augmentation.
 
-    Both are fitted from scratch on representations of training examples and judged on validation data, so nothing
-    lags behind the encoder, no gradient reaches it and there is no state to keep. The linear probe's regularisation is
-    chosen on the same validation data: good for watching, while `ssl-zoo probe` reports on the test set.
+    Both are fitted from scratch on representations of training examples and evaluated on validation data, so nothing
+    lags behind the encoder, no gradient reaches it and there is no state to keep. Nothing but these training examples
+    chooses a setting, as with few labels in `ssl-zoo probe`, which reports on the test set.
 
     Args:
         bank_size: training examples to fit the probes on, a random choice that is always the same; 4096, or 512
@@ -49,7 +49,7 @@ class OnlineProbe(L.Callback):
             self._labels.append(batch.labels)
 
     def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Fits and judges both probes."""
+        """Fits and evaluates both probes."""
         if not self._labels:
             return
         assert isinstance(pl_module, Method)
@@ -64,11 +64,12 @@ class OnlineProbe(L.Callback):
         with trainer.precision_plugin.forward_context(), torch.no_grad():
             bank = extract(pl_module.represent, Subset(examples, chosen), pl_module.device)
         assert bank.labels is not None
+        linear, _ = fit_linear(bank.vectors, bank.labels, int(bank.labels.max()) + 1)
         predicted = {
-            metrics.PROBE_KNN: knn_predict(validation[0], bank.vectors, bank.labels),
-            metrics.PROBE_LINEAR: fit_linear(
-                bank.vectors, bank.labels, validation, int(max(bank.labels.max(), validation[1].max())) + 1
-            ).predict(validation[0]),
+            metrics.PROBE_KNN: knn_predict(
+                validation[0], bank.vectors, bank.labels, *choose_vote(bank.vectors, bank.labels)
+            ),
+            metrics.PROBE_LINEAR: linear.predict(validation[0]),
         }
         for name, classes in predicted.items():
             pl_module.log(name, (classes == validation[1]).float().mean(), sync_dist=True, prog_bar=True)

@@ -1,7 +1,7 @@
 """How the numbers of a report were made, in words for somebody who was not there."""
 
 from ssl_zoo.compare.leaderboard import CEILING, UNTRAINED, Leaderboard
-from ssl_zoo.evaluation.knn import NEIGHBOURS, TEMPERATURE
+from ssl_zoo.evaluation.linear import FIXED_PENALTY
 
 FLOORS = {
     UNTRAINED: "the same encoder before any training",
@@ -28,14 +28,16 @@ def explain(boards: list[Leaderboard]) -> list[tuple[str, str]]:
         ),
         (
             "Linear probe",
-            "Multinomial logistic regression on the frozen features of labelled training examples, its regularisation "
-            "chosen on the validation part, its accuracy taken on the test part. With few labels per class, the same "
-            "random choices of examples are used for every row, and their accuracies averaged.",
+            "Multinomial logistic regression on the frozen features of labelled training examples, its accuracy taken "
+            "on the test part. With few labels per class the same random choices of examples are used for every row, "
+            f"and their accuracies averaged; the penalty is {FIXED_PENALTY:g} over the number of labelled examples, so "
+            "that nothing beyond them chooses anything. With all labels the validation part chooses the penalty.",
         ),
         (
             "kNN",
-            f"A vote of the {NEIGHBOURS} nearest labelled training examples by cosine similarity, weighted by "
-            f"exp(similarity / {TEMPERATURE:g}).",
+            "A vote of the k nearest labelled training examples by cosine similarity, weighted by exp(similarity / "
+            "temperature). Of few labelled examples each is predicted by the others, and the k and temperature taken "
+            "that are right most often (k is 1 with one label per class); with all labels the validation part chooses.",
         ),
         (
             "Rank",

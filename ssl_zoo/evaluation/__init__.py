@@ -1,1 +1,1 @@
-"""What frozen features are worth: pure functions that know nothing of how they came about."""
+"""How well frozen features predict classes: pure functions that know nothing of how they came about."""

@@ -5,11 +5,15 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset, Subset
 
 from ssl_zoo.batch import Batch
 from ssl_zoo.data.base import Examples
+from ssl_zoo.data.splits import fixed_order
 from ssl_zoo.errors import InputError
+
+RAW_PIXELS = 32
 
 
 class Features(NamedTuple):
@@ -38,16 +42,22 @@ def extract(
     Raises:
         InputError: the vectors are not finite numbers.
     """
-    vectors, labels = [], []
     order = similar_lengths(data)
+    vectors, labels = torch.empty(0, device=device), None
+    first = 0
     with torch.no_grad():
         for batch in batches(data, order, at_once):
             batch = to_device(batch, device)
-            vectors.append(represent(batch).float())
-            labels.append(batch.labels)
-    back = order.argsort().to(device)
-    known = [part for part in labels if part is not None]
-    features = Features(torch.cat(vectors)[back], torch.cat(known)[back] if known else None)
+            found = represent(batch).float()
+            if first == 0:  # written in place: all batches and then a copy of them would take twice the memory
+                vectors = found.new_empty(len(order), found.shape[1])
+                labels = None if batch.labels is None else batch.labels.new_empty(len(order))
+            places = order[first : first + len(found)].to(device)
+            vectors[places] = found
+            if labels is not None and batch.labels is not None:
+                labels[places] = batch.labels
+            first += len(found)
+    features = Features(vectors, labels)
     if not features.vectors.isfinite().all():
         raise InputError(
             "The encoder's vectors are not finite numbers, so there is nothing to probe. If you trained it, it has "
@@ -86,8 +96,32 @@ def _examples(data: Any) -> tuple[Examples, Tensor]:
 
 
 def raw_inputs(batch: Batch) -> Tensor:
-    """``(B, D)`` inputs as they are, flattened: the floor that needs no encoder."""
-    return batch.inputs.flatten(1).float()
+    """``(B, D)`` images flattened, the baseline that needs no encoder; shrunk by averaging to at most 32 x 32 pixels.
+
+    A linear probe on the 150,528 numbers of an image of 224 pixels would need more memory than most machines have, and
+    more labelled examples than most data sets.
+    """
+    images = batch.inputs.float()
+    if images.dim() == 4:
+        height, width = (min(side, RAW_PIXELS) for side in images.shape[2:])
+        images = F.adaptive_avg_pool2d(images, (height, width))
+    return images.flatten(1)
+
+
+def choose_examples(total: int, most: int) -> Tensor:
+    """Positions of at most so many examples, ascending: a random choice that is the same at every call.
+
+    Not the first ones, which may all be of one class where files or documents lie class by class. Nor is it stratified:
+    what is shown is what the data is like.
+
+    Args:
+        total: number of examples.
+        most: how many to choose; all of fewer.
+
+    Returns:
+        ``(min(total, most),)`` int64.
+    """
+    return fixed_order(total)[:most].sort().values
 
 
 def to_device(batch: Batch, device: torch.device) -> Batch:

@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ssl_zoo.evaluation.linear import CONSTANT
+
 # Of the penalty as in the linear probe. All are fitted side by side.
 PENALTIES = (1e-3, 1e-4, 1e-5, 1e-6, 1e-7)
 STEPS, BATCH, LEARNING_RATE = 1000, 512, 1e-2
@@ -76,7 +78,10 @@ def _center_and_scale(layers: Tensor) -> tuple[Tensor, Tensor]:
     """Mean ``(L, D)`` and root mean square ``(L,)`` of the rest, over examples and dimensions."""
     center = torch.stack([layer.float().mean(0) for layer in layers])
     squares = [(layer.float() - mean).square().mean() for layer, mean in zip(layers, center, strict=True)]
-    return center, torch.stack(squares).sqrt().clamp_min(1e-12)
+    spread = torch.stack(squares).sqrt()
+    length = torch.stack([layer.float().square().mean() for layer in layers]).sqrt()
+    # Of a layer that is the same for all examples, rounding errors are all that is left: they are no features.
+    return center, torch.where(spread <= CONSTANT * length, torch.inf, spread)
 
 
 @torch.enable_grad()

@@ -6,13 +6,13 @@ from torch import Tensor
 from ssl_zoo.data.base import DataModule, Examples
 from ssl_zoo.data.tokenizer import TextTokenizer
 from ssl_zoo.errors import InputError
+from ssl_zoo.evaluation.accuracy import draw_labelled
 from ssl_zoo.finetuning.examples import TaskBatch, TaskExamples
 from ssl_zoo.finetuning.heads import ClassHead
 from ssl_zoo.finetuning.records import Pair, Records
 from ssl_zoo.finetuning.scores import accuracy
 from ssl_zoo.finetuning.tasks import Task, draw_test
 from ssl_zoo.finetuning.tokens import Tokenized, TokenizedExamples, split_texts, wrap_pair
-from ssl_zoo.probing.probe import draw_labelled
 
 
 class ClassTask(Task):

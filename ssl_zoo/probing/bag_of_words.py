@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from ssl_zoo.data.base import Examples
+from ssl_zoo.evaluation.accuracy import Prediction
 from ssl_zoo.evaluation.features import batches
-from ssl_zoo.evaluation.linear import PENALTIES
+from ssl_zoo.evaluation.linear import FIXED_PENALTY, PENALTIES
 from ssl_zoo.vocabulary import Vocabulary
 
 
@@ -47,15 +48,21 @@ def count_words(examples: Examples, vocabulary: Vocabulary) -> WordCounts:
         columns.append(batch.inputs.numpy()[kept])
         first += len(kept)
     row, column = np.concatenate(rows), np.concatenate(columns)
-    assert examples.labels is not None, "the floor is a classifier"
+    assert examples.labels is not None, "the baseline is a classifier"
     return WordCounts(csr_matrix((np.ones(len(row)), (row, column)), (first, vocabulary["size"])), examples.labels)
 
 
-def classify_words(train: WordCounts, validation: WordCounts, test: WordCounts) -> Tensor:
-    """Classes ``(N,)`` int64 of the test texts, by scikit-learn's logistic regression on tf-idf weights.
+def classify_words(train: WordCounts, test: WordCounts, validation: WordCounts | None = None) -> Prediction:
+    """Predicts the classes of the test texts by scikit-learn's logistic regression on tf-idf weights.
 
     The weights are (1 + log count) times the inverse document frequency over the training texts, and every text has
-    length one. The penalties tried, and how one is chosen on validation data, are the linear probe's.
+    length one.
+
+    Args:
+        train: labelled texts.
+        test: to be classified.
+        validation: choose the penalty as in the linear probe; None lets nothing choose and takes the linear probe's
+            fixed one.
     """
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.feature_extraction.text import TfidfTransformer
@@ -64,16 +71,23 @@ def classify_words(train: WordCounts, validation: WordCounts, test: WordCounts) 
     weigh = TfidfTransformer(sublinear_tf=True).fit(train.counts)
     # What no training text has would get no weight: few texts have few tokens, and are fitted as fast.
     seen = train.counts.getnnz(axis=0).nonzero()[0]
-    known, held, wanted = (weigh.transform(part.counts)[:, seen] for part in (train, validation, test))
-    best, predicted = -1.0, np.empty(0)
+
+    def weights(part: WordCounts) -> Any:
+        return weigh.transform(part.counts)[:, seen]
+
+    known, wanted, best, prediction = weights(train), weights(test), -1, None
+    penalties = (FIXED_PENALTY / len(train.labels),) if validation is None else sorted(PENALTIES, reverse=True)
+    held, right = (None, 0) if validation is None else (weights(validation), 0)
     classifier = LogisticRegression(warm_start=True, max_iter=100)
-    for penalty in sorted(PENALTIES, reverse=True):
+    for penalty in penalties:
         classifier.C = 1 / (penalty * len(train.labels))
         with warnings.catch_warnings():
             # A hundred iterations are the linear probe's limit, too.
             warnings.simplefilter("ignore", ConvergenceWarning)
             classifier.fit(known, train.labels.numpy())
-        accuracy = float((classifier.predict(held) == validation.labels.numpy()).mean())
-        if accuracy > best:
-            best, predicted = accuracy, classifier.predict(wanted)
-    return torch.from_numpy(predicted)
+        if validation is not None:
+            right = int((classifier.predict(held) == validation.labels.numpy()).sum())
+        if right > best:
+            best, prediction = right, Prediction(torch.from_numpy(classifier.predict(wanted)), {"penalty": penalty})
+    assert prediction is not None, "no penalty to choose from"
+    return prediction

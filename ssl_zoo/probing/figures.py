@@ -6,10 +6,8 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from ssl_zoo.evaluation.features import Features
+from ssl_zoo.evaluation.linear import center_and_scale
 
-# t-SNE takes time quadratic in the points, and more do not make a better picture.
-MAP_POINTS = 1000
 # Two of Okabe and Ito's colours for the run and the ceiling, greys for the floors: told apart by everybody.
 COLOURS = ("#0072B2", "#767676", "#B0B0B0")
 CEILING = "#D55E00"
@@ -40,35 +38,41 @@ def draw_label_efficiency(results: dict[str, Any], path: Path, title: str) -> No
     figure.savefig(path, dpi=150)
 
 
-def map_features(features: Features) -> np.ndarray:
-    """``(N, 2)`` t-SNE map of the first features."""
-    return tsne(features.vectors[:MAP_POINTS])
+def map_features(vectors: Tensor) -> np.ndarray | None:
+    """``(N, 2)`` t-SNE map of ``(N, D)`` vectors; None of fewer than four, or where all are the same."""
+    if len(vectors) < 4 or center_and_scale(vectors)[1].isinf():
+        return None
+    return tsne(vectors)
 
 
 def draw_feature_maps(
-    maps: dict[str, np.ndarray], labels: Tensor, results: Any, classes: list[str], path: Path
+    maps: dict[str, np.ndarray | None], labels: Tensor, results: Any, classes: list[str], path: Path
 ) -> None:
     """The test features of every row in two dimensions, coloured by class.
 
     Args:
-        maps: ``(N, 2)`` points of every row.
-        labels: ``(N,)`` or more, of the same examples.
+        maps: ``(N, 2)`` points of every row; None where there is no map.
+        labels: ``(N,)``, of the same examples.
         results: by row, as in results.json.
         classes: names in label order.
         path: of the picture.
     """
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
     colours = class_colours(len(classes))
     figure = Figure(figsize=(4.2 * len(maps), 4.6), layout="constrained")
     for axes, (name, points) in zip(figure.subplots(1, len(maps), squeeze=False)[0], maps.items(), strict=True):
-        scatter = axes.scatter(*points.T, c=labels[: len(points)].cpu(), cmap=colours, s=8, vmin=-0.5,
-                               vmax=len(classes) - 0.5)  # fmt: skip
+        if points is None:
+            axes.text(0.5, 0.5, "too few examples, or all\nfeatures are the same", ha="center", va="center")
+        else:
+            axes.scatter(*points.T, c=labels.cpu(), cmap=colours, s=8, vmin=-0.5, vmax=len(classes) - 0.5)
         axes.set_title(f"{name}: kNN {100 * results[name]['knn']['all']['mean']:.1f} %", fontsize=11)
         axes.set_xticks([])
         axes.set_yticks([])
     if len(classes) <= 20:
-        handles = scatter.legend_elements(num=list(range(len(classes))))[0]
+        dot = {"color": "none", "marker": "o", "markeredgecolor": "none"}
+        handles = [Line2D([], [], **dot, markerfacecolor=colours(label)) for label in range(len(classes))]
         figure.legend(handles, classes, loc="outside lower center", ncols=min(10, len(classes)), frameon=False)
     figure.savefig(path, dpi=120)
 
@@ -111,4 +115,5 @@ def tsne(vectors: Tensor) -> np.ndarray:
     points = vectors.cpu().numpy()
     if min(points.shape) > 50:
         points = PCA(50, random_state=0).fit_transform(points)
-    return TSNE(init="pca", perplexity=min(30, (len(points) - 1) / 3), random_state=0).fit_transform(points)
+    init = "pca" if points.shape[1] > 1 else "random"
+    return TSNE(init=init, perplexity=min(30, (len(points) - 1) / 3), random_state=0).fit_transform(points)

@@ -7,13 +7,13 @@ import numpy as np
 import torch
 
 from ssl_zoo.data.base import Examples
-from ssl_zoo.evaluation.features import Features
+from ssl_zoo.evaluation.features import Features, choose_examples
 
 EXAMPLES = 1000
 
 
 class KeptFeatures(NamedTuple):
-    """The first test examples as a run's encoder sees them.
+    """At most 1,000 test examples, chosen at random once for all runs, as a run's encoder sees them.
 
     Attributes:
         features: ``(N, D)`` float16, of unit root mean square.
@@ -30,26 +30,29 @@ class KeptFeatures(NamedTuple):
     classes: list[str]
 
 
-def save_features(path: Path, test: Features, examples: Examples, points: np.ndarray, classes: list[str]) -> None:
-    """Writes the first test features, their labels, positions and map.
+def save_features(
+    path: Path, kept: Features, examples: Examples, points: np.ndarray | None, classes: list[str]
+) -> None:
+    """Writes the features of the chosen test examples, their labels, positions and map.
 
     Args:
         path: of the .npz file.
-        test: features of the whole test set in order, with labels.
-        examples: the test set.
-        points: ``(N, 2)`` map of the first N features.
+        kept: features and labels of the test examples that `choose_examples` chooses.
+        examples: the whole test set.
+        points: ``(N, 2)`` map of them; None stands for one point that all are at.
         classes: names of the classes, in label order.
     """
-    assert test.labels is not None
-    count = min(EXAMPLES, len(points))
-    vectors = test.vectors[:count].float().cpu()
+    assert kept.labels is not None
+    chosen = choose_examples(len(examples), EXAMPLES)
+    points = np.zeros((len(chosen), 2)) if points is None else points
+    vectors = kept.vectors.float().cpu()
     scale = vectors.square().mean().sqrt().clamp_min(torch.finfo(torch.float32).tiny)  # float16 ends at 65,504
     np.savez_compressed(
         path,
         features=(vectors / scale).half().numpy(),
-        labels=test.labels[:count].cpu().numpy(),
-        index=examples.__getitems__(list(range(count))).index.numpy(),
-        map=points[:count].astype(np.float32),
+        labels=kept.labels.cpu().numpy(),
+        index=examples.__getitems__(chosen.tolist()).index.numpy(),
+        map=points.astype(np.float32),
         classes=np.array(classes, dtype=np.str_),
     )
 

@@ -2,11 +2,11 @@
 
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from rich.progress import track
 from torch import Tensor, nn
 
 from ssl_zoo.batch import Batch
@@ -15,20 +15,14 @@ from ssl_zoo.data.base import DataModule
 from ssl_zoo.data.image import ImageData
 from ssl_zoo.data.text import TextData
 from ssl_zoo.errors import InputError
-from ssl_zoo.evaluation.features import extract, raw_inputs
-from ssl_zoo.probing.probe import (
-    PROTOCOL,
-    UNTRAINED,
-    Splits,
-    best_device,
-    count_classes,
-    probe_features,
-    probe_words,
-    write_results,
-)
+from ssl_zoo.evaluation.features import raw_inputs
+from ssl_zoo.probing.labelled import count_classes, remarks_on
+from ssl_zoo.probing.probe import PROTOCOL, UNTRAINED, best_device
 from ssl_zoo.probing.public_encoders import load_public
 from ssl_zoo.probing.public_transformers import Pooling
-from ssl_zoo.probing.speech import Listener, listen_with, probe_beside_log_mel
+from ssl_zoo.probing.results import write_results
+from ssl_zoo.probing.rows import Extracted, Rows, evaluate_rows, extract_parts, probe_words
+from ssl_zoo.probing.speech import Listener, listen_with, speech_rows
 
 # Images of 224 pixels are large.
 BATCH_SIZE = 64
@@ -45,7 +39,7 @@ def probe_public(
     draws: int = 10,
     runs_dir: Path = Path("runs"),
 ) -> None:
-    """Judges a published encoder as `ssl-zoo probe` judges a run: the same data, split, probes and floors.
+    """Evaluates a published encoder as `ssl-zoo probe` does a run: the same data, split, probes and baselines.
 
     Its results lie in RUNS_DIR/public/NAME, from where `ssl-zoo compare` takes them up as a row of their own. What such
     an encoder has seen before, and at what cost, is its authors' to say: the test images may have been among it.
@@ -53,7 +47,7 @@ def probe_public(
     Args:
         encoder: `torchvision:resnet18`, `timm:vit_small_patch16_224`, or `transformers:` and a model's name on the
             Hugging Face Hub or a folder, such as `ssl-zoo export` writes; of speech, wav2vec 2.0 or HuBERT.
-        data: what to judge it on, with the settings that the runs have; a text encoder brings its own tokenizer.
+        data: what to evaluate it on, with the settings that the runs have; a text encoder brings its own tokenizer.
         weights: a file of weights for an architecture of torchvision or timm (.safetensors, or a state dict of
             PyTorch's); the published ones are fetched when left out.
         image_size: side in pixels that images are resized to; what the weights were trained on when left out.
@@ -76,47 +70,43 @@ def probe_public(
     classes = count_classes(data, data.source_name)
     label = _label(encoder, weights, image_size, pooling)
     encoders = {label: trained, UNTRAINED: untrained}
-    splits, tasks = _hear(encoders, data) if isinstance(data, AudioData) else (_see_or_read(encoders, data), {})
-    rows = {}
+    rows, sizes = _speech(encoders, data) if isinstance(data, AudioData) else (_images_or_texts(encoders, data), {})
+    results, tasks, kept, remarks = evaluate_rows(rows, classes, labels_per_class, draws)
     if classes:
-        rows = {row: probe_features(features, classes, labels_per_class, draws) for row, features in splits.items()}
-    if isinstance(data, TextData):
-        rows["tf-idf"] = probe_words(data, labels_per_class, draws)
-    record = {**_describe(label, trained, data), "rows": rows, **tasks}
+        remarks = remarks_on(data, labels_per_class) + remarks
+        if isinstance(data, TextData):
+            results["tf-idf"] = probe_words(data, labels_per_class, draws)
+    record = {**_describe(label, trained, data), "remarks": remarks, "rows": results}
+    if tasks:
+        record |= {"tasks": tasks, "task_sizes": sizes}
     directory = runs_dir / "public" / record["run"]
     directory.mkdir(parents=True, exist_ok=True)
-    write_results(directory, record, splits, data)
+    write_results(directory, record, kept, data)
 
 
-def _see_or_read(encoders: dict[str, nn.Module], data: DataModule) -> dict[str, Splits]:
-    """Every row's features of images or texts."""
+def _images_or_texts(encoders: dict[str, nn.Module], data: DataModule) -> Rows:
     represents: dict[str, Callable[[Batch], Tensor]] = {**encoders}
     if not isinstance(data, TextData):
         represents["raw inputs"] = raw_inputs
-    return {row: _features(represent, data, row) for row, represent in represents.items()}
+    return {row: partial(_extract, represent, data, row) for row, represent in represents.items()}
 
 
-def _hear(encoders: dict[str, nn.Module], data: AudioData) -> tuple[dict[str, Splits], dict[str, Any]]:
-    """Every row's features of recordings, and what the tasks of speech add to results.json."""
+def _speech(encoders: dict[str, nn.Module], data: AudioData) -> tuple[Rows, dict[str, dict[str, int]]]:
+    """The rows of recordings, and how many labels the tasks of speech have."""
     device = best_device()
 
     def listener(encoder: nn.Module, row: str) -> Listener:
         return listen_with(encoder, lambda batch: encoder(batch.inputs, batch.mask).pooled.float(), row)
 
     listeners = {row: listener(encoder.to(device), row) for row, encoder in encoders.items()}
-    return probe_beside_log_mel(data, listeners, device)
+    return speech_rows(data, listeners, device)
 
 
-def _features(represent: Callable[[Batch], Tensor], data: DataModule, row: str) -> Splits:
+def _extract(represent: Callable[[Batch], Tensor], data: DataModule, row: str) -> Extracted:
     device = best_device()
     if isinstance(represent, nn.Module):
         represent.to(device)
-
-    parts = {"train": data.train_set, "validation": data.validation_set, "test": data.test_set}
-    return {
-        name: extract(represent, part, device, BATCH_SIZE)
-        for name, part in track(parts.items(), row, total=len(parts), transient=True)
-    }
+    return extract_parts(represent, data, device, BATCH_SIZE, row)
 
 
 def _label(encoder: str, weights: Path | None, image_size: int | None, pooling: Pooling) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -13,9 +14,11 @@ from ssl_zoo.data.recordings import Recordings
 from ssl_zoo.encoders.audio_base import mean_over_time
 from ssl_zoo.encoders.base import Encoded
 from ssl_zoo.encoders.log_mel import log_mel, window_and_hop
+from ssl_zoo.evaluation.accuracy import scores
 from ssl_zoo.evaluation.features import Features, batches, similar_lengths, to_device
 from ssl_zoo.evaluation.weighted_layers import fit_weighted
 from ssl_zoo.probing.frames import Moments, choose_moments, frames_at, mean_and_deviation, nearest_frames, real_counts
+from ssl_zoo.probing.rows import Extracted, Rows
 
 PHONES = "phones"
 STATISTICS = "log-mel statistics"
@@ -25,7 +28,7 @@ MOMENTS = {"train": 40_000, "validation": 10_000, "test": 20_000}
 # The floor: frames of so many bands, put together with so many neighbours on either side.
 MELS, CONTEXT = 80, 4
 
-Found = dict[str, Any]  # accuracy, and the layers' shares
+Found = dict[str, Any]  # accuracy, balanced accuracy where classes differ in size, and the layers' shares
 Tasks = dict[str, dict[str, Found]]  # by task and by row
 
 
@@ -148,54 +151,81 @@ def has_tasks(data: Any) -> bool:
     return isinstance(data, AudioData) and bool(data.tasks or data.phones)
 
 
-def probe_speech(
+class Questions(NamedTuple):
+    """What is asked of every representation.
+
+    Attributes:
+        parts: of the data, by name.
+        labels: of the recordings asked for, by task and by part; -1 where unknown.
+        phones: at the moments asked for, by part; empty without a task of phones.
+        sizes: by task, how many classes, and labels in every part, there are.
+    """
+
+    parts: dict[str, Asked]
+    labels: dict[str, dict[str, Tensor]]
+    phones: dict[str, Tensor]
+    sizes: dict[str, dict[str, int]]
+
+
+def speech_rows(
     data: AudioData, listeners: dict[str, Listener], device: torch.device
-) -> tuple[dict[str, dict[str, Features]], Tasks, dict[str, dict[str, int]]]:
-    """Hears all recordings once with every listener, and judges its layers in every task.
+) -> tuple[Rows, dict[str, dict[str, int]]]:
+    """The rows of encoders and of the log-mel baseline, and of every task how many classes and labels it has.
 
     Args:
         data: set up.
         listeners: by row of the table.
         device: where the listeners are.
-
-    Returns:
-        Pooled features by row and part; accuracies by task and row, with the layers' shares; and for every task how
-        many classes, and labels in every part, there are.
     """
+    questions = _questions(data)
+    every = listeners | {STATISTICS: listen_to_log_mel(data.sample_rate)}
+    rows: Rows = {row: partial(_extract, listener, row, questions, device) for row, listener in every.items()}
+    last = rows[STATISTICS]
+
+    def with_majority() -> Extracted:
+        extracted = last()
+        for task, known in {**questions.labels, PHONES: questions.phones}.items():
+            if known:
+                extracted.tasks[task][MAJORITY] = _majority(known)
+        return extracted
+
+    return rows | {STATISTICS: with_majority}, questions.sizes
+
+
+def _questions(data: AudioData) -> Questions:
+    """Tasks with at least two classes in the training and in the test part, and some label to choose by."""
     parts = {"train": data.train_set, "validation": data.validation_set, "test": data.test_set}
     asked = {name: _ask(part, MOMENTS[name]) for name, part in parts.items()}
-    labels = {task: {name: part.tasks[task] for name, part in parts.items()} for task in data.tasks}
-    labels = {task: known for task, known in labels.items() if all((each >= 0).any() for each in known.values())}
+    labels = {
+        task: {name: part.tasks[task][asked[name].utterances] for name, part in parts.items()} for task in data.tasks
+    }
+    labels = {task: known for task, known in labels.items() if _can_be_asked(known)}
     phones = {name: each.moments.labels for name, each in asked.items()}
+    phones = phones if _can_be_asked(phones) else {}
     sizes = {task: _sizes(len(data.tasks[task]), known) for task, known in labels.items()}
-    tasks: Tasks = {task: {} for task in labels}
-    if all(len(each) for each in phones.values()):
-        tasks[PHONES], sizes[PHONES] = {}, _sizes(len(data.phones), phones)
-
-    splits = {}
-    for row, listener in listeners.items():
-        caches = {name: listen(listener, each, device) for name, each in asked.items()}
-        splits[row] = {name: cache.features for name, cache in caches.items()}
-        for task, known in labels.items():
-            vectors = {name: (cache.utterances, known[name][asked[name].utterances]) for name, cache in caches.items()}
-            tasks[task][row] = _judge(vectors, sizes[task]["classes"])
-        if PHONES in tasks:
-            for frame_row, dimensions in listener.frame_rows.items():
-                vectors = {name: (cache.frames[..., dimensions], phones[name]) for name, cache in caches.items()}
-                tasks[PHONES][frame_row] = _judge(vectors, sizes[PHONES]["classes"])
-    for task, known in {**labels, PHONES: phones}.items():
-        if task in tasks:
-            tasks[task][MAJORITY] = {"accuracy": _majority(known)}
-    return splits, tasks, sizes
+    if phones:
+        sizes[PHONES] = _sizes(len(data.phones), phones)
+    return Questions(asked, labels, phones, sizes)
 
 
-def probe_beside_log_mel(
-    data: AudioData, listeners: dict[str, Listener], device: torch.device
-) -> tuple[dict[str, dict[str, Features]], dict[str, Any]]:
-    """Judges listeners and the floor as `probe_speech` does; pooled features, and what tasks add to results.json."""
-    floor = {STATISTICS: listen_to_log_mel(data.sample_rate)}
-    splits, tasks, sizes = probe_speech(data, listeners | floor, device)
-    return splits, {"tasks": tasks, "task_sizes": sizes} if tasks else {}
+def _can_be_asked(known: dict[str, Tensor]) -> bool:
+    classes = {name: len(labels[labels >= 0].unique()) for name, labels in known.items()}
+    return classes["train"] > 1 and classes["test"] > 1 and classes["validation"] > 0
+
+
+def _extract(listener: Listener, row: str, questions: Questions, device: torch.device) -> Extracted:
+    """One pass over all recordings, and the probes of every task on its layers."""
+    caches = {name: listen(listener, each, device) for name, each in questions.parts.items()}
+    tasks: Tasks = {}
+    for task, known in questions.labels.items():
+        vectors = {name: (cache.utterances, known[name]) for name, cache in caches.items()}
+        tasks[task] = {row: _evaluate(vectors, questions.sizes[task]["classes"])}
+    if questions.phones:
+        tasks[PHONES] = {}
+        for frame_row, dimensions in listener.frame_rows.items():
+            frames = {name: (cache.frames[..., dimensions], questions.phones[name]) for name, cache in caches.items()}
+            tasks[PHONES][frame_row] = _evaluate(frames, questions.sizes[PHONES]["classes"])
+    return Extracted({name: cache.features for name, cache in caches.items()}, tasks)
 
 
 @torch.no_grad()
@@ -237,8 +267,8 @@ def _ask(examples: Recordings, most: int) -> Asked:
     return Asked(examples, labelled.nonzero()[:, 0], choose_moments(examples, most))
 
 
-def _judge(vectors: dict[str, tuple[Tensor, Tensor]], classes: int) -> Found:
-    """The accuracy on test data, and the layers' shares.
+def _evaluate(vectors: dict[str, tuple[Tensor, Tensor]], classes: int) -> Found:
+    """Scores on test data of the probe that validation data chooses, and the layers' shares.
 
     Args:
         vectors: by part, ``(L, N, D)`` and their labels ``(N,)``, -1 where unknown.
@@ -250,15 +280,14 @@ def _judge(vectors: dict[str, tuple[Tensor, Tensor]], classes: int) -> Found:
         known[name] = layers[:, chosen], labels.to(layers.device)[chosen]
     probe = fit_weighted(*known["train"], known["validation"], classes)
     layers, labels = known["test"]
-    accuracy = float((probe.predict(layers) == labels).float().mean())
-    return {"accuracy": accuracy, "layers": [round(share, 4) for share in probe.shares.tolist()]}
+    return {**scores(probe.predict(layers), labels), "layers": [round(share, 4) for share in probe.shares.tolist()]}
 
 
 def _sizes(classes: int, known: dict[str, Tensor]) -> dict[str, int]:
     return {"classes": classes, **{name: int((labels >= 0).sum()) for name, labels in known.items()}}
 
 
-def _majority(known: dict[str, Tensor]) -> float:
-    """The accuracy of always saying what is commonest in the training part."""
+def _majority(known: dict[str, Tensor]) -> Found:
+    """Scores of always predicting what is commonest in the training part."""
     train, test = (known[name][known[name] >= 0] for name in ("train", "test"))
-    return float((test == train.mode().values).float().mean())
+    return scores(train.mode().values.expand_as(test), test)

@@ -2,7 +2,7 @@ import torch
 
 from ssl_zoo.batch import Batch
 from ssl_zoo.data.base import Examples
-from ssl_zoo.evaluation.features import Features
+from ssl_zoo.evaluation.features import Features, choose_examples
 from ssl_zoo.probing.kept_features import EXAMPLES, load_features, save_features
 from ssl_zoo.probing.logged import last_values, read_metrics
 
@@ -21,19 +21,29 @@ class Numbers(Examples):
         return Batch(chosen[:, None], None, self.labels[chosen], 2 * chosen + 1)
 
 
-def test_the_first_features_are_kept_with_their_examples_whatever_their_size(tmp_path):
+def test_a_random_choice_of_test_features_is_kept_with_their_examples_whatever_their_size(tmp_path):
     torch.manual_seed(0)
-    vectors = 1e6 * torch.randn(EXAMPLES + 50, 7)  # beyond float16
+    vectors = 1e6 * torch.randn(5 * EXAMPLES, 7)  # beyond float16
     examples, points = Numbers(len(vectors)), torch.randn(EXAMPLES, 2).numpy()
-    save_features(tmp_path / "kept.npz", Features(vectors, examples.labels), examples, points, ["a", "b", "c"])
+    chosen = choose_examples(len(vectors), EXAMPLES)
+    kept = Features(vectors[chosen], examples.labels[chosen])
+    save_features(tmp_path / "kept.npz", kept, examples, points, ["a", "b", "c"])
     kept = load_features(tmp_path / "kept.npz")
     assert kept.features.shape == (EXAMPLES, 7) and kept.classes == ["a", "b", "c"]
-    assert kept.index.tolist() == list(range(1, 2 * EXAMPLES, 2)) and (kept.map == points).all()
-    assert torch.equal(torch.from_numpy(kept.labels), examples.labels[:EXAMPLES])
+    assert kept.index.tolist() == (2 * chosen + 1).tolist() and (kept.map == points.astype("float32")).all()
+    assert torch.equal(torch.from_numpy(kept.labels), examples.labels[chosen])
     features = torch.from_numpy(kept.features).float()
-    assert torch.cosine_similarity(features, vectors[:EXAMPLES]).min() > 0.99999
+    assert torch.cosine_similarity(features, vectors[chosen]).min() > 0.99999
     assert abs(float(features.square().mean()) - 1) < 0.01
     assert (tmp_path / "kept.npz").stat().st_size < 40 * EXAMPLES
+
+
+def test_what_is_chosen_is_spread_over_all_examples_and_always_the_same():
+    chosen = choose_examples(5000, 1000)
+    assert torch.equal(chosen, choose_examples(5000, 1000)) and torch.equal(chosen, chosen.unique())
+    # Of documents that lie class by class, every class has about its share: 1,000 +- 5 deviations of a random choice.
+    assert (torch.bincount(chosen // 1000) - 200).abs().max() < 5 * (1000 * 0.2 * 0.8) ** 0.5
+    assert choose_examples(3, 1000).tolist() == [0, 1, 2]
 
 
 def test_logged_figures_are_curves_and_gaps_are_no_zeros(tmp_path):

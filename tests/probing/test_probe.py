@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from ssl_zoo.cli import run
-from ssl_zoo.probing.probe import draw_labelled, probe
+from ssl_zoo.probing.probe import probe
 from ssl_zoo.probing.run import load_run, rebuild
 
 ROOT = Path(__file__).parents[2]
@@ -34,7 +34,7 @@ def test_fit_ends_with_results_pictures_and_every_row(directory):
             assert [len(found[labels]["draws"]) for labels in found] == [2, 2, 1]
             assert found["all"]["mean"] > found["1"]["mean"] > 0.1
     assert record["budget"]["steps"] == 12 and record["budget"]["samples"] == 12 * 64
-    assert record["data"]["split"] and record["protocol"] == 2
+    assert record["data"]["split"] and record["protocol"] == 3
     for name in ("label_efficiency.png", "feature_map.png", "views.png"):
         assert (directory / "figures" / name).stat().st_size > 5000
 
@@ -53,12 +53,3 @@ def test_the_untrained_floor_is_another_encoder_of_the_same_settings(directory):
     assert not torch.equal(untrained.encoder.conv1.weight, loaded.method.encoder.conv1.weight)
     again = rebuild(loaded.checkpoint)
     assert torch.equal(untrained.encoder.conv1.weight, again.encoder.conv1.weight)
-
-
-def test_labelled_examples_are_drawn_class_by_class_and_alike_for_every_row():
-    labels = torch.arange(300) % 7
-    drawn = draw_labelled(labels, 4, draw=3)
-    assert torch.bincount(labels[drawn]).tolist() == [4] * 7 and len(drawn.unique()) == 28
-    assert torch.equal(drawn, draw_labelled(labels, 4, draw=3))
-    assert not torch.equal(drawn, draw_labelled(labels, 4, draw=4))
-    assert torch.equal(draw_labelled(labels, None, draw=0), torch.arange(300))

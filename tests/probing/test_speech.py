@@ -152,14 +152,27 @@ def test_what_is_cached_is_what_each_recording_gives_alone(data, which):
     assert place == 40
 
 
-def test_a_task_without_labels_in_some_part_is_left_out(data):
+@pytest.mark.parametrize("label", [-1, 0], ids=["unknown", "all the same"])
+def test_a_task_that_some_part_cannot_ask_is_left_out(data, label):
     known = data.test_set.tasks
-    data.test_set.tasks = {"word": torch.full((len(data.test_set),), -1)}
+    data.test_set.tasks = {"word": torch.full((len(data.test_set),), label)}
     try:
-        _, tasks, _ = speech.probe_speech(data, {}, CPU)
+        rows, sizes = speech.speech_rows(data, {}, CPU)
     finally:
         data.test_set.tasks = known
-    assert list(tasks) == ["phones"]
+    assert list(rows) == ["log-mel statistics"] and list(sizes) == ["phones"]
+
+
+def test_where_classes_differ_in_size_tasks_have_a_balanced_accuracy():
+    layers = torch.randn(1, 100, 4, generator=torch.Generator().manual_seed(0))
+    labels = torch.tensor([0] * 80 + [1] * 20)
+    even = torch.tensor([0, 1]).repeat(50)
+    found = {name: speech._majority({"train": labels, "test": each}) for name, each in (("uneven", labels),
+             ("even", even))}  # fmt: skip
+    assert found["uneven"] == pytest.approx({"accuracy": 0.8, "balanced": 0.5}) and found["even"] == {"accuracy": 0.5}
+    part = (layers, labels)
+    probed = speech._evaluate({"train": part, "validation": part, "test": part}, 2)
+    assert set(probed) == {"accuracy", "balanced", "layers"}
 
 
 def test_online_probes_are_fitted_on_what_validation_gives(data):
