@@ -59,8 +59,8 @@ def test_bad_folders_and_labels(tmp_path: Path) -> None:
         ImageFolder(tmp_path / "nowhere")
     with pytest.raises(InputError, match=r"There is no file .*nowhere: set `labels`"):
         ImageFolder(tmp_path, tmp_path / "nowhere")
-    with pytest.raises(InputError, match="channels is 4: choose 1"):
-        ImageFolder(tmp_path, channels=4)
+    with pytest.raises(InputError, match="channels is 0: choose 1"):
+        ImageFolder(tmp_path, channels=0)
     with pytest.raises(InputError, match=f"There is no image in {tmp_path}: put"):
         ImageFolder(tmp_path).load()
     write_images(tmp_path / "data", ["a.png", "b.png"])

@@ -12,6 +12,7 @@ from torch.utils.data import Subset
 from ssl_zoo.batch import Batch
 from ssl_zoo.data import image as image_module
 from ssl_zoo.data.image import ImageData
+from ssl_zoo.data.kept_images import StoredImages
 from ssl_zoo.data.sources.base import ArrayImages, ImageSource, LoadedImages
 from ssl_zoo.data.sources.digits import Digits
 from ssl_zoo.data.sources.folder import ImageFolder
@@ -128,10 +129,12 @@ def test_images_decoded_while_training_equal_those_in_memory(
     in_memory = ready(ImageFolder(folder), image_size=8)
     monkeypatch.setattr(image_module, "IN_MEMORY_BYTES", 0)
     lazy = ready(ImageFolder(folder), image_size=8, num_workers=num_workers)
-    assert isinstance(in_memory.train_set.images, ArrayImages) and not isinstance(lazy.train_set.images, ArrayImages)
+    assert isinstance(in_memory.train_set.images, StoredImages) and not isinstance(lazy.train_set.images, StoredImages)
     assert lazy.split_hash == in_memory.split_hash
     for a, b in zip(in_memory.train_dataloader(), lazy.train_dataloader(), strict=True):
-        assert all(x is y or torch.equal(x, y) for x, y in zip(a, b, strict=True))
+        assert a.fields is not None and b.fields is not None and a.fields.keys() == b.fields.keys()
+        pairs = [*zip(a[:4], b[:4], strict=True), *((a.fields[name], b.fields[name]) for name in a.fields)]
+        assert all(x is y or torch.equal(x, y) for x, y in pairs)
 
 
 def test_image_size_is_the_source_s_own_or_the_user_s(folder: Path) -> None:

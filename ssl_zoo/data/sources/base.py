@@ -7,13 +7,26 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from PIL import Image
 from torch import Tensor
 
-from ssl_zoo.data.sources.pixels import resize, to_pixels
+from ssl_zoo.data.sources.pixels import Depth, PixelFormat, resize, stretch
 
 # Downloads and tokenized texts; the environment may name another folder.
 CACHE = Path(os.environ.get("SSL_ZOO_CACHE", "~/.cache/ssl_zoo"))
+
+
+class Photographs(NamedTuple):
+    """Images of any shape, as what encoders see and as what views are cut from; both uint8, or both float32.
+
+    Attributes:
+        middle: ``(B, C, S, S)``: the shorter side became S pixels long, and the middle of the longer one stayed.
+        whole: ``(B, C, T, T)``: all of every image, stretched to a square.
+        aspect: ``(B,)`` float32, width / height.
+    """
+
+    middle: Tensor
+    whole: Tensor
+    aspect: Tensor
 
 
 class Images(ABC):
@@ -21,9 +34,11 @@ class Images(ABC):
 
     Attributes:
         labels: ``(N,)`` int64, or None when there are none.
+        dtype: of the pixels: uint8 in [0, 255] or float32 in [0, 1].
     """
 
     labels: Tensor | None
+    dtype: torch.dtype = torch.uint8
 
     @abstractmethod
     def __len__(self) -> int:
@@ -38,29 +53,52 @@ class Images(ABC):
             size: height and width wanted, in pixels.
 
         Returns:
-            ``(B, C, size, size)`` uint8.
+            ``(B, C, size, size)``.
         """
+
+    @abstractmethod
+    def read_whole(self, positions: Tensor, size: int, stored_size: int) -> Photographs:
+        """Some of the images, as encoders see them and whole.
+
+        Args:
+            positions: ``(B,)`` int64, in [0, N).
+            size: height and width of what encoders see, in pixels.
+            stored_size: height and width of the whole images.
+        """
+
+    @abstractmethod
+    def original(self, position: int) -> Tensor:
+        """``(C, H, W)``, one image in its own size."""
 
 
 class ArrayImages(Images):
     """Images that lie in memory.
 
     Args:
-        pixels: ``(N, C, H, W)`` uint8.
+        pixels: ``(N, C, H, W)``, uint8 or float32.
         labels: ``(N,)`` int64, or None.
     """
 
     def __init__(self, pixels: Tensor, labels: Tensor | None) -> None:
-        self.pixels, self.labels = pixels, labels
+        self.pixels, self.labels, self.dtype = pixels, labels, pixels.dtype
 
     def __len__(self) -> int:
         """Number of images."""
         return len(self.pixels)
 
     def read(self, positions: Tensor, size: int) -> Tensor:
-        """``(B, C, size, size)`` uint8: one index into the array, then a resize where the size differs."""
-        # NumPy copies image by image in this thread; PyTorch would share 200 kB among threads and wait for them
-        return resize(torch.from_numpy(self.pixels.numpy()[positions.numpy()]), size)
+        """``(B, C, size, size)``: one index into the array, then a resize where the size differs."""
+        return resize(rows(self.pixels, positions), size)
+
+    def read_whole(self, positions: Tensor, size: int, stored_size: int) -> Photographs:
+        """See `Images`."""
+        images = rows(self.pixels, positions)
+        aspect = torch.full((len(positions),), images.shape[3] / images.shape[2])
+        return Photographs(resize(images, size), stretch(images, stored_size), aspect)
+
+    def original(self, position: int) -> Tensor:
+        """See `Images`."""
+        return self.pixels[position]
 
 
 class LazyImages(Images):
@@ -68,24 +106,47 @@ class LazyImages(Images):
 
     Args:
         length: number of images.
-        decode: opens the image at a position; it must be picklable, for worker processes.
-        channels: 1 for grey, 3 for colour.
+        decode: gives the image at a position as `to_pixels` does; it must be picklable, for worker processes.
+        form: the format of the pixels that `decode` gives.
         labels: ``(N,)`` int64, or None.
     """
 
-    def __init__(self, length: int, decode: Callable[[int], Image.Image], channels: int, labels: Tensor | None) -> None:
-        self.length, self.decode, self.channels, self.labels = length, decode, channels, labels
+    def __init__(self, length: int, decode: Callable[[int], Tensor], form: PixelFormat, labels: Tensor | None) -> None:
+        self.length, self.decode, self.channels, self.labels = length, decode, form.channels, labels
+        self.dtype = getattr(torch, form.dtype)
 
     def __len__(self) -> int:
         """Number of images."""
         return self.length
 
     def read(self, positions: Tensor, size: int) -> Tensor:
-        """``(B, C, size, size)`` uint8."""
-        images = torch.empty(len(positions), self.channels, size, size, dtype=torch.uint8)
+        """See `Images`."""
+        images = torch.empty(len(positions), self.channels, size, size, dtype=self.dtype)
         for image, position in zip(images, positions.tolist(), strict=True):
-            image.copy_(resize(to_pixels(self.decode(position), self.channels)[None], size)[0])
+            image.copy_(resize(self.decode(position)[None], size)[0])
         return images
+
+    def read_whole(self, positions: Tensor, size: int, stored_size: int) -> Photographs:
+        """See `Images`; every image is decoded once."""
+        shape = (len(positions), self.channels)
+        middle = torch.empty(*shape, size, size, dtype=self.dtype)
+        whole = torch.empty(*shape, stored_size, stored_size, dtype=self.dtype)
+        aspect = torch.empty(len(positions))
+        for number, position in enumerate(positions.tolist()):
+            image = self.decode(position)[None]
+            middle[number], whole[number] = resize(image, size)[0], stretch(image, stored_size)[0]
+            aspect[number] = image.shape[3] / image.shape[2]
+        return Photographs(middle, whole, aspect)
+
+    def original(self, position: int) -> Tensor:
+        """See `Images`."""
+        return self.decode(position)
+
+
+def rows(array: Tensor, positions: Tensor) -> Tensor:
+    """``(B, ...)``, the rows of an array ``(N, ...)`` at positions ``(B,)``."""
+    # NumPy copies image by image in this thread; PyTorch would share 200 kB among threads and wait for them
+    return torch.from_numpy(array.numpy()[positions.numpy()])
 
 
 class LoadedImages(NamedTuple):
@@ -119,14 +180,23 @@ class ImageSource(ABC):
     Attributes:
         name: what the data is called in tables.
         licence: under which terms the data may be used.
-        channels: 1 for grey, 3 for colour.
+        channels: 1 for grey, 3 for colour, or any other number.
+        dtype: `uint8`, or `float32` where more than 8 bits are kept.
+        value_range: the values of files that become black and white; None takes those of their type.
         image_size: height and width in pixels; None when the images differ.
     """
 
     name: str
     licence: str
     channels: int
+    dtype: Depth = "uint8"
+    value_range: tuple[float, float] | None = None
     image_size: int | None
+
+    @property
+    def form(self) -> PixelFormat:
+        """What the pixels of every image become."""
+        return PixelFormat(self.channels, self.dtype, self.value_range)
 
     def __init_subclass__(cls) -> None:
         """Lets a checkpoint that holds such a source be read with `weights_only`."""

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from PIL import Image
 from torch import Tensor
 
 from ssl_zoo.data.sources.base import ImageSource, LazyImages, LoadedImages
+from ssl_zoo.data.sources.image_files import open_image
+from ssl_zoo.data.sources.pixels import Depth, PixelFormat, to_pixels
 from ssl_zoo.errors import InputError
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".npy")
 
 
 class ImageFolder(ImageSource):
@@ -25,7 +26,13 @@ class ImageFolder(ImageSource):
         root: the folder.
         labels: text file with the label of every image of a folder without sub-folders, one a line, in the order of
             the sorted file names.
-        channels: 1 reads the images as grey, 3 as colour.
+        channels: 1 reads the images as grey, 3 as colour; any other number takes the channels that the files have, of
+            which a TIFF (with ssl_zoo[tiff]) or an array in .npy may have as many as you like.
+        dtype: `uint8` has 8 bits a pixel, whatever the file has; `float32` keeps 16 bits and the values of float files,
+            in four times the memory.
+        value_range: the values that become black and white in all images, such as [0, 4095] for a camera of 12 bits or
+            [-1000, 3000] for Hounsfield units; what lies outside is cut off. Left out, those of the file's type, and of
+            floats 0 and 1.
         on_corrupt: what a damaged file does: `stop` ends the run and names it; `skip` opens every file beforehand and
             goes on with the others.
     """
@@ -37,18 +44,20 @@ class ImageFolder(ImageSource):
         self,
         root: str | Path,
         labels: str | Path | None = None,
-        channels: Literal[1, 3] = 3,
+        channels: int = 3,
         on_corrupt: Literal["stop", "skip"] = "stop",
+        dtype: Depth = "uint8",
+        value_range: tuple[float, float] | None = None,
     ) -> None:
         self.root, self.labels = str(root), None if labels is None else str(labels)
-        self.channels, self.on_corrupt = channels, on_corrupt
+        self.channels, self.on_corrupt, self.dtype = channels, on_corrupt, dtype
+        self.value_range = None if value_range is None else (float(value_range[0]), float(value_range[1]))
+        self.form.check()
         self.name = f"ImageFolder {Path(root).expanduser().resolve().name}"
         if not Path(root).expanduser().is_dir():
             raise InputError(f"There is no folder {root}: set the source's `root` to a folder of images.")
         if labels is not None and not Path(labels).expanduser().is_file():
             raise InputError(f"There is no file {labels}: set `labels` to a text file with one label a line.")
-        if channels not in (1, 3):
-            raise InputError(f"channels is {channels}: choose 1 for grey or 3 for colour.")
 
     def load(self) -> LoadedImages:
         """All images, decoded when they are read."""
@@ -72,7 +81,7 @@ class ImageFolder(ImageSource):
     def _images(self, files: list[Path], labels: Tensor | None) -> LazyImages:
         if not files:
             raise InputError(f"Every image in {self.root} is damaged: set `root` to a folder of images.")
-        return LazyImages(len(files), partial(_open_nth, files), self.channels, labels)
+        return LazyImages(len(files), partial(_read_nth, files, self.form), self.form, labels)
 
     def _read_labels(self, count: int) -> list[str] | None:
         if self.labels is None:
@@ -90,22 +99,9 @@ def _image_files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
 
 
-def _open_nth(files: list[Path], position: int) -> Image.Image:
-    return open_image(files[position])
-
-
-def open_image(path: Path) -> Image.Image:
-    """The decoded image.
-
-    Raises:
-        InputError: the file is no image, or damaged.
-    """
-    try:
-        with Image.open(path) as image:
-            image.load()
-            return image
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:  # Pillow raises all of these
-        raise InputError(f"{path} is no image that can be read: remove it, or set on_corrupt to skip.") from error
+def _read_nth(files: list[Path], form: PixelFormat, position: int) -> Tensor:
+    path = files[position]
+    return to_pixels(open_image(path, form), form, str(path))
 
 
 def _readable(files: list[Path]) -> list[int]:

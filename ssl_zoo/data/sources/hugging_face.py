@@ -1,13 +1,14 @@
 """Image data sets in the format of Hugging Face's `datasets`, by name or from a folder."""
 
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import torch
-from PIL import Image
+from torch import Tensor
 
 from ssl_zoo.data.sources.base import ImageSource, LazyImages, LoadedImages
 from ssl_zoo.data.sources.hub import load_splits
+from ssl_zoo.data.sources.pixels import Depth, PixelFormat, to_pixels
 from ssl_zoo.errors import InputError
 
 
@@ -21,7 +22,9 @@ class HuggingFaceImages(ImageSource):
         configuration: one of the data set's configurations, where it has several.
         image_column: column of the images; found by its type when left out.
         label_column: column of the labels; the first class-label column when left out, and none if there is none.
-        channels: 1 reads the images as grey, 3 as colour.
+        channels: 1 reads the images as grey, 3 as colour; any other number takes the channels that they have.
+        dtype: `uint8` has 8 bits a pixel; `float32` keeps the values of grey images that have more.
+        value_range: the values that become black and white in all images; left out, those of their type.
     """
 
     licence = "see the data set's page"
@@ -33,11 +36,13 @@ class HuggingFaceImages(ImageSource):
         configuration: str | None = None,
         image_column: str | None = None,
         label_column: str | None = None,
-        channels: Literal[1, 3] = 3,
+        channels: int = 3,
+        dtype: Depth = "uint8",
+        value_range: tuple[float, float] | None = None,
     ) -> None:
-        if channels not in (1, 3):
-            raise InputError(f"channels is {channels}: choose 1 for grey or 3 for colour.")
-        self.name, self.configuration, self.channels = str(name), configuration, channels
+        self.name, self.configuration, self.channels, self.dtype = str(name), configuration, channels, dtype
+        self.value_range = None if value_range is None else (float(value_range[0]), float(value_range[1]))
+        self.form.check()
         self.image_column, self.label_column = image_column, label_column
 
     def load(self) -> LoadedImages:
@@ -64,17 +69,17 @@ class HuggingFaceImages(ImageSource):
         if split is None:
             return None
         labels = None if label is None else torch.tensor(split[label][:], dtype=torch.int64)
-        return LazyImages(len(split), partial(_open_row, split, image), self.channels, labels)
+        return LazyImages(len(split), partial(_read_row, split, image, self.form), self.form, labels)
 
 
 def _first_of_type(features: Any, kind: str) -> str | None:
     return next((column for column, feature in features.items() if type(feature).__name__ == kind), None)
 
 
-def _open_row(split: Any, column: str, position: int) -> Image.Image:
+def _read_row(split: Any, column: str, form: PixelFormat, position: int) -> Tensor:
     try:
         image = split[position][column]
         image.load()
-        return image
     except (OSError, ValueError, SyntaxError) as error:  # Pillow raises all of these
         raise InputError(f"Row {position} of the data set has an image that cannot be read: remove it.") from error
+    return to_pixels(image, form, f"Row {position} of the data set")

@@ -1,0 +1,29 @@
+"""What images are on average: mean and standard deviation of every channel, to normalise them by."""
+
+import numpy as np
+import torch
+
+from ssl_zoo.data.base import Examples
+
+ENOUGH = 10_000  # images; more change no digit that matters
+AT_ONCE = 256
+
+
+def channel_statistics(examples: Examples) -> tuple[list[float], list[float]]:
+    """Mean and standard deviation of every channel, of values in [0, 1].
+
+    Args:
+        examples: images; of more than `ENOUGH` a random choice is measured, the same at every call.
+
+    Returns:
+        Two lists of C numbers. A channel that is the same everywhere has the deviation 1, since it cannot be scaled.
+    """
+    chosen = np.random.RandomState(0).permutation(len(examples))[:ENOUGH]
+    total, squares, count = torch.zeros(()), torch.zeros(()), 0
+    for part in np.array_split(chosen, -(-len(chosen) // AT_ONCE)):
+        images = examples.__getitems__(part.tolist()).inputs
+        values = images.transpose(0, 1).flatten(1).double() / (1 if images.is_floating_point() else 255)
+        total, squares, count = total + values.sum(1), squares + (values**2).sum(1), count + values.shape[1]
+    mean = total / count
+    deviation = (squares / count - mean**2).clamp(min=0).sqrt()
+    return mean.tolist(), torch.where(deviation > 1e-6, deviation, 1.0).tolist()
