@@ -6,7 +6,7 @@ import os
 from array import array
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from filelock import FileLock
@@ -16,19 +16,28 @@ from ssl_zoo.data.mapped import ArrayWriter, MappedArray, Seal, is_damaged, seal
 from ssl_zoo.data.progress import Show, patient_progress
 from ssl_zoo.data.sealed import lock_of, open_sealed, read_facts, write_facts
 from ssl_zoo.data.sources import base
-from ssl_zoo.data.sources.text_base import UNLABELLED, TextSource
+from ssl_zoo.data.sources.text_base import UNLABELLED, BadText, TextSource
 from ssl_zoo.data.splits import PARTS
 from ssl_zoo.data.tokenizer import TRAINERS, TextTokenizer, load_tokenizer, train_tokenizer
 from ssl_zoo.errors import InputError
 
 CACHE = base.CACHE / "text"
 # Raised whenever the files below change, or what is written into them.
-FORMAT = 3
+FORMAT = 4
 # Documents are tokenized so many characters at a time, or one document if it is longer.
 CHUNK_CHARACTERS = 2**18
+# So many of the texts that are left out are named.
+NAMED = 3
 
 # From the labels and official parts of all documents, the positions of those that a tokenizer may learn from.
 Choose = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+
+class Bad(NamedTuple):
+    """How many texts were left out for one reason, and the first of their names."""
+
+    total: int
+    names: list[str]
 
 
 class Corpus:
@@ -44,7 +53,9 @@ class Corpus:
         sizes: ``(N,)`` int64, UTF-8 bytes of every document's text.
         labels: ``(N,)`` int64, -1 for a document without one.
         parts: ``(N,)`` int8, the number in `PARTS` of every document's official part.
+        hashes: ``(N,)`` uint64, equal for equal texts.
         classes: names of the classes in label order.
+        bad: what was left out, by the reason.
         digest: of all texts, labels and parts; the same wherever the documents are the same.
 
     Raises:
@@ -60,7 +71,9 @@ class Corpus:
             MappedArray(folder / f"{name}.bin", "<i8").values for name in ("offsets", "sizes", "labels")
         )
         self.parts = MappedArray(folder / "parts.bin", "|i1").values
+        self.hashes = MappedArray(folder / "hashes.bin", "<u8").values
         self.classes: list[str] = facts["classes"]
+        self.bad = {reason: Bad(*entry) for reason, entry in facts["bad"].items()}
         self.digest: str = facts["digest"]
 
     def packed(self, chosen: np.ndarray) -> MappedArray:
@@ -154,10 +167,11 @@ def _build(folder: Path, source: TextSource, tokenizer: str, vocab_size: int, ch
     made = None if tokenizer in TRAINERS else load_tokenizer(tokenizer)
     with patient_progress(f"Tokenizing {source.name}") as show:
         path = folder / "texts"
-        sizes, labels, parts, digest = _copy_texts(source, path, show)
+        sizes, labels, parts, hashes, bad, digest = _copy_texts(source, path, show)
         classes = source.classes if (labels >= 0).any() else []
         if len(sizes) == 0:
-            raise InputError(f"{source.name} has no text in it: choose another source.")
+            reasons = "".join(f" ({count:,} texts, each of which {reason})" for reason, (count, _) in bad.items())
+            raise InputError(f"{source.name} has no text in it that can be used{reasons}: choose another source.")
         if labels.max() >= len(classes) or labels.min() < UNLABELLED:
             raise InputError(
                 f"{source.name} has labels from {labels.min()} to {labels.max()} but {len(classes)} classes: mend it."
@@ -171,11 +185,12 @@ def _build(folder: Path, source: TextSource, tokenizer: str, vocab_size: int, ch
         seals = {"tokenizer.json": seal_of(folder / "tokenizer.json")}
         seals["tokens.bin"], offsets = _write_tokens(folder / "tokens.bin", made, path, sizes, show)
     path.unlink()
-    for name, values in {"offsets": offsets, "sizes": sizes, "labels": labels, "parts": parts}.items():
+    columns = {"offsets": offsets, "sizes": sizes, "labels": labels, "parts": parts, "hashes": hashes}
+    for name, values in columns.items():
         with ArrayWriter(folder / f"{name}.bin", values.dtype.newbyteorder("<").str) as writer:
             writer.write(values)
         seals[f"{name}.bin"] = writer.seal
-    facts = {"special": made.special, "classes": classes, "digest": digest, "files": seals}
+    facts = {"special": made.special, "classes": classes, "bad": bad, "digest": digest, "files": seals}
     write_facts(folder / "corpus.json", facts)
 
 
@@ -194,21 +209,38 @@ def _write_tokens(
     return writer.seal, np.cumsum(np.concatenate(lengths))
 
 
-def _copy_texts(source: TextSource, path: Path, show: Show) -> tuple[np.ndarray, np.ndarray, np.ndarray, str]:
-    """Writes all texts into one file; returns their sizes, labels and parts, and a digest of everything."""
-    sizes, labels, parts = array("q"), array("q"), array("b")
+class _Copied(NamedTuple):
+    """What is known of texts that were copied into one file, each ``(N,)`` but the last two."""
+
+    sizes: np.ndarray
+    labels: np.ndarray
+    parts: np.ndarray
+    hashes: np.ndarray
+    bad: dict[str, Bad]
+    digest: str
+
+
+def _copy_texts(source: TextSource, path: Path, show: Show) -> _Copied:
+    """Writes all texts into one file; the digest is of everything."""
+    sizes, labels, parts, hashes = array("q"), array("q"), array("b"), array("Q")
+    bad: dict[str, Bad] = {}
     digest = hashlib.sha256()
     with path.open("wb") as file:
         for document in source.documents():
+            if isinstance(document, BadText):
+                total, names = bad.get(document.reason, Bad(0, []))
+                bad[document.reason] = Bad(total + 1, [*names, document.name][:NAMED])
+                continue
             text = document.text.encode(errors="replace")  # half a surrogate pair, say, from a JSON escape
             digest.update(f"{len(text)}:{document.label}:{document.part}\n".encode() + text)
             file.write(text)
             sizes.append(len(text))
             labels.append(document.label)
             parts.append(PARTS.index(document.part))
+            hashes.append(int.from_bytes(hashlib.sha256(text).digest()[:8], "little"))
             if len(sizes) % 1024 == 0:
                 show(f"{len(sizes):,} documents read", None)
-    return np.array(sizes), np.array(labels), np.array(parts, dtype=np.int8), digest.hexdigest()
+    return _Copied(np.array(sizes), np.array(labels), np.array(parts), np.array(hashes), bad, digest.hexdigest())
 
 
 def _chunks(texts: Iterable[str]) -> Iterator[list[str]]:

@@ -1,7 +1,8 @@
 """Text for pretraining and probing."""
 
+import warnings
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -108,6 +109,8 @@ class TextData(DataModule):
             validation part, in (0, 1).
         test_fraction: part of all documents held out for testing when there is no official test set, in (0, 1).
         num_workers: processes that fetch batches; 0 is best, as nothing has to be decoded.
+        on_error: what a bad text does, one that is blank or not UTF-8: `skip` warns and goes on without it, `stop` ends
+            the run.
 
     Attributes:
         length: as above.
@@ -129,14 +132,18 @@ class TextData(DataModule):
         validation_fraction: float = 0.1,
         test_fraction: float = 0.2,
         num_workers: int = 0,
+        on_error: Literal["skip", "stop"] = "skip",
     ) -> None:
         super().__init__(batch_size, train_size, validation_fraction, test_fraction, num_workers)
         self.save_hyperparameters()
+        if on_error not in ("skip", "stop"):
+            raise InputError(f"on_error is {on_error}: choose skip or stop.")
         check_at_least(3, length=length)  # begin, a token and end
         if tokenizer in TRAINERS:
             check_trained(tokenizer, vocab_size)
         self.source = source or PythonDocs()
         self.source_name = self.source.name
+        self.on_error = on_error
         self.tokenizer, self.vocab_size, self.length, self.packing = tokenizer, vocab_size, length, packing
 
     @cached_property
@@ -170,6 +177,7 @@ class TextData(DataModule):
             InputError: the data or the tokenizer cannot be had, or there is too little data.
         """
         corpus = self.corpus
+        self._answer_bad()
         train, validation, test, unlabelled = self._split(corpus.labels, corpus.parts)
         self.classes = corpus.classes
         self.split_hash = split_hash(corpus.digest, train, validation, test)
@@ -181,6 +189,17 @@ class TextData(DataModule):
             self.train_set = self.pretrain_set
             self.validation_set = self._packed(validation, "to validate on")
             self.test_set = self._packed(test, "to test on")
+
+    def _answer_bad(self) -> None:
+        """Warns of texts that were left out, or stops."""
+        for reason, (count, names) in self.corpus.bad.items():
+            if self.on_error == "stop":
+                raise InputError(f"{names[0]} {reason}: mend or remove it, or set the data's on_error to skip.")
+            more = f" and {count - len(names):,} more" if count > len(names) else ""
+            warnings.warn(
+                f"{self.source_name}: left out {count:,} texts, each of which {reason}: {', '.join(names)}{more}.",
+                stacklevel=3,
+            )
 
     def _documents(self, chosen: Tensor) -> Examples:
         return Documents(self.corpus, chosen, self.length)

@@ -50,7 +50,8 @@ class TextTokenizer:
         """Every id that stands for no text."""
         added = self.backend.get_added_tokens_decoder()
         roles = (self.special[role] for role in ("pad", "begin", "end", "mask", "unknown"))
-        return {token for token, described in added.items() if described.special} | {*roles} - {None}
+        named = {token for token in roles if token is not None}
+        return named | {token for token, described in added.items() if described.special}
 
     @cached_property
     def splitter(self) -> Tokenizer:

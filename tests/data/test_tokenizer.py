@@ -29,7 +29,7 @@ NASTY = [
     "",
     " ",
     "a  b\n\n\tc \r\n",
-    "[SEP] [CLS][MASK] <|endoftext|>",
+    "[SEP] [CLS][MASK] <|endoftext|> </s>",
     "Ünïcödé 日本語 🙂🙂",
     "Ġ ▁ ## ##a \ue000",
     "\0\x07",

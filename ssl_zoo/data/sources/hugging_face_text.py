@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from ssl_zoo.data.sources.hub import load_splits
-from ssl_zoo.data.sources.text_base import UNLABELLED, Document, TextSource
+from ssl_zoo.data.sources.text_base import UNLABELLED, BadText, Document, TextSource
+from ssl_zoo.data.sources.text_contents import BLANK, is_blank
 from ssl_zoo.data.splits import Part
 from ssl_zoo.errors import InputError
 
@@ -15,7 +16,8 @@ from ssl_zoo.errors import InputError
 class HuggingFaceText(TextSource):
     """A text data set of the Hugging Face hub, or one that `save_to_disk` has written; needs ssl_zoo[hub].
 
-    Rows without text are left out. The licence is on the data set's page.
+    Rows without text are bad ones, of which the data's `on_error` says what they do. The licence is on the data set's
+    page.
 
     Args:
         name: name on the hub, such as `stanfordnlp/imdb`, or a folder.
@@ -70,7 +72,7 @@ class HuggingFaceText(TextSource):
             described += [f"{path}:{path.stat().st_size}:{path.stat().st_mtime_ns}" for path in files]
         return hashlib.sha256("\n".join(described).encode()).hexdigest()
 
-    def documents(self) -> Iterator[Document]:
+    def documents(self) -> Iterator[Document | BadText]:
         """The rows of the training, the test and the unlabelled split."""
         splits = self._splits()
         label = self._label_column(splits[self.train_split])
@@ -79,9 +81,11 @@ class HuggingFaceText(TextSource):
                 continue
             labelled = label if name != self.unlabelled_split else None
             rows = splits[name].select_columns([self.text_column, *([labelled] if labelled else [])])
-            for row in islice(rows, self.max_documents):
+            for place, row in enumerate(islice(rows, self.max_documents)):
                 text = row[self.text_column]
-                if text and text.strip():
+                if text is None or is_blank(text):
+                    yield BadText(f"row {place} of {self.name}/{name}", BLANK)
+                else:
                     number = UNLABELLED if labelled is None else row[labelled]
                     part: Part = "test" if name == self.test_split else "train"
                     yield Document(text, UNLABELLED if number is None else number, part)

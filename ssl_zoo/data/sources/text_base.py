@@ -25,6 +25,18 @@ class Document(NamedTuple):
     part: Part = "train"
 
 
+class BadText(NamedTuple):
+    """What should have been a text and cannot be used.
+
+    Attributes:
+        name: what it is called in messages: a path, say.
+        reason: why, in words that follow on "a file that".
+    """
+
+    name: str
+    reason: str
+
+
 class TextSource(ABC):
     """One collection of texts.
 
@@ -61,8 +73,10 @@ class TextSource(ABC):
         """
 
     @abstractmethod
-    def documents(self) -> Iterator[Document]:
-        """The documents, one by one and always in the same order; memory does not grow with their number.
+    def documents(self) -> Iterator[Document | BadText]:
+        """The documents, and what cannot be used, one by one and always in the same order.
+
+        Memory does not grow with their number.
 
         Raises:
             InputError: the data is missing and cannot be fetched, or damaged.

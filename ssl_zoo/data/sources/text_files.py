@@ -1,13 +1,12 @@
 """A user's own texts: text files or JSON lines."""
 
 import hashlib
-import json
-from collections.abc import Iterable, Iterator
-from itertools import groupby
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from ssl_zoo.data.sources.text_base import UNLABELLED, Document, TextSource
+from ssl_zoo.data.sources.text_base import UNLABELLED, BadText, Document, TextSource
+from ssl_zoo.data.sources.text_contents import Entry, json_entries, text_documents
 from ssl_zoo.errors import InputError
 
 
@@ -16,7 +15,8 @@ class TextFiles(TextSource):
 
     Sub-folders with .txt files are classes, in alphabetical order, and a file outside of them is unlabelled. A JSON
     object has its text under `text` and, where it is labelled, the class under `label`, a word or a whole number;
-    classes are in alphabetical or numerical order. The data and its licence are your own.
+    classes are in alphabetical or numerical order. Files in another encoding or without a text are bad ones, of which
+    the data's `on_error` says what they do. The data and its licence are your own.
 
     Args:
         root: a folder of such files, or one such file.
@@ -47,17 +47,22 @@ class TextFiles(TextSource):
             digest.update(f"\n{path.relative_to(self._folder())}:{facts.st_size}:{facts.st_mtime_ns}".encode())
         return digest.hexdigest()
 
-    def documents(self) -> Iterator[Document]:
+    def documents(self) -> Iterator[Document | BadText]:
         """The documents in the order of the sorted file names."""
         files = self._files()
         classes = self._class_numbers(files)
         for path in files:
             if path.suffix == ".jsonl":
-                for text, label in _json_documents(path):
-                    yield Document(text, UNLABELLED if label is None else classes[str(label)])
+                for entry in json_entries(path):
+                    if isinstance(entry, BadText):
+                        yield entry
+                        continue
+                    name = _label_of(entry, path)
+                    yield Document(entry.text, UNLABELLED if name is None else classes[str(name)])
             else:
                 label = classes.get(path.relative_to(self._folder()).parts[0], UNLABELLED)
-                yield from (Document(text, label) for text in _text_documents(path, self.document))
+                for text in text_documents(path, self.document):
+                    yield text if isinstance(text, BadText) else Document(text, label)
 
     def _folder(self) -> Path:
         root = Path(self.root).expanduser()
@@ -76,7 +81,9 @@ class TextFiles(TextSource):
     def _class_numbers(self, files: list[Path]) -> dict[str, int]:
         labels: set[str | int] = set()
         if files[0].suffix == ".jsonl":
-            labels.update(label for path in files for _, label in _json_documents(path) if label is not None)
+            entries = ((entry, path) for path in files for entry in json_entries(path))
+            found = (_label_of(entry, path) for entry, path in entries if isinstance(entry, Entry))
+            labels.update(label for label in found if label is not None)
         else:
             inside = [path.relative_to(self._folder()).parts for path in files]
             labels.update(parts[0] for parts in inside if len(parts) > 1)
@@ -85,54 +92,9 @@ class TextFiles(TextSource):
         return {name: number for number, name in enumerate(names)}
 
 
-def _lines(path: Path) -> Iterator[str]:
-    """The lines of a file with their line feeds, as few in memory as the file allows."""
-    offset = 0
-    with path.open("rb") as file:
-        for raw in file:
-            try:
-                line = raw.decode()
-            except UnicodeDecodeError as error:
-                raise InputError(f"{path} is not UTF-8 at byte {offset + error.start}: convert it to UTF-8.") from error
-            if offset == 0:
-                line = line.removeprefix("\ufeff")  # the byte order mark that some editors write
-            offset += len(raw)
-            yield line.replace("\r\n", "\n")
-
-
-def _text_documents(path: Path, document: str) -> Iterator[str]:
-    texts: Iterable[str]
-    if document == "file":
-        texts = ["".join(_lines(path))]
-    elif document == "line":
-        texts = (line.rstrip("\n") for line in _lines(path))
-    else:
-        texts = ("".join(lines) for _, lines in groupby(_lines(path), key=lambda line: line.isspace()))
-    empty = True
-    for text in texts:
-        if text.strip():
-            empty = False
-            yield text
-    if empty:
-        raise InputError(f"{path} is empty: remove it, or put a text into it.")
-
-
-def _json_documents(path: Path) -> Iterator[tuple[str, str | int | None]]:
-    empty = True
-    for number, line in enumerate(_lines(path), start=1):
-        if not line.strip():
-            continue
-        empty = False
-        try:
-            entry: Any = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise InputError(f"{path} has no JSON object in line {number} ({error.msg}): write one a line.") from error
-        text = entry.get("text") if isinstance(entry, dict) else None
-        if not isinstance(text, str) or not text.strip():
-            raise InputError(f'{path} has no text in line {number}: write {{"text": "...", "label": "..."}} a line.')
-        label = entry.get("label")
-        if isinstance(label, bool) or not isinstance(label, str | int | None):
-            raise InputError(f"{path} has the label {label!r} in line {number}: make it a word or a whole number.")
-        yield text, label
-    if empty:
-        raise InputError(f"{path} is empty: remove it, or put JSON lines into it.")
+def _label_of(entry: Entry, path: Path) -> str | int | None:
+    """The label of a line of JSON; a blank one is none."""
+    label = entry.label
+    if isinstance(label, bool) or not isinstance(label, str | int | None):
+        raise InputError(f"{path} has the label {label!r} in line {entry.line}: make it a word or a whole number.")
+    return (label.strip() or None) if isinstance(label, str) else label
