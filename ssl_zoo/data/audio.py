@@ -1,5 +1,7 @@
 """Speech and other sound for pretraining and probing."""
 
+import hashlib
+import json
 import warnings
 from collections import defaultdict
 from typing import Literal
@@ -147,7 +149,9 @@ class AudioData(DataModule):
         usable = self._usable(pcm, loaded)
         self.classes, self.tasks, self.phones = loaded.classes, loaded.tasks, loaded.phones
         train, validation, test, unlabelled = self._split(loaded, usable)
-        self.split_hash = split_hash(pcm.digest, train, validation, test)
+        self.identity = _identity(pcm, loaded)
+        self.split_hash = split_hash(self.identity, train, validation, test)
+        self.warn_of_shared(pcm.hashes, [torch.cat([train, unlabelled]), validation, test], "recordings")
         self.train_set, self.validation_set, self.test_set, self.pretrain_set = (
             Recordings(pcm, loaded, chosen, self.sample_rate, self._samples(self.max_seconds))
             for chosen in (train, validation, test, torch.cat([train, unlabelled]).sort().values)
@@ -246,3 +250,10 @@ class AudioData(DataModule):
 def _some(names: list[str]) -> str:
     more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
     return f"{', '.join(names[:NAMED])}{more}"
+
+
+def _identity(pcm: PCM, loaded: LoadedAudio) -> str:
+    """Of the sounds, their labels and their parts; neither of where they lie nor of what they are called."""
+    facts = [[recording.label, recording.part, dict(recording.tasks)] for recording in loaded.recordings]
+    described = json.dumps([pcm.digest, loaded.classes, loaded.tasks, facts], sort_keys=True)
+    return hashlib.sha256(described.encode()).hexdigest()[:16]

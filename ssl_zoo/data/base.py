@@ -2,14 +2,17 @@
 
 import warnings
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import lightning as L
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from ssl_zoo.batch import Batch
+from ssl_zoo.data.sources.contents import count_shared
 from ssl_zoo.data.splits import PARTS, Split, fixed_order, hold_out
 from ssl_zoo.errors import InputError
 
@@ -60,6 +63,8 @@ class DataModule(L.LightningDataModule, ABC):
         validation_set: held out for choices.
         test_set: held out for the final numbers.
         classes: names of the classes, in label order; empty without labels.
+        identity: the same for two runs exactly when their data is the same, wherever it lies: its examples, labels and
+            official parts.
         split_hash: the same for two runs exactly when they split the same data alike.
         source_name: what the data is called in tables.
         cheap_examples: how many training examples may be encoded now and then while training goes on.
@@ -73,6 +78,7 @@ class DataModule(L.LightningDataModule, ABC):
     validation_set: Examples
     test_set: Examples
     classes: list[str]
+    identity: str
     split_hash: str
     source_name: str
     cheap_examples: int = 4096
@@ -97,7 +103,7 @@ class DataModule(L.LightningDataModule, ABC):
 
     @abstractmethod
     def read(self) -> None:
-        """Reads and splits the data: sets the parts, `classes` and `split_hash`.
+        """Reads and splits the data: sets the parts, `classes`, `identity` and `split_hash`.
 
         Raises:
             InputError: the data is missing or damaged, or there is too little of it.
@@ -152,6 +158,23 @@ class DataModule(L.LightningDataModule, ABC):
                 )
             candidates = candidates[hold_out(labels[candidates], self.train_size)[1]]
         return Split(candidates, held, tests, (unlabelled | (train & ~usable)).nonzero()[:, 0])
+
+    def warn_of_shared(self, hashes: np.ndarray, parts: Sequence[Tensor], noun: str) -> None:
+        """Counts the held-out examples whose exact copies a method or a probe sees before.
+
+        Args:
+            hashes: ``(N,)`` uint64 of all of the source's examples, equal for equal ones.
+            parts: positions of the examples to train on, and of those held out, part by part.
+            noun: what examples are called.
+        """
+        shared = count_shared(hashes, parts)
+        if shared:
+            held = sum(len(part) for part in parts[1:])
+            warnings.warn(
+                f"{self.source_name}: {shared:,} of {held:,} {noun} for validation and testing are exact copies of "
+                "ones in another part, which flatters the numbers.",
+                stacklevel=3,
+            )
 
     def _cut(self, labels: Tensor, candidates: Tensor, fraction: float) -> tuple[Tensor, Tensor]:
         """The candidates that stay, and a part of them that is held out; one at least, where there is one."""

@@ -128,7 +128,10 @@ class ImageData(DataModule):
         loaded = self.source.load()
         self.classes = loaded.classes
         train, validation, test, unlabelled = self._split(loaded)
-        self.split_hash = split_hash(self.source_name, train, validation, test)
+        self.identity = loaded.identity
+        self.split_hash = split_hash(self.identity, train, validation, test)
+        if loaded.contents is not None and loaded.contents.hashes is not None:
+            self.warn_of_shared(loaded.contents.hashes, [torch.cat([train, unlabelled]), validation, test], "images")
         joined = JoinedImages([part for part in loaded.in_order() if part], self.channels)
         found = survey(joined)
         if self.source.image_size is None:

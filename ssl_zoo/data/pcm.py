@@ -18,7 +18,7 @@ from ssl_zoo.data.sources.audio_base import BadSound, Recording
 
 CACHE = base.CACHE / "audio"
 # Raised whenever the files below change, or what is written into them.
-FORMAT = 2
+FORMAT = 3
 # So many recordings are decoded side by side before they are written.
 AT_ONCE = 64
 
@@ -34,6 +34,7 @@ class PCM:
         offsets: ``(N + 1,)`` int64; recording i is ``samples[offsets[i] : offsets[i + 1]]``.
         bad: why a recording has no samples, by its position.
         peaks: how far a recording went, 1 being full scale, before it was scaled down to fit, by its position.
+        hashes: ``(N,)`` uint64, equal for recordings of equal samples.
         digest: of all samples; the same wherever the sounds are the same.
 
     Raises:
@@ -46,6 +47,7 @@ class PCM:
         self.offsets = MappedArray(folder / "offsets.bin", "<i8").values
         self.bad: dict[int, str] = {int(position): reason for position, reason in facts["bad"].items()}
         self.peaks: dict[int, float] = {int(position): peak for position, peak in facts["peaks"].items()}
+        self.hashes = MappedArray(folder / "hashes.bin", "<u8").values
         self.digest: str = facts["digest"]
 
     def read(self, position: int, start: int, length: int) -> np.ndarray:
@@ -80,7 +82,7 @@ def _key(recordings: list[Recording], sample_rate: int) -> str:
 def _build(folder: Path, name: str, recordings: list[Recording], sample_rate: int) -> None:
     """Fills an empty folder."""
     lengths, bad, peaks = np.zeros(len(recordings) + 1, dtype=np.int64), {}, {}
-    digest = hashlib.sha256()
+    digest, hashes = hashlib.sha256(), np.zeros(len(recordings), dtype=np.uint64)
     with patient_progress(f"Decoding {name}") as show, ArrayWriter(folder / "samples.bin", "<i2") as writer:
         for position, made in enumerate(_decode_all(recordings, sample_rate)):
             if isinstance(made, BadSound):
@@ -89,6 +91,8 @@ def _build(folder: Path, name: str, recordings: list[Recording], sample_rate: in
             if made.peak > 1:
                 peaks[position] = made.peak
             lengths[position + 1] = len(made.samples)
+            own = hashlib.blake2b(made.samples.tobytes(), digest_size=8).digest()
+            hashes[position] = int.from_bytes(own, "little")
             digest.update(len(made.samples).to_bytes(8, "little") + made.samples.tobytes())
             writer.write(made.samples)
             show(f"{position + 1:,} of {len(recordings):,} recordings", (position + 1) / len(recordings))
@@ -96,6 +100,9 @@ def _build(folder: Path, name: str, recordings: list[Recording], sample_rate: in
     with ArrayWriter(folder / "offsets.bin", "<i8") as writer:
         writer.write(lengths.cumsum())
     seals["offsets.bin"] = writer.seal
+    with ArrayWriter(folder / "hashes.bin", "<u8") as writer:
+        writer.write(hashes)
+    seals["hashes.bin"] = writer.seal
     facts = {"files": seals, "bad": bad, "peaks": peaks, "digest": digest.hexdigest(), "sample_rate": sample_rate}
     write_facts(folder / "audio.json", facts)
 

@@ -1,7 +1,10 @@
 """Where recordings come from, what is wrong with some files, and how they get into the cache."""
 
+import os
+import shutil
 import warnings
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -78,7 +81,7 @@ def test_a_folder_may_have_parts_and_may_have_no_classes(tmp_path: Path) -> None
             write(tmp_path / "parts" / part / name / "1.flac", noise(1))
     loaded = AudioFolder(tmp_path / "parts").load()
     assert loaded.classes == ["x", "y"]
-    assert [(r.label, r.part == "test") for r in loaded.recordings] == [(0, True), (1, True), (0, False), (1, False)]
+    assert [(r.label, r.part) for r in loaded.recordings] == [(0, "train"), (1, "train"), (0, "test"), (1, "test")]
     write(tmp_path / "flat" / "1.wav", noise(1))
     loaded = AudioFolder(tmp_path / "flat").load()
     assert loaded.classes == [] and loaded.recordings[0].label == -1
@@ -298,6 +301,7 @@ def test_sentences_have_their_phones_and_times(tmp_path: Path) -> None:
         FestvoxRu(tmp_path).load()
 
 
+@pytest.mark.filterwarnings("ignore:.*exact copies:UserWarning")
 def test_both_together_are_one_set_of_five_languages(tmp_path: Path) -> None:
     module = AudioData(DebianSpeech(debian(tmp_path)), batch_size=2)
     module.setup()
@@ -351,6 +355,7 @@ def test_no_network_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mak
         make(tmp_path).load()
 
 
+@pytest.mark.filterwarnings("ignore:.*exact copies:UserWarning")
 def test_hugging_face_rows_are_decoded_without_its_own_decoder(tmp_path: Path) -> None:
     import datasets
 
@@ -394,3 +399,68 @@ def test_debian_has_five_languages_and_51_phones() -> None:
     assert spoken and phones == set(range(51))
     # 131 minutes of prompts with 5 of silence, beeps and monkeys.
     assert minutes["prompts"] == pytest.approx(125, abs=2) and minutes["sentences"] == pytest.approx(99.5, abs=0.5)
+
+
+def test_official_parts_links_hidden_names_and_suffixes_of_sounds(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    for number, (part, label) in enumerate(product(("Train", "VALIDATION", "test"), ("10", "9"))):
+        write(root / part / label / "1.wav", noise(number))
+    (root / "Train" / "9" / "1.wav").rename(root / "Train" / "9" / "1.WAV")
+    write(tmp_path / "elsewhere" / "2.flac", noise(6))
+    (root / "Train" / "9" / "more").symlink_to(tmp_path / "elsewhere")
+    write(root / "Train" / "9" / ".cache" / "1.wav", noise(7))
+    (root / "test" / "notes.txt").write_text("no sound")
+    with pytest.warns(UserWarning, match=r"left out files of another kind \(\.txt\): 1\.$"):
+        loaded = AudioFolder(root).load()
+    assert loaded.classes == ["9", "10"]
+    assert [(r.label, r.part) for r in loaded.recordings] == [
+        (1, "train"), (0, "train"), (0, "train"), (1, "validation"), (0, "validation"), (1, "test"), (0, "test"),
+    ]  # fmt: skip
+
+
+def test_two_folders_of_the_same_names_sizes_and_times_are_two_data_sets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for who, seed in (("A", 0), ("B", 100)):
+        for number in range(12):
+            path = write(tmp_path / who / "data" / "xy"[number % 2] / f"{number}.wav", noise(seed + number))
+            os.utime(path, (1_600_000_000, 1_600_000_000))
+    shutil.copytree(tmp_path / "A", tmp_path / "C")
+    sets = {}
+    for who in "ABC":  # the path as it is typed is the same
+        monkeypatch.chdir(tmp_path / who)
+        sets[who] = AudioData(AudioFolder("data"))
+        sets[who].setup()
+    first, other, copy = ([batch.inputs for batch in sets[who].test_dataloader()] for who in "ABC")
+    assert not any(map(torch.equal, first, other)) and all(map(torch.equal, first, copy))
+    assert sets["A"].split_hash == sets["C"].split_hash != sets["B"].split_hash
+    assert sets["A"].identity == sets["C"].identity != sets["B"].identity
+
+
+def test_the_same_sounds_of_other_classes_are_another_data_set(tmp_path: Path) -> None:
+    for who, labels in (("A", "xy"), ("B", "uv")):
+        for number in range(12):
+            write(tmp_path / who / labels[number % 2] / f"{number}.wav", noise(number))
+    sets = [AudioData(AudioFolder(tmp_path / who)) for who in "AB"]
+    for data in sets:
+        data.setup()
+    assert sets[0].split_hash != sets[1].split_hash
+
+
+def test_copied_sounds_across_parts_are_counted(tmp_path: Path) -> None:
+    for number, (part, label) in enumerate(product(("train", "val", "test"), "ab")):
+        write(tmp_path / "root" / part / label / "1.wav", noise(number))
+    write(tmp_path / "root" / "test" / "b" / "2.aiff", noise(0))  # of train/a, in another format
+    data = AudioData(AudioFolder(tmp_path / "root"))
+    with pytest.warns(UserWarning, match="1 of 5 recordings for validation and testing are exact copies"):
+        data.setup()
+
+
+def test_a_sounds_name_need_not_be_utf8(tmp_path: Path) -> None:
+    for number, name in enumerate((b"caf\xe9.wav", b"a\nb.wav", "ünï.wav".encode()) * 4):
+        folder = os.fsencode(tmp_path) + b"/data/" + str(number).encode()[:1]
+        os.makedirs(folder, exist_ok=True)
+        path = write(tmp_path / "x.wav", noise(number) if number else np.zeros((8000, 1)))
+        path.rename(os.fsdecode(folder + b"/" + name))
+    with pytest.warns(UserWarning, match=r"caf\\xe9\.wav"):  # the silent one
+        AudioData(AudioFolder(tmp_path / "data")).setup()

@@ -1,14 +1,16 @@
 """What an image source is, and the two forms in which it hands over images: an array, or files decoded when needed."""
 
+import hashlib
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from ssl_zoo.data.sources.contents import Contents, digest_of_pixels
 from ssl_zoo.data.sources.pixels import Depth, PixelFormat, resize, stretch
 
 # Downloads and tokenized texts; the environment may name another folder.
@@ -158,6 +160,8 @@ class LoadedImages(NamedTuple):
         unlabelled: further examples to pretrain on, or None.
         classes: names of the classes in label order; empty without labels.
         validation: the official validation set, or None.
+        names: what the images are called, such as the paths of their files, in the order of `in_order`; or None.
+        contents: of the images' files in that order; None leaves it to the pixels to say what data it is.
     """
 
     train: Images
@@ -165,10 +169,25 @@ class LoadedImages(NamedTuple):
     unlabelled: Images | None
     classes: list[str]
     validation: Images | None = None
+    names: Sequence[str] | None = None
+    contents: Contents | None = None
 
     def in_order(self) -> tuple[Images, Images | None, Images | None, Images | None]:
         """The parts in the order of `ssl_zoo.data.splits.PARTS`, which is that of the examples' positions."""
         return self.train, self.validation, self.test, self.unlabelled
+
+    @property
+    def identity(self) -> str:
+        """Hex digits that follow from the images, their labels and their parts, not from where they lie."""
+        digest = hashlib.sha256("\n".join(self.classes).encode())
+        for images in self.in_order():
+            digest.update(f"/{0 if images is None else len(images)}:".encode())
+            if images is not None and images.labels is not None:
+                digest.update(images.labels.numpy().astype("<i8").tobytes())
+            if isinstance(images, ArrayImages) and self.contents is None:
+                digest.update(digest_of_pixels(images.pixels).encode())
+        digest.update((self.contents.digest if self.contents is not None else "").encode())
+        return digest.hexdigest()[:16]
 
 
 class ImageSource(ABC):

@@ -10,22 +10,29 @@ import torch
 from torch import Tensor
 
 from ssl_zoo.data.sources.base import ImageSource, LazyImages, LoadedImages
+from ssl_zoo.data.sources.contents import contents_of
+from ssl_zoo.data.sources.files import DataFile, class_numbers, find_files, readable, resolved
 from ssl_zoo.data.sources.image_files import open_image
+from ssl_zoo.data.sources.labels import UNLABELLED, read_label_lines
 from ssl_zoo.data.sources.pixels import Depth, PixelFormat, to_pixels
+from ssl_zoo.data.splits import PARTS
 from ssl_zoo.errors import InputError
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".npy")
+SUFFIXES = (".jpg", ".jpeg", ".jfif", ".jpe", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".npy")
 
 
 class ImageFolder(ImageSource):
-    """Image files of any size. Sub-folders are classes, in alphabetical order; a folder without any is unlabelled.
+    """Image files of any size. Sub-folders are classes, in alphabetical or numerical order, all others unlabelled.
 
-    The data and its licence are your own.
+    Folders called train, val (or validation) and test, in any capitals, are the official parts, and the classes are
+    their sub-folders; see `ssl_zoo.data.sources.files.find_files`. A folder called unlabelled serves only for
+    pretraining, and so do images beside the folders of the classes. Links are followed, and names that begin with a dot
+    skipped. The data and its licence are your own.
 
     Args:
         root: the folder.
         labels: text file with the label of every image of a folder without sub-folders, one a line, in the order of
-            the sorted file names.
+            the sorted file names; a blank line is no label.
         channels: 1 reads the images as grey, 3 as colour; any other number takes the channels that the files have, of
             which a TIFF (with ssl_zoo[tiff]) or an array in .npy may have as many as you like.
         dtype: `uint8` has 8 bits a pixel, whatever the file has; `float32` keeps 16 bits and the values of float files,
@@ -49,54 +56,63 @@ class ImageFolder(ImageSource):
         dtype: Depth = "uint8",
         value_range: tuple[float, float] | None = None,
     ) -> None:
-        self.root, self.labels = str(root), None if labels is None else str(labels)
+        self.root = resolved(root)
+        self.labels = None if labels is None else resolved(labels)
         self.channels, self.on_corrupt, self.dtype = channels, on_corrupt, dtype
         self.value_range = None if value_range is None else (float(value_range[0]), float(value_range[1]))
         self.form.check()
-        self.name = f"ImageFolder {Path(root).expanduser().resolve().name}"
-        if not Path(root).expanduser().is_dir():
+        self.name = f"ImageFolder {readable(Path(self.root).name)}"
+        if not Path(self.root).is_dir():
             raise InputError(f"There is no folder {root}: set the source's `root` to a folder of images.")
-        if labels is not None and not Path(labels).expanduser().is_file():
+        if self.labels is not None and not Path(self.labels).is_file():
             raise InputError(f"There is no file {labels}: set `labels` to a text file with one label a line.")
 
     def load(self) -> LoadedImages:
-        """All images, decoded when they are read."""
-        root = Path(self.root).expanduser()
-        folders = sorted(path.name for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
-        if folders and self.labels is not None:
-            raise InputError(f"{root} has sub-folders, which are its classes: leave out the labels file {self.labels}.")
-        classes = [folder for folder in folders if _image_files(root / folder)]
-        files = [path for name in classes for path in _image_files(root / name)] if classes else _image_files(root)
+        """All images, part by part, decoded when they are read."""
+        root = Path(self.root)
+        labels_file = None if self.labels is None else Path(self.labels)
+        files = find_files(root, SUFFIXES, "images", besides=labels_file)
         if not files:
             raise InputError(f"There is no image in {root}: put image files or folders of them there.")
-        names = [path.relative_to(root).parts[0] for path in files] if classes else self._read_labels(len(files))
+        if labels_file is not None:
+            files = _with_labels(files, root, labels_file)
         if self.on_corrupt == "skip":
-            kept = _readable(files)
-            files = [files[place] for place in kept]
-            names = None if names is None else [names[place] for place in kept]
-        classes = [] if names is None else sorted(set(names))
-        labels = None if names is None else torch.tensor([classes.index(name) for name in names])
-        return LoadedImages(self._images(files, labels), None, None, classes)
+            files = [files[place] for place in _readable([file.path for file in files])]
+            if not files:
+                raise InputError(f"Every image in {self.root} is damaged: set `root` to a folder of images.")
+        numbers = class_numbers(files)
+        parts = {part: self._images([file for file in files if file.part == part], numbers) for part in PARTS}
+        if parts["train"] is None:
+            raise InputError(f"There is no image to train on in {root}: fill its folder train.")
+        return LoadedImages(
+            parts["train"],
+            parts["test"],
+            parts["unlabelled"],
+            list(numbers),
+            parts["validation"],
+            [readable(file.path) for file in files],
+            contents_of([file.path for file in files]),
+        )
 
-    def _images(self, files: list[Path], labels: Tensor | None) -> LazyImages:
+    def _images(self, files: list[DataFile], numbers: dict[str, int]) -> LazyImages | None:
         if not files:
-            raise InputError(f"Every image in {self.root} is damaged: set `root` to a folder of images.")
-        return LazyImages(len(files), partial(_read_nth, files, self.form), self.form, labels)
-
-    def _read_labels(self, count: int) -> list[str] | None:
-        if self.labels is None:
             return None
-        labels = Path(self.labels).expanduser().read_text().splitlines()
-        if len(labels) != count:
-            raise InputError(
-                f"{self.labels} has {len(labels)} lines but {self.root} has {count} images: write one label a line, "
-                "in the order of the sorted file names."
-            )
-        return labels
+        labels = torch.tensor([UNLABELLED if file.label is None else numbers[file.label] for file in files])
+        paths = [file.path for file in files]
+        return LazyImages(len(files), partial(_read_nth, paths, self.form), self.form, labels if numbers else None)
 
 
-def _image_files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+def _with_labels(files: list[DataFile], root: Path, labels: Path) -> list[DataFile]:
+    """The files with the labels that a text file has for them."""
+    if any(file.path.parent != root for file in files):
+        raise InputError(f"{root} has sub-folders, which are its classes: leave out the labels file {labels}.")
+    names = read_label_lines(labels, len(files))
+    if len(names) != len(files):
+        raise InputError(
+            f"{labels} has {len(names)} lines but {root} has {len(files)} images: write one label a line, in the order "
+            "of the sorted file names."
+        )
+    return [file._replace(label=name) for file, name in zip(files, names, strict=True)]
 
 
 def _read_nth(files: list[Path], form: PixelFormat, position: int) -> Tensor:

@@ -97,7 +97,9 @@ def _numbers(image: Image.Image, channels: int, name: str) -> np.ndarray:
         elif image.mode in ("1", "P", "PA"):
             image = image.convert("L" if image.mode == "1" else "RGBA" if image.has_transparency_data else "RGB")
     except ValueError as error:  # no way from this mode to grey or RGB
-        raise InputError(f"{name} has colours of the mode {image.mode}, not grey or RGB: convert it to RGB first.") from error
+        raise InputError(
+            f"{name} has colours of the mode {image.mode}, not grey or RGB: convert it to RGB first."
+        ) from error
     array = np.array(image)
     return array[..., None] if array.ndim == 2 else array
 

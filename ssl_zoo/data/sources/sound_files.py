@@ -8,6 +8,7 @@ from typing import Any
 from ssl_zoo.data.sources.audio_base import CUT_SHORT, EMPTY, UNREADABLE, BadSound, Recording, Sound
 from ssl_zoo.data.sources.chunks import find_samples, with_sizes
 from ssl_zoo.data.sources.ffmpeg import decode_by_ffmpeg, decode_g722, is_flac_of_unknown_length, is_mpeg
+from ssl_zoo.data.sources.files import identity_of, readable
 
 SUFFIXES = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff")
 
@@ -17,12 +18,10 @@ def recording(path: Path, **facts: Any) -> Recording:
 
     Args:
         path: a file that libsndfile reads, or a .g722 file.
-        facts: label, test, tasks and segments of `Recording`.
+        facts: label, part, tasks and segments of `Recording`.
     """
-    found = path.stat()
     decode = decode_g722 if path.suffix == ".g722" else decode_file
-    identity = f"{path}:{found.st_size}:{found.st_mtime_ns}"
-    return Recording(str(path), identity, partial(decode, path), **facts)
+    return Recording(readable(path), identity_of(path), partial(decode, path), **facts)
 
 
 def decode_file(path: Path) -> Sound:
