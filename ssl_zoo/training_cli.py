@@ -35,7 +35,7 @@ from ssl_zoo.suggestions import settings_of
 
 # What a method's parts take from the data, where they have such an argument; nobody types a number twice.
 PARTS = ("encoder", "decoder", "views")
-SIZES = ("channels", "image_size", "sample_rate", "crop_seconds", "vocabulary")
+SIZES = ("channels", "image_size", "sample_rate", "crop_seconds", "vocabulary", "statistics")
 
 
 def fit_settings(options: list[str]) -> dict[str, Any]:

@@ -171,8 +171,8 @@ class ImageData(DataModule):
         """See `DataModule`; with whole images."""
         return super().shuffled(self.with_whole(examples), batch_size, seed, trainer)
 
-    def _in_order(self, examples: Examples) -> DataLoader[Batch]:
-        return super()._in_order(self.with_whole(examples))
+    def _in_order(self, examples: Examples, order: Tensor | None = None) -> DataLoader[Batch]:
+        return super()._in_order(self.with_whole(examples), order)
 
     def _warn_if_black(self, brightest: float) -> None:
         """Files of 12 bits in 16 are common, and black when taken for what they say they are."""

@@ -4,12 +4,12 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from ssl_zoo.data.base import UNLABELLED
 from ssl_zoo.data.sources.base import ArrayImages, Images, Photographs, rows
+from ssl_zoo.data.splits import fixed_order
 
 SAMPLE = 64  # images that are looked at to learn how large and how bright a source's images are
 CHUNK = 64  # images that a thread reads at once
@@ -72,10 +72,10 @@ class StoredImages(Images):
 
     Args:
         pixels: both of all images.
-        labels: ``(N,)`` int64.
+        labels: ``(N,)`` int64, or None.
     """
 
-    def __init__(self, pixels: Photographs, labels: Tensor) -> None:
+    def __init__(self, pixels: Photographs, labels: Tensor | None) -> None:
         self.pixels, self.labels, self.dtype = pixels, labels, pixels.whole.dtype
 
     def __len__(self) -> int:
@@ -114,8 +114,8 @@ class Survey(NamedTuple):
 def survey(images: Images) -> Survey:
     """Looks at a random choice of the images, the same at every call."""
     longest, square, brightest = 0, True, 0.0
-    for position in np.random.RandomState(0).permutation(len(images))[:SAMPLE]:
-        image = images.original(int(position))
+    for position in fixed_order(len(images))[:SAMPLE].tolist():
+        image = images.original(position)
         longest, square = max(longest, *image.shape[1:]), square and image.shape[1] == image.shape[2]
         brightest = max(brightest, float(image.max()) / (255 if image.dtype == torch.uint8 else 1))
     return Survey(longest, square, brightest)

@@ -1,9 +1,9 @@
 """What images are on average: mean and standard deviation of every channel, to normalise them by."""
 
-import numpy as np
 import torch
 
 from ssl_zoo.data.base import Examples
+from ssl_zoo.data.splits import fixed_order
 
 ENOUGH = 10_000  # images; more change no digit that matters
 AT_ONCE = 256
@@ -18,9 +18,9 @@ def channel_statistics(examples: Examples) -> tuple[list[float], list[float]]:
     Returns:
         Two lists of C numbers. A channel that is the same everywhere has the deviation 1, since it cannot be scaled.
     """
-    chosen = np.random.RandomState(0).permutation(len(examples))[:ENOUGH]
+    chosen = fixed_order(len(examples))[:ENOUGH]
     total, squares, count = torch.zeros(()), torch.zeros(()), 0
-    for part in np.array_split(chosen, -(-len(chosen) // AT_ONCE)):
+    for part in chosen.split(AT_ONCE):
         images = examples.__getitems__(part.tolist()).inputs
         values = images.transpose(0, 1).flatten(1).double() / (1 if images.is_floating_point() else 255)
         total, squares, count = total + values.sum(1), squares + (values**2).sum(1), count + values.shape[1]

@@ -36,6 +36,7 @@ class ResNet(Encoder):
             that of MoCo v1 and v2 does not.
         mean: subtracted from images in [0, 1], one number or one per channel.
         std: divides the images after that, one number or one per channel.
+        statistics: mean and std of every channel in place of these two; from the data, where it measures them.
     """
 
     modality = "image"
@@ -50,6 +51,7 @@ class ResNet(Encoder):
         zero_init: bool = False,
         mean: float | list[float] = 0.5,
         std: float | list[float] = 0.25,
+        statistics: tuple[list[float], list[float]] | None = None,
     ) -> None:
         super().__init__()
         from torchvision.models.resnet import BasicBlock, Bottleneck
@@ -57,7 +59,7 @@ class ResNet(Encoder):
         block: Any = Bottleneck if depth == 50 else BasicBlock
         self.dim = 8 * width * block.expansion
         self.stride = 8 if stem == "small" else 32
-        self.normalize = Normalize(mean, std)
+        self.normalize = Normalize(*(statistics or (mean, std)))
         if stem == "small":
             self.conv1 = nn.Conv2d(channels, width, 3, stride=1, padding=1, bias=False)
             self.maxpool: nn.Module = nn.Identity()
@@ -109,6 +111,7 @@ class ViT(Encoder):
             2021, arXiv:2104.02057, section 4.2).
         mean: subtracted from images in [0, 1], one number or one per channel.
         std: divides the images after that, one number or one per channel.
+        statistics: mean and std of every channel in place of these two; from the data, where it measures them.
     """
 
     modality = "image"
@@ -127,6 +130,7 @@ class ViT(Encoder):
         freeze_patches: bool = False,
         mean: float | list[float] = 0.5,
         std: float | list[float] = 0.25,
+        statistics: tuple[list[float], list[float]] | None = None,
     ) -> None:
         super().__init__()
         from transformers import ViTConfig, ViTModel
@@ -140,7 +144,7 @@ class ViT(Encoder):
         if positions == "sincos" and dim % 4:
             raise InputError(f"ViT: dim {dim} is not a multiple of 4, which positions of sines and cosines need.")
         self.dim, self.num_layers, self.stride, self.pooling = dim, depth, patch_size, pooling
-        self.normalize = Normalize(mean, std)
+        self.normalize = Normalize(*(statistics or (mean, std)))
         config = ViTConfig(
             image_size=image_size,
             patch_size=patch_size,
@@ -197,6 +201,7 @@ class MLP(Encoder):
         image_size: height and width in pixels.
         mean: subtracted from images in [0, 1], one number or one per channel.
         std: divides the images after that, one number or one per channel.
+        statistics: mean and std of every channel in place of these two; from the data, where it measures them.
     """
 
     modality = "image"
@@ -208,13 +213,14 @@ class MLP(Encoder):
         image_size: int = 28,
         mean: float | list[float] = 0.5,
         std: float | list[float] = 0.25,
+        statistics: tuple[list[float], list[float]] | None = None,
     ) -> None:
         super().__init__()
         if not hidden or min(hidden) < 1:
             raise InputError(f"MLP: hidden is {hidden}; give the width of at least one layer, like [512].")
         self.dim, self.num_layers, self.stride = hidden[-1], len(hidden), image_size
         self.channels = channels
-        self.normalize = Normalize(mean, std)
+        self.normalize = Normalize(*(statistics or (mean, std)))
         widths = [channels * image_size**2, *hidden]
         self.layers = nn.ModuleList(nn.Linear(*each) for each in pairwise(widths))
 
@@ -262,12 +268,17 @@ class Normalize(nn.Module):
             channels: the C that the network was built for.
 
         Raises:
-            InputError: the images have another number of channels.
+            InputError: the images have another number of channels than the network, or than mean or std.
         """
         if images.shape[1] != channels:
             raise InputError(
                 f"The encoder is built for {channels} image channels but the images have {images.shape[1]}; "
                 "set the encoder's `channels` to match the data."
+            )
+        if not {len(self.mean), len(self.std)} <= {1, channels}:
+            raise InputError(
+                f"The encoder's mean and std have {len(self.mean)} and {len(self.std)} numbers but the images have "
+                f"{channels} channels: give one number, or one per channel."
             )
         if not images.is_floating_point():
             images = images.float() / 255

@@ -41,6 +41,7 @@ class ImageViews(Views):
                 f"Image views got a batch of {inputs.dtype} with shape {tuple(inputs.shape)}; give images of shape "
                 "(B, C, H, W), uint8 in [0, 255] or float in [0, 1]."
             )
+        self._check_colours(inputs.shape[1])
         with torch.autocast(inputs.device.type, enabled=False):
             images = _as_floats(inputs)
             whole = None if fields is None or "whole" not in fields else _as_floats(fields["whole"])
@@ -57,6 +58,14 @@ class ImageViews(Views):
                 views.append(view)
             output = torch.cat(views)
         return output.to(inputs.dtype) if inputs.is_floating_point() else output
+
+    def _check_colours(self, channels: int) -> None:
+        """Refuses channels that are no colour where an operator changes colours: it would do nothing, in silence."""
+        if channels not in (1, 3) and any(operator.needs_colour for operator in (*self.first, *self.second)):
+            raise InputError(
+                f"{type(self).__name__} changes colours, which only images of 1 or 3 channels have, and these have "
+                f"{channels}: set model.views to MultichannelViews."
+            )
 
 
 def _as_floats(images: Tensor) -> Tensor:
@@ -153,6 +162,40 @@ class BYOLViews(ImageViews):
                 operators.append(RandomSolarize(probability=solarize_probability))
             recipes.append(operators)
         super().__init__(*recipes)
+
+
+class MultichannelViews(ImageViews):
+    """Views of images with any number of channels, of satellites and microscopes say: SimCLR's without its colours.
+
+    Brightness and contrast change all channels of an image alike.
+
+    Args:
+        strength: of the changes of brightness and contrast, as in `SimCLRViews`.
+        crop_scale: range of the crop's area, as a fraction of the image's.
+        flip: probability of mirroring left and right.
+        blur: probability of the blur.
+        noise: standard deviation of the noise added to every value; 0 for none.
+        size: side of the views in pixels; None for that of the input.
+    """
+
+    def __init__(
+        self,
+        strength: float = 0.5,
+        crop_scale: tuple[float, float] = (0.2, 1.0),
+        flip: float = 0.5,
+        blur: float = 0.5,
+        noise: float = 0.0,
+        size: int | None = None,
+    ) -> None:
+        require_at_least("MultichannelViews' strength", strength, 0)
+        require_probability("MultichannelViews' blur", blur)
+        operators: list[ImageTransform] = [
+            RandomResizedCrop(size, crop_scale, flip=flip),
+            ColorJitter(0.8 * strength, 0.8 * strength, probability=0.8),
+        ]
+        if blur:
+            operators.append(GaussianBlur(probability=blur))
+        super().__init__([*operators, GaussianNoise(noise)] if noise else operators)
 
 
 class DigitViews(ImageViews):

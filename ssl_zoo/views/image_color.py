@@ -1,6 +1,7 @@
 """Operators that change values and leave pixels in place: colour jitter, greyscale, solarization, gain and noise.
 
-Only three channels are a colour; with any other number, saturation, hue and greyscale leave an image as it is.
+Only three channels are a colour; with any other number, saturation, hue and greyscale leave an image as it is, and of
+more than one `ImageViews` refuses them.
 """
 
 from typing import NamedTuple
@@ -124,6 +125,7 @@ class ColorJitter(ImageTransform):
         if not 0 <= hue <= 0.5:
             raise InputError(f"ColorJitter's hue is {hue}; give a part of a turn between 0 and 0.5.")
         self.spans = (brightness, contrast, saturation)
+        self.needs_colour = saturation > 0 or hue > 0
         self.hue = hue
         self.probability = probability
 
@@ -180,6 +182,7 @@ class RandomGrayscale(ImageTransform):
         super().__init__()
         require_probability("RandomGrayscale's probability", probability)
         self.probability = probability
+        self.needs_colour = probability > 0
 
     def forward(self, images: Tensor, keys: Tensor) -> Tensor:
         """See `ImageTransform`."""

@@ -10,7 +10,12 @@ class ImageTransform(nn.Module, ABC):
 
     An operator has no state, never writes into its input, draws nothing from torch's global generator and never makes
     the host wait for the device.
+
+    Attributes:
+        needs_colour: whether it changes what only images of red, green and blue, or grey ones, have.
     """
+
+    needs_colour: bool = False
 
     @abstractmethod
     def forward(self, images: Tensor, keys: Tensor) -> Tensor:

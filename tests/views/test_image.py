@@ -8,7 +8,7 @@ from torchvision.transforms import v2
 
 from ssl_zoo.errors import InputError
 from ssl_zoo.randomness import example_keys, fold_in
-from ssl_zoo.views.image import BYOLViews, DigitViews, ImageViews, MoCoV2Views, SimCLRViews
+from ssl_zoo.views.image import BYOLViews, DigitViews, ImageViews, MoCoV2Views, MultichannelViews, SimCLRViews
 from ssl_zoo.views.image_color import ColorJitter, GaussianNoise
 from ssl_zoo.views.image_geometry import GaussianBlur, RandomHorizontalFlip, RandomResizedCrop
 from ssl_zoo.views.image_transform import ImageTransform
@@ -17,7 +17,9 @@ UNLIKELY = 1e-3  # p value below which two samples count as differently distribu
 ROUNDING = {"atol": 1e-5, "rtol": 0.0}
 
 presets = pytest.mark.parametrize(
-    "views", [SimCLRViews(), MoCoV2Views(), BYOLViews(), DigitViews()], ids=lambda v: type(v).__name__
+    "views",
+    [SimCLRViews(), MoCoV2Views(), BYOLViews(), DigitViews(), MultichannelViews()],
+    ids=lambda v: type(v).__name__,
 )
 colours = pytest.mark.parametrize("channels", [1, 3])
 
@@ -32,7 +34,7 @@ def images(count: int, channels: int, height: int = 16, width: int = 16) -> Tens
 
 
 @presets
-@pytest.mark.parametrize("shape", [(1, 16, 16), (3, 16, 16), (3, 12, 20), (1, 20, 12), (2, 9, 9), (4, 9, 9)])
+@pytest.mark.parametrize("shape", [(1, 16, 16), (3, 16, 16), (3, 12, 20), (1, 20, 12)])
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float32, torch.bfloat16])
 def test_shape_dtype_and_range(views: ImageViews, shape: tuple[int, int, int], dtype: torch.dtype) -> None:
     inputs = images(6, *shape)
@@ -41,6 +43,22 @@ def test_shape_dtype_and_range(views: ImageViews, shape: tuple[int, int, int], d
     assert output.shape == (12, *shape)
     assert output.dtype == (torch.float32 if dtype == torch.uint8 else dtype)
     assert output.min() >= 0 and output.max() <= 1
+
+
+@pytest.mark.parametrize("views", [DigitViews(), MultichannelViews(noise=0.1)], ids=lambda v: type(v).__name__)
+@pytest.mark.parametrize("channels", [2, 4, 5, 13])
+def test_views_without_colours_take_any_number_of_channels(views: ImageViews, channels: int) -> None:
+    output = views(images(6, channels), keys(6))
+    assert output.shape == (12, channels, 16, 16) and output.min() >= 0 and output.max() <= 1
+    assert (output.flatten(2).std(2) > 0).all()
+
+
+@pytest.mark.parametrize("views", [SimCLRViews(), MoCoV2Views(), BYOLViews()], ids=lambda v: type(v).__name__)
+@pytest.mark.parametrize("channels", [2, 4, 5])
+def test_views_that_change_colours_name_those_that_take_other_channels(views: ImageViews, channels: int) -> None:
+    name = type(views).__name__
+    with pytest.raises(InputError, match=f"{name} changes colours, .* these have {channels}: .* MultichannelViews"):
+        views(images(2, channels), keys(2))
 
 
 @presets
