@@ -1,5 +1,6 @@
 """The command line, `ssl-zoo fit | validate | test | predict | probe ...`: it wires the rooms together."""
 
+import errno
 import importlib
 import logging
 import os
@@ -8,8 +9,10 @@ import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 from jsonargparse import ArgumentParser
+from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from ssl_zoo import __version__
@@ -23,6 +26,7 @@ from ssl_zoo.parsing import STRICT, own_errors, parse
 from ssl_zoo.probing.in_context import in_context
 from ssl_zoo.probing.probe import probe
 from ssl_zoo.probing.public import probe_public
+from ssl_zoo.signals import Stopped, requests
 from ssl_zoo.sweep.sweep import sweep
 from ssl_zoo.training_cli import ZooCLI, fit_settings
 
@@ -39,6 +43,8 @@ ON_RUNS: dict[str, Callable[..., None]] = {
     "compare": compare,
     "dashboard": dashboard,
 }
+# What no code can do anything about while it writes; other errors of the operating system are bugs.
+DISK_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 ON_RUNS_HELP = (
     "With a finished run: ssl-zoo probe --run runs/EXPERIMENT/TIME-ID judges its encoder on test data, "
     "ssl-zoo finetune --run ... trains it further on a labelled task, ssl-zoo in-context --run ... lets a GPT sort "
@@ -50,17 +56,37 @@ ON_RUNS_HELP = (
 
 
 def main(args: list[str] | None = None) -> None:
-    """Runs one command; a user's mistake ends it with one sentence on standard error and exit code 2.
+    """Runs one command and ends it with an exit code and one sentence on standard error where it fails.
+
+    The code is 2 after a user's mistake and on a full disk, 130 after Ctrl-C, 143 after SIGTERM.
 
     Args:
         args: the command line without the program's name; None reads `sys.argv`.
     """
     sys.path.insert(0, os.getcwd())  # a console script does not see the user's own modules otherwise
+    first = requests.take()
     try:
         run(sys.argv[1:] if args is None else args)
     except (InputError, MisconfigurationException) as error:
-        sys.stderr.write(f"ssl-zoo: error: {error}\n")
-        sys.exit(2)
+        _refuse(str(error))
+    except OSError as error:
+        if error.errno not in DISK_FAULTS:
+            raise
+        where = error.filename or "the output folder"
+        _refuse(f"{where} cannot be written ({error.strerror}): make room or choose another folder.")
+    except Stopped as stopped:
+        sentence = stopped.sentence or "before the end; the same command begins again"
+        if rank_zero_only.rank == 0:  # type: ignore[attr-defined]  # the others have nothing else to say
+            sys.stderr.write(f"ssl-zoo: Stopped by {stopped.name} {sentence}.\n")
+        sys.exit(stopped.code)
+    finally:
+        if first:
+            requests.give_back()
+
+
+def _refuse(sentence: str) -> NoReturn:
+    sys.stderr.write(f"ssl-zoo: error: {sentence}\n")
+    sys.exit(2)
 
 
 def run(args: list[str]) -> None:

@@ -1,7 +1,5 @@
 """The commands that train: LightningCLI with what every run of this project has."""
 
-import secrets
-from datetime import datetime
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -10,8 +8,8 @@ import lightning as L
 import torch
 import yaml
 from jsonargparse import Namespace
-from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
-from lightning.pytorch.loggers import CSVLogger, Logger
+from lightning.pytorch.cli import LightningArgumentParser, SaveConfigCallback
+from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
 from ssl_zoo.callbacks.embeddings import Embeddings
@@ -22,15 +20,16 @@ from ssl_zoo.callbacks.last_checkpoint import LastCheckpoint
 from ssl_zoo.callbacks.online_probe import OnlineProbe
 from ssl_zoo.callbacks.progress import StepProgress
 from ssl_zoo.callbacks.throughput import Throughput
-from ssl_zoo.compare.wandb import has_wandb_key, log_results, log_settings
+from ssl_zoo.compare.wandb import has_wandb_key, log_results, log_settings, wandb_id
 from ssl_zoo.distributed import CPUSyncBatchNorm, leave_group
-from ssl_zoo.errors import InputError
 from ssl_zoo.hardware import fastest_precision
 from ssl_zoo.methods.base import Method
 from ssl_zoo.parsing import STRICT, own_errors, parse
 from ssl_zoo.probing.labelled import nothing_to_evaluate
 from ssl_zoo.probing.probe import probe
 from ssl_zoo.probing.speech import has_tasks
+from ssl_zoo.run_directory import RunDirectoryCLI, say
+from ssl_zoo.run_log import RunLog
 from ssl_zoo.suggestions import settings_of
 
 # What a method's parts take from the data, where they have such an argument; nobody types a number twice.
@@ -43,7 +42,7 @@ def fit_settings(options: list[str]) -> dict[str, Any]:
     return SettingsOnly(["fit", *options]).config["fit"].as_dict()
 
 
-class ZooCLI(LightningCLI):
+class ZooCLI(RunDirectoryCLI):
     """LightningCLI with this project's defaults: what is always logged, where a run lives, how it ends.
 
     Args:
@@ -52,7 +51,7 @@ class ZooCLI(LightningCLI):
     """
 
     def __init__(self, args: list[str], description: str = "") -> None:
-        self.version = f"{datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+        args = self.find_run(args, fit_settings)
         super().__init__(
             L.LightningModule,
             L.LightningDataModule,
@@ -62,6 +61,7 @@ class ZooCLI(LightningCLI):
             trainer_defaults={"enable_model_summary": False},
             seed_everything_default=0,
             save_config_callback=SaveConfig,
+            save_config_kwargs={"overwrite": self.resumed is not None},
             parser_kwargs={
                 "prog": "ssl-zoo",
                 **STRICT,
@@ -75,6 +75,14 @@ class ZooCLI(LightningCLI):
         """Adds what a run is called, its probes, and the sizes that a method's parts take from the data."""
         parser.add_argument("--experiment", default="experiment", help="Folder of the run under --runs_dir.")
         parser.add_argument("--runs_dir", default="runs", help="Where runs are kept.")
+        parser.add_argument(
+            "--resume",
+            type=str | None,
+            help="Run directory to go on in, with its settings; auto: the newest of --experiment, or a new one.",
+        )
+        parser.add_argument(
+            "--checkpoint_minutes", type=float, default=10.0, help="Minutes between two checkpoints of a run."
+        )
         parser.add_argument("--probe_after_fit", type=bool, default=True, help="Judge the run on test data at its end.")
         parser.add_function_arguments(probe, "probe", skip={"run"})
         parser.add_lightning_class_args(OnlineProbe, "online_probe")
@@ -87,6 +95,8 @@ class ZooCLI(LightningCLI):
         """Parses the command line."""
         self.config = parse(parser, args, self._subcommand_parsers.values())
 
+        self.say_what_changed()
+
     def _parse_ckpt_path(self) -> None:
         """The command line and YAML decide; Lightning would let a checkpoint's settings overrule them."""
 
@@ -96,8 +106,8 @@ class ZooCLI(LightningCLI):
         if config.trainer.precision is None:
             config.trainer.precision = fastest_precision(config.trainer.accelerator)
             chosen = f"Precision {config.trainer.precision}, convolutions in channels_last"
-            _say(f"{chosen}: the fastest on this machine (--trainer.precision overrides).")
-        _check_checkpoint(config.get("ckpt_path"))
+            say(f"{chosen}: the fastest on this machine (--trainer.precision overrides).")
+        self.find_checkpoint()
         loggers = config.trainer.logger
         for logger in loggers if isinstance(loggers, list) else [loggers]:
             if isinstance(logger, Namespace) and logger.class_path.endswith("WandbLogger"):
@@ -105,15 +115,17 @@ class ZooCLI(LightningCLI):
 
     def _prepare_wandb(self, config: Namespace, settings: Namespace) -> None:
         """Gives every method's W&B run the same group, name and job type, and goes offline where there is no key."""
-        directory = Path(config.runs_dir) / config.experiment / self.version
+        directory = self.directory
         directory.mkdir(parents=True, exist_ok=True)
         settings.save_dir = str(directory)
         settings.name = settings.name or self.version
+        # A run that is resumed goes on under its own id; the first one is the directory's name, which nobody else has.
+        settings.id = settings.id or wandb_id(directory) or self.version
         settings.group = settings.group or config.experiment
         settings.job_type = settings.job_type or self.subcommand
         if settings.mode != "offline" and not has_wandb_key():
             settings.mode = "offline"
-            _say(f"No W&B key found: logging offline; `wandb sync {directory}/wandb/offline-run-*` uploads it later.")
+            say(f"No W&B key found: logging offline; `wandb sync {directory}/wandb/offline-run-*` uploads it later.")
 
     def instantiate_classes(self) -> None:
         """Builds the method, the data and the Trainer."""
@@ -132,6 +144,10 @@ class ZooCLI(LightningCLI):
 
     def after_instantiate_classes(self) -> None:
         """Forgets the sizes that a part does not take; it could not be rebuilt from settings that have them."""
+        self._clear_sizes()
+        self.check_checkpoint()
+
+    def _clear_sizes(self) -> None:
         settings = self.model.hparams
         for name in PARTS:
             part = getattr(self.model, name, None)
@@ -143,15 +159,14 @@ class ZooCLI(LightningCLI):
 
     def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:
         """Adds the loggers, callbacks and plugins that every run has."""
-        trainer = self.config_init[self.subcommand].trainer
+        config, trainer = self.config[self.subcommand], self.config_init[self.subcommand].trainer
         callbacks: list[L.Callback] = [ExactResume(), Throughput(), ViewsFigure()]
         if trainer.enable_progress_bar is not False:
             callbacks.append(StepProgress())
         if trainer.enable_checkpointing is not False:
-            callbacks.append(LastCheckpoint())
+            callbacks.append(LastCheckpoint(config.checkpoint_minutes))
         trainer.callbacks = [*(trainer.callbacks or []), *callbacks]
-        config = self.config[self.subcommand]
-        loggers: list[Logger] = [CSVLogger(config.runs_dir, config.experiment, self.version)]
+        loggers: list[Logger] = [RunLog(self.directory, self.steps_kept)]
         if isinstance(trainer.logger, Logger):
             loggers.append(trainer.logger)
         elif isinstance(trainer.logger, list):
@@ -188,7 +203,7 @@ class ZooCLI(LightningCLI):
         self.datamodule.setup()  # nor has it read the data
         reason = nothing_to_evaluate(self.datamodule)
         if reason and not has_tasks(self.datamodule):
-            _say(f"The run is not probed, as its data cannot tell representations apart: {reason}.")
+            say(f"The run is not probed, as its data cannot tell representations apart: {reason}.")
             return
         probe(directory, **settings.as_dict())
 
@@ -217,15 +232,3 @@ class SaveConfig(SaveConfigCallback):
         """Hands the settings to W&B."""
         assert isinstance(pl_module, Method)
         log_settings(trainer, pl_module, yaml.safe_load(self.parser.dump(self.config, skip_none=False)))
-
-
-@rank_zero_only
-def _say(sentence: str) -> None:
-    print(sentence, flush=True)
-
-
-def _check_checkpoint(path: Any) -> None:
-    if path is not None and path not in ("last", "best", "hpc", "registry") and not Path(path).is_file():
-        raise InputError(
-            f"--ckpt_path: there is no file {path}; give a checkpoint like runs/.../checkpoints/last.ckpt."
-        )

@@ -23,6 +23,16 @@ def has_wandb_key() -> bool:
         return False
 
 
+def wandb_id(directory: Path) -> str | None:
+    """The id under which W&B knows a run from earlier starts; None where it does not know it.
+
+    Args:
+        directory: of the run.
+    """
+    newest = max(directory.glob("wandb/*run-*-*"), key=lambda path: path.stat().st_mtime, default=None)
+    return None if newest is None else newest.name.split("-", 3 if newest.name.startswith("offline") else 2)[-1]
+
+
 def wandb_runs(trainer: L.Trainer) -> list[Any]:
     """The open W&B runs of a trainer; only the first process of several has some."""
     return [logger.experiment for logger in trainer.loggers if isinstance(logger, WandbLogger)]

@@ -7,6 +7,7 @@ import lightning as L
 import torch
 from lightning.pytorch.cli import instantiate_module
 
+from ssl_zoo.checkpoints import check_weights, checkpoints_of, read_newest_whole
 from ssl_zoo.data.base import DataModule
 from ssl_zoo.errors import InputError
 from ssl_zoo.methods.base import Method
@@ -29,21 +30,19 @@ class Run(NamedTuple):
 
 
 def load_run(directory: Path) -> Run:
-    """Reads `directory`/checkpoints/last.ckpt and rebuilds the method and the data from it.
+    """Reads `directory`/checkpoints/last.ckpt, or an older one if it is damaged, and rebuilds method and data from it.
 
     Raises:
         InputError: there is no run, no checkpoint, or the checkpoint cannot be read.
     """
-    path = directory / "checkpoints" / "last.ckpt"
     if not directory.is_dir():
         raise InputError(f"There is no run at {directory}: give a folder like runs/<experiment>/<time>-<id>.")
-    if not path.is_file():
-        raise InputError(f"The run {directory} has no checkpoint at {path}: it has not saved one yet, or was moved.")
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a truncated or foreign file fails in many ways, all of them the file's
-        raise InputError(f"The checkpoint {path} cannot be read ({type(error).__name__}): it is damaged.") from error
+    paths = checkpoints_of(directory)
+    if not any(path.is_file() for path in paths):
+        raise InputError(f"The run {directory} has no checkpoint at {paths[0]}: it has not saved one yet.")
+    path, checkpoint = read_newest_whole(paths)
     method = rebuild(checkpoint)
+    check_weights(checkpoint, path, method.state_dict())
     method.load_state_dict(checkpoint["state_dict"])
     data = instantiate_module(L.LightningDataModule, _settings(checkpoint["datamodule_hyper_parameters"]))
     assert isinstance(data, DataModule)

@@ -1,0 +1,85 @@
+"""Ctrl-C and SIGTERM, with which batch systems end jobs: noticed at once, obeyed where nothing is lost."""
+
+import os
+import signal
+import threading
+import time
+from types import FrameType
+from typing import Any
+
+NAMES = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}
+# Launchers pass on what the terminal has sent to all processes already: both are the same key.
+ECHO_SECONDS = 1.0
+
+
+class Stopped(SystemExit):
+    """Ends the command with the exit code that shells expect: 130 after Ctrl-C, 143 after SIGTERM.
+
+    Args:
+        number: of the signal.
+        sentence: what was saved, for the user; empty where that is for others to say.
+    """
+
+    def __init__(self, number: int, sentence: str = "") -> None:
+        super().__init__(128 + number)
+        self.name, self.sentence = NAMES[signal.Signals(number)], sentence
+
+
+class Requests:
+    """What this process has been asked by signals; there is one of it, as there is one process.
+
+    Attributes:
+        received: the first signal that was postponed and not yet obeyed.
+        postponed: True where a signal would do harm, and somebody looks at `received` soon. A second Ctrl-C does not
+            wait; a second SIGTERM, which launchers send for good measure, does.
+    """
+
+    def __init__(self) -> None:
+        self.received: int | None = None
+        self.postponed = False
+        self._leaving = False
+        self._since = 0.0
+        self._process = os.getpid()
+        self._usual: dict[signal.Signals, Any] = {}
+
+    def take(self) -> bool:
+        """Takes signals over, again where someone has come in between; True for the first, who gives them back."""
+        if threading.current_thread() is not threading.main_thread():
+            return False  # Python lets no other thread do it
+        if os.getpid() != self._process:
+            self._usual = {}  # a forked process has its own
+        first = not self._usual
+        for number in NAMES:
+            usual = signal.signal(number, self._receive)
+            if first:
+                self._usual[number] = usual
+        if first:
+            self.received, self.postponed, self._leaving, self._process = None, False, False, os.getpid()
+        return first
+
+    def give_back(self) -> None:
+        """Lets signals do what they did before."""
+        for number, usual in self._usual.items():
+            signal.signal(number, usual)
+        self._usual, self.received, self.postponed = {}, None, False
+
+    def leave(self, number: int, sentence: str = "") -> Stopped:
+        """The exception to raise; from here on further signals would only disturb."""
+        self._leaving = True
+        return Stopped(number, sentence)
+
+    def _receive(self, number: int, frame: FrameType | None) -> None:
+        if os.getpid() != self._process:  # a loader's worker: it ends with its master, or when that terminates it
+            if number == signal.SIGTERM:
+                os._exit(128 + number)
+        elif self._leaving:
+            return
+        elif not self.postponed:
+            raise self.leave(number)
+        elif self.received is None:
+            self.received, self._since = number, time.monotonic()
+        elif number == signal.SIGINT and time.monotonic() - self._since > ECHO_SECONDS:
+            raise self.leave(number)
+
+
+requests = Requests()
