@@ -6,7 +6,9 @@ from typing import Any
 import lightning as L
 import torch
 from torch import Tensor
+from torch.nn import functional
 
+from ssl_zoo.batch import Batch
 from ssl_zoo.data.audio import AudioData
 from ssl_zoo.data.base import data_of
 from ssl_zoo.data.splits import fixed_order
@@ -21,7 +23,8 @@ FLOOR = 1e-3
 class ViewsFigure(L.Callback):
     """Saves `figures/views.png` when a run with views starts: some examples, and the views made of them.
 
-    Images are training images, above their views. Waveforms are shown as spectrograms: the middles of some validation
+    Images are training images, whole, above their views; of more than three channels the first three are shown as red,
+    green and blue. Waveforms are shown as spectrograms: the middles of some validation
     recordings, beside their views. Which ones is a random choice that is always the same.
     """
 
@@ -34,7 +37,7 @@ class ViewsFigure(L.Callback):
         if not trainer.is_global_zero:
             return
         data = data_of(trainer)
-        examples: Any = data.val_dataloader().dataset if modality == "audio" else data.train_set
+        examples: Any = (data.val_dataloader() if modality == "audio" else data.train_dataloader()).dataset
         batch = examples.__getitems__(fixed_order(len(examples))[: EXAMPLES[modality]].tolist())
         batch = pl_module.transfer_batch_to_device(batch, pl_module.device, 0)
         with torch.no_grad():
@@ -45,22 +48,46 @@ class ViewsFigure(L.Callback):
             assert isinstance(data, AudioData)
             draw_spectrograms(batch.inputs.cpu(), views, data.sample_rate, path)
         else:
-            draw_images(batch.inputs.cpu(), views, path)
+            draw_images(shown(batch, views.shape[-1]).cpu(), views, path)
+
+
+def shown(batch: Batch, side: int) -> Tensor:
+    """Images ``(B, C, H, W)`` as a person sees them, in [0, 1]: whole photographs in their proportions, on white.
+
+    Args:
+        batch: of images.
+        side: of the square that a whole photograph is fitted into, in pixels.
+    """
+    if batch.fields is None or "whole" not in batch.fields:
+        return batch.inputs if batch.inputs.is_floating_point() else batch.inputs / 255
+    whole = batch.fields["whole"]
+    whole = whole if whole.is_floating_point() else whole / 255
+    canvas = whole.new_ones(*whole.shape[:2], side, side)
+    for square, image, aspect in zip(canvas, whole, batch.fields["aspect"].tolist(), strict=True):
+        height, width = (max(1, round(side * part)) for part in (min(1, 1 / aspect), min(1, aspect)))
+        top, left = (side - height) // 2, (side - width) // 2
+        fitted = functional.interpolate(image[None], (height, width), mode="bilinear", antialias=True)[0]
+        square[:, top : top + height, left : left + width] = fitted
+    return canvas
+
+
+def as_colours(images: Tensor) -> Tensor:
+    """``(N, 1 or 3, H, W)`` of ``(N, C, H, W)``: two channels as their mean, of more than three the first three."""
+    return images.mean(1, keepdim=True) if images.shape[1] == 2 else images[:, :3]
 
 
 def draw_images(images: Tensor, views: Tensor, path: Path) -> None:
     """Images in a row, the rows of their views below.
 
     Args:
-        images: ``(B, C, H, W)``, uint8 in [0, 255] or float in [0, 1].
+        images: ``(B, C, H, W)`` float in [0, 1].
         views: ``(V * B, C, H', W')`` float in [0, 1].
         path: PNG file.
     """
     from torchvision.utils import make_grid, save_image
 
-    images = images if images.is_floating_point() else images / 255
-    images = torch.nn.functional.interpolate(images, views.shape[2:])
-    grid = make_grid(torch.cat([images, views]), nrow=len(images), pad_value=1.0)
+    images = functional.interpolate(images, views.shape[2:])
+    grid = make_grid(as_colours(torch.cat([images, views])), nrow=len(images), pad_value=1.0)
     scale = max(1, 96 // images.shape[-1])
     save_image(grid.repeat_interleave(scale, 1).repeat_interleave(scale, 2), path)
 

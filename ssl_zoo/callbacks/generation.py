@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ssl_zoo import metrics
+from ssl_zoo.callbacks.figures import as_colours
 from ssl_zoo.data.base import data_of
 from ssl_zoo.methods.vae import VAE, as_unit_floats
 
@@ -118,7 +119,7 @@ def save(images: Tensor, row: int, path: Path) -> None:
     """Writes images ``(N, C, H, W)`` in [0, 1] as one picture with `row` of them in a row, small ones enlarged."""
     from torchvision.utils import make_grid, save_image
 
-    grid = make_grid(images.float().cpu(), nrow=row, pad_value=1.0)
+    grid = make_grid(as_colours(images.float().cpu()), nrow=row, pad_value=1.0)
     scale = max(1, 64 // images.shape[-1])
     path.parent.mkdir(parents=True, exist_ok=True)
     save_image(grid.repeat_interleave(scale, 1).repeat_interleave(scale, 2), path)
