@@ -7,6 +7,7 @@ from rich.console import Console
 from ssl_zoo.compare.figures import draw_figures
 from ssl_zoo.compare.leaderboard import Leaderboard, make_leaderboard
 from ssl_zoo.compare.markdown import write_markdown
+from ssl_zoo.compare.ranking import rankings
 from ssl_zoo.compare.report import write_report
 from ssl_zoo.compare.runs import Remark, RunRecord, find_runs, read_run
 from ssl_zoo.compare.tasks import group
@@ -14,8 +15,8 @@ from ssl_zoo.compare.terminal import print_leaderboard, print_remarks
 from ssl_zoo.errors import InputError
 
 
-def compare(runs: list[Path], out: Path = Path("compare")) -> None:
-    """Ranks finished runs by what their frozen encoders are worth, next to the floors, the ceiling and the costs.
+def compare(runs: list[Path], out: Path = Path("compare"), rank_by: str | None = None) -> None:
+    """Ranks finished runs by how well probes do on their frozen encoders, next to baselines, ceiling and costs.
 
     Runs on the same data are ranked when they share its split and the version of the evaluation; seeds of one
     experiment become a mean with its 95 % interval. What cannot be ranked is listed with the reason. Prints tables, and
@@ -25,6 +26,13 @@ def compare(runs: list[Path], out: Path = Path("compare")) -> None:
     Args:
         runs: run directories, or folders to search for some.
         out: folder to write to.
+        rank_by: what to rank by: a probe and labels per class (linear:10, knn:all, balanced:linear:10), a task of
+            speech (phones, balanced:word), tuned:TASK:EXAMPLES, health:rank and the like, seconds, samples, flops,
+            peak_memory, parameters or loss. By default phones where they are known, else linear:10, or linear:all where
+            a run was not probed with ten labels per class. Data on which it is unknown is ranked by its default.
+
+    Raises:
+        InputError: there are no runs, none can be ranked, or `rank_by` is known of none.
     """
     found: list[RunRecord] = []
     remarks: list[Remark] = []
@@ -37,12 +45,19 @@ def compare(runs: list[Path], out: Path = Path("compare")) -> None:
     remarks += said
     boards: list[Leaderboard] = []
     for task in tasks:
-        board, said = make_leaderboard(task)
+        board, said = make_leaderboard(task, rank_by)
         boards.append(board)
         remarks += said
     if not boards:
         print_remarks(remarks)
-        raise InputError("compare: none of these runs can be ranked; `ssl-zoo probe --run RUN` judges a trained one.")
+        raise InputError(
+            "compare: none of these runs can be ranked; `ssl-zoo probe --run RUN` evaluates a trained one."
+        )
+    if rank_by is not None and all(board.ranking.name != rank_by for board in boards):
+        known = dict.fromkeys(name for board in boards for name in rankings(board.methods))
+        raise InputError(
+            f"compare: rank_by is {rank_by!r}, which is known of no run: choose one of {', '.join(known)}."
+        )
     figures = draw_figures(boards, out / "figures")
     remarks += figures.remarks
     write_report(boards, figures.pictures, remarks, out / "report.html")

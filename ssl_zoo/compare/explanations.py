@@ -1,6 +1,8 @@
 """How the numbers of a report were made, in words for somebody who was not there."""
 
-from ssl_zoo.compare.leaderboard import CEILING, UNTRAINED, Leaderboard
+from ssl_zoo.compare.entry import CEILING, UNTRAINED
+from ssl_zoo.compare.leaderboard import Leaderboard
+from ssl_zoo.compare.results import BALANCED
 from ssl_zoo.evaluation.linear import FIXED_PENALTY
 
 FLOORS = {
@@ -18,13 +20,13 @@ def explain(boards: list[Leaderboard]) -> list[tuple[str, str]]:
     """Terms and what they mean, those that the leaderboards need."""
     entries = [entry for board in boards for entry in board.entries]
     floors = list(dict.fromkeys(entry.method for entry in entries if entry.kind == "floor"))
-    told = "; ".join(f"{floor}: {FLOORS[floor]}" for floor in floors if floor in FLOORS)
+    explained = "; ".join(f"{floor}: {FLOORS[floor]}" for floor in floors if floor in FLOORS)
     terms = [
         (
             "What is compared",
             "Only runs on the same data that share its split into training, validation and test part, by its hash, and "
-            "the version of the evaluation, its protocol. Of every data set the split and protocol of most of its runs "
-            "are taken, and the others are listed as left out.",
+            "the version of the evaluation, its protocol. Of every data set the newest protocol and, of its runs, the "
+            "split of most are taken, and the others are listed as left out.",
         ),
         (
             "Linear probe",
@@ -41,9 +43,10 @@ def explain(boards: list[Leaderboard]) -> list[tuple[str, str]]:
         ),
         (
             "Rank",
-            "By the linear probe with all labels, or on speech by the phones where they are known: voice and channel, "
-            "which any average of a recording shows, may tell its classes apart. Equal ones by the kNN. Where "
-            "intervals overlap, the order may be chance.",
+            f"{'; '.join(dict.fromkeys(f'{board.task.source} by {board.ranking.words}' for board in boards))}. Unless "
+            "somebody chooses otherwise, ten labels per class decide, where pretraining is meant to help, or on speech "
+            "the phones where they are known: voice and channel, which any average of a recording shows, may predict "
+            "its classes. Equal ones are ranked by the kNN. Where intervals overlap, the order may be chance.",
         ),
         (
             "Seeds and intervals",
@@ -51,14 +54,23 @@ def explain(boards: list[Leaderboard]) -> list[tuple[str, str]]:
             "interval by Student's t. One run has no interval, and says nothing of how far another seed would fall.",
         ),
     ]
-    if told:
-        terms.append(("Floors", f"What a method has to beat, judged by the same probes. {told[0].upper()}{told[1:]}."))
+    if explained:
+        terms.append(
+            (
+                "Floors",
+                f"What a method has to beat, evaluated by the same probes. {explained[0].upper()}{explained[1:]}.",
+            )
+        )
     if any(board.probes for board in boards):
         meaning = (
-            "Labels besides the classes, known of recordings or of moments in them, are told by a linear probe on a "
+            "Labels besides the classes, known of recordings or of moments in them, are predicted by a linear probe on "
+            "a weighted sum of the encoder's layers; the weights are learnt with it, on all labels of the training "
+            "part, and the validation part chooses its penalty."
         )
-        rest = "weighted sum of the encoder's layers; the weights are learnt with it."
-        terms.append(("Tasks of speech", meaning + rest))
+        terms.append(("Tasks of speech", meaning))
+    if any(probe.startswith(BALANCED) for entry in entries for probe in entry.accuracy):
+        meaning = "The accuracy in each class, averaged over classes: always predicting the commonest earns nothing."
+        terms.append(("Balanced accuracy", meaning))
     if any(entry.kind == CEILING for entry in entries):
         meaning = "The same encoder, views, batches and steps, but trained with all labels, by cross entropy."
         terms.append(("Ceiling (supervised)", meaning))

@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from ssl_zoo.compare.cka import linear_cka
-from ssl_zoo.compare.leaderboard import ALL, Entry, Leaderboard
+from ssl_zoo.compare.entry import ALL, Entry
+from ssl_zoo.compare.leaderboard import Leaderboard
 from ssl_zoo.compare.plotting import grid_of_axes, save, wrap
 from ssl_zoo.compare.runs import Remark, RunRecord
 from ssl_zoo.probing.figures import class_colours

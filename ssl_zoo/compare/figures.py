@@ -6,9 +6,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ssl_zoo import metrics
+from ssl_zoo.compare.entry import CEILING, LINEAR, UNTRAINED, Entry
 from ssl_zoo.compare.feature_figures import draw_feature_maps, draw_similarity
-from ssl_zoo.compare.grids import label_counts, main_probe
-from ssl_zoo.compare.leaderboard import ALL, CEILING, LINEAR, UNTRAINED, Entry, Leaderboard
+from ssl_zoo.compare.grids import label_counts
+from ssl_zoo.compare.leaderboard import Leaderboard
 from ssl_zoo.compare.naming import file_names
 from ssl_zoo.compare.overview_figure import draw_overview
 from ssl_zoo.compare.plotting import (
@@ -58,14 +59,20 @@ def draw_figures(boards: list[Leaderboard], folder: Path) -> Pictures:
         folder: where PNG files go.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    overview = folder / "overview.png"
-    pictures = [Picture(None, "At a glance", draw_overview(boards, overview), overview)]
-    remarks: list[Remark] = []
     sources = file_names([board.task.source for board in boards])
+    pictures: list[Picture] = []
+    # First what pretraining is for: how far few labels go.
+    for board, source in zip(boards, sources, strict=True):
+        path = folder / f"{source}-label-efficiency.png"
+        caption = draw_label_efficiency(board, path)
+        if caption is not None:
+            pictures.append(Picture(None, f"Label efficiency on {board.task.source}", caption, path))
+    overview = folder / "overview.png"
+    pictures.append(Picture(None, "At a glance", draw_overview(boards, overview), overview))
+    remarks: list[Remark] = []
     for number, (board, source) in enumerate(zip(boards, sources, strict=True)):
         for name, title, draw in (
             ("accuracy-against-compute", "Accuracy against compute", draw_accuracy_against_compute),
-            ("label-efficiency", "Label efficiency", draw_label_efficiency),
             ("loss-curves", "Loss curves", draw_loss_curves),
             ("feature-maps", "Feature maps", draw_feature_maps),
         ):
@@ -82,7 +89,7 @@ def draw_figures(boards: list[Leaderboard], folder: Path) -> Pictures:
 
 
 def draw_accuracy_against_compute(board: Leaderboard, path: Path) -> str | None:
-    """Accuracy of the main probe over FLOPs and over seconds; returns the caption, None if no cost is known."""
+    """The headline accuracy over FLOPs and over seconds; returns the caption, None if no cost is known."""
     from matplotlib.figure import Figure
 
     known = [cost for cost in COSTS if any(cost in entry.costs for entry in board.methods)]
@@ -92,16 +99,17 @@ def draw_accuracy_against_compute(board: Leaderboard, path: Path) -> str | None:
     for axes, cost in zip(figure.subplots(1, len(known), squeeze=False, sharey=True)[0], known, strict=True):
         _reference_lines(axes, board)
         for rank, entry in enumerate(board.methods):
-            if cost not in entry.costs or board.main not in entry.accuracy:
+            found = board.headline.value(entry)
+            if cost not in entry.costs or found is None:
                 continue
-            style, found = style_of(rank), entry.accuracy[board.main][ALL]
+            style = style_of(rank)
             bar = None if found.interval is None else 100 * found.interval
             axes.errorbar(entry.costs[cost].mean, 100 * found.mean, yerr=bar, fmt=style.marker, color=style.colour,
                           markersize=9, capsize=4, label=entry.label)  # fmt: skip
         scale_costs(axes, [entry.costs[cost].mean for entry in board.methods if cost in entry.costs])
         axes.set_xlabel(COSTS[cost])
         axes.grid(alpha=0.3)
-    probe = main_probe(board)
+    probe = board.headline.words
     figure.axes[0].set_ylabel(f"{probe}: test accuracy (%)")
     legend_below(figure)
     save(figure, path)
@@ -179,10 +187,10 @@ def draw_loss_curves(board: Leaderboard, path: Path) -> str | None:
 
 
 def _reference_lines(axes: Any, board: Leaderboard) -> None:
-    known = [entry for entry in board.references if board.main in entry.accuracy]
-    floors = [entry for entry in known if entry.kind != CEILING]
-    for entry in known:
-        height = 100 * entry.score(board.main)
+    known = [(entry, found) for entry in board.references if (found := board.headline.value(entry)) is not None]
+    floors = [entry for entry, _ in known if entry.kind != CEILING]
+    for entry, found in known:
+        height = 100 * found.mean
         if entry.kind == CEILING:
             axes.axhline(height, color=CEILING_COLOUR, linestyle="--", label=entry.label)
         else:

@@ -4,7 +4,10 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from ssl_zoo import metrics
-from ssl_zoo.compare.leaderboard import ALL, LINEAR, METHOD, UNTRAINED, ByLabels, Entry, Leaderboard
+from ssl_zoo.compare.entry import ALL, LINEAR, METHOD, UNTRAINED, ByLabels, Entry
+from ssl_zoo.compare.leaderboard import Leaderboard
+from ssl_zoo.compare.ranking import describe
+from ssl_zoo.compare.results import BALANCED
 from ssl_zoo.compare.statistics import Estimate
 
 NO_CELL = ""
@@ -53,11 +56,6 @@ def make_grids(board: Leaderboard) -> list[Grid]:
     return [_accuracies(board), _costs(board), *(_finetuning(board, kind) for kind in board.conditions)]
 
 
-def main_probe(board: Leaderboard) -> str:
-    """What a leaderboard ranks by, in words."""
-    return "the linear probe with all labels" if board.main == LINEAR else f"a linear probe of {board.main}"
-
-
 def label_counts(entries: list[Entry], probe: str = "linear") -> list[str]:
     """Labels per class that any entry was probed with, ascending, all labels last."""
     return in_order({labels for entry in entries for labels in entry.accuracy.get(probe, {})})
@@ -76,12 +74,15 @@ def _accuracies(board: Leaderboard) -> Grid:
     ]
     for task in board.probes:
         meaning = "test accuracy in % of a linear probe on a weighted sum of the encoder's layers"
-        columns.append(Column(task, f"{meaning}, in the task of telling the {task}"))
-    probes = [(probe, labels) for probe in ("linear", "knn") for labels in label_counts(board.entries, probe)]
+        columns.append(Column(task, f"{meaning}, in the task {task}"))
+    balanced = [f"{BALANCED}{probe}" for probe in (*board.probes, LINEAR, "knn")]
+    balanced = [probe for probe in balanced if any(probe in entry.accuracy for entry in board.entries)]
+    on_classes = [LINEAR, "knn", *balanced]
+    probes = [(probe, labels) for probe in on_classes for labels in label_counts(board.entries, probe)]
     for probe, labels in probes:
-        name = {"linear": "linear", "knn": "kNN"}[probe]
-        amount = f"{labels} labels" if labels == ALL else f"{labels} label{'s' * (labels != '1')} per class"
-        columns.append(Column(f"{name} {labels}", f"test accuracy in % of the {name} probe with {amount}"))
+        name = probe.replace("knn", "kNN") + (f" {labels}" if probe.removeprefix(BALANCED) in on_classes else "")
+        kind = "" if probe in balanced else "accuracy of the "
+        columns.append(Column(name, f"in % on test data, the {kind}{describe(probe, labels)}"))
     for kind in board.conditions:
         columns.append(
             Column(f"tuned {kind}", f"test figure in % after fine-tuning on {kind} with all examples, see that table")
@@ -93,7 +94,12 @@ def _accuracies(board: Leaderboard) -> Grid:
         cells += [percent(entry.accuracy.get(probe, {}).get(labels)) for probe, labels in probes]
         cells += [percent(_main_figure(entry, kind).get(ALL)) for kind in board.conditions]
         rows.append(Row(entry, cells))
-    note = "Test accuracy in %, ± half the 95 % interval over seeds; floors and ceiling are means over runs."
+    note = (
+        f"Ranked by {board.ranking.words}. Test accuracy in %, ± half the 95 % interval over seeds; floors and ceiling "
+        "are means over runs."
+    )
+    if balanced:
+        note += " Balanced is the mean accuracy over classes, which differ in size."
     return Grid("Accuracy", note, columns, rows)
 
 
@@ -150,7 +156,7 @@ def _finetuning(board: Leaderboard, kind: str) -> Grid:
 
 def _leading(board: Leaderboard) -> list[Column]:
     return [
-        Column("#", f"rank by {main_probe(board)}, ties by the kNN; floors and ceiling have none"),
+        Column("#", f"rank by {board.ranking.words}, ties by the kNN; floors and ceiling have none"),
         Column("representation", "a method, a floor or the ceiling", number=False),
         Column("seeds", "runs of one experiment that the row is a mean of"),
     ]
@@ -158,9 +164,10 @@ def _leading(board: Leaderboard) -> list[Column]:
 
 def _lead(entry: Entry) -> list[Cell]:
     label = entry.label if entry.kind == METHOD else f"{entry.label} ({entry.kind})"
-    if entry.rank is None:  # nor are the runs that measured a floor seeds of it
+    if entry.kind != METHOD:  # nor are the runs that measured a floor seeds of it
         return [Cell(NO_CELL), Cell(label), Cell(NO_CELL)]
-    return [Cell(str(entry.rank), entry.rank), Cell(label), Cell(str(len(entry.runs)), len(entry.runs))]
+    rank = Cell(NO_CELL) if entry.rank is None else Cell(str(entry.rank), entry.rank)
+    return [rank, Cell(label), Cell(str(len(entry.runs)), len(entry.runs))]
 
 
 def _main_figure(entry: Entry, kind: str) -> ByLabels:

@@ -2,57 +2,15 @@
 
 import json
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+from ssl_zoo.compare.entry import ALL, CEILING, FLOOR, METHOD, SUPERVISED, UNTRAINED, ByLabels, Entry
+from ssl_zoo.compare.ranking import Ranking, default_ranking, rankings
 from ssl_zoo.compare.results import FineTuning, Result
 from ssl_zoo.compare.runs import Remark, RunRecord
 from ssl_zoo.compare.statistics import Estimate, estimate
 from ssl_zoo.compare.tasks import Task, comparable_finetuning
-
-METHOD, FLOOR, CEILING = "method", "floor", "ceiling"
-SUPERVISED = "supervised"
-# The floors that are made of a network, which is another for every encoder; the rest see the data alone.
-UNTRAINED = "untrained encoder"
-ALL = "all"  # labels
-LINEAR, PHONES = "linear", "phones"
-
-ByLabels = dict[str, Estimate]
-
-
-class Entry(NamedTuple):
-    """A row of a leaderboard.
-
-    Attributes:
-        kind: METHOD, FLOOR or CEILING.
-        label: what the row is called, unique in its leaderboard.
-        method: name of the method, or of the floor.
-        encoder: its name, empty for a floor without one.
-        modality: of the encoder.
-        rank: from 1 on; None for floors and ceiling.
-        runs: seeds of one experiment; for floors and ceiling all runs that measured them.
-        accuracy: by probe and by labels per class.
-        costs: seconds, samples, flops, peak_memory and parameters, as far as they are known.
-        health: by name.
-        finetuning: by kind, row (the method's or the untrained encoder's), figure and number of examples.
-    """
-
-    kind: str
-    label: str
-    method: str
-    encoder: str
-    modality: str
-    rank: int | None
-    runs: list[RunRecord]
-    accuracy: dict[str, ByLabels]
-    costs: dict[str, Estimate]
-    health: dict[str, Estimate]
-    finetuning: dict[str, dict[str, dict[str, ByLabels]]]
-
-    def score(self, probe: str = LINEAR, labels: str = ALL) -> float:
-        """Mean accuracy in [0, 1], or -1 where there is none."""
-        found = self.accuracy.get(probe, {}).get(labels)
-        return -1.0 if found is None else found.mean
 
 
 class Leaderboard(NamedTuple):
@@ -62,14 +20,16 @@ class Leaderboard(NamedTuple):
         task: whose runs it ranks.
         entries: its rows.
         probes: besides the linear probe and the kNN on classes: tasks of speech.
-        main: the probe that it ranks by, see `ranked_by`.
+        ranking: what it ranks by.
+        headline: the accuracy that pictures show: what it ranks by, or by default would.
         conditions: of the fine-tuning in words, by kind.
     """
 
     task: Task
     entries: list[Entry]
     probes: list[str]
-    main: str
+    ranking: Ranking
+    headline: Ranking
     conditions: dict[str, str]
 
     @property
@@ -83,11 +43,12 @@ class Leaderboard(NamedTuple):
         return [entry for entry in self.entries if entry.kind != METHOD]
 
 
-def make_leaderboard(task: Task) -> tuple[Leaderboard, list[Remark]]:
-    """Merges seeds, ranks by the main probe with all labels (equal ones by the kNN), and adds floors and ceiling.
+def make_leaderboard(task: Task, rank_by: str | None = None) -> tuple[Leaderboard, list[Remark]]:
+    """Merges seeds, ranks (equal ones by the kNN), and adds floors and ceiling.
 
     Args:
         task: whose runs may be compared.
+        rank_by: what to rank by, see `rankings`; where it is unknown, or None, `default_ranking` says.
 
     Returns:
         The leaderboard, and remarks about runs and results that are left out of it.
@@ -105,28 +66,25 @@ def make_leaderboard(task: Task) -> tuple[Leaderboard, list[Remark]]:
         for runs, label in zip(experiments, labels, strict=True)
     ]  # fmt: skip
     probes = _union(run.result.tasks for run in task.runs)
-    main = ranked_by(probes, _union(entry.accuracy for entry in entries))
+    accuracies = [entry.accuracy for entry in entries]
+    known = rankings(entries)
+    usual = default_ranking(probes, accuracies)
+    ranking = known.get(rank_by or usual, known[usual])
 
-    def order(entry: Entry) -> tuple[float, float, str]:
-        return -entry.score(main), -entry.score("knn"), entry.label
+    def order(entry: Entry) -> tuple[bool, float, float, str]:
+        found = ranking.value(entry)
+        place = 0.0 if found is None else found.mean if ranking.less_is_better else -found.mean
+        return found is None, place, -entry.score("knn", ranking.labels or ALL), entry.label
 
     entries.sort(key=order)
-    entries = [entry._replace(rank=rank) for rank, entry in enumerate(entries, 1)]
+    entries = [
+        entry._replace(rank=None if ranking.value(entry) is None else rank) for rank, entry in enumerate(entries, 1)
+    ]
     entries += _references([run for runs in experiments for run in runs])
     conditions = {kind: ", ".join(next(iter(found.values())).conditions.values()) for kind, found in finetuning.items()}
-    return Leaderboard(task, sorted(entries, key=order), probes, main, conditions), remarks + more
-
-
-def ranked_by(tasks: Sequence[str], known: Collection[str]) -> str:
-    """The probe to rank by: that of phones where they are known, else the linear probe, else that of the first task.
-
-    Voice and channel, which any average of a recording shows, may tell the classes of speech apart, but not its phones.
-
-    Args:
-        tasks: of speech.
-        known: all probes whose accuracy is known.
-    """
-    return PHONES if PHONES in tasks else LINEAR if LINEAR in known else tasks[0]
+    headline = ranking if ranking.is_accuracy else known[usual]
+    board = Leaderboard(task, sorted(entries, key=order), probes, ranking, headline, conditions)
+    return board, remarks + more
 
 
 def own_row(result: Result) -> str:

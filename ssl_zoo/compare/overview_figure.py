@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
-from ssl_zoo.compare.grids import main_probe
-from ssl_zoo.compare.leaderboard import ALL, CEILING, FLOOR, METHOD, Leaderboard
+from ssl_zoo.compare.entry import CEILING, FLOOR, METHOD
+from ssl_zoo.compare.leaderboard import Leaderboard
 from ssl_zoo.compare.plotting import floor_style, save, style_of, wrap
 from ssl_zoo.probing.figures import CEILING as CEILING_COLOUR
 
 
 def draw_overview(boards: list[Leaderboard], path: Path) -> str:
-    """Draws every row's main score as a bar, a panel for each data set, the best on top; returns the caption.
+    """Draws every row's headline accuracy as a bar, a panel for each data set, the best on top; returns the caption.
 
     Args:
         boards: leaderboards, at least one.
@@ -18,25 +18,27 @@ def draw_overview(boards: list[Leaderboard], path: Path) -> str:
     from matplotlib.figure import Figure
 
     colours = {METHOD: style_of(0).colour, FLOOR: floor_style(1).colour, CEILING: CEILING_COLOUR}
-    shown = [[entry for entry in board.entries if ALL in entry.accuracy.get(board.main, {})] for board in boards]
+    shown = [
+        [(entry, found) for entry in board.entries if (found := board.headline.value(entry)) is not None]
+        for board in boards
+    ]
     heights = [len(entries) + 1.6 for entries in shown]  # in bars; a title and an axis take about as much as two
     figure = Figure(figsize=(8.2, 0.34 * sum(heights)), layout="constrained")
     panels = figure.subplots(len(boards), squeeze=False, height_ratios=heights)[:, 0]
     for axes, board, entries in zip(panels, boards, shown, strict=True):
-        for place, entry in enumerate(entries):
-            found = entry.accuracy[board.main][ALL]
+        for place, (entry, found) in enumerate(entries):
             score, half = 100 * found.mean, 100 * (found.interval or 0)
             axes.barh(place, score, xerr=half or None, color=colours[entry.kind], capsize=3)
             axes.text(score + half + 0.8, place, f"{score:.1f}", va="center", fontsize=9)
-        axes.set_yticks(range(len(entries)), [wrap(entry.label) for entry in entries], fontsize=9, parse_math=False)
+        axes.set_yticks(range(len(entries)), [wrap(entry.label) for entry, _ in entries], fontsize=9, parse_math=False)
         axes.invert_yaxis()
         axes.set_xlim(0, 108)  # room for the number of a full bar
         axes.set_xticks(range(0, 101, 20))
-        title = f"{board.task.source}: test accuracy of {main_probe(board)} (%)"
+        title = f"{board.task.source}: test accuracy of {board.headline.words} (%)"
         axes.set_title(title, loc="left", fontsize=10, parse_math=False)
         axes.spines[["top", "right"]].set_visible(False)
     save(figure, path)
     return (
-        "What every data set's rows are ranked by, the best on top: blue are the methods, grey the floors that need no "
+        "The rows of every data set, the best on top: blue are the methods, grey the floors that need no "
         "pretraining, and orange, where it was measured, the same encoder trained with all labels."
     )

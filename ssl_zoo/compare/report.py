@@ -6,10 +6,11 @@ from html import escape
 from importlib.resources import files
 from pathlib import Path
 
+from ssl_zoo.compare.entry import METHOD, Entry
 from ssl_zoo.compare.explanations import explain
 from ssl_zoo.compare.figures import Picture
 from ssl_zoo.compare.grids import Grid, Row, make_grids
-from ssl_zoo.compare.leaderboard import METHOD, Entry, Leaderboard
+from ssl_zoo.compare.leaderboard import Leaderboard
 from ssl_zoo.compare.naming import file_names
 from ssl_zoo.compare.runs import Remark
 
@@ -45,8 +46,9 @@ def write_report(boards: list[Leaderboard], pictures: list[Picture], remarks: li
             f"<title>Self-supervised methods on {escape(', '.join(names))}</title>",
             f"<style>{style}</style>\n</head>\n<body>",
             f"<h1>Self-supervised methods on {escape(', '.join(names))}</h1>",
-            f'<p class="lead">{runs} {"run" if runs == 1 else "runs"}, ranked by what a linear probe makes of their '
-            "frozen encoders on test data. A click on a column's head sorts by it.</p>",
+            f'<p class="lead">{runs} {"run" if runs == 1 else "runs"}, ranked by '
+            f"{escape('; '.join(dict.fromkeys(board.ranking.words for board in boards)))}. A click on a column's head "
+            "sorts by it.</p>",
             f"<nav><ul>{''.join(links)}</ul></nav>",
             _controls([entry for board in boards for entry in board.entries]),
             *(_figure(picture) for picture in pictures if picture.board is None),

@@ -5,6 +5,9 @@ import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
+# Before the name of a probe or a task: its balanced accuracy, which is known where classes differ in size.
+BALANCED = "balanced "
+
 Accuracies = dict[str, float]  # mean over draws of the labels, in [0, 1], by labels per class; "all" is one of them
 
 
@@ -144,13 +147,20 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _rows(rows: dict[str, Any]) -> dict[str, dict[str, Accuracies]]:
-    return {
-        str(row): {
-            str(kind): {str(number): _share(found["mean"]) for number, found in by_number.items()}
-            for kind, by_number in kinds.items()
-        }
-        for row, kinds in rows.items()
-    }
+    read: dict[str, dict[str, Accuracies]] = {}
+    for row, kinds in rows.items():
+        own = read.setdefault(str(row), {})
+        for kind, by_number in kinds.items():
+            own[str(kind)] = {str(number): _share(found["mean"]) for number, found in by_number.items()}
+        for kind, by_number in kinds.items():
+            balanced = {
+                str(number): _share(found["balanced"]["mean"])
+                for number, found in by_number.items()
+                if "balanced" in found
+            }
+            if balanced:
+                own[f"{BALANCED}{kind}"] = balanced
+    return read
 
 
 def _with_tasks(rows: dict[str, dict[str, Accuracies]], tasks: dict[str, Any]) -> dict[str, dict[str, Accuracies]]:
@@ -158,6 +168,8 @@ def _with_tasks(rows: dict[str, dict[str, Accuracies]], tasks: dict[str, Any]) -
     for task, by_row in tasks.items():
         for row, found in by_row.items():
             rows.setdefault(str(row), {})[str(task)] = {"all": _share(found["accuracy"])}
+            if "balanced" in found:
+                rows[str(row)][f"{BALANCED}{task}"] = {"all": _share(found["balanced"])}
     return rows
 
 

@@ -26,9 +26,10 @@ class Task(NamedTuple):
 
 
 def group(runs: list[RunRecord]) -> tuple[list[Task], list[Remark]]:
-    """One task per source of data: the split and protocol of most of its runs, and how the other runs differ.
+    """One task per source of data: the newest protocol of its runs, the split of most of these, and how others differ.
 
-    Where as many runs have another split or protocol, the newer protocol counts, then the larger training set.
+    Where as many runs have another split, the larger training set counts. Runs of an older protocol are not ranked
+    beside newer ones, however many they are: their probes can be run again.
 
     Args:
         runs: in any order.
@@ -42,7 +43,7 @@ def group(runs: list[RunRecord]) -> tuple[list[Task], list[Remark]]:
         here = [run for run in runs if run.result.source == source]
         votes = Counter((run.result.split, run.result.protocol) for run in here)
         sizes = {run.result.split: run.result.parts["train"] for run in here}
-        split, protocol = max(votes, key=lambda key: (votes[key], key[1], sizes[key[0]], key[0]))
+        split, protocol = max(votes, key=lambda key: (key[1], votes[key], sizes[key[0]], key[0]))
         ranked: list[RunRecord] = []
         others: list[RunRecord] = []
         for run in here:

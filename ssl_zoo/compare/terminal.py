@@ -4,8 +4,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from ssl_zoo.compare.entry import METHOD
 from ssl_zoo.compare.grids import Grid, make_grids
-from ssl_zoo.compare.leaderboard import METHOD, Leaderboard
+from ssl_zoo.compare.leaderboard import Leaderboard
 from ssl_zoo.compare.runs import Remark
 
 

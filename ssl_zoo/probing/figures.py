@@ -71,8 +71,10 @@ def draw_feature_maps(
         axes.set_xticks([])
         axes.set_yticks([])
     if len(classes) <= 20:
-        dot = {"color": "none", "marker": "o", "markeredgecolor": "none"}
-        handles = [Line2D([], [], **dot, markerfacecolor=colours(label)) for label in range(len(classes))]
+        handles = [
+            Line2D([], [], linestyle="", marker="o", markeredgecolor="none", markerfacecolor=colours(label))
+            for label in range(len(classes))
+        ]
         figure.legend(handles, classes, loc="outside lower center", ncols=min(10, len(classes)), frameon=False)
     figure.savefig(path, dpi=120)
 

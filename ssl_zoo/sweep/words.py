@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
-from ssl_zoo.compare.leaderboard import ALL, LINEAR, own_row, ranked_by
+from ssl_zoo.compare.entry import ALL
+from ssl_zoo.compare.leaderboard import own_row
+from ssl_zoo.compare.ranking import default_ranking, describe
 from ssl_zoo.compare.results import read_result
 
 
@@ -20,6 +22,7 @@ def outcome(directory: Path) -> str:
     except (OSError, ValueError):
         return "trained, not probed"
     own = result.rows[own_row(result)]
-    main = ranked_by(result.tasks, own)
-    told = "linear probe" if main == LINEAR else main
-    return f"{result.steps:,} steps in {clock(result.seconds)}, {told} {100 * own[main][ALL]:.1f} %"
+    probe, _, labels = default_ranking(result.tasks, [own]).partition(":")
+    labels = labels or ALL
+    accuracy = f"{describe(probe, labels)} {100 * own[probe][labels]:.1f} %"
+    return f"{result.steps:,} steps in {clock(result.seconds)}, {accuracy}"

@@ -35,13 +35,14 @@ def write_run(tmp_path) -> Callable[..., Path]:
         source: str = "Digits",
         split: str = "abcd",
         parts: dict[str, int] | None = None,
-        protocol: int = 2,
+        protocol: int = 3,
         budget: dict[str, Any] | None = None,
         model: dict[str, Any] | None = None,
         finetuning: dict[str, float] | None = None,
         finetuning_steps: int = 300,
         rotation: float = 0.0,
         classes: bool = True,
+        balanced: float | None = None,
         tasks: dict[str, dict[str, float]] | None = None,
     ) -> Path:
         directory = tmp_path / "runs" / name
@@ -52,6 +53,9 @@ def write_run(tmp_path) -> Callable[..., Path]:
             rows[floor] = {"linear": over_draws(accuracies), "knn": over_draws(accuracies)}
         if ceiling is not None:
             rows["supervised"] = {"linear": over_draws({"all": ceiling})}
+        if balanced is not None:  # of every row, probe and number of labels
+            for found in (found for kinds in rows.values() for kind in kinds.values() for found in kind.values()):
+                found["balanced"] = {"mean": balanced, "std": 0.0, "draws": [balanced]}
         record = {
             "protocol": protocol,
             "run": directory.name,

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from ssl_zoo.cli import main
+from ssl_zoo.cli import main, run
 from ssl_zoo.compare.compare import compare
 from ssl_zoo.compare.naming import file_names
 from ssl_zoo.compare.plotting import COLOURS, floor_style
@@ -81,9 +81,48 @@ def test_the_report_holds_everything_and_reaches_for_nothing(runs, tmp_path):
     script = re.search(r"<script>(.*?)</script>", page, re.DOTALL)[1]
     seal = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     assert "default-src &#x27;none&#x27;" in page and f"sha256-{seal}" in page
-    for told in ("byol/0", "results.json cannot be used", "How these numbers were made", "protocol 2", "abcd",
+    for told in ("byol/0", "results.json cannot be used", "How these numbers were made", "protocol 3", "abcd",
                  "the same encoder before any training", "3 runs"):  # fmt: skip
         assert told in page, told
+
+
+def test_the_report_begins_with_label_efficiency(write_run, tmp_path):
+    write_run("a/1", "A", rotation=1)
+    write_run("b/1", "B")
+    write_run("c/1", "C", source="Other")
+    compare([tmp_path / "runs"], tmp_path / "out")
+    page = (tmp_path / "out" / "report.html").read_text()
+    titles = re.findall("<h3>(.*?)</h3>", page)
+    assert titles[:3] == ["Label efficiency on Digits", "Label efficiency on Other", "At a glance"]
+    assert page.index("Label efficiency on Digits") < page.index("<table>")
+
+
+def test_what_is_ranked_by_is_chosen_and_said(runs, tmp_path, capsys):
+    run(["compare", str(runs), "--out", str(tmp_path / "out"), "--rank_by", "flops"])
+    printed = capsys.readouterr().out
+    assert printed.index("VAE") < printed.index("SimCLR") and "Ranked by FLOPs of the training." in printed
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "3 runs, ranked by FLOPs of the training." in page
+
+
+def test_data_on_which_it_is_unknown_is_ranked_by_its_default(write_run, tmp_path):
+    write_run("a/1", "A")
+    write_run("b/1", "B", source="Speech", modality="audio", tasks={"phones": {"B": 0.6}})
+    compare([tmp_path / "runs"], tmp_path / "out", rank_by="phones")
+    tables = (tmp_path / "out" / "tables.md").read_text()
+    assert "Ranked by the linear probe with all labels." in tables and "Ranked by the linear probe of phones." in tables
+
+
+def test_a_column_that_no_run_has_is_refused_with_those_that_there_are(runs, tmp_path, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["compare", str(runs), "--out", str(tmp_path / "out"), "--rank_by", "linear:7"])
+    said = capsys.readouterr().err
+    assert (
+        stopped.value.code == 2 and "rank_by is 'linear:7', which is known of no run: choose one of linear:1," in said
+    )
+    for name in ("knn:all", "tuned:classes:10", "health:rank", "seconds", "loss"):
+        assert name in said
+    assert not (tmp_path / "out").exists()
 
 
 def test_names_are_text_whatever_they_hold(write_run, tmp_path):

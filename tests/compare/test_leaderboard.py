@@ -1,3 +1,5 @@
+import json
+
 import pytest
 from scipy.stats import ttest_1samp
 
@@ -8,11 +10,11 @@ from ssl_zoo.compare.tasks import group
 from ssl_zoo.sweep.words import outcome
 
 
-def boards(*directories):
+def boards(*directories, rank_by=None):
     """Every task's leaderboard by the name of its data, and all remarks as (run, sentence)."""
     read = [read_run(directory) for directory in directories]
     tasks, remarks = group([run for run, _ in read])
-    made = [make_leaderboard(task) for task in tasks]
+    made = [make_leaderboard(task, rank_by) for task in tasks]
     said = [remark[:2] for remark in [*remarks, *(one for _, more in made for one in more)]]
     return {board.task.source: board for board, _ in made}, said
 
@@ -32,7 +34,69 @@ def test_methods_are_ranked_by_the_linear_probe_and_ties_by_the_knn(write_run):
         write_run("c/1", "C", linear={"all": 0.8}, knn={"all": 0.75}),
     )
     assert [(entry.rank, entry.method) for entry in made["Digits"].methods] == [(1, "B"), (2, "C"), (3, "A")]
-    assert outcome(made["Digits"].methods[0].runs[0].directory) == "100 steps in 0:50, linear probe 90.0 %"
+    assert (
+        outcome(made["Digits"].methods[0].runs[0].directory) == "100 steps in 0:50, linear probe with all labels 90.0 %"
+    )
+
+
+def ranked(board):
+    return [(entry.rank, entry.method) for entry in board.methods]
+
+
+def test_ten_labels_per_class_decide_where_every_run_was_probed_with_them(write_run):
+    few, many = {"1": 0.4, "10": 0.7, "all": 0.8}, {"1": 0.5, "10": 0.6, "all": 0.9}
+    both = [write_run("a/1", "A", linear=few), write_run("b/1", "B", linear=many)]
+    made, _ = boards(*both)
+    assert made["Digits"].ranking.name == "linear:10" and ranked(made["Digits"]) == [(1, "A"), (2, "B")]
+    assert outcome(both[0]) == "100 steps in 0:50, linear probe with 10 labels per class 70.0 %"
+    made, _ = boards(*both, write_run("c/1", "C", linear={"1": 0.5, "all": 0.85}))
+    assert made["Digits"].ranking.name == "linear:all"
+    assert ranked(made["Digits"]) == [(1, "B"), (2, "C"), (3, "A")]
+
+
+@pytest.mark.parametrize(
+    ("rank_by", "expected"),
+    [
+        ("linear:1", "ABC"), ("knn:all", "CAB"), ("balanced:linear:all", "BCA"), ("tuned:classes:10", "CBA"),
+        ("health:rank", "BAC"), ("health:alignment", "CAB"), ("seconds", "CBA"), ("loss", "BAC"), ("parameters", "CAB"),
+    ],
+)  # fmt: skip
+def test_any_column_can_be_ranked_by_and_less_comes_first_where_less_is_better(write_run, rank_by, expected):
+    directories = []
+    for name, one, knn, balanced, tuned, health, alignment, seconds, loss, parameters in (
+        ("A", 0.6, 0.5, 0.2, 0.1, 20.0, 0.5, 30.0, 3.0, 20), ("B", 0.5, 0.4, 0.4, 0.2, 30.0, 0.6, 20.0, 2.0, 30),
+        ("C", 0.4, 0.6, 0.3, 0.3, 10.0, 0.4, 10.0, 4.0, 10),
+    ):  # fmt: skip
+        directory = write_run(f"{name}/1", name, linear={"1": one, "all": 0.9}, knn={"1": 0.1, "all": knn},
+                              balanced=balanced, finetuning={"10": tuned}, budget={"seconds": seconds},
+                              parameters=parameters)  # fmt: skip
+        record = json.loads((directory / "results.json").read_text())
+        record["health"] = {"health/rank": health, "health/alignment": alignment}
+        (directory / "results.json").write_text(json.dumps(record))
+        (directory / "metrics.csv").write_text(f"step,train/loss,val/loss\n0,9,\n9,1,{loss}\n")
+        directories.append(directory)
+    made, _ = boards(*directories, rank_by=rank_by)
+    board = made["Digits"]
+    assert board.ranking.name == rank_by and ranked(board) == list(enumerate(expected, 1))
+    assert board.ranking.words in make_grids(board)[0].note
+    # Pictures show an accuracy whatever is ranked by.
+    assert board.headline.name == (rank_by if board.ranking.is_accuracy else "linear:all")
+
+
+def test_what_is_unknown_has_no_rank_and_comes_last(write_run):
+    made, _ = boards(write_run("a/1", "A", finetuning={"10": 0.1}), write_run("b/1", "B"), rank_by="tuned:classes:10")
+    assert ranked(made["Digits"]) == [(1, "A"), (None, "B")]
+    assert cells(made["Digits"], "Accuracy", "B")["#"] == "" and cells(made["Digits"], "Accuracy", "B")["seeds"] == "1"
+
+
+def test_balanced_accuracy_has_columns_where_classes_differ_in_size(write_run):
+    tasks = {"phones": {"A": 0.6, "untrained encoder": 0.5}}
+    made, _ = boards(write_run("a/1", "A", balanced=0.3, tasks=tasks))
+    row = cells(made["Digits"], "Accuracy", "A")
+    assert row["linear all"] == "90.0" and row["balanced linear all"] == "30.0" and row["balanced kNN 1"] == "30.0"
+    assert "balanced phones" not in row
+    made, _ = boards(write_run("b/1", "B"))
+    assert not [name for name in cells(made["Digits"], "Accuracy", "B") if "balanced" in name]
 
 
 def test_floors_and_ceiling_stand_among_the_methods_without_a_rank(write_run):
@@ -64,15 +128,15 @@ def test_speech_is_ranked_by_phones_where_they_are_known(write_run, classes):
                   tasks={"word": {"B": 0.2}, "phones": {"B": 0.75, **floors}}),
     )  # fmt: skip
     board = made["Digits"]
-    assert said == [] and board.main == "phones" and board.probes == ["word", "phones"]
+    assert said == [] and board.ranking.name == "phones" and board.probes == ["word", "phones"]
     assert [entry.label for entry in board.entries][:4] == ["B", "A", "log-mel frame", "untrained encoder"]
     row = cells(board, "Accuracy", "B")
     assert (row["#"], row["word"], row["phones"], row.get("linear all")) == (
         "1", "20.0", "75.0", "80.0" if classes else None
     )  # fmt: skip
     assert cells(board, "Accuracy", "log-mel frame")["phones"] == "65.0"
-    assert outcome(board.methods[0].runs[0].directory) == "100 steps in 0:50, phones 75.0 %"
-    assert "rank by a linear probe of phones" in make_grids(board)[0].columns[0].meaning
+    assert outcome(board.methods[0].runs[0].directory) == "100 steps in 0:50, linear probe of phones 75.0 %"
+    assert "rank by the linear probe of phones" in make_grids(board)[0].columns[0].meaning
 
 
 def test_seeds_are_merged_into_a_mean_with_its_interval(write_run):
@@ -127,7 +191,7 @@ def test_every_encoder_has_its_own_untrained_floor(write_run):
         ({"split": "ef", "parts": {"test": 9, "validation": 5}},
          "it validates on 5 examples instead of 144 and it tests on 9 examples instead of 359"),
         ({"split": "ef"}, "its parts are as large but hold other examples (split ef, not abcd)"),
-        ({"protocol": 1}, "its evaluation follows protocol 1 instead of 2"),
+        ({"protocol": 2}, "its evaluation follows protocol 2 instead of 3"),
     ],
 )  # fmt: skip
 def test_runs_with_another_split_or_protocol_are_not_ranked(write_run, odd, sentence):
@@ -136,9 +200,10 @@ def test_runs_with_another_split_or_protocol_are_not_ranked(write_run, odd, sent
     assert said == [("odd/1", f"The run is not ranked on Digits: {sentence}.")]
 
 
-def test_of_two_protocols_with_as_many_runs_the_newer_counts(write_run):
-    made, said = boards(write_run("a/1", "A", protocol=3), write_run("b/1", "B"))
-    assert [entry.method for entry in made["Digits"].methods] == ["A"] and said[0][0] == "b/1"
+def test_of_two_protocols_the_newer_counts_however_many_runs_the_older_has(write_run):
+    made, said = boards(write_run("a/1", "A", protocol=4), write_run("b/1", "B"), write_run("c/1", "C"))
+    assert [entry.method for entry in made["Digits"].methods] == ["A"]
+    assert [name for name, _ in said] == ["b/1", "c/1"] and "follows protocol 3 instead of 4" in said[0][1]
 
 
 def test_every_data_set_is_a_task_of_its_own(write_run):

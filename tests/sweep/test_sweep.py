@@ -135,7 +135,7 @@ def test_what_is_done_is_skipped_and_a_change_of_settings_is_another_run(sweep, 
     sweep(seeds=1)
     sweep(seeds=1)
     assert len(sweep.calls) == 1 and len(sweep.compared) == 2 and sweep.compared[0] == sweep.compared[1]
-    assert "linear probe 50.0 %, before" in capsys.readouterr().out
+    assert "linear probe with all labels 50.0 %, before" in capsys.readouterr().out
     sweep(seeds=1, overrides=("--model.temperature=1",))
     sweep.add("first", batch_size=8)
     sweep(seeds=1)

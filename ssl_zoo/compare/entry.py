@@ -1,0 +1,50 @@
+"""One row of a leaderboard."""
+
+from typing import NamedTuple
+
+from ssl_zoo.compare.runs import RunRecord
+from ssl_zoo.compare.statistics import Estimate
+
+METHOD, FLOOR, CEILING = "method", "floor", "ceiling"
+SUPERVISED = "supervised"
+# The floors that are made of a network, which is another for every encoder; the rest see the data alone.
+UNTRAINED = "untrained encoder"
+ALL = "all"  # labels
+LINEAR, PHONES = "linear", "phones"
+
+ByLabels = dict[str, Estimate]
+
+
+class Entry(NamedTuple):
+    """A row of a leaderboard.
+
+    Attributes:
+        kind: METHOD, FLOOR or CEILING.
+        label: what the row is called, unique in its leaderboard.
+        method: name of the method, or of the floor.
+        encoder: its name, empty for a floor without one.
+        modality: of the encoder.
+        rank: from 1 on; None for floors and ceiling.
+        runs: seeds of one experiment; for floors and ceiling all runs that measured them.
+        accuracy: by probe and by labels per class.
+        costs: seconds, samples, flops, peak_memory and parameters, as far as they are known.
+        health: by name.
+        finetuning: by kind, row (the method's or the untrained encoder's), figure and number of examples.
+    """
+
+    kind: str
+    label: str
+    method: str
+    encoder: str
+    modality: str
+    rank: int | None
+    runs: list[RunRecord]
+    accuracy: dict[str, ByLabels]
+    costs: dict[str, Estimate]
+    health: dict[str, Estimate]
+    finetuning: dict[str, dict[str, dict[str, ByLabels]]]
+
+    def score(self, probe: str = LINEAR, labels: str = ALL) -> float:
+        """Mean accuracy in [0, 1], or -1 where there is none."""
+        found = self.accuracy.get(probe, {}).get(labels)
+        return -1.0 if found is None else found.mean

@@ -1,0 +1,133 @@
+"""What a leaderboard may rank by, under the names that `ssl-zoo compare --rank_by` takes."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from ssl_zoo import metrics
+from ssl_zoo.compare.entry import ALL, LINEAR, PHONES, Entry
+from ssl_zoo.compare.results import BALANCED
+from ssl_zoo.compare.statistics import Estimate, estimate
+
+# Where pretraining is meant to help; with all labels raw pixels may do as well.
+FEW_LABELS = "10"
+LESS_IS_BETTER = {metrics.HEALTH_ALIGNMENT, metrics.HEALTH_UNIFORMITY}
+COSTS = {
+    "seconds": "seconds of training",
+    "samples": "examples seen in training",
+    "flops": "FLOPs of the training",
+    "peak_memory": "memory",
+    "parameters": "parameters of the encoder",
+}
+
+
+class Ranking(NamedTuple):
+    """What to rank by.
+
+    Attributes:
+        name: as the command line takes it.
+        words: what it is called in a sentence.
+        value: of a row; None where it is unknown.
+        labels: per class, of the probe; empty where that means nothing.
+        is_accuracy: whether values lie in [0, 1] and are shown in %.
+        less_is_better: whether the smallest comes first.
+    """
+
+    name: str
+    words: str
+    value: Callable[[Entry], Estimate | None]
+    labels: str = ""
+    is_accuracy: bool = False
+    less_is_better: bool = False
+
+
+def default_ranking(tasks: Sequence[str], accuracies: Sequence[Mapping[str, Mapping[str, Any]]]) -> str:
+    """The name of what is ranked by unless somebody chooses.
+
+    Phones where they are known: voice and channel, which any average of a recording shows, may predict the classes of
+    speech, but not its phones. Else the linear probe with ten labels per class, or with all where some run was not
+    probed with ten; else the first task.
+
+    Args:
+        tasks: of speech.
+        accuracies: of every method, by probe and by labels per class.
+    """
+    if PHONES in tasks:
+        return PHONES
+    if accuracies and all(FEW_LABELS in one.get(LINEAR, {}) for one in accuracies):
+        return f"{LINEAR}:{FEW_LABELS}"
+    return f"{LINEAR}:{ALL}" if any(LINEAR in one for one in accuracies) else tasks[0]
+
+
+def rankings(entries: list[Entry]) -> dict[str, Ranking]:
+    """All that is known of some methods and can be ranked by, by name.
+
+    Args:
+        entries: methods.
+    """
+    found = [_accuracy(probe, labels) for probe, labels in _keys(entry.accuracy for entry in entries)]
+    found += [
+        Ranking(f"tuned:{kind}:{number}", f"fine-tuning on {kind} with {number} examples", _tuned(kind, number),
+                is_accuracy=True)
+        for kind, number in _keys(
+            {kind: next(iter(rows[""].values()), {}) for kind, rows in entry.finetuning.items() if "" in rows}
+            for entry in entries
+        )
+    ]  # fmt: skip
+    for name in dict.fromkeys(name for entry in entries for name in entry.health):
+        short = name.removeprefix(f"{metrics.HEALTH}/")
+        words = f"the {short.replace('_', ' ')} of the features"
+        found.append(Ranking(f"health:{short}", words, _health(name), less_is_better=name in LESS_IS_BETTER))
+    for cost, words in COSTS.items():
+        if any(cost in entry.costs for entry in entries):
+            found.append(Ranking(cost, words, _cost(cost), less_is_better=True))
+    if any(_loss(entry) is not None for entry in entries):
+        found.append(Ranking("loss", "the method's own loss at the end", _loss, less_is_better=True))
+    return {ranking.name: ranking for ranking in found}
+
+
+def describe(probe: str, labels: str) -> str:
+    """An accuracy in words, such as `linear probe with 10 labels per class`."""
+    balanced = "balanced accuracy of the " if probe.startswith(BALANCED) else ""
+    probe = probe.removeprefix(BALANCED)
+    name = {LINEAR: "linear probe", "knn": "kNN"}.get(probe)
+    if name is None:
+        return f"{balanced}linear probe of {probe}"
+    amount = "all labels" if labels == ALL else f"{labels} label{'s' * (labels != '1')} per class"
+    return f"{balanced}{name} with {amount}"
+
+
+def _keys(over: Any) -> list[tuple[str, str]]:
+    return list(dict.fromkeys((outer, inner) for one in over for outer, within in one.items() for inner in within))
+
+
+def _accuracy(probe: str, labels: str) -> Ranking:
+    on_classes = probe.removeprefix(BALANCED) in (LINEAR, "knn")
+    name = f"balanced:{probe.removeprefix(BALANCED)}" if probe.startswith(BALANCED) else probe
+    name = f"{name}:{labels}" if on_classes else name
+    words = f"the {describe(probe, labels)}"
+
+    def value(entry: Entry) -> Estimate | None:
+        return entry.accuracy.get(probe, {}).get(labels)
+
+    return Ranking(name, words, value, labels if on_classes else "", is_accuracy=True)
+
+
+def _tuned(kind: str, number: str) -> Callable[[Entry], Estimate | None]:
+    return lambda entry: next(iter(entry.finetuning.get(kind, {}).get("", {}).values()), {}).get(number)
+
+
+def _health(name: str) -> Callable[[Entry], Estimate | None]:
+    return lambda entry: entry.health.get(name)
+
+
+def _cost(name: str) -> Callable[[Entry], Estimate | None]:
+    return lambda entry: entry.costs.get(name)
+
+
+def _loss(entry: Entry) -> Estimate | None:
+    """On validation data where it was logged, else on the last training batches."""
+    for name in (f"{metrics.VALIDATION}/loss", f"{metrics.TRAIN}/loss"):
+        last = [run.curves[name][-1][1] for run in entry.runs if run.curves.get(name)]
+        if last:
+            return estimate(last)
+    return None
