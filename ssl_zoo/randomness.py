@@ -10,6 +10,7 @@ in the wrapping int64 arithmetic that PyTorch has on every device.
 """
 
 import math
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -17,6 +18,13 @@ from torch import Tensor
 _GOLDEN = -7046029254386353131  # 0x9E3779B97F4A7C15, the odd constant nearest 2**64 / golden ratio, as int64
 _MULTIPLY_1 = -4658895280553007687  # 0xBF58476D1CE4E5B9
 _MULTIPLY_2 = -7723592293110705685  # 0x94D049BB133111EB
+# Where in a key's sequence of words the numbers begin: far from its first word, which `fold_in` makes other keys of.
+_NUMBERS = 1 << 32
+
+
+def _wrapped(number: int) -> int:
+    """The int64 with the same lowest 64 bits."""
+    return (number + 2**63) % 2**64 - 2**63
 
 
 def _shift_right(bits: Tensor, by: int) -> Tensor:
@@ -30,6 +38,14 @@ def _mix(bits: Tensor) -> Tensor:
     return bits ^ _shift_right(bits, 31)
 
 
+def _mix_int(bits: int) -> int:
+    """`_mix` of one number, on the host."""
+    bits %= 2**64
+    bits = ((bits ^ (bits >> 30)) * _MULTIPLY_1) % 2**64
+    bits = ((bits ^ (bits >> 27)) * _MULTIPLY_2) % 2**64
+    return _wrapped(bits ^ (bits >> 31))
+
+
 def fold_in(keys: Tensor, number: int | Tensor) -> Tensor:
     """New keys, independent of the old ones and of those folded with any other number.
 
@@ -40,7 +56,8 @@ def fold_in(keys: Tensor, number: int | Tensor) -> Tensor:
     Returns:
         ``(B,)`` int64.
     """
-    return _mix(_mix(keys + _GOLDEN) + (torch.zeros_like(keys) + number) * _MULTIPLY_1)
+    moved = _wrapped(number * _MULTIPLY_1) if isinstance(number, int) else number * _MULTIPLY_1
+    return _mix(_mix(keys + _GOLDEN) + moved)
 
 
 def example_keys(seed: int | Tensor, step: int, index: Tensor) -> Tensor:
@@ -54,7 +71,19 @@ def example_keys(seed: int | Tensor, step: int, index: Tensor) -> Tensor:
     Returns:
         ``(B,)`` int64 keys on the device of `index`.
     """
-    return fold_in(fold_in(fold_in(torch.zeros_like(index), seed), step), index)
+    # What is the same for the whole batch is hashed on the host, or added: one hash of the batch is left.
+    return _mix(index * _MULTIPLY_1 + seed + _mix_int(step * _GOLDEN + _GOLDEN))
+
+
+def _words(keys: Tensor, first: int, count: int, blocks: int = 1) -> Tensor:
+    """``(blocks * B, count)`` int64: a stretch of every key's SplitMix64 sequence, cut into blocks."""
+    position = torch.arange(first, first + blocks * count, device=keys.device).view(blocks, 1, count)
+    return _mix(position * _GOLDEN + keys[:, None]).flatten(0, 1)
+
+
+def _to_unit(words: Tensor) -> Tensor:
+    """Float32 in [0, 1), multiples of 2**-24, from words."""
+    return (words & (2**24 - 1)).float().mul_(2.0**-24)
 
 
 def uniform(keys: Tensor, *shape: int) -> Tensor:
@@ -67,9 +96,7 @@ def uniform(keys: Tensor, *shape: int) -> Tensor:
     Returns:
         ``(B, *shape)`` float32, multiples of 2**-24.
     """
-    counter = torch.arange(1, math.prod(shape) + 1, device=keys.device) * _GOLDEN
-    bits = _mix(fold_in(keys, 0)[:, None] + counter)
-    return (_shift_right(bits, 40).float() * 2.0**-24).view(-1, *shape)
+    return _to_unit(_words(keys, _NUMBERS, math.prod(shape))).view(-1, *shape)
 
 
 def normal(keys: Tensor, *shape: int) -> Tensor:
@@ -88,3 +115,35 @@ def normal(keys: Tensor, *shape: int) -> Tensor:
     angle = 2.0 * math.pi * draws[:, 1]
     both = torch.cat([radius * torch.cos(angle), radius * torch.sin(angle)], dim=1)
     return both[:, : math.prod(shape)].reshape(-1, *shape)
+
+
+class Draws(NamedTuple):
+    """Random numbers for a chain of operations, drawn at once.
+
+    Attributes:
+        uniform: ``(B, K)`` float32, independent draws from [0, 1).
+        keys: ``(B, K)`` int64, the words that the numbers are made of. Where one number is not enough, `uniform` and
+            `normal` make any number of them of a column, in place of the number in that column.
+    """
+
+    uniform: Tensor
+    keys: Tensor
+
+    def columns(self, first: int, end: int) -> "Draws":
+        """The numbers from `first` up to, but without, `end`."""
+        return Draws(self.uniform[:, first:end], self.keys[:, first:end])
+
+
+def draw(keys: Tensor, count: int, blocks: int = 1) -> Draws:
+    """All that a chain of operations needs, in one hash of the batch: on a GPU every small operation costs a launch.
+
+    Args:
+        keys: ``(B,)`` int64.
+        count: numbers wanted per example and block.
+        blocks: independent blocks of numbers, say one per view.
+
+    Returns:
+        ``(blocks * B, count)`` draws: the first block of every example, then the second of every example, and so on.
+    """
+    words = _words(keys, _NUMBERS, count, blocks)
+    return Draws(_to_unit(words), words)

@@ -1,7 +1,7 @@
 import torch
 from scipy import stats
 
-from ssl_zoo.randomness import example_keys, fold_in, normal, uniform
+from ssl_zoo.randomness import draw, example_keys, fold_in, normal, uniform
 
 
 def splitmix64(state: int) -> int:
@@ -18,6 +18,40 @@ def test_the_hash_is_splitmix64_in_wrapping_arithmetic():
     words = [0, 1, 2**63 - 1, 0x9E3779B97F4A7C15, 2**64 - 1, 123456789]
     signed = torch.tensor([word - 2**64 if word >= 2**63 else word for word in words])
     assert [int(word) % 2**64 for word in _mix(signed)] == [splitmix64(word) for word in words]
+
+
+def test_numbers_hashed_on_the_host_and_on_the_device_are_the_same():
+    index = torch.tensor([0, 5, 2**40])
+    for seed in (0, 1, 2**62 - 1):
+        assert torch.equal(example_keys(seed, 3, index), example_keys(torch.tensor(seed), 3, index))
+        assert torch.equal(fold_in(index, seed), fold_in(index, torch.tensor(seed)))
+
+
+def test_every_bit_is_fair_and_independent_of_its_neighbours_in_every_direction():
+    # steps x examples x numbers, as a run draws them
+    index = torch.arange(64)
+    draws = torch.stack([draw(example_keys(9, step, index), 48).uniform for step in range(64)])
+    bits = (((draws * 2**24).long()[..., None] >> torch.arange(24)) & 1).double() * 2 - 1
+    count = bits[..., 0].numel()
+    assert bits.flatten(0, 2).mean(0).abs().max() < 4.5 / count**0.5
+    for direction in range(3):
+        turned = bits.roll(1, direction)
+        agreement = torch.einsum("abcx,abcy->xy", bits, turned) / count
+        assert agreement.abs().max() < 5 / count**0.5  # of 24 x 24 pairs
+        assert (bits == turned).all(-1).double().mean() < 1e-4  # never the same number
+
+
+def test_a_block_of_draws_holds_numbers_of_their_own_and_columns_are_keys_for_more():
+    keys = example_keys(3, 1, torch.arange(400))
+    first, second = draw(keys, 5, blocks=2).uniform.chunk(2)
+    assert torch.equal(draw(keys, 5).uniform, first) and torch.equal(uniform(keys, 5), first)
+    columns = [*first.unbind(1), *second.unbind(1)]
+    more = draw(keys, 5).columns(1, 3)
+    assert torch.equal(more.uniform, first[:, 1:3])
+    columns += [*uniform(more.keys[:, 0], 3).unbind(1), *uniform(more.keys[:, 1], 3).unbind(1)]
+    correlation = torch.corrcoef(torch.stack(columns)) - torch.eye(len(columns))
+    assert correlation.abs().max() < 4.5 / 400**0.5
+    assert stats.kstest(torch.stack(columns).flatten(), "uniform").pvalue > 1e-3
 
 
 def test_draws_are_uniform_and_normal():

@@ -4,11 +4,10 @@ import torch
 from torch import Tensor, nn
 
 from ssl_zoo.errors import InputError
-from ssl_zoo.randomness import fold_in
 from ssl_zoo.views.audio_frequency import FrequencyMasks
 from ssl_zoo.views.audio_time import PolarityFlip, TimeMasks, WaveformCrop, WaveformGain, WaveformNoise
 from ssl_zoo.views.audio_transform import AudioTransform
-from ssl_zoo.views.base import Views
+from ssl_zoo.views.base import Start, Views, two_views
 
 
 class WaveformViews(Views):
@@ -38,13 +37,8 @@ class WaveformViews(Views):
                 "(B, S), float in [-1, 1]."
             )
         with torch.autocast(inputs.device.type, enabled=False):
-            views = []
-            for number, operators in enumerate((self.first, self.second), start=1):
-                view, view_keys = inputs.float(), fold_in(keys, number)
-                for position, operator in enumerate(operators, start=1):
-                    view = operator(view, fold_in(view_keys, position))
-                views.append(view)
-            return torch.cat(views).clamp_(-1, 1).to(inputs.dtype)
+            views = two_views(keys, self.first, self.second, [Start(inputs.float())] * 2)
+            return views.clamp_(-1, 1).to(inputs.dtype)
 
 
 class AudioViews(WaveformViews):

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from ssl_zoo.randomness import uniform
+from ssl_zoo.randomness import Draws
 from ssl_zoo.views.audio_time import covered
 from ssl_zoo.views.audio_transform import AudioTransform
 from ssl_zoo.views.base import require_at_least, require_probability
@@ -33,26 +33,27 @@ class FrequencyMasks(AudioTransform):
         require_at_least("FrequencyMasks' count", count, 1)
         require_probability("FrequencyMasks' width", width)
         self.count, self.width, self.sample_rate = count, width, sample_rate
+        self.numbers = 2 * count
 
-    def forward(self, waveforms: Tensor, keys: Tensor) -> Tensor:
+    def change(self, waveforms: Tensor, draws: Draws) -> Tensor:
         """See `AudioTransform`."""
-        low, high = self.draw(keys)
+        low, high = self.bands(draws)
         samples = waveforms.shape[1]
-        hertz = torch.arange(samples // 2 + 1, device=keys.device) * (self.sample_rate / samples)
+        hertz = torch.arange(samples // 2 + 1, device=waveforms.device) * (self.sample_rate / samples)
         removed = covered(mel(hertz), low, high)
         return torch.fft.irfft(torch.fft.rfft(waveforms).masked_fill(removed, 0), samples)
 
-    def draw(self, keys: Tensor) -> tuple[Tensor, Tensor]:
+    def bands(self, draws: Draws) -> tuple[Tensor, Tensor]:
         """The bands of every waveform.
 
         Args:
-            keys: ``(B,)`` int64.
+            draws: ``(B, numbers)``.
 
         Returns:
             Lower and upper ends, each ``(B, count)`` in mel.
         """
-        draws = uniform(keys, 2, self.count)
+        width, place = draws.uniform.split(self.count, 1)
         top = 2595 * math.log10(1 + self.sample_rate / 2 / 700)
-        widths = draws[:, 0] * self.width * top
-        low = draws[:, 1] * (top - widths)
+        widths = width * (self.width * top)
+        low = place * (top - widths)
         return low, low + widths

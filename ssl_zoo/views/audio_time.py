@@ -4,9 +4,9 @@ import torch
 from torch import Tensor
 
 from ssl_zoo.errors import InputError
-from ssl_zoo.randomness import fold_in, normal, uniform
+from ssl_zoo.randomness import Draws, normal
 from ssl_zoo.views.audio_transform import AudioTransform
-from ssl_zoo.views.base import require_at_least, require_probability
+from ssl_zoo.views.base import between, require_at_least, require_probability
 
 
 def require_decibels(name: str, value: tuple[float, float]) -> None:
@@ -18,11 +18,6 @@ def require_decibels(name: str, value: tuple[float, float]) -> None:
     """
     if not -float("inf") < value[0] <= value[1] < float("inf"):
         raise InputError(f"{name} is [{value[0]}, {value[1]}]; give a smaller and a larger number of decibels.")
-
-
-def between(draws: Tensor, limits: tuple[float, float]) -> Tensor:
-    """Draws from [0, 1) carried to a range."""
-    return limits[0] + (limits[1] - limits[0]) * draws
 
 
 def covered(axis: Tensor, low: Tensor, high: Tensor) -> Tensor:
@@ -50,12 +45,14 @@ class WaveformCrop(AudioTransform):
         sample_rate: samples per second.
     """
 
+    numbers = 1
+
     def __init__(self, seconds: float, sample_rate: int = 16000) -> None:
         super().__init__()
         self.seconds, self.length = seconds, round(seconds * sample_rate)
         require_at_least("WaveformCrop's length in samples", self.length, 1)
 
-    def forward(self, waveforms: Tensor, keys: Tensor) -> Tensor:
+    def change(self, waveforms: Tensor, draws: Draws) -> Tensor:
         """See `AudioTransform`; raises `InputError` when the waveforms are shorter than the crop."""
         room = waveforms.shape[1] - self.length
         if room < 0:
@@ -63,8 +60,8 @@ class WaveformCrop(AudioTransform):
                 f"A view of {self.seconds} s ({self.length} samples) cannot be cut from waveforms of "
                 f"{waveforms.shape[1]} samples: shorten the views, or lengthen the data's crop_seconds."
             )
-        starts = (uniform(keys).double() * (room + 1)).long()
-        return waveforms.gather(1, starts[:, None] + torch.arange(self.length, device=keys.device))
+        starts = (draws.uniform.double() * (room + 1)).long()
+        return waveforms.gather(1, starts + torch.arange(self.length, device=starts.device))
 
 
 class WaveformGain(AudioTransform):
@@ -74,14 +71,16 @@ class WaveformGain(AudioTransform):
         decibels: range of the change.
     """
 
+    numbers = 1
+
     def __init__(self, decibels: tuple[float, float]) -> None:
         super().__init__()
         require_decibels("WaveformGain's decibels", decibels)
         self.decibels = decibels
 
-    def forward(self, waveforms: Tensor, keys: Tensor) -> Tensor:
+    def change(self, waveforms: Tensor, draws: Draws) -> Tensor:
         """See `AudioTransform`."""
-        return waveforms * 10 ** (between(uniform(keys, 1), self.decibels) / 20)
+        return waveforms * 10 ** (between(draws.uniform, *self.decibels) / 20)
 
 
 class PolarityFlip(AudioTransform):
@@ -91,14 +90,16 @@ class PolarityFlip(AudioTransform):
         probability: of doing so.
     """
 
+    numbers = 1
+
     def __init__(self, probability: float = 0.5) -> None:
         super().__init__()
         require_probability("PolarityFlip's probability", probability)
         self.probability = probability
 
-    def forward(self, waveforms: Tensor, keys: Tensor) -> Tensor:
+    def change(self, waveforms: Tensor, draws: Draws) -> Tensor:
         """See `AudioTransform`."""
-        return waveforms * torch.where(uniform(keys, 1) < self.probability, -1.0, 1.0)
+        return waveforms * torch.where(draws.uniform < self.probability, -1.0, 1.0)
 
 
 class WaveformNoise(AudioTransform):
@@ -109,18 +110,20 @@ class WaveformNoise(AudioTransform):
         probability: of adding any.
     """
 
+    numbers = 3
+
     def __init__(self, snr: tuple[float, float], probability: float = 1.0) -> None:
         super().__init__()
         require_decibels("WaveformNoise's snr", snr)
         require_probability("WaveformNoise's probability", probability)
         self.snr, self.probability = snr, probability
 
-    def forward(self, waveforms: Tensor, keys: Tensor) -> Tensor:
+    def change(self, waveforms: Tensor, draws: Draws) -> Tensor:
         """See `AudioTransform`."""
-        draws = uniform(keys, 2, 1)
+        ratio, chance, _ = draws.uniform.split(1, 1)
         loudness = waveforms.square().mean(1, keepdim=True).sqrt()
-        level = loudness * 10 ** (-between(draws[:, 0], self.snr) / 20) * (draws[:, 1] < self.probability)
-        return torch.addcmul(waveforms, level, normal(fold_in(keys, 1), waveforms.shape[1]))
+        level = loudness * 10 ** (-between(ratio, *self.snr) / 20) * (chance < self.probability)
+        return torch.addcmul(waveforms, level, normal(draws.keys[:, 2], waveforms.shape[1]))
 
 
 class TimeMasks(AudioTransform):
@@ -137,12 +140,13 @@ class TimeMasks(AudioTransform):
         require_at_least("TimeMasks' count", count, 1)
         require_at_least("TimeMasks' seconds", seconds, 0)
         self.count, self.longest = count, seconds * sample_rate
+        self.numbers = 2 * count
 
-    def forward(self, waveforms: Tensor, keys: Tensor) -> Tensor:
+    def change(self, waveforms: Tensor, draws: Draws) -> Tensor:
         """See `AudioTransform`."""
         samples = waveforms.shape[1]
-        draws = uniform(keys, 2, self.count)
-        lengths = (draws[:, 0] * min(self.longest, samples)).round()
-        starts = (draws[:, 1] * (samples - lengths + 1)).floor()
-        silent = covered(torch.arange(samples, device=keys.device, dtype=torch.float32), starts, starts + lengths)
+        length, place = draws.uniform.split(self.count, 1)
+        lengths = (length * min(self.longest, samples)).round()
+        starts = (place * (samples - lengths + 1)).floor()
+        silent = covered(torch.arange(samples, device=length.device, dtype=torch.float32), starts, starts + lengths)
         return waveforms.masked_fill(silent, 0)

@@ -5,10 +5,15 @@ neighbours in the batch, on the rank or on torch's global generator.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from itertools import takewhile
+from typing import NamedTuple, cast
 
+import torch
 from torch import Tensor, nn
 
 from ssl_zoo.errors import InputError
+from ssl_zoo.randomness import Draws, draw
 
 
 class Views(nn.Module, ABC):
@@ -33,6 +38,101 @@ class Views(nn.Module, ABC):
             ``(views_per_example * B, ...)``: every example's first view, then every example's second view, and so on,
             so that ``.chunk(views_per_example)`` takes them apart.
         """
+
+
+class Transform(nn.Module, ABC):
+    """One operator of a recipe: changes a batch at random, each example by random numbers of its own.
+
+    An operator has no state, never writes into its input, draws nothing from torch's global generator and never makes
+    the host wait for the device.
+
+    Attributes:
+        numbers: random numbers that it needs for an example.
+    """
+
+    numbers: int
+
+    @abstractmethod
+    def change(self, inputs: Tensor, draws: Draws) -> Tensor:
+        """Change a batch.
+
+        Args:
+            inputs: ``(B, ...)`` float32.
+            draws: ``(B, numbers)``.
+
+        Returns:
+            ``(B, ...)`` float32.
+        """
+
+    def forward(self, inputs: Tensor, keys: Tensor) -> Tensor:
+        """`change` with numbers drawn for it alone.
+
+        Args:
+            inputs: as in `change`.
+            keys: ``(B,)`` int64, one per example.
+        """
+        return self.change(inputs, draw(keys, self.numbers))
+
+
+class Start(NamedTuple):
+    """Where a recipe begins.
+
+    Attributes:
+        inputs: ``(B, ...)`` float32.
+        change: what is done in place of the `change` of the recipe's first operator; None for that.
+    """
+
+    inputs: Tensor
+    change: Callable[[Tensor, Draws], Tensor] | None = None
+
+
+def two_views(keys: Tensor, first: nn.ModuleList, second: nn.ModuleList, starts: Sequence[Start]) -> Tensor:
+    """Both views of every example, with one draw for all of it.
+
+    On a GPU a small batch costs as many microseconds as there are operations, however little each does. The operators
+    that both recipes begin with, often all, therefore change a batch of twice the size once.
+
+    Args:
+        keys: ``(B,)`` int64.
+        first: the `Transform` operators that make the first view, in order.
+        second: those that make the second view; one that is the same object as in `first` has draws of its own.
+        starts: where the two begin, which is the same where the first operators are.
+
+    Returns:
+        ``(2 * B, ...)`` float32, the first views and then the second ones.
+    """
+    same = sum(1 for _ in takewhile(lambda pair: pair[0] is pair[1], zip(first, second, strict=False)))
+    beginning, *ends = (cast(list[Transform], list(part)) for part in (first[:same], first[same:], second[same:]))
+    drawn = _numbers(beginning)
+    draws = draw(keys, drawn + max(map(_numbers, ends)), blocks=2)
+    if beginning:
+        twice = torch.cat([starts[0].inputs, starts[0].inputs])
+        views = _chain(beginning, starts[0]._replace(inputs=twice), draws)
+        if not any(ends):
+            return views
+        starts = [Start(view) for view in views.chunk(2)]
+    halves = (slice(len(keys)), slice(len(keys), None))
+    rests = [Draws(draws.uniform[half, drawn:], draws.keys[half, drawn:]) for half in halves]
+    return torch.cat([_chain(*each) for each in zip(ends, starts, rests, strict=True)])
+
+
+def _numbers(operators: list[Transform]) -> int:
+    return sum(operator.numbers for operator in operators)
+
+
+def _chain(operators: list[Transform], start: Start, draws: Draws) -> Tensor:
+    """The operators one after the other, each with the columns of the draws that come next."""
+    inputs, used = start.inputs, 0
+    for number, operator in enumerate(operators):
+        change = operator.change if number or start.change is None else start.change
+        inputs = change(inputs, draws.columns(used, used + operator.numbers))
+        used += operator.numbers
+    return inputs
+
+
+def between(draws: Tensor, low: float, high: float) -> Tensor:
+    """Draws from [0, 1) carried to [low, high), in a single operation."""
+    return torch.rsub(draws, low, alpha=low - high)  # low - (low - high) * draws
 
 
 def require_probability(name: str, value: float) -> None:

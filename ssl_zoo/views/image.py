@@ -1,13 +1,15 @@
 """Two views of every image of a batch: the recipes of the contrastive papers, and one for digits."""
 
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 
 from ssl_zoo.errors import InputError
-from ssl_zoo.randomness import fold_in
-from ssl_zoo.views.base import Views, require_at_least, require_probability
+from ssl_zoo.views.base import Start, Views, require_at_least, require_probability, two_views
 from ssl_zoo.views.image_color import ColorJitter, GaussianNoise, RandomGain, RandomGrayscale, RandomSolarize
-from ssl_zoo.views.image_geometry import GaussianBlur, RandomAffine, RandomResizedCrop
+from ssl_zoo.views.image_crop import RandomResizedCrop
+from ssl_zoo.views.image_geometry import GaussianBlur, RandomAffine
 from ssl_zoo.views.image_transform import ImageTransform
 from ssl_zoo.views.image_whole import cut_whole
 
@@ -43,20 +45,15 @@ class ImageViews(Views):
             )
         self._check_colours(inputs.shape[1])
         with torch.autocast(inputs.device.type, enabled=False):
-            images = _as_floats(inputs)
-            whole = None if fields is None or "whole" not in fields else _as_floats(fields["whole"])
-            views = []
-            for number, operators in enumerate((self.first, self.second), start=1):
-                view, view_keys = images, fold_in(keys, number)
-                for position, operator in enumerate(operators, start=1):
-                    operator_keys = fold_in(view_keys, position)
-                    if position == 1 and whole is not None and isinstance(operator, RandomResizedCrop):
-                        assert fields is not None
-                        view = cut_whole(operator, whole, fields["aspect"], inputs.shape[-1], operator_keys)
-                    else:
-                        view = operator(view, operator_keys)
-                views.append(view)
-            output = torch.cat(views)
+            middle = Start(_as_floats(inputs))
+            starts = [middle, middle]
+            if fields is not None and "whole" in fields:
+                whole = _as_floats(fields["whole"])
+                for number, operators in enumerate((self.first, self.second)):
+                    if operators and isinstance(operators[0], RandomResizedCrop):
+                        cut = partial(cut_whole, operators[0], fields["aspect"], inputs.shape[-1])
+                        starts[number] = Start(whole, cut)
+            output = two_views(keys, self.first, self.second, starts)
         return output.to(inputs.dtype) if inputs.is_floating_point() else output
 
     def _check_colours(self, channels: int) -> None:
@@ -147,15 +144,16 @@ class BYOLViews(ImageViews):
         solarize: tuple[float, float] = (0.0, 0.2),
         size: int | None = None,
     ) -> None:
+        same: list[ImageTransform] = [
+            RandomResizedCrop(size, crop_scale, flip=flip),
+            ColorJitter(0.4, 0.4, 0.2, 0.1, probability=0.8),
+            RandomGrayscale(0.2),
+        ]
         recipes: list[list[ImageTransform]] = []
         for blur_probability, solarize_probability in zip(blur, solarize, strict=True):
             require_probability("BYOLViews' blur", blur_probability)
             require_probability("BYOLViews' solarize", solarize_probability)
-            operators: list[ImageTransform] = [
-                RandomResizedCrop(size, crop_scale, flip=flip),
-                ColorJitter(0.4, 0.4, 0.2, 0.1, probability=0.8),
-                RandomGrayscale(0.2),
-            ]
+            operators = same.copy()
             if blur_probability:
                 operators.append(GaussianBlur(probability=blur_probability))
             if solarize_probability:

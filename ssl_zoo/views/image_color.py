@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from ssl_zoo.errors import InputError
-from ssl_zoo.randomness import normal, uniform
-from ssl_zoo.views.base import require_at_least, require_probability
+from ssl_zoo.randomness import Draws, normal
+from ssl_zoo.views.base import between, require_at_least, require_probability
 from ssl_zoo.views.image_transform import ImageTransform
 
 LUMA = (0.2989, 0.587, 0.114)  # ITU-R BT.601 weights of red, green and blue, with torchvision's rounding
@@ -23,33 +23,42 @@ def _grey_weights(images: Tensor) -> Tensor:
     channels = images.shape[1]
     if channels != 3:
         return images.new_full((channels,), 1 / channels)
-    return torch.cat([images.new_full((1,), weight) for weight in LUMA])
+    weights = images.new_full((3,), LUMA[0])
+    weights[1].fill_(LUMA[1])
+    weights[2].fill_(LUMA[2])
+    return weights
 
 
-def blend(images: Tensor, operation: Tensor, factor: Tensor) -> Tensor:
-    """Change brightness, contrast or saturation, a different one for every image, as torchvision's `adjust_*` do.
+def blend(images: Tensor, operations: Tensor, factors: Tensor) -> Tensor:
+    """Change brightness, contrast or saturation, one after the other, for every image in an order of its own.
 
-    All three move an image away from another one: black, its mean grey, or its grey version. Each is an affine map of
-    the colour, so that one batched product does any mixture of the three.
+    As torchvision's `adjust_*`: all three move an image away from another one, which is black, its mean grey, or its
+    grey version. Each is an affine map of the colour, so that one batched product does any mixture of the three.
 
     Args:
         images: ``(B, C, N)`` float32 in [0, 1], pixels flattened.
-        operation: ``(B,)`` int64, `BRIGHTNESS`, `CONTRAST` or `SATURATION`.
-        factor: ``(B,)``, 1 for no change and 0 for only the other image.
+        operations: ``(B, S)`` int64, `BRIGHTNESS`, `CONTRAST` or `SATURATION`, done from the first column to the last.
+        factors: ``(B, S)``, 1 for no change and 0 for only the other image.
 
     Returns:
         ``(B, C, N)`` in [0, 1].
     """
-    rest = 1 - factor
     weights = _grey_weights(images)
-    offset = (rest * (operation == CONTRAST) * (images.mean(2) @ weights))[:, None, None]
-    if images.shape[1] != 3:
-        unchanged = operation == SATURATION
-        gain = torch.where(unchanged, 1.0, factor)[:, None, None]
-        return torch.addcmul(offset, images, gain).clamp_(0, 1)
-    grey = (rest * (operation == SATURATION))[:, None, None] * weights
-    mix = factor[:, None, None] * torch.eye(3, device=images.device) + grey
-    return torch.baddbmm(offset, mix, images).clamp_(0, 1)
+    # What every step multiplies and adds is worked out for all of them at once, a step being two small products.
+    rest = 1 - factors
+    towards_mean = (rest * (operations == CONTRAST))[..., None, None] * weights  # (B, S, 1, C)
+    if images.shape[1] == 3:
+        grey = (rest * (operations == SATURATION))[..., None, None] * weights
+        mix = torch.addcmul(grey, factors[..., None, None], torch.eye(3, device=images.device))  # (B, S, C, C)
+    else:
+        gain = torch.where(operations == SATURATION, 1.0, factors)[..., None, None]
+    for step in range(operations.shape[1]):
+        offset = towards_mean[:, step] @ images.mean(2, keepdim=True)
+        if images.shape[1] == 3:
+            images = torch.baddbmm(offset, mix[:, step], images).clamp_(0, 1)
+        else:
+            images = torch.addcmul(offset, images, gain[:, step]).clamp_(0, 1)
+    return images
 
 
 def shift_hue(images: Tensor, turns: Tensor) -> Tensor:
@@ -73,13 +82,12 @@ def shift_hue(images: Tensor, turns: Tensor) -> Tensor:
     sixths.add_(total).sub_(green, alpha=3).mul_((blue - low).sign_())  # from the first third to the second
     sixths.add_(chroma).add_(green).sub_(red)
 
-    hue = sixths.div_(chroma.clamp(min=1e-12)).div_(6).add_(turns[:, None])
-    hue.sub_(hue.floor())
+    hue = torch.add(turns[:, None] + 1, sixths.div_(chroma.clamp(min=1e-12)), alpha=1 / 6).frac_()
     # A channel is at the top within a sixth of a turn of its own hue, at the bottom beyond a third, linear between;
     # half a turn minus the distance, which is what `near` holds, saves handling the wrap-around.
     centre = torch.arange(3, device=images.device)[:, None] / 3
     near = (hue[:, None] - centre).abs_().sub_(0.5).abs_().clamp_(1 / 6, 1 / 3)
-    return near.mul_(6 * chroma[:, None]).add_((low - chroma)[:, None]).clamp_(0, 1)
+    return torch.addcmul((low - chroma)[:, None], near, chroma[:, None], value=6).clamp_(0, 1)
 
 
 class JitterDraws(NamedTuple):
@@ -109,6 +117,8 @@ class ColorJitter(ImageTransform):
         probability: of changing an image at all.
     """
 
+    numbers = 9
+
     def __init__(
         self,
         brightness: float = 0.0,
@@ -129,46 +139,38 @@ class ColorJitter(ImageTransform):
         self.hue = hue
         self.probability = probability
 
-    def draw(self, keys: Tensor, channels: int) -> JitterDraws:
-        """Draw the parameters of every image.
+    def parameters_for(self, draws: Draws, channels: int) -> JitterDraws:
+        """The parameters of every image.
 
         Args:
-            keys: ``(B,)`` int64.
+            draws: ``(B, numbers)``.
             channels: of the images; saturation is left out unless there are 3.
         """
         steps = 3 if channels == 3 else 2
-        draws = uniform(keys, 3 + 2 * steps)
-        selected = draws[:, 0] < self.probability
+        chance, turn, place, factor, order = draws.uniform.split([1, 1, 1, 3, 3], 1)
+        selected = chance < self.probability
         spread = [
-            max(0.0, 1 - span) + (1 + span - max(0.0, 1 - span)) * draws[:, 3 + operation]
+            between(factor[:, operation], max(0.0, 1 - span), 1 + span)
             for operation, span in enumerate(self.spans[:steps])
         ]
-        factors = torch.where(selected[:, None], torch.stack(spread, 1), 1.0)
-        operations = draws[:, 3 + steps :].argsort(1)
-        turns = torch.where(selected, self.hue * (2 * draws[:, 1] - 1), 0.0)
-        hue_step = (draws[:, 2] * (steps + 1)).long()
+        factors = torch.where(selected, torch.stack(spread, 1), 1.0)
+        operations = order[:, :steps].argsort(1)
+        turns = torch.where(selected, between(turn, -self.hue, self.hue), 0.0)[:, 0]
+        hue_step = (place[:, 0] * (steps + 1)).long()
         return JitterDraws(operations, factors.gather(1, operations), turns, hue_step)
 
-    def forward(self, images: Tensor, keys: Tensor) -> Tensor:
+    def change(self, images: Tensor, draws: Draws) -> Tensor:
         """See `ImageTransform`."""
-        drawn = self.draw(keys, images.shape[1])
+        drawn = self.parameters_for(draws, images.shape[1])
         pixels = images.flatten(2)
-        steps = drawn.operations.shape[1]
-        with_hue = self.hue > 0 and images.shape[1] == 3
-        if not with_hue:
-            for step in range(steps):
-                pixels = blend(pixels, drawn.operations[:, step], drawn.factors[:, step])
-            return pixels.view_as(images)
+        if self.hue == 0 or images.shape[1] != 3:
+            return blend(pixels, drawn.operations, drawn.factors).view_as(images)
         # Hue is much the dearest: it is done once for all images, between two rounds of the other operations. Each
         # image sits out (factor 1) the steps that its own order puts in the other round.
-        early = torch.arange(steps, device=images.device) < drawn.hue_step[:, None]
-        before, after = torch.where(early, drawn.factors, 1.0), torch.where(early, 1.0, drawn.factors)
-        for step in range(steps):
-            pixels = blend(pixels, drawn.operations[:, step], before[:, step])
+        early = torch.arange(drawn.operations.shape[1], device=images.device) < drawn.hue_step[:, None]
+        pixels = blend(pixels, drawn.operations, torch.where(early, drawn.factors, 1.0))
         pixels = shift_hue(pixels, drawn.turns)
-        for step in range(steps):
-            pixels = blend(pixels, drawn.operations[:, step], after[:, step])
-        return pixels.view_as(images)
+        return blend(pixels, drawn.operations, torch.where(early, 1.0, drawn.factors)).view_as(images)
 
 
 class RandomGrayscale(ImageTransform):
@@ -178,19 +180,21 @@ class RandomGrayscale(ImageTransform):
         probability: of making an image grey.
     """
 
+    numbers = 1
+
     def __init__(self, probability: float = 0.1) -> None:
         super().__init__()
         require_probability("RandomGrayscale's probability", probability)
         self.probability = probability
         self.needs_colour = probability > 0
 
-    def forward(self, images: Tensor, keys: Tensor) -> Tensor:
+    def change(self, images: Tensor, draws: Draws) -> Tensor:
         """See `ImageTransform`."""
         if images.shape[1] != 3:
             return images
-        selected = uniform(keys, 1) < self.probability
-        saturation = torch.where(selected[:, 0], 0.0, 1.0)
-        return blend(images.flatten(2), torch.full_like(keys, SATURATION), saturation).view_as(images)
+        selected = draws.uniform[..., None, None] < self.probability
+        grey = _grey_weights(images).expand(len(images), 1, 3).bmm(images.flatten(2))
+        return torch.where(selected, grey.view(-1, 1, *images.shape[2:]), images)
 
 
 class RandomSolarize(ImageTransform):
@@ -201,6 +205,8 @@ class RandomSolarize(ImageTransform):
         probability: of solarizing an image.
     """
 
+    numbers = 1
+
     def __init__(self, threshold: float = 0.5, probability: float = 0.2) -> None:
         super().__init__()
         require_probability("RandomSolarize's probability", probability)
@@ -208,9 +214,9 @@ class RandomSolarize(ImageTransform):
             raise InputError(f"RandomSolarize's threshold is {threshold}; give a value between 0 and 1.")
         self.threshold, self.probability = threshold, probability
 
-    def forward(self, images: Tensor, keys: Tensor) -> Tensor:
+    def change(self, images: Tensor, draws: Draws) -> Tensor:
         """See `ImageTransform`."""
-        selected = uniform(keys, 1, 1, 1) < self.probability
+        selected = draws.uniform[..., None, None] < self.probability
         return torch.where(selected & (images >= self.threshold), 1 - images, images)
 
 
@@ -221,15 +227,17 @@ class RandomGain(ImageTransform):
         span: the gain is uniform in [1 - span, 1 + span]; at most 1.
     """
 
+    numbers = 1
+
     def __init__(self, span: float = 0.3) -> None:
         super().__init__()
         if not 0 <= span <= 1:
             raise InputError(f"RandomGain's span is {span}; give a number between 0 and 1.")
         self.span = span
 
-    def forward(self, images: Tensor, keys: Tensor) -> Tensor:
+    def change(self, images: Tensor, draws: Draws) -> Tensor:
         """See `ImageTransform`."""
-        gain = 1 + self.span * (2 * uniform(keys, 1, 1, 1) - 1)
+        gain = between(draws.uniform[..., None, None], 1 - self.span, 1 + self.span)
         return (images * gain).clamp_(0, 1)
 
 
@@ -240,11 +248,13 @@ class GaussianNoise(ImageTransform):
         std: standard deviation of the noise, for values in [0, 1].
     """
 
+    numbers = 1
+
     def __init__(self, std: float = 0.05) -> None:
         super().__init__()
         require_at_least("GaussianNoise's std", std, 0)
         self.std = std
 
-    def forward(self, images: Tensor, keys: Tensor) -> Tensor:
+    def change(self, images: Tensor, draws: Draws) -> Tensor:
         """See `ImageTransform`."""
-        return normal(keys, *images.shape[1:]).mul_(self.std).add_(images).clamp_(0, 1)
+        return normal(draws.keys[:, 0], *images.shape[1:]).mul_(self.std).add_(images).clamp_(0, 1)

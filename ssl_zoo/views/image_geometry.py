@@ -1,21 +1,17 @@
-"""Operators that move pixels: random crop, flip, affine map and blur.
+"""Operators that move pixels: flip, affine map and blur, and what a crop has in common with a blur.
 
-Crop, flip and blur are linear and act on rows and columns apart. Per image they are therefore two small matrices, and
-two batched products apply them to the whole batch, whatever each image's parameters: Y = vertical · X · horizontalᵀ.
+Crops and blurs are linear and act on rows and columns apart. Per image they are therefore two small matrices, and two
+batched products apply them to the whole batch, whatever each image's parameters: Y = vertical · X · horizontalᵀ.
 """
-
-import math
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from ssl_zoo.errors import InputError
-from ssl_zoo.randomness import fold_in, uniform
-from ssl_zoo.views.base import require_at_least, require_probability, require_range
+from ssl_zoo.randomness import Draws
+from ssl_zoo.views.base import between, require_at_least, require_probability, require_range
 from ssl_zoo.views.image_transform import ImageTransform
-
-ATTEMPTS = 10  # boxes tried before the fallback, as in torchvision
 
 
 def apply_separable(images: Tensor, vertical: Tensor, horizontal: Tensor) -> Tensor:
@@ -35,125 +31,6 @@ def apply_separable(images: Tensor, vertical: Tensor, horizontal: Tensor) -> Ten
     return output.view(batch, channels, vertical.shape[1], horizontal.shape[1]).clamp_(0, 1)
 
 
-def crop_boxes(
-    keys: Tensor, height: int | Tensor, width: int | Tensor, scale: tuple[float, float], ratio: tuple[float, float]
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Boxes for random resized crops, distributed as torchvision's `RandomResizedCrop` draws them.
-
-    Area and log aspect ratio are uniform. Of ten tries the first that fits in the image counts; if none does, the box
-    is the largest central one whose aspect ratio is allowed.
-
-    Args:
-        keys: ``(B,)`` int64.
-        height: of the images, in whole pixels; one number, or ``(B,)`` float32.
-        width: likewise.
-        scale: range of the box's area, as a fraction of the image's.
-        ratio: range of width / height of the box.
-
-    Returns:
-        Top, left, height and width in whole pixels, each ``(B,)`` float32.
-    """
-    draws = uniform(keys, 2 * ATTEMPTS + 2)
-    height, width = (_of_each(side, draws)[:, None] for side in (height, width))
-    area = height * width * (scale[0] + (scale[1] - scale[0]) * draws[:, :ATTEMPTS])
-    log_low, log_high = math.log(ratio[0]), math.log(ratio[1])
-    root_aspect = torch.exp(0.5 * (log_low + (log_high - log_low) * draws[:, ATTEMPTS:-2]))
-    widths = (area.sqrt() * root_aspect).round()
-    heights = (area.sqrt() / root_aspect).round()
-
-    # The fallback is a last try that always fits, so that one search serves both.
-    widths = torch.cat([widths, width.minimum((height * ratio[1]).round())], 1)
-    heights = torch.cat([heights, height.minimum((width / ratio[0]).round())], 1)
-    fits = (widths > 0) & (widths <= width) & (heights > 0) & (heights <= height)
-    first = fits.byte().argmax(1, keepdim=True)
-    box_height = heights.gather(1, first)[:, 0]
-    box_width = widths.gather(1, first)[:, 0]
-
-    room_above, room_left = height[:, 0] - box_height, width[:, 0] - box_width
-    fell_back = first[:, 0] == ATTEMPTS
-    top = torch.where(fell_back, room_above / 2, draws[:, -2] * (room_above + 1)).floor()
-    left = torch.where(fell_back, room_left / 2, draws[:, -1] * (room_left + 1)).floor()
-    # a draw just below one may round up to one past the last position
-    return top.minimum(room_above), left.minimum(room_left), box_height, box_width
-
-
-def _of_each(side: int | Tensor, draws: Tensor) -> Tensor:
-    """``(B,)`` float32, made on the device without a copy from the host."""
-    return side if isinstance(side, Tensor) else draws.new_full((len(draws),), side)
-
-
-def resize_weights(start: Tensor, length: Tensor, size: int, output_size: int, flip: Tensor | None = None) -> Tensor:
-    """Antialiased bilinear interpolation of a stretch of pixels, as one matrix per example.
-
-    When it shrinks, the triangle kernel widens with the step between output pixels. Pixels outside of the stretch have
-    no weight.
-
-    Args:
-        start: ``(B,)``, the first pixel of the stretch.
-        length: ``(B,)``, its length in pixels.
-        size: pixels in the input.
-        output_size: pixels in the output.
-        flip: ``(B,)`` bool, reverse the output; None reverses nothing.
-
-    Returns:
-        ``(B, output_size, size)`` float32; every row sums to one.
-    """
-    step = (length / output_size)[:, None]
-    place = torch.arange(output_size, device=start.device, dtype=torch.float32)
-    if flip is not None:
-        place = torch.where(flip[:, None], output_size - 1 - place, place)
-    inverse_reach = 1 / step.clamp(min=1)
-    centre = (place + 0.5) * step * inverse_reach
-    pixel = torch.arange(size, device=start.device) + 0.5 - start[:, None]
-    inside = (pixel > 0) & (pixel < length[:, None])
-    pixel = torch.where(inside, pixel * inverse_reach, math.inf)
-    distance = (pixel[:, None, :] - centre[:, :, None]).abs_().clamp_(max=1)
-    weights = 1 - distance
-    return weights.div_(weights.sum(2, keepdim=True))
-
-
-class RandomResizedCrop(ImageTransform):
-    """Cuts out a random box and resizes it (Szegedy et al., 2014, arXiv 1409.4842), as torchvision's of the same name.
-
-    Bilinear interpolation with antialiasing. A horizontal flip can ride along for free.
-
-    Args:
-        size: side of the square output in pixels; None keeps the size of the input.
-        scale: range of the box's area, as a fraction of the image's.
-        ratio: range of width / height of the box.
-        flip: probability of mirroring left and right.
-    """
-
-    def __init__(
-        self,
-        size: int | None = None,
-        scale: tuple[float, float] = (0.08, 1.0),
-        ratio: tuple[float, float] = (3 / 4, 4 / 3),
-        flip: float = 0.0,
-    ) -> None:
-        super().__init__()
-        require_range("RandomResizedCrop's scale", scale)
-        require_range("RandomResizedCrop's ratio", ratio)
-        require_probability("RandomResizedCrop's flip", flip)
-        if scale[1] > 1:
-            raise InputError(f"RandomResizedCrop's scale ends at {scale[1]}; an area fraction is at most 1.")
-        if size is not None:
-            require_at_least("RandomResizedCrop's size", size, 1)
-        self.size, self.scale, self.ratio, self.flip = size, scale, ratio, flip
-
-    def forward(self, images: Tensor, keys: Tensor) -> Tensor:
-        """See `ImageTransform`."""
-        height, width = images.shape[2:]
-        top, left, box_height, box_width = crop_boxes(keys, height, width, self.scale, self.ratio)
-        vertical = resize_weights(top, box_height, height, self.size or height)
-        horizontal = resize_weights(left, box_width, width, self.size or width, self.flipped(keys))
-        return apply_separable(images, vertical, horizontal)
-
-    def flipped(self, keys: Tensor) -> Tensor | None:
-        """``(B,)`` bool, which images are mirrored; None when none ever is."""
-        return uniform(fold_in(keys, 1), 1)[:, 0] < self.flip if self.flip else None
-
-
 class RandomHorizontalFlip(ImageTransform):
     """Mirrors left and right; after a `RandomResizedCrop`, that operator's own `flip` is cheaper.
 
@@ -161,14 +38,16 @@ class RandomHorizontalFlip(ImageTransform):
         probability: of mirroring an image.
     """
 
+    numbers = 1
+
     def __init__(self, probability: float = 0.5) -> None:
         super().__init__()
         require_probability("RandomHorizontalFlip's probability", probability)
         self.probability = probability
 
-    def forward(self, images: Tensor, keys: Tensor) -> Tensor:
+    def change(self, images: Tensor, draws: Draws) -> Tensor:
         """See `ImageTransform`."""
-        selected = uniform(keys, 1, 1, 1) < self.probability
+        selected = draws.uniform[..., None, None] < self.probability
         return torch.where(selected, images.flip(-1), images)
 
 
@@ -211,6 +90,8 @@ class RandomAffine(ImageTransform):
         shear: largest shear along the rows either way, in degrees.
     """
 
+    numbers = 5
+
     def __init__(
         self,
         degrees: float = 0.0,
@@ -227,11 +108,10 @@ class RandomAffine(ImageTransform):
             raise InputError(f"RandomAffine's shear is {shear} degrees; give less than 90.")
         self.degrees, self.translate, self.scale, self.shear = degrees, translate, scale, shear
 
-    def forward(self, images: Tensor, keys: Tensor) -> Tensor:
+    def change(self, images: Tensor, draws: Draws) -> Tensor:
         """See `ImageTransform`."""
-        draws = uniform(keys, 5)
-        signed = 2 * draws - 1
-        scale = self.scale[0] + (self.scale[1] - self.scale[0]) * draws[:, 4]
+        signed = between(draws.uniform, -1, 1)
+        scale = between(draws.uniform[:, 4], *self.scale)
         return affine(
             images, self.degrees * signed[:, 0], self.translate * signed[:, 1:3], scale, self.shear * signed[:, 3]
         )
@@ -266,6 +146,8 @@ class GaussianBlur(ImageTransform):
         probability: of blurring an image.
     """
 
+    numbers = 2
+
     def __init__(
         self, sigma: tuple[float, float] = (0.1, 2.0), kernel_fraction: float = 0.1, probability: float = 0.5
     ) -> None:
@@ -275,15 +157,14 @@ class GaussianBlur(ImageTransform):
         require_probability("GaussianBlur's probability", probability)
         self.sigma, self.kernel_fraction, self.probability = sigma, kernel_fraction, probability
 
-    def forward(self, images: Tensor, keys: Tensor) -> Tensor:
+    def change(self, images: Tensor, draws: Draws) -> Tensor:
         """See `ImageTransform`."""
         height, width = images.shape[2:]
         shorter = min(height, width)
         kernel_size = max(3, 2 * (int(self.kernel_fraction * shorter) // 2) + 1)
-        draws = uniform(keys, 2)
-        sigma = self.sigma[0] + (self.sigma[1] - self.sigma[0]) * draws[:, 1]
+        chance, width_draw = draws.uniform.unbind(1)
         # A Gaussian this narrow has all its weight on the centre: exactly the identity, without a branch.
-        sigma = torch.where(draws[:, 0] < self.probability, sigma, 1e-3)
+        sigma = torch.where(chance < self.probability, between(width_draw, *self.sigma), 1e-3)
         vertical = blur_weights(sigma, kernel_size, height)
         horizontal = vertical if width == height else blur_weights(sigma, kernel_size, width)
         return apply_separable(images, vertical, horizontal)

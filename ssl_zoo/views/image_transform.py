@@ -1,15 +1,15 @@
 """The contract of one image operator: what the recipes in `ssl_zoo.views.image` are composed from."""
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 
-from torch import Tensor, nn
+from torch import Tensor
+
+from ssl_zoo.randomness import Draws
+from ssl_zoo.views.base import Transform
 
 
-class ImageTransform(nn.Module, ABC):
+class ImageTransform(Transform):
     """Changes a batch of images at random, each image by random numbers of its own.
-
-    An operator has no state, never writes into its input, draws nothing from torch's global generator and never makes
-    the host wait for the device.
 
     Attributes:
         needs_colour: whether it changes what only images of red, green and blue, or grey ones, have.
@@ -18,12 +18,12 @@ class ImageTransform(nn.Module, ABC):
     needs_colour: bool = False
 
     @abstractmethod
-    def forward(self, images: Tensor, keys: Tensor) -> Tensor:
+    def change(self, images: Tensor, draws: Draws) -> Tensor:
         """Change a batch.
 
         Args:
             images: ``(B, C, H, W)`` float32 in [0, 1].
-            keys: ``(B,)`` int64, one per image.
+            draws: ``(B, numbers)``.
 
         Returns:
             ``(B, C, H', W')`` float32 in [0, 1].

@@ -17,7 +17,7 @@ from ssl_zoo.data.sources.folder import ImageFolder
 from ssl_zoo.errors import InputError
 from ssl_zoo.randomness import example_keys
 from ssl_zoo.views.image import ImageViews
-from ssl_zoo.views.image_geometry import RandomResizedCrop
+from ssl_zoo.views.image_crop import RandomResizedCrop
 
 RANDOM = np.random.default_rng(0)
 CORNERS = [(0, 0), (0, -30), (-30, 0), (-30, -30)]

@@ -235,7 +235,7 @@ def test_testing_logs_the_bound_and_the_importance_weighted_one(tmp_path):
 def train(model: VAE, data: ImageData) -> VAE:
     optimizer = make_optimizer("adamw", model, 3e-3, 0.0)
     model.train()
-    for step in range(150):
+    for step in range(300):
         start = step * 128 % (len(data.train_set) - 128)
         batch = data.train_set.__getitems__(list(range(start, start + 128)))
         optimizer.zero_grad()

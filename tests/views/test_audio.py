@@ -12,7 +12,7 @@ from ssl_zoo.callbacks.figures import draw_spectrograms
 from ssl_zoo.encoders.image import ResNet
 from ssl_zoo.errors import InputError
 from ssl_zoo.methods.simclr import SimCLR
-from ssl_zoo.randomness import example_keys, uniform
+from ssl_zoo.randomness import draw, example_keys, uniform
 from ssl_zoo.views.audio import AudioViews, WaveformViews
 from ssl_zoo.views.audio_frequency import FrequencyMasks
 from ssl_zoo.views.audio_time import PolarityFlip, TimeMasks, WaveformCrop, WaveformGain, WaveformNoise
@@ -120,7 +120,7 @@ def test_frequency_masks_remove_bands_and_nothing_else() -> None:
     gone = after.abs() < 1e-4 * before.abs()
     # Both ends of a real spectrum have no imaginary part to lose.
     torch.testing.assert_close(after[~gone], before[~gone], atol=1e-4, rtol=1e-4)
-    low, high = operator.draw(keys(500))
+    low, high = operator.bands(draw(keys(500), operator.numbers))
     top = 2595 * np.log10(1 + 500 / 700)
     assert low.min() >= 0 and high.max() <= top + 1e-3
     assert uniform_p((high - low).flatten() / top, 0, 0.3) > UNLIKELY

@@ -6,12 +6,17 @@ from scipy import stats
 from torch import Tensor
 from torchvision.transforms import v2
 
+from ssl_zoo.batch import Batch
+from ssl_zoo.encoders.image import ResNet
 from ssl_zoo.errors import InputError
-from ssl_zoo.randomness import example_keys, fold_in
+from ssl_zoo.methods.simclr import SimCLR
+from ssl_zoo.randomness import draw, example_keys, fold_in
 from ssl_zoo.views.image import BYOLViews, DigitViews, ImageViews, MoCoV2Views, MultichannelViews, SimCLRViews
 from ssl_zoo.views.image_color import ColorJitter, GaussianNoise
-from ssl_zoo.views.image_geometry import GaussianBlur, RandomHorizontalFlip, RandomResizedCrop
+from ssl_zoo.views.image_crop import RandomResizedCrop
+from ssl_zoo.views.image_geometry import GaussianBlur, RandomHorizontalFlip
 from ssl_zoo.views.image_transform import ImageTransform
+from tests.operations import Operations
 
 UNLIKELY = 1e-3  # p value below which two samples count as differently distributed; the draws are seeded
 ROUNDING = {"atol": 1e-5, "rtol": 0.0}
@@ -274,6 +279,19 @@ def test_a_gpu_makes_the_same_views_without_waiting(views: ImageViews, channels:
     finally:
         torch.cuda.set_sync_debug_mode("default")
     torch.testing.assert_close(output.cpu(), views(inputs, names), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize(("channels", "most"), [(1, 150), (3, 225)])
+def test_both_views_of_a_batch_take_few_operations(channels: int, most: int) -> None:
+    # One draw serves both views, and all operators that both recipes begin with change both views at once.
+    method = SimCLR(ResNet(18, width=8, channels=channels), SimCLRViews())
+    batch = Batch(images(8, channels, 32, 32), None, None, torch.arange(8))
+    with Operations() as made:
+        method.make_views(batch)
+    assert sum(made.counted.values()) <= most
+    with Operations() as hashed:
+        draw(method.keys(batch), sum(operator.numbers for operator in method.views.first), blocks=2)
+    assert sum(hashed.counted.values()) <= 35  # keys and numbers together
 
 
 def test_a_recipe_of_ones_own() -> None:

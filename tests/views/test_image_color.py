@@ -8,7 +8,7 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as reference
 
 from ssl_zoo.errors import InputError
-from ssl_zoo.randomness import example_keys
+from ssl_zoo.randomness import draw, example_keys
 from ssl_zoo.views.image_color import (
     BRIGHTNESS,
     CONTRAST,
@@ -43,9 +43,12 @@ def test_blend_equals_torchvision_with_a_different_operation_for_every_image(cha
     batch = images(30, channels)
     operation = torch.arange(30) % 3
     factor = torch.linspace(0, 2, 30)
-    output = blend(batch.flatten(2), operation, factor).view_as(batch)
+    twice = torch.stack([operation, operation.flip(0)], 1), torch.stack([factor, factor.roll(1)], 1)
+    output = blend(batch.flatten(2), *twice).view_as(batch)
     for row in range(30):
-        expected = ADJUST[int(operation[row])](batch[row], factor[row].item())
+        expected = batch[row]
+        for operation_now, factor_now in zip(*(part[row].tolist() for part in twice), strict=True):
+            expected = ADJUST[operation_now](expected, factor_now)
         torch.testing.assert_close(output[row], expected, atol=1e-5, rtol=0)
 
 
@@ -62,7 +65,7 @@ def test_hue_equals_torchvision() -> None:
 def test_jitter_does_torchvisions_operations_in_the_order_drawn() -> None:
     batch = images(200, 3)
     jitter = ColorJitter(0.8, 0.8, 0.8, 0.2, probability=0.8)
-    operations, factors, turns, hue_step = jitter.draw(keys(200), channels=3)
+    operations, factors, turns, hue_step = jitter.parameters_for(draw(keys(200), jitter.numbers), channels=3)
     output = jitter(batch, keys(200))
     for row in range(200):
         expected = batch[row]
@@ -75,7 +78,7 @@ def test_jitter_does_torchvisions_operations_in_the_order_drawn() -> None:
 
 
 def test_every_order_is_equally_likely() -> None:
-    drawn = ColorJitter(0.5, 0.5, 0.5, 0.5).draw(keys(6000), channels=3)
+    drawn = ColorJitter(0.5, 0.5, 0.5, 0.5).parameters_for(draw(keys(6000), ColorJitter.numbers), channels=3)
     orders = Counter(zip(map(tuple, drawn.operations.tolist()), drawn.hue_step.tolist(), strict=True))
     assert len(orders) == 24
     assert stats.chisquare(list(orders.values())).pvalue > UNLIKELY
@@ -106,7 +109,7 @@ def test_jitter_is_distributed_as_torchvisions(settings: tuple[float, float, flo
 def test_without_colour_jitter_is_brightness_and_contrast(channels: int) -> None:
     batch = images(40, channels)
     jitter = ColorJitter(0.6, 0.6, 0.6, 0.3)
-    operations, factors, _, _ = jitter.draw(keys(40), channels)
+    operations, factors, _, _ = jitter.parameters_for(draw(keys(40), jitter.numbers), channels)
     output = jitter(batch, keys(40))
     assert operations.shape == (40, 2)
     for row in range(40):

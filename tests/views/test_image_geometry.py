@@ -6,17 +6,15 @@ from torchvision.transforms import InterpolationMode, v2
 from torchvision.transforms.v2 import functional as reference
 
 from ssl_zoo.errors import InputError
-from ssl_zoo.randomness import example_keys
+from ssl_zoo.randomness import example_keys, uniform
+from ssl_zoo.views.image_crop import ATTEMPTS, RandomResizedCrop, crop_boxes, resize_weights
 from ssl_zoo.views.image_geometry import (
     GaussianBlur,
     RandomAffine,
     RandomHorizontalFlip,
-    RandomResizedCrop,
     affine,
     apply_separable,
     blur_weights,
-    crop_boxes,
-    resize_weights,
 )
 
 UNLIKELY = 1e-3  # p value below which two samples count as differently distributed; the draws are seeded
@@ -24,6 +22,10 @@ UNLIKELY = 1e-3  # p value below which two samples count as differently distribu
 
 def keys(count: int, seed: int = 0) -> torch.Tensor:
     return example_keys(seed, 0, torch.arange(count))
+
+
+def box_draws(count: int) -> torch.Tensor:
+    return uniform(keys(count), 2 * ATTEMPTS + 2)
 
 
 def same_distribution(ours: ArrayLike, theirs: ArrayLike) -> bool:
@@ -38,7 +40,7 @@ def images(count: int, channels: int, height: int, width: int) -> torch.Tensor:
 @pytest.mark.parametrize(("channels", "height", "width", "size"), [(1, 28, 28, 28), (3, 32, 20, 24), (3, 96, 96, 64)])
 def test_a_box_is_resized_as_torchvision_does(channels: int, height: int, width: int, size: int) -> None:
     batch = images(24, channels, height, width)
-    boxes = crop_boxes(keys(24), height, width, (0.08, 1.0), (3 / 4, 4 / 3))
+    boxes = crop_boxes(box_draws(24), height, width, (0.08, 1.0), (3 / 4, 4 / 3))
     top, left, box_height, box_width = boxes
     flip = torch.arange(24) % 2 == 1
     output = apply_separable(
@@ -55,7 +57,7 @@ def test_a_box_is_resized_as_torchvision_does(channels: int, height: int, width:
 @pytest.mark.parametrize(("height", "width", "scale"), [(32, 32, (0.08, 1.0)), (20, 64, (0.5, 1.0))])
 def test_boxes_are_distributed_as_torchvision_draws_them(height: int, width: int, scale: tuple[float, float]) -> None:
     count = 3000
-    ours = torch.stack(crop_boxes(keys(count), height, width, scale, (3 / 4, 4 / 3)))
+    ours = torch.stack(crop_boxes(box_draws(count), height, width, scale, (3 / 4, 4 / 3)))
     with torch.random.fork_rng():
         torch.manual_seed(0)
         crop = v2.RandomResizedCrop(32, scale)
@@ -68,13 +70,13 @@ def test_boxes_are_distributed_as_torchvision_draws_them(height: int, width: int
 
 
 def test_boxes_lie_inside_the_image() -> None:
-    top, left, height, width = crop_boxes(keys(2000), 9, 31, (0.01, 1.0), (0.2, 5.0))
+    top, left, height, width = crop_boxes(box_draws(2000), 9, 31, (0.01, 1.0), (0.2, 5.0))
     assert (top >= 0).all() and (left >= 0).all() and (height >= 1).all() and (width >= 1).all()
     assert (top + height <= 9).all() and (left + width <= 31).all()
 
 
 def test_a_box_that_cannot_fit_is_the_largest_central_one() -> None:
-    top, left, height, width = crop_boxes(keys(4), 10, 100, (1.0, 1.0), (3 / 4, 4 / 3))
+    top, left, height, width = crop_boxes(box_draws(4), 10, 100, (1.0, 1.0), (3 / 4, 4 / 3))
     assert height.tolist() == [10] * 4 and width.tolist() == [13] * 4
     assert top.tolist() == [0] * 4 and left.tolist() == [43] * 4
 

@@ -5,9 +5,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ssl_zoo.randomness import example_keys
+from ssl_zoo.randomness import draw, example_keys
 from ssl_zoo.views.image import BYOLViews, DigitViews, ImageViews, MoCoV2Views, SimCLRViews
-from ssl_zoo.views.image_geometry import RandomResizedCrop
+from ssl_zoo.views.image_crop import RandomResizedCrop
 from ssl_zoo.views.image_whole import cut_whole
 
 COUNT = 600
@@ -15,6 +15,10 @@ COUNT = 600
 
 def keys(count: int = COUNT) -> Tensor:
     return example_keys(0, 0, torch.arange(count))
+
+
+def cut(crop: RandomResizedCrop, whole: Tensor, aspect: Tensor, size: int) -> Tensor:
+    return cut_whole(crop, aspect, size, whole, draw(keys(len(whole)), crop.numbers))
 
 
 def stretched(photograph: Tensor, side: int, count: int = COUNT) -> tuple[Tensor, Tensor]:
@@ -28,7 +32,7 @@ def test_crops_reach_every_corner_of_the_photograph(height: int, width: int) -> 
     photograph = torch.zeros(4, height, width)  # a corner a channel
     for channel, (row, column) in enumerate([(0, 0), (0, -6), (-6, 0), (-6, -6)]):
         photograph[channel, row:, column:][:6, :6] = 1.0
-    crops = cut_whole(RandomResizedCrop(), *stretched(photograph, 60), 24, keys())
+    crops = cut(RandomResizedCrop(), *stretched(photograph, 60), 24)
     seen = (crops.amax((2, 3)) > 0.5).float().mean(0)
     assert (seen > 0.01).all(), seen
 
@@ -39,7 +43,7 @@ def test_a_square_in_the_photograph_is_a_square_in_a_view_of_true_proportions(he
     photograph[:, height // 2 - 12 : height // 2 + 12, width // 2 - 12 : width // 2 + 12] = 1.0
     # Only square boxes, so that the crop itself changes no proportions.
     crop = RandomResizedCrop(scale=(0.6, 0.7), ratio=(1.0, 1.0))
-    crops = cut_whole(crop, *stretched(photograph, 80), 40, keys())[:, 0]
+    crops = cut(crop, *stretched(photograph, 80), 40)[:, 0]
     rows, columns = crops.amax(2).sum(1), crops.amax(1).sum(1)
     inside = (crops[:, 0] + crops[:, -1] + crops[:, :, 0] + crops[:, :, -1]).amax(1) == 0
     assert inside.sum() > 20
@@ -49,21 +53,21 @@ def test_a_square_in_the_photograph_is_a_square_in_a_view_of_true_proportions(he
 def test_of_a_square_as_large_as_the_views_the_crops_are_those_of_plain_images() -> None:
     images = torch.rand(64, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     crop = RandomResizedCrop(flip=0.5)
-    assert torch.equal(cut_whole(crop, images, torch.ones(64), 32, keys(64)), crop(images, keys(64)))
+    assert torch.equal(cut(crop, images, torch.ones(64), 32), crop(images, keys(64)))
 
 
 def test_a_crop_of_a_larger_stored_image_shows_what_a_small_one_has_lost() -> None:
     stripes = (torch.arange(96) // 2 % 2).float().expand(1, 96, 96)  # two pixels wide
     crop = RandomResizedCrop(scale=(0.1, 0.12), ratio=(1.0, 1.0))  # boxes of about 32 pixels
-    fine = cut_whole(crop, *stretched(stripes, 96), 32, keys())
-    coarse = cut_whole(crop, *stretched(stripes, 32), 32, keys())
+    fine = cut(crop, *stretched(stripes, 96), 32)
+    coarse = cut(crop, *stretched(stripes, 32), 32)
     assert fine.std() > 0.4 and coarse.std() < 0.25
 
 
 @pytest.mark.parametrize("aspect", [1e-4, 1.0, 20000.0])
 @pytest.mark.parametrize("side", [1, 2, 16])
 def test_strips_of_any_length_give_finite_views(aspect: float, side: int) -> None:
-    crops = cut_whole(RandomResizedCrop(), torch.rand(50, 1, side, side), torch.full((50,), aspect), 8, keys(50))
+    crops = cut(RandomResizedCrop(), torch.rand(50, 1, side, side), torch.full((50,), aspect), 8)
     assert crops.shape == (50, 1, 8, 8) and crops.isfinite().all()
 
 
