@@ -1,7 +1,5 @@
 """Speech and other sound for pretraining and probing."""
 
-import hashlib
-import json
 import warnings
 from collections import defaultdict
 from typing import Literal
@@ -26,7 +24,7 @@ from ssl_zoo.data.pcm import PCM, open_pcm
 from ssl_zoo.data.recordings import Centred, RandomCrops, Recordings
 from ssl_zoo.data.sources.audio_base import AudioSource, LoadedAudio
 from ssl_zoo.data.sources.debian_speech import DebianSpeech
-from ssl_zoo.data.splits import PARTS, Split, split_hash
+from ssl_zoo.data.splits import PARTS, Split, identity, split_hash
 from ssl_zoo.errors import InputError
 
 # A warning names so many of the files that it is about.
@@ -149,7 +147,8 @@ class AudioData(DataModule):
         usable = self._usable(pcm, loaded)
         self.classes, self.tasks, self.phones = loaded.classes, loaded.tasks, loaded.phones
         train, validation, test, unlabelled = self._split(loaded, usable)
-        self.identity = _identity(pcm, loaded)
+        labels = [[recording.label, recording.part, dict(recording.tasks)] for recording in loaded.recordings]
+        self.identity = identity(pcm.digest, loaded.classes, loaded.tasks, labels)
         self.split_hash = split_hash(self.identity, train, validation, test)
         self.warn_of_shared(pcm.hashes, [torch.cat([train, unlabelled]), validation, test], "recordings")
         self.train_set, self.validation_set, self.test_set, self.pretrain_set = (
@@ -250,10 +249,3 @@ class AudioData(DataModule):
 def _some(names: list[str]) -> str:
     more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
     return f"{', '.join(names[:NAMED])}{more}"
-
-
-def _identity(pcm: PCM, loaded: LoadedAudio) -> str:
-    """Of the sounds, their labels and their parts; neither of where they lie nor of what they are called."""
-    facts = [[recording.label, recording.part, dict(recording.tasks)] for recording in loaded.recordings]
-    described = json.dumps([pcm.digest, loaded.classes, loaded.tasks, facts], sort_keys=True)
-    return hashlib.sha256(described.encode()).hexdigest()[:16]

@@ -1,7 +1,8 @@
 """Splits that depend on nothing but the data: not on the run's seed, not on a library's version."""
 
 import hashlib
-from typing import Literal, NamedTuple
+import json
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -59,9 +60,18 @@ def fixed_order(count: int) -> Tensor:
     return torch.from_numpy(np.random.RandomState(0).permutation(count))
 
 
-def split_hash(source_name: str, *parts: Tensor) -> str:
-    """Sixteen hex digits that are equal exactly when the source and every part's set of positions are."""
-    digest = hashlib.sha256(source_name.encode())
+def identity(*facts: Any) -> str:
+    """Sixteen hex digits that say what data it is.
+
+    Args:
+        *facts: what makes it this data, as plain values: digests of its content, its classes, its labels.
+    """
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def split_hash(data: str, *parts: Tensor) -> str:
+    """Sixteen hex digits that are equal exactly when the data's identity and every part's set of positions are."""
+    digest = hashlib.sha256(data.encode())
     for part in parts:
         digest.update(f"/{len(part)}:".encode() + part.sort().values.numpy().astype("<i8").tobytes())
     return digest.hexdigest()[:16]

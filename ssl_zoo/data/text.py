@@ -14,7 +14,7 @@ from ssl_zoo.data.corpus import Corpus, open_corpus
 from ssl_zoo.data.mapped import MappedArray
 from ssl_zoo.data.sources.python_docs import PythonDocs
 from ssl_zoo.data.sources.text_base import UNLABELLED, TextSource
-from ssl_zoo.data.splits import Split, split_hash
+from ssl_zoo.data.splits import Split, identity, split_hash
 from ssl_zoo.data.tokenizer import TRAINERS, check_trained
 from ssl_zoo.errors import InputError
 from ssl_zoo.vocabulary import Vocabulary
@@ -180,7 +180,8 @@ class TextData(DataModule):
         self._answer_bad()
         train, validation, test, unlabelled = self._split(corpus.labels, corpus.parts)
         self.classes = corpus.classes
-        self.split_hash = split_hash(corpus.digest, train, validation, test)
+        self.identity = identity(corpus.digest, corpus.classes)
+        self.split_hash = split_hash(self.identity, train, validation, test)
         pretrain = torch.cat([train, unlabelled]).sort().values
         self.pretrain_set = self._packed(pretrain, "to train on") if self.packing else self._documents(pretrain)
         if self.classes or not self.packing:

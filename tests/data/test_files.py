@@ -18,7 +18,7 @@ def write(root: Path, *names: str) -> Path:
     return root
 
 
-def found(root: Path, part_files: bool = False) -> list[tuple[str, str, str | None]]:
+def found(root: Path, part_files: tuple[str, ...] = ()) -> list[tuple[str, str, str | None]]:
     """Path, part and class of the .x files."""
     files = find_files(root, (".x",), "things", part_files=part_files)
     return [(str(file.path.relative_to(root)), file.part, file.label) for file in files]
@@ -100,7 +100,7 @@ def test_parts_may_lie_in_one_folder_or_in_every_class(tmp_path: Path) -> None:
 
 def test_files_may_be_called_like_parts(tmp_path: Path) -> None:
     write(tmp_path, "TRAIN-00000-of-00002.x", "TRAIN-00001-of-00002.x", "dev.x", "test.x")
-    assert [part for _, part, _ in found(tmp_path, part_files=True)] == ["train", "train", "validation", "test"]
+    assert [part for _, part, _ in found(tmp_path, part_files=(".x",))] == ["train", "train", "validation", "test"]
     assert {part for _, part, _ in found(tmp_path)} == {"train"}
 
 

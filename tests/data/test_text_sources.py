@@ -178,9 +178,11 @@ def test_text_files_in_class_folders(tmp_path: Path) -> None:
     write(tmp_path, dog__b_txt="woof\r\nwoof", dog__deep__a_txt="growl", cat__a_txt="\ufeffmiaow\n", loose_txt="hm")
     write(tmp_path, dog__picture_png="no text")
     source = TextFiles(tmp_path)
-    assert source.classes == ["cat", "dog"] and source.name == f"TextFiles {tmp_path.name}"
+    with pytest.warns(UserWarning):
+        assert source.classes == ["cat", "dog"] and source.name == f"TextFiles {tmp_path.name}"
     expected = [("miaow\n", 0), ("woof\nwoof", 1), ("growl", 1), ("hm", -1)]
-    assert list(source.documents()) == [Document(*entry) for entry in expected]
+    with pytest.warns(UserWarning, match=r"kind \(\.png\): 1; texts beside the folders of the classes, .*: 1\.$"):
+        assert list(source.documents()) == [Document(*entry) for entry in expected]
 
 
 @pytest.mark.parametrize(
@@ -207,7 +209,7 @@ def test_json_lines(tmp_path: Path) -> None:
     write(tmp_path, a_jsonl="\n".join(json.dumps({"text": "x", "label": label}) for label in (10, 9, 10, None)))
     assert source.classes == ["9", "10"] and [d.label for d in source.documents()] == [1, 0, 1, -1]
     write(tmp_path, a_jsonl="\n".join(json.dumps({"text": "x", "label": label}) for label in (10, "9", "10")))
-    assert source.classes == ["10", "9"] and [d.label for d in source.documents()] == [0, 1, 0]
+    assert source.classes == ["9", "10"] and [d.label for d in source.documents()] == [1, 0, 1]
 
 
 def test_the_fingerprint_of_files_follows_their_content_and_names(tmp_path: Path) -> None:
@@ -244,14 +246,107 @@ def test_faulty_files_are_named(tmp_path: Path) -> None:
         ('{"text": "x", "labels": 1}', "has `labels` in line 3: call it `label`"),
         ('{"text": 5}', "has no text in line 3"),
         ('["text"]', "has no text in line 3"),
-        ('{"text": "x", "label": 1.5}', "has the label 1.5 in line 3: make it a word or a whole number"),
-        ('{"text": "x", "label": true}', "has the label True in line 3"),
+        ('{"text": "x", "label": 1.5}', "in line 3 has the label 1.5: make it a word or a whole number"),
+        ('{"text": "x", "label": [1]}', r"in line 3 has the label \[1\]"),
     ],
 )
 def test_faulty_json_lines_are_named(tmp_path: Path, line: str, message: str) -> None:
     write(tmp_path, a_jsonl=f'{{"text": "x"}}\n\n{line}\n')
     with pytest.raises(InputError, match=r"a\.jsonl " + message):
         list(TextFiles(tmp_path).documents())
+
+
+def objects(*labels: Any) -> str:
+    return "".join(json.dumps({"text": f"text {number}", "label": label}) + "\n" for number, label in enumerate(labels))
+
+
+@pytest.mark.parametrize(
+    ("labels", "classes", "numbers"),
+    [
+        ((0.0, 1.0, 0.0), ["0", "1"], [0, 1, 0]),
+        ((True, False), ["False", "True"], [1, 0]),
+        ((1, "0", "1"), ["0", "1"], [1, 0, 1]),
+        ((1991, 1990, 1990), ["1990", "1991"], [1, 0, 0]),
+        (("pos ", " neg", ""), ["neg", "pos"], [1, 0, -1]),
+        ((-1, 1, -1), ["-1", "1"], [0, 1, 0]),
+        ((100, 20, 3), ["3", "20", "100"], [2, 1, 0]),
+    ],
+)
+def test_labels_are_read_as_a_person_would(
+    tmp_path: Path, labels: tuple[Any, ...], classes: list[str], numbers: list[int]
+) -> None:
+    source = TextFiles(write(tmp_path, x_jsonl=objects(*labels)))
+    assert source.classes == classes and [document.label for document in source.documents()] == numbers
+
+
+def test_minus_one_among_more_labels_is_none_and_said(tmp_path: Path) -> None:
+    source = TextFiles(write(tmp_path, x_jsonl=objects(-1, 0, 1, -1)))
+    with pytest.warns(UserWarning, match="2 labels are -1, which is taken for no label"):
+        assert [document.label for document in source.documents()] == [-1, 0, 1, -1]
+
+
+def test_json_files_may_be_called_json_or_lie_in_class_folders(tmp_path: Path) -> None:
+    source = TextFiles(write(tmp_path / "a", x_json=objects(1, 0)))
+    assert source.classes == ["0", "1"] and [document.label for document in source.documents()] == [1, 0]
+    write(tmp_path / "b", pos__x_jsonl='{"text": "good"}\n', neg__x_jsonl='{"text": "bad"}\n')
+    assert list(TextFiles(tmp_path / "b").documents()) == [Document("bad", 0), Document("good", 1)]
+    write(tmp_path / "c", pos__x_txt="good", neg__x_txt="bad", pos__about_json="{}")
+    with pytest.warns(UserWarning, match=r"left out \.json files beside \.txt files: 1"):
+        assert len(list(TextFiles(tmp_path / "c").documents())) == 2
+
+
+def test_official_parts_as_files_of_json_lines(tmp_path: Path) -> None:
+    write(
+        tmp_path, Train_jsonl=objects("b", "a"), dev_jsonl=objects("b"), TEST_jsonl=objects("a"), README_txt="no data"
+    )
+    with pytest.warns(UserWarning, match="left out texts beside the official parts: 1"):
+        found = [(document.label, document.part) for document in TextFiles(tmp_path).documents()]
+    assert found == [(1, "train"), (0, "train"), (1, "validation"), (0, "test")]
+
+
+def test_official_parts_as_folders_of_texts(tmp_path: Path) -> None:
+    """As in aclImdb, and in capitals."""
+    for part in ("Train", "TEST"):
+        write(tmp_path, **{f"{part}__{label}__1_txt": f"{part} {label}" for label in ("neg", "pos")})
+    write(tmp_path, Train__unsup__1_TXT="more", imdb_vocab="the", Train__neg__2_feat="1")
+    with pytest.warns(UserWarning, match=r"\(\.vocab\): 1"):
+        found = [(document.text, document.label, document.part) for document in TextFiles(tmp_path).documents()]
+    assert found == [
+        ("Train neg", 0, "train"), ("Train pos", 1, "train"), ("TEST neg", 0, "test"), ("TEST pos", 1, "test"),
+        ("more", -1, "unlabelled"),
+    ]  # fmt: skip
+
+
+def test_train_txt_is_a_part_where_its_lines_are_the_documents(tmp_path: Path) -> None:
+    write(tmp_path, train_txt="a\nb\n", test_txt="c\n")
+    assert [document.part for document in TextFiles(tmp_path, "line").documents()] == ["train", "train", "test"]
+    assert [document.part for document in TextFiles(tmp_path).documents()] == ["train", "train"]
+
+
+def test_text_folders_with_links_hidden_names_and_capitals(tmp_path: Path) -> None:
+    write(tmp_path / "root", astro__1_TXT="moon", astro___ipynb__2_txt="hidden")
+    write(tmp_path / "elsewhere", _1_txt="no", a_txt="bread")
+    (tmp_path / "root" / "food").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "up").symlink_to(tmp_path / "root")
+    with pytest.warns(UserWarning, match="links that lead back to a folder above: 1"):
+        found = list(TextFiles(tmp_path / "root").documents())
+    assert found == [Document("moon", 0), Document("bread", 1)]
+
+
+def test_two_folders_of_the_same_names_sizes_and_times_are_two_data_sets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prints, roots = [], []
+    for who, text in (("A", "moon"), ("B", "soup")):
+        write(tmp_path / who / "docs", a__1_txt=text)
+        os.utime(tmp_path / who / "docs" / "a" / "1.txt", ns=(1, 1))
+        monkeypatch.chdir(tmp_path / who)  # the path as it is typed is the same
+        source = TextFiles("docs")
+        prints.append(source.fingerprint())
+        roots.append(source.root)
+    assert prints[0] != prints[1] and roots == [str((tmp_path / who / "docs").resolve()) for who in "AB"]
+    monkeypatch.chdir(tmp_path / "A")
+    assert TextFiles("docs").fingerprint() == prints[0]
 
 
 # Hugging Face ---------------------------------------------------------------------------------------------------------

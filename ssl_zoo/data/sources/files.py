@@ -47,7 +47,7 @@ class _Reached(NamedTuple):
 
 
 def find_files(
-    root: Path, suffixes: Iterable[str], noun: str, *, part_files: bool = False, besides: Path | None = None
+    root: Path, suffixes: Iterable[str], noun: str, *, part_files: tuple[str, ...] = (), besides: Path | None = None
 ) -> list[DataFile]:
     """The files of a data set, part by part in the order of `PARTS`, and in each in the order of their paths.
 
@@ -64,7 +64,7 @@ def find_files(
         root: the folder.
         suffixes: of the files wanted, in small letters, with the dot.
         noun: what the files are called in messages, in the plural.
-        part_files: whether files in `root` that are called like a part are that part.
+        part_files: suffixes of those files in `root` that, where they are called like a part, are that part.
         besides: a file that may lie among the others and is no part of the data.
 
     Raises:
@@ -154,7 +154,9 @@ def _walk(
             left["links that lead nowhere" if linked else "sockets or devices"] += 1
 
 
-def _place(root: Path, reached: list[_Reached], noun: str, part_files: bool, left_out: Counter[str]) -> list[DataFile]:
+def _place(
+    root: Path, reached: list[_Reached], noun: str, part_files: tuple[str, ...], left_out: Counter[str]
+) -> list[DataFile]:
     """Finds out which names are those of parts and which of classes."""
     depth = 0
     while _only_folder_with_parts(reached, depth):
@@ -186,11 +188,11 @@ def part_of(name: str) -> Part | None:
     return NAMES.get(name.strip().casefold())
 
 
-def _official(root: Path, inside: list[tuple[str, ...]], part_files: bool) -> dict[str, Part]:
+def _official(root: Path, inside: list[tuple[str, ...]], part_files: tuple[str, ...]) -> dict[str, Part]:
     """The official parts by the name of their folder or file in the root; empty where there are none."""
     called = {names[0]: names[0] for names in inside if len(names) > 1}
-    if part_files:
-        called |= {names[0]: SHARD.sub("", Path(names[0]).stem) for names in inside if len(names) == 1}
+    loose = [names[0] for names in inside if len(names) == 1 and names[0].lower().endswith(part_files)]
+    called |= {name: SHARD.sub("", Path(name).stem) for name in loose}
     found = {name: part for name, word in called.items() if (part := part_of(word)) is not None}
     held = bool({"validation", "test"} & set(found.values()))
     alone = len(found) == len(called)

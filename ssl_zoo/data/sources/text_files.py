@@ -1,22 +1,34 @@
 """A user's own texts: text files or JSON lines."""
 
 import hashlib
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
+from ssl_zoo.data.sources.files import DataFile, class_numbers, find_files, identity_of, readable, resolved
+from ssl_zoo.data.sources.labels import class_name, number_classes
 from ssl_zoo.data.sources.text_base import UNLABELLED, BadText, Document, TextSource
 from ssl_zoo.data.sources.text_contents import Entry, json_entries, text_documents
 from ssl_zoo.errors import InputError
 
+TEXT = (".txt",)
+JSON = (".jsonl", ".ndjson", ".json")
+
 
 class TextFiles(TextSource):
-    """Texts in .txt files, or in .jsonl files with one object a line. Everything is UTF-8.
+    """Texts in .txt files, or in .jsonl, .ndjson or .json files with one object a line. Everything is UTF-8.
 
-    Sub-folders with .txt files are classes, in alphabetical order, and a file outside of them is unlabelled. A JSON
-    object has its text under `text` and, where it is labelled, the class under `label`, a word or a whole number;
-    classes are in alphabetical or numerical order. Files in another encoding or without a text are bad ones, of which
-    the data's `on_error` says what they do. The data and its licence are your own.
+    Sub-folders with .txt files are classes, in alphabetical or numerical order, and a file outside of them is
+    unlabelled. A JSON object has its text under `text` and, where it is labelled, the class under `label`: a word, a
+    whole number or a truth value; where no object has a label, sub-folders are classes here too.
+
+    Folders called train, val (or validation) and test, in any capitals, are the official parts, and the classes are
+    their sub-folders; see `ssl_zoo.data.sources.files.find_files`. So are files in `root` called train.jsonl,
+    test.jsonl and so on, and train.txt where a document is not the whole file. A folder called unlabelled or unsup
+    serves only for pretraining. Links are followed, and names that begin with a dot skipped. Files in another encoding
+    or without a text are bad ones, of which the data's `on_error` says what they do. The data and its licence are your
+    own.
 
     Args:
         root: a folder of such files, or one such file.
@@ -29,72 +41,75 @@ class TextFiles(TextSource):
     def __init__(self, root: str | Path, document: Literal["file", "paragraph", "line"] = "file") -> None:
         if document not in ("file", "paragraph", "line"):
             raise InputError(f"document is {document}: choose file, paragraph or line.")
-        if not Path(root).expanduser().exists():
+        self.root, self.document = resolved(root), document
+        if not Path(self.root).exists():
             raise InputError(f"There is no {root}: set the source's `root` to a folder of .txt or .jsonl files.")
-        self.root, self.document = str(root), document
-        self.name = f"TextFiles {Path(root).expanduser().resolve().name}"
+        self.name = f"TextFiles {readable(Path(self.root).name)}"
 
     @property
     def classes(self) -> list[str]:
         """Names of the sub-folders, or what `label` holds in the JSON lines, which are read for it."""
-        return list(self._class_numbers(self._files()))
+        return list(self._class_numbers(self._files())[0])
 
     def fingerprint(self) -> str:
-        """Names, sizes and times of change of the files."""
+        """Where the files really lie, their sizes, times of change, parts and classes."""
         digest = hashlib.sha256(self.document.encode())
-        for path in self._files():
-            facts = path.stat()
-            digest.update(f"\n{path.relative_to(self._folder())}:{facts.st_size}:{facts.st_mtime_ns}".encode())
+        for file in self._files():
+            digest.update(f"\n{identity_of(file.path)}:{file.part}:{file.label}".encode())
         return digest.hexdigest()
 
     def documents(self) -> Iterator[Document | BadText]:
-        """The documents in the order of the sorted file names."""
+        """The documents, part by part, in the order of the sorted file names."""
         files = self._files()
-        classes = self._class_numbers(files)
-        for path in files:
-            if path.suffix == ".jsonl":
-                for entry in json_entries(path):
-                    if isinstance(entry, BadText):
-                        yield entry
-                        continue
-                    name = _label_of(entry, path)
-                    yield Document(entry.text, UNLABELLED if name is None else classes[str(name)])
-            else:
-                label = classes.get(path.relative_to(self._folder()).parts[0], UNLABELLED)
-                for text in text_documents(path, self.document):
-                    yield text if isinstance(text, BadText) else Document(text, label)
+        numbers, by_folder = self._class_numbers(files)
+        for file in files:
+            number = numbers.get(file.label or "", UNLABELLED) if by_folder else UNLABELLED
+            if not _is_json(file):
+                for text in text_documents(file.path, self.document):
+                    yield text if isinstance(text, BadText) else Document(text, number, file.part)
+                continue
+            for entry in json_entries(file.path):
+                if isinstance(entry, BadText):
+                    yield entry
+                    continue
+                if not by_folder:
+                    number = numbers.get(_label_of(entry, file.path) or "", UNLABELLED)
+                yield Document(entry.text, number, file.part)
 
-    def _folder(self) -> Path:
-        root = Path(self.root).expanduser()
-        return root if root.is_dir() else root.parent
-
-    def _files(self) -> list[Path]:
-        root = Path(self.root).expanduser()
-        found = [root] if root.is_file() else sorted(path for path in root.rglob("[!.]*") if path.is_file())
-        files = [path for path in found if path.suffix in (".txt", ".jsonl")]
+    def _files(self) -> list[DataFile]:
+        root = Path(self.root)
+        if root.is_file():
+            files = [DataFile(root, "train", None)] if root.suffix.lower() in TEXT + JSON else []
+        else:
+            parts = JSON if self.document == "file" else TEXT + JSON
+            files = find_files(root, TEXT + JSON, "texts", part_files=parts)
         if not files:
-            raise InputError(f"There is no .txt and no .jsonl file in {root}: put your texts there.")
-        if len({path.suffix for path in files}) > 1:
-            raise InputError(f"{root} has both .txt and .jsonl files: keep one kind.")
+            raise InputError(f"There is no .txt and no .jsonl file in {readable(root)}: put your texts there.")
+        kinds = {file.path.suffix.lower() for file in files}
+        if ".txt" in kinds and ".json" in kinds:  # which mostly describe the others
+            others = sum(file.path.suffix.lower() == ".json" for file in files)
+            warnings.warn(f"{readable(root)}: left out .json files beside .txt files: {others:,}.", stacklevel=3)
+            files = [file for file in files if file.path.suffix.lower() != ".json"]
+            kinds.remove(".json")
+        if ".txt" in kinds and len(kinds) > 1:
+            raise InputError(f"{readable(root)} has both .txt and .jsonl files: keep one kind.")
         return files
 
-    def _class_numbers(self, files: list[Path]) -> dict[str, int]:
-        labels: set[str | int] = set()
-        if files[0].suffix == ".jsonl":
-            entries = ((entry, path) for path in files for entry in json_entries(path))
-            found = (_label_of(entry, path) for entry, path in entries if isinstance(entry, Entry))
-            labels.update(label for label in found if label is not None)
-        else:
-            inside = [path.relative_to(self._folder()).parts for path in files]
-            labels.update(parts[0] for parts in inside if len(parts) > 1)
-        numeric = all(isinstance(label, int) for label in labels)
-        names = sorted({str(label) for label in labels}, key=int if numeric else str)
-        return {name: number for number, name in enumerate(names)}
+    def _class_numbers(self, files: list[DataFile]) -> tuple[dict[str, int], bool]:
+        """The number of every class by its name, and whether folders are the classes."""
+        if _is_json(files[0]):
+            entries = ((entry, file.path) for file in files for entry in json_entries(file.path))
+            names = (_label_of(entry, path) for entry, path in entries if isinstance(entry, Entry))
+            numbers = number_classes(names, readable(self.root))
+            if numbers:
+                return numbers, False
+        return class_numbers(files), True
 
 
-def _label_of(entry: Entry, path: Path) -> str | int | None:
-    """The label of a line of JSON; a blank one is none."""
-    label = entry.label
-    if isinstance(label, bool) or not isinstance(label, str | int | None):
-        raise InputError(f"{path} has the label {label!r} in line {entry.line}: make it a word or a whole number.")
-    return (label.strip() or None) if isinstance(label, str) else label
+def _is_json(file: DataFile) -> bool:
+    return file.path.suffix.lower() in JSON
+
+
+def _label_of(entry: Entry, path: Path) -> str | None:
+    """The name of the class that a line of JSON has; a blank one is none."""
+    return class_name(entry.label, f"{readable(path)} in line {entry.line}")
