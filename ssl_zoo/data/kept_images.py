@@ -101,24 +101,26 @@ class Survey(NamedTuple):
     """What some of a source's images are like.
 
     Attributes:
-        longest: side in pixels.
+        side: of the longer sides, in pixels, the one that a tenth of the images exceeds: a panorama among small images
+            says nothing of how large these are.
         square: whether each of them is.
         brightest: value, in [0, 1].
     """
 
-    longest: int
+    side: int
     square: bool
     brightest: float
 
 
 def survey(images: Images) -> Survey:
     """Looks at a random choice of the images, the same at every call."""
-    longest, square, brightest = 0, True, 0.0
+    sides, square, brightest = [], True, 0.0
     for position in fixed_order(len(images))[:SAMPLE].tolist():
         image = images.original(position)
-        longest, square = max(longest, *image.shape[1:]), square and image.shape[1] == image.shape[2]
+        sides.append(max(image.shape[1:]))
+        square = square and image.shape[1] == image.shape[2]
         brightest = max(brightest, float(image.max()) / (255 if image.dtype == torch.uint8 else 1))
-    return Survey(longest, square, brightest)
+    return Survey(sorted(sides)[len(sides) * 9 // 10], square, brightest)
 
 
 def keep(
@@ -140,7 +142,7 @@ def keep(
     Raises:
         InputError: a file is damaged.
     """
-    kept: int | None = stored_size or max(size, min(size * 3 // 2, found.longest))
+    kept: int | None = stored_size or max(size, min(size * 3 // 2, found.side))
     alike = all(isinstance(part, ArrayImages) for part in images.parts)  # so that what was found is true of all
     if kept == size and alike and found.square:
         kept = None
