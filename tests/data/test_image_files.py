@@ -1,6 +1,7 @@
 """Image files of every kind that users have: deep, signed, floating, of many channels, huge, with broken tags."""
 
 import struct
+import sys
 import zlib
 from pathlib import Path
 
@@ -10,11 +11,14 @@ import tifffile
 import torch
 from PIL import Image
 
+from ssl_zoo.data.image import ImageData
 from ssl_zoo.data.sources import image_files
 from ssl_zoo.data.sources.folder import ImageFolder
 from ssl_zoo.data.sources.image_files import open_image
 from ssl_zoo.data.sources.pixels import PixelFormat, to_pixels
 from ssl_zoo.errors import InputError
+from ssl_zoo.randomness import example_keys
+from ssl_zoo.views.image import SimCLRViews
 
 RANDOM = np.random.default_rng(0)
 
@@ -206,3 +210,41 @@ def test_a_folder_of_float_images_needs_the_range_and_then_is_not_black(tmp_path
         ImageFolder(tmp_path).load().train.read(everything, 6)
     pixels = ImageFolder(tmp_path, channels=1, value_range=(0, 220)).load().train.read(everything, 6)
     assert pixels.max() == 255 and 100 < pixels.double().mean() < 155
+
+
+def test_a_huge_image_is_left_out_where_the_user_skips_and_a_missing_package_never_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(image_files, "LIMIT", 100)
+    for number, side in enumerate([4, 20]):
+        Image.fromarray(RANDOM.integers(0, 256, (side, side, 3), dtype=np.uint8)).save(tmp_path / f"{number}.png")
+    with pytest.warns(UserWarning, match=r"Left out 1 image files that are damaged or too large: .*1\.png"):
+        assert len(ImageFolder(tmp_path, on_corrupt="skip").load().train) == 1
+    tifffile.imwrite(tmp_path / "2.tif", RANDOM.random((4, 4, 5)), photometric="minisblack", planarconfig="contig")
+    monkeypatch.setitem(sys.modules, "tifffile", None)
+    with pytest.raises(InputError, match=r"2\.tif needs the package tifffile: install ssl_zoo\[tiff\]"):
+        ImageFolder(tmp_path, channels=5, on_corrupt="skip").load()
+
+
+def test_strips_dots_and_every_mode_lie_in_one_data_set(tmp_path: Path) -> None:
+    for number in range(20):
+        picture = Image.fromarray(RANDOM.integers(0, 256, (24, 24, 3), dtype=np.uint8))
+        picture.save(tmp_path / f"{number:02d}.png")
+    Image.new("RGB", (60000, 3), (255, 0, 0)).save(tmp_path / "wide.png")
+    Image.new("RGB", (3, 60000), (255, 0, 0)).save(tmp_path / "high.png")
+    Image.new("RGB", (1, 1), (255, 0, 0)).save(tmp_path / "dot.png")
+    for mode in ("1", "L", "LA", "P", "RGBA", "CMYK"):
+        picture.convert(mode).save(tmp_path / f"{mode}.tif")
+    picture = picture.rotate(90)
+    picture.save(tmp_path / "pages.gif", save_all=True, append_images=[picture, picture])
+    data = ImageData(ImageFolder(tmp_path), image_size=24, batch_size=8)
+    data.setup()
+    views = SimCLRViews()
+    for part in (data.train_set, data.validation_set, data.test_set):
+        batch = data.with_whole(part).__getitems__(list(range(len(part))))
+        assert batch.inputs.shape[1:] == (3, 24, 24)
+        assert views(batch.inputs, example_keys(0, 0, batch.index), batch.fields).isfinite().all()
+        names = sorted(path.name for path in tmp_path.iterdir())
+        for image, index in zip(batch.inputs, batch.index.tolist(), strict=True):
+            if names[index] in ("wide.png", "high.png", "dot.png"):
+                assert image.flatten(1).unique(dim=1).flatten().tolist() == [255, 0, 0]

@@ -32,6 +32,7 @@ def photographs(folder: Path, height: int, width: int, count: int = 20) -> Path:
             CORNERS, [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)], strict=True
         ):
             pixels[row:, column:][:30, :30] = colour
+        pixels[height // 2, width // 2] = number  # no two are copies
         Image.fromarray(pixels).save(folder / f"{number:02d}.png")
     return folder
 
@@ -107,6 +108,7 @@ def test_a_crop_is_not_enlarged_where_the_stored_image_is_larger(tmp_path: Path)
     stripes = np.zeros((192, 256, 3), dtype=np.uint8)
     stripes[:, np.arange(256) // 4 % 2 == 0] = 255  # four pixels wide: with 48 pixels a side no longer to be seen
     for number in range(20):
+        stripes[0, 0] = number  # no two are copies
         Image.fromarray(stripes).save(tmp_path / f"{number:02d}.png")
     views = ImageViews([RandomResizedCrop(scale=(0.05, 0.06), ratio=(1.0, 1.0))])  # about 50 pixels of the photograph
     spread = {}

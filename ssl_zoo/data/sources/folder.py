@@ -12,7 +12,7 @@ from torch import Tensor
 from ssl_zoo.data.sources.base import ImageSource, LazyImages, LoadedImages
 from ssl_zoo.data.sources.contents import contents_of
 from ssl_zoo.data.sources.files import DataFile, class_numbers, find_files, readable, resolved
-from ssl_zoo.data.sources.image_files import open_image
+from ssl_zoo.data.sources.image_files import UnreadableImage, open_image
 from ssl_zoo.data.sources.labels import UNLABELLED, read_label_lines
 from ssl_zoo.data.sources.pixels import Depth, PixelFormat, to_pixels
 from ssl_zoo.data.splits import PARTS
@@ -40,8 +40,8 @@ class ImageFolder(ImageSource):
         value_range: the values that become black and white in all images, such as [0, 4095] for a camera of 12 bits or
             [-1000, 3000] for Hounsfield units; what lies outside is cut off. Left out, those of the file's type, and of
             floats 0 and 1.
-        on_corrupt: what a damaged file does: `stop` ends the run and names it; `skip` opens every file beforehand and
-            goes on with the others.
+        on_corrupt: what a file does that is damaged or too large: `stop` ends the run and names it; `skip` opens every
+            file beforehand and goes on with the others.
     """
 
     licence = "the user's own"
@@ -77,7 +77,7 @@ class ImageFolder(ImageSource):
         if labels_file is not None:
             files = _with_labels(files, root, labels_file)
         if self.on_corrupt == "skip":
-            files = [files[place] for place in _readable([file.path for file in files])]
+            files = [files[place] for place in _readable([file.path for file in files], self.form)]
             if not files:
                 raise InputError(f"Every image in {self.root} is damaged: set `root` to a folder of images.")
         numbers = class_numbers(files)
@@ -120,18 +120,18 @@ def _read_nth(files: list[Path], form: PixelFormat, position: int) -> Tensor:
     return to_pixels(open_image(path, form), form, str(path))
 
 
-def _readable(files: list[Path]) -> list[int]:
+def _readable(files: list[Path], form: PixelFormat) -> list[int]:
     with ThreadPoolExecutor() as pool:
-        good = list(pool.map(_can_be_read, files))
+        good = list(pool.map(partial(_can_be_read, form), files))
     bad = [str(path) for path, fine in zip(files, good, strict=True) if not fine]
     if bad:
-        warnings.warn(f"Left out {len(bad)} damaged image files: {', '.join(bad)}", stacklevel=2)
+        warnings.warn(f"Left out {len(bad)} image files that are damaged or too large: {', '.join(bad)}", stacklevel=2)
     return [place for place, fine in enumerate(good) if fine]
 
 
-def _can_be_read(path: Path) -> bool:
+def _can_be_read(form: PixelFormat, path: Path) -> bool:
     try:
-        open_image(path)
-    except InputError:
+        open_image(path, form)
+    except UnreadableImage:
         return False
     return True

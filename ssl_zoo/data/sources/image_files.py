@@ -16,6 +16,10 @@ TIFF = (".tif", ".tiff")
 _BITS, _SAMPLE_FORMAT, _SIGNED = 258, 339, 2  # TIFF tags, and the value of the second for signed numbers
 
 
+class UnreadableImage(InputError):
+    """The fault lies in the file, and a user may want to go on without it."""
+
+
 def open_image(path: Path, form: PixelFormat | None = None) -> Decoded:
     """The decoded image.
 
@@ -24,7 +28,8 @@ def open_image(path: Path, form: PixelFormat | None = None) -> Decoded:
         form: what is wanted of it; decides who reads a file that Pillow would cut down to 8 bits or to colour.
 
     Raises:
-        InputError: the file is no image, damaged or too large, or reading it needs a package that is not there.
+        UnreadableImage: the file is no image, damaged or too large.
+        InputError: reading it needs a package that is not there.
     """
     form = form or PixelFormat()
     try:
@@ -36,7 +41,7 @@ def open_image(path: Path, form: PixelFormat | None = None) -> Decoded:
     except InputError:
         raise
     except (OSError, ValueError, SyntaxError, EOFError) as error:  # Pillow and NumPy raise all of these
-        raise InputError(f"{path} is no image that can be read: remove it, or set on_corrupt to skip.") from error
+        raise UnreadableImage(f"{path} is no image that can be read: remove it, or set on_corrupt to skip.") from error
 
 
 def _open_image(path: Path, form: PixelFormat) -> Decoded:
@@ -84,7 +89,7 @@ def _read_tiff(path: Path, channels: int) -> np.ndarray:
         raise
     except Exception as error:  # a damaged file fails in many ways, and some compressions need another package
         reason = " ".join(str(error).split())[:120]
-        raise InputError(
+        raise UnreadableImage(
             f"{path} is no image that can be read ({reason}): remove it, or set on_corrupt to skip."
         ) from error
 
@@ -121,14 +126,14 @@ def _read_deep_png(path: Path, channels: int) -> np.ndarray:
     try:
         array = decode_image(str(path), mode=ImageReadMode.UNCHANGED).permute(1, 2, 0).numpy()
     except RuntimeError as error:
-        raise InputError(f"{path} is no image that can be read: remove it, or set on_corrupt to skip.") from error
+        raise UnreadableImage(f"{path} is no image that can be read: remove it, or set on_corrupt to skip.") from error
     if array.shape[2] in (2, 4) and channels in (1, 3):
         alpha = array[..., -1:] / 65535
         array = (array[..., :-1] * alpha + 65535 * (1 - alpha)).round().astype(np.uint16)
     return array
 
 
-def _too_large(path: Path) -> InputError:
-    return InputError(
+def _too_large(path: Path) -> UnreadableImage:
+    return UnreadableImage(
         f"{path} is too large: an image may have up to {LIMIT // 10**6:,} million pixels; make it smaller or cut it up."
     )
