@@ -21,6 +21,7 @@ class Result(NamedTuple):
         seed: of the run; None where the file does not say.
         parameters: of the encoder.
         source: what the data is called.
+        identity: of the data, whatever it is called and wherever it lies; empty where an old file does not say.
         split: hash of the parts of the data.
         protocol: version of the evaluation.
         parts: numbers of training, validation and test examples.
@@ -41,6 +42,7 @@ class Result(NamedTuple):
     seed: int | None
     parameters: int
     source: str
+    identity: str
     split: str
     protocol: int
     parts: dict[str, int]
@@ -88,6 +90,7 @@ def read_result(path: Path) -> Result:
             seed=seed if isinstance(seed, int) and not isinstance(seed, bool) else None,
             parameters=int(record["parameters"]),
             source=str(data["source"]),
+            identity=str(data.get("identity", "")),
             split=str(data["split"]),
             protocol=int(record["protocol"]),
             parts={part: int(data[part]) for part in ("train", "validation", "test")},

@@ -11,7 +11,7 @@ class Task(NamedTuple):
     """Runs that were judged on the same examples in the same way.
 
     Attributes:
-        source: what the data is called.
+        source: what the data is called, and where two sets are called alike, which of them it is.
         split: hash of the parts.
         protocol: version of the evaluation.
         parts: numbers of training, validation and test examples.
@@ -26,7 +26,10 @@ class Task(NamedTuple):
 
 
 def group(runs: list[RunRecord]) -> tuple[list[Task], list[Remark]]:
-    """One task per source of data: the newest protocol of its runs, the split of most of these, and how others differ.
+    """One task per set of data: the newest protocol of its runs, the split of most of these, and how others differ.
+
+    Two sets may be called alike; each is a task of its own then, with the beginning of its identity in its name. A run
+    of an older version, which says no identity, goes along with most of those on data that is called alike.
 
     Where as many runs have another split, the larger training set counts. Runs of an older protocol are not ranked
     beside newer ones, however many they are: their probes can be run again.
@@ -39,8 +42,7 @@ def group(runs: list[RunRecord]) -> tuple[list[Task], list[Remark]]:
     """
     tasks: list[Task] = []
     remarks: list[Remark] = []
-    for source in sorted({run.result.source for run in runs}):
-        here = [run for run in runs if run.result.source == source]
+    for source, here in _by_data(runs).items():
         votes = Counter((run.result.split, run.result.protocol) for run in here)
         sizes = {run.result.split: run.result.parts["train"] for run in here}
         split, protocol = max(votes, key=lambda key: (key[1], votes[key], sizes[key[0]], key[0]))
@@ -54,6 +56,23 @@ def group(runs: list[RunRecord]) -> tuple[list[Task], list[Remark]]:
         for run in others:
             remarks.append(Remark(run.name, f"The run is not ranked on {source}: {how_it_differs(run, task)}.", False))
     return tasks, remarks
+
+
+def _by_data(runs: list[RunRecord]) -> dict[str, list[RunRecord]]:
+    """The runs of every set of data, by a name that no other has."""
+    named: dict[str, list[RunRecord]] = {}
+    for source in sorted({run.result.source for run in runs}):
+        here = [run for run in runs if run.result.source == source]
+        counts = Counter(run.result.identity for run in here if run.result.identity)
+        if len(counts) < 2:
+            named[source] = here
+            continue
+        commonest = max(counts, key=lambda identity: (counts[identity], identity))
+        for identity in sorted(counts):
+            named[f"{source} ({identity[:6]})"] = [
+                run for run in here if (run.result.identity or commonest) == identity
+            ]
+    return named
 
 
 def how_it_differs(run: RunRecord, task: Task) -> str:

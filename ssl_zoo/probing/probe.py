@@ -132,6 +132,7 @@ def _describe(run: Run, name: str) -> dict[str, Any]:
         "parameters": sum(p.numel() for p in method.encoder.parameters()),
         "data": {
             "source": run.data.source_name,
+            "identity": run.data.identity,
             "split": run.data.split_hash,
             "train": len(run.data.train_set),
             "validation": len(run.data.validation_set),

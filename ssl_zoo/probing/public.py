@@ -135,6 +135,7 @@ def _describe(label: str, network: nn.Module, data: DataModule) -> dict[str, Any
         "parameters": sum(each.numel() for key, each in network.named_parameters() if ".pooler." not in key),
         "data": {
             "source": data.source_name,
+            "identity": data.identity,
             "split": data.split_hash,
             "train": len(data.train_set),
             "validation": len(data.validation_set),

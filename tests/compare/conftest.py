@@ -42,6 +42,7 @@ def write_run(tmp_path) -> Callable[..., Path]:
         finetuning_steps: int = 300,
         rotation: float = 0.0,
         classes: bool = True,
+        data: str | None = None,
         balanced: float | None = None,
         tasks: dict[str, dict[str, float]] | None = None,
     ) -> Path:
@@ -65,7 +66,7 @@ def write_run(tmp_path) -> Callable[..., Path]:
             "modality": modality,
             "seed": seed,
             "parameters": parameters,
-            "data": {"source": source, "split": split, **PARTS, **(parts or {})},
+            "data": {"source": source, "split": split, **PARTS, **(parts or {}), **({"identity": data} if data else {})},
             "budget": {"steps": 100, "samples": 6400, "seconds": 50.0, "peak_memory": 2 * 10**9, "flops": 3e12,
                        **(budget or {})},
             "chance_loss": 4.8,

@@ -211,6 +211,17 @@ def test_every_data_set_is_a_task_of_its_own(write_run):
     assert list(made) == ["Digits", "WordNet"] and said == []
 
 
+def test_two_sets_of_data_that_are_called_alike_are_two_tasks(write_run):
+    runs = [write_run(f"a/{seed}", "A", seed=seed, data="abcdef01", linear={"all": 0.5}) for seed in (0, 1)]
+    runs.append(write_run("a/2", "A", seed=2, data="bcdef012", linear={"all": 0.9}))
+    made, said = boards(*runs)
+    assert list(made) == ["Digits (abcdef)", "Digits (bcdef0)"] and said == []
+    assert [entry.score() for board in made.values() for entry in board.methods] == [0.5, 0.9]
+    made, said = boards(*runs, write_run("a/3", "A", seed=3, split="ef"))  # of an older version
+    assert list(made) == ["Digits (abcdef)", "Digits (bcdef0)"]
+    assert [name for name, _ in said] == ["a/3"] and "hold other examples" in said[0][1]
+
+
 def test_fine_tuning_stands_beside_the_encoder_from_scratch(write_run):
     made, said = boards(
         write_run("a/1", "A", finetuning={"10": 0.6, "all": 0.82}),
