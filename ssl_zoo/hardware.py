@@ -50,3 +50,11 @@ def hardware_name(device: torch.device) -> str:
     models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return f"{models[0] if models else platform.machine()}, {cores} cores"
+
+
+def autocast_type(kind: str) -> torch.dtype | None:
+    """What autocast computes matrix products in now on a kind of device, such as `cuda`; None where it is off."""
+    # Not `torch.amp.is_autocast_available`, which `torch.compile` cannot trace.
+    if kind == "meta" or not torch.is_autocast_enabled(kind):
+        return None
+    return torch.get_autocast_dtype(kind)

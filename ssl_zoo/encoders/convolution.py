@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from ssl_zoo.hardware import autocast_type
+
 
 def convolve(sequence: Tensor, weight: Tensor, bias: Tensor | None, stride: int) -> Tensor:
     """Convolution over time of channels-last sequences, without padding.
@@ -25,9 +27,8 @@ def convolve(sequence: Tensor, weight: Tensor, bias: Tensor | None, stride: int)
         ``(B, L / stride, D)``, in autocast's type where autocast is on. Outputs whose K inputs do not all lie in their
         example mean nothing: all but the first ``(L - K) // stride + 1``.
     """
-    kind = sequence.device.type
-    if torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind):
-        low = torch.get_autocast_dtype(kind)
+    low = autocast_type(sequence.device.type)
+    if low is not None:
         sequence, weight = sequence.to(low), weight.to(low)
         bias = None if bias is None else bias.to(low)
     return _Convolution.apply(sequence, weight, bias, stride)

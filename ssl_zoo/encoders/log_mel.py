@@ -64,8 +64,14 @@ def window_and_hop(sample_rate: int) -> tuple[int, int]:
     return round(WINDOW * sample_rate), round(HOP * sample_rate)
 
 
-@lru_cache
+@torch.compiler.assume_constant_result  # how filters are made cannot be traced
 def _taper_and_filters(sample_rate: int, mels: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """As `_make_taper_and_filters`, which makes them once."""
+    return _make_taper_and_filters(sample_rate, mels, device)
+
+
+@lru_cache
+def _make_taper_and_filters(sample_rate: int, mels: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """Hann window, and triangular mel filters ``(bins, mels)`` from 20 Hz up, for an FFT of a power of two samples."""
     from torchaudio.functional import melscale_fbanks
 

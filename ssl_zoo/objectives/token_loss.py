@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from ssl_zoo.hardware import autocast_type
 from ssl_zoo.objectives.language_modeling import GlobalMean, mean_of_total
 
 # Logits computed at a time, 128 MB in float32. Those of a batch of GPT-2's, 16 x 1024 x 50257, would take 3.3 GB, and
@@ -40,10 +41,7 @@ def token_loss(vectors: Tensor, table: Tensor, bias: Tensor | None, targets: Ten
         targets: ``(...)`` int64.
         weights: ``(...)``, bool or at least 0, what each token counts; without gradient.
     """
-    low = table.dtype
-    kind = vectors.device.type
-    if torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind):
-        low = torch.get_autocast_dtype(kind)
+    low = autocast_type(vectors.device.type) or table.dtype
     total, likeliest = _TokenLoss.apply(
         vectors.flatten(0, -2), table, bias, targets.flatten(), weights.flatten().float(), low, torch.is_grad_enabled()
     )

@@ -165,7 +165,7 @@ def test_weight_decay_leaves_norms_biases_positions_and_class_tokens_alone(encod
     assert not [name for name in decayed if PLACES.search(name)]
     norms = [module for module in encoder.modules() if "Norm" in type(module).__name__]
     assert {names[p] for norm in norms for p in norm.parameters(recurse=False)} <= spared
-    matrices = [m for m in encoder.modules() if isinstance(m, torch.nn.Linear | torch.nn.Conv2d | torch.nn.GRU)]
+    matrices = [m for m in encoder.modules() if isinstance(m, torch.nn.Linear | torch.nn.Conv2d | torch.nn.RNNBase)]
     assert {names[p] for m in matrices for p in m.parameters() if p.ndim > 1} <= decayed
 
 
