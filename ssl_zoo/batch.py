@@ -20,6 +20,8 @@ class Batch(NamedTuple):
         fields: whatever else is aligned with the examples, by name, each ``(B, ...)``; None when there is nothing.
             Where views are to be cut from more of an image than `inputs` shows, `whole` ``(B, C, T, T)`` is all of it,
             of the kind of `inputs` and stretched to a square, and `aspect` ``(B,)`` float32 its true width / height.
+            Of tokens, `bytes` ``(B, T)`` int64 are how many bytes of the text each stands for (see
+            `ssl_zoo.data.token_bytes`), 0 where the input is padding.
     """
 
     inputs: Tensor

@@ -10,13 +10,11 @@ class Vocabulary(TypedDict):
         size: number of token ids, the rows of an embedding.
         pad: id that fills a row on the right.
         begin: id that opens a document; None when documents only have an end.
-        end: id that closes a document; every document has it once, as its last token.
+        end: id that closes a document; every whole document has it once, as its last token.
         mask: id that hides a token in masked language modelling; None when the tokenizer has none.
         unknown: id of what cannot be written in tokens; None when everything can.
         special: every id that stands for no text, ascending: never masked, never drawn as a random token.
         continuations: ids that continue a word rather than begin one, ascending, for whole-word masking.
-        bytes_per_token: UTF-8 bytes of the training documents per token that a language model predicts, which is all
-            of a document but its begin; turns nats per token into bits per byte.
         hash: sixteen hex digits that differ between tokenizers that turn text into different ids.
     """
 
@@ -29,5 +27,4 @@ class Vocabulary(TypedDict):
     special: list[int]
     # Without the type of its items: jsonargparse checks them one by one, in a time that grows with their square.
     continuations: list
-    bytes_per_token: float
     hash: str

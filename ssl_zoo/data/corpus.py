@@ -6,7 +6,7 @@ import os
 from array import array
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from filelock import FileLock
@@ -23,7 +23,7 @@ from ssl_zoo.errors import InputError
 
 CACHE = base.CACHE / "text"
 # Raised whenever the files below change, or what is written into them.
-FORMAT = 4
+FORMAT = 5
 # Documents are tokenized so many characters at a time, or one document if it is longer.
 CHUNK_CHARACTERS = 2**18
 # So many of the texts that are left out are named.
@@ -31,6 +31,9 @@ NAMED = 3
 
 # From the labels and official parts of all documents, the positions of those that a tokenizer may learn from.
 Choose = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+# Seals of files by their names.
+Seals = dict[str, Seal]
 
 
 class Bad(NamedTuple):
@@ -49,6 +52,7 @@ class Corpus:
     Attributes:
         tokenizer: that made the tokens.
         tokens: all documents' ids, one document after the other, uint16 where the vocabulary fits, or uint32.
+        bytes: of its text that each of these tokens stands for, uint16 or uint32; see `TokenBytes`.
         offsets: ``(N + 1,)`` int64; document i is ``tokens[offsets[i] : offsets[i + 1]]``.
         sizes: ``(N,)`` int64, UTF-8 bytes of every document's text.
         labels: ``(N,)`` int64, -1 for a document without one.
@@ -67,6 +71,7 @@ class Corpus:
         facts = read_facts(folder / "corpus.json")
         self.tokenizer = TextTokenizer(Tokenizer.from_file(str(folder / "tokenizer.json")), facts["special"])
         self.tokens = MappedArray(folder / "tokens.bin", self.tokenizer.dtype)
+        self.bytes = MappedArray(folder / "bytes.bin", facts["bytes_dtype"])
         self.offsets, self.sizes, self.labels = (
             MappedArray(folder / f"{name}.bin", "<i8").values for name in ("offsets", "sizes", "labels")
         )
@@ -76,24 +81,26 @@ class Corpus:
         self.bad = {reason: Bad(*entry) for reason, entry in facts["bad"].items()}
         self.digest: str = facts["digest"]
 
-    def packed(self, chosen: np.ndarray) -> MappedArray:
+    def packed(self, chosen: np.ndarray, what: Literal["tokens", "bytes"] = "tokens") -> MappedArray:
         """The tokens of some documents without anything between them, in a file that is written at the first call.
 
         Args:
             chosen: ``(n,)`` int64, ascending positions of the documents.
+            what: the tokens themselves, or the bytes they stand for.
         """
         name = hashlib.sha256(chosen.astype("<i8").tobytes()).hexdigest()[:16]
-        path = self.folder / f"packed-{name}.bin"
+        path = self.folder / f"packed-{what}-{name}.bin"
+        whole = self.tokens if what == "tokens" else self.bytes
         if not _is_sealed(path):
             with FileLock(lock_of(self.folder)):
                 if not _is_sealed(path):  # otherwise another process was faster
-                    self._pack(chosen, path)
-        return MappedArray(path, self.tokens.dtype)
+                    self._pack(whole, chosen, path)
+        return MappedArray(path, whole.dtype)
 
-    def _pack(self, chosen: np.ndarray, path: Path) -> None:
-        with ArrayWriter(path.with_suffix(".partial"), self.tokens.dtype) as writer:
+    def _pack(self, whole: MappedArray, chosen: np.ndarray, path: Path) -> None:
+        with ArrayWriter(path.with_suffix(".partial"), whole.dtype) as writer:
             for first, last in _runs(chosen):
-                writer.write(self.tokens.values[self.offsets[first] : self.offsets[last + 1]])
+                writer.write(whole.values[self.offsets[first] : self.offsets[last + 1]])
         os.replace(path.with_suffix(".partial"), path)
         path.with_suffix(".json").write_text(json.dumps(writer.seal))
 
@@ -182,31 +189,38 @@ def _build(folder: Path, source: TextSource, tokenizer: str, vocab_size: int, ch
             learnt[choose(labels, parts)] = True
             made = train_tokenizer(tokenizer, _Texts(path, sizes, learnt), vocab_size)
         made.backend.save(str(folder / "tokenizer.json"))
-        seals = {"tokenizer.json": seal_of(folder / "tokenizer.json")}
-        seals["tokens.bin"], offsets = _write_tokens(folder / "tokens.bin", made, path, sizes, show)
+        seals, offsets = _write_tokens(folder, made, sizes, show)
+        seals["tokenizer.json"] = seal_of(folder / "tokenizer.json")
     path.unlink()
     columns = {"offsets": offsets, "sizes": sizes, "labels": labels, "parts": parts, "hashes": hashes}
     for name, values in columns.items():
         with ArrayWriter(folder / f"{name}.bin", values.dtype.newbyteorder("<").str) as writer:
             writer.write(values)
         seals[f"{name}.bin"] = writer.seal
-    facts = {"special": made.special, "classes": classes, "bad": bad, "digest": digest, "files": seals}
+    facts = {"special": made.special, "bytes_dtype": _bytes_dtype(sizes), "classes": classes, "bad": bad}
+    facts |= {"digest": digest, "files": seals}
     write_facts(folder / "corpus.json", facts)
 
 
-def _write_tokens(
-    path: Path, tokenizer: TextTokenizer, texts: Path, sizes: np.ndarray, show: Show
-) -> tuple[Seal, np.ndarray]:
-    """Writes the tokens of all texts; returns where every document begins and the last one ends."""
+def _write_tokens(folder: Path, tokenizer: TextTokenizer, sizes: np.ndarray, show: Show) -> tuple[Seals, np.ndarray]:
+    """Writes the tokens of all texts and their bytes; returns where every document begins and the last one ends."""
     lengths, done = [np.zeros(1, dtype=np.int64)], 0
-    with ArrayWriter(path, tokenizer.dtype) as writer:
-        for chunk in _chunks(_Texts(texts, sizes, np.ones(len(sizes), dtype=bool))):
-            ids, counts = tokenizer.encode(chunk)
-            writer.write(ids)
+    tokens = ArrayWriter(folder / "tokens.bin", tokenizer.dtype)
+    shares = ArrayWriter(folder / "bytes.bin", _bytes_dtype(sizes))
+    with tokens, shares:
+        for chunk in _chunks(_Texts(folder / "texts", sizes, np.ones(len(sizes), dtype=bool))):
+            ids, counts, stood_for = tokenizer.encode_with_bytes(chunk)
+            tokens.write(ids)
+            shares.write(stood_for)
             lengths.append(counts)
             done += len(chunk)
             show(f"{done:,} of {len(sizes):,} documents", done / len(sizes))
-    return writer.seal, np.cumsum(np.concatenate(lengths))
+    return {"tokens.bin": tokens.seal, "bytes.bin": shares.seal}, np.cumsum(np.concatenate(lengths))
+
+
+def _bytes_dtype(sizes: np.ndarray) -> str:
+    """Of the bytes that a token stands for, which are no more than the longest text has."""
+    return "<u2" if sizes.max() < 2**16 else "<u4"
 
 
 class _Copied(NamedTuple):

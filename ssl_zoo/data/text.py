@@ -25,14 +25,15 @@ class PackedRows(Examples):
 
     Args:
         tokens: of all documents.
+        shares: bytes of text that each of them stands for.
         length: tokens per row.
         end: id that closes a document.
     """
 
     labels = None
 
-    def __init__(self, tokens: MappedArray, length: int, end: int) -> None:
-        self.tokens, self.length, self.end = tokens, length, end
+    def __init__(self, tokens: MappedArray, shares: MappedArray, length: int, end: int) -> None:
+        self.tokens, self.shares, self.length, self.end = tokens, shares, length, end
 
     def __len__(self) -> int:
         """Number of rows."""
@@ -40,12 +41,16 @@ class PackedRows(Examples):
 
     def __getitems__(self, positions: list[int]) -> Batch:
         """The rows at these positions; the mask numbers the documents of a row, or is None if every row has one."""
-        rows = self.tokens.values[: len(self) * self.length].reshape(-1, self.length)[positions].astype(np.int64)
+        rows, shares = (
+            column.values[: len(self) * self.length].reshape(-1, self.length)[positions].astype(np.int64)
+            for column in (self.tokens, self.shares)
+        )
         ends = rows == self.end
         mask = None
         if ends[:, :-1].any():
             mask = torch.from_numpy(1 + ends.cumsum(1) - ends)  # a document's end still belongs to it
-        return Batch(torch.from_numpy(rows), mask, None, torch.tensor(positions))
+        fields = {"bytes": torch.from_numpy(shares)}
+        return Batch(torch.from_numpy(rows), mask, None, torch.tensor(positions), fields)
 
 
 class Documents(Examples):
@@ -54,12 +59,12 @@ class Documents(Examples):
     Args:
         corpus: all documents.
         chosen: ``(N,)`` int64, positions in `corpus` of the examples; they become `Batch.index`.
-        length: the most tokens of a document; a longer one is cut, and keeps its end.
+        length: the most tokens of a document; a longer one is cut, and has no end.
     """
 
     def __init__(self, corpus: Corpus, chosen: Tensor, length: int) -> None:
-        self.tokens, self.chosen, self.length = corpus.tokens, chosen, length
-        self.pad, self.end = corpus.tokenizer.special["pad"], corpus.tokenizer.special["end"]
+        self.tokens, self.shares, self.chosen, self.length = corpus.tokens, corpus.bytes, chosen, length
+        self.pad = corpus.tokenizer.special["pad"]
         self.starts = corpus.offsets[:-1][chosen.numpy()]
         self.lengths: Tensor = torch.from_numpy(np.minimum(corpus.offsets[1:][chosen.numpy()] - self.starts, length))
         labels = torch.from_numpy(corpus.labels[chosen.numpy()])
@@ -75,12 +80,13 @@ class Documents(Examples):
         lengths = self.lengths.numpy()[local, None]
         places = np.arange(lengths.max())
         real = places < lengths
-        inputs = self.tokens.values[self.starts[local, None] + np.minimum(places, lengths - 1)].astype(np.int64)
-        inputs[places == lengths - 1] = self.end
-        inputs[~real] = self.pad
+        where = self.starts[local, None] + np.minimum(places, lengths - 1)
+        inputs, shares = self.tokens.values[where].astype(np.int64), self.shares.values[where].astype(np.int64)
+        inputs[~real], shares[~real] = self.pad, 0
         mask = None if real.all() else torch.from_numpy(real)
         labels = None if self.labels is None else self.labels[local]
-        return Batch(torch.from_numpy(inputs), mask, labels, self.chosen[local])
+        fields = {"bytes": torch.from_numpy(shares)}
+        return Batch(torch.from_numpy(inputs), mask, labels, self.chosen[local], fields)
 
 
 class TextData(DataModule):
@@ -100,7 +106,8 @@ class TextData(DataModule):
             the documents of `pretrain_set`; a model's name on the Hugging Face hub, a folder or a tokenizer.json takes
             that one.
         vocab_size: token ids of a trained tokenizer, at most; one taken ready-made has its own size.
-        length: tokens per packed row, and the most tokens of a single document, with its begin and end.
+        length: tokens per packed row, and the most tokens of a single document, with its begin and end. A longer one
+            is cut there and has no end.
         packing: pretrain on rows of `length` tokens without padding, cut from the documents one after the other. False
             pretrains on single documents.
         batch_size: rows or documents per optimizer step, over all processes together.
@@ -159,12 +166,7 @@ class TextData(DataModule):
     @cached_property
     def vocabulary(self) -> Vocabulary:
         """What encoders and methods know of the tokenizer; errors as for `corpus`."""
-        chosen = self._choose_pretraining(self.corpus.labels, self.corpus.parts)
-        lengths = self.corpus.offsets[1:][chosen] - self.corpus.offsets[:-1][chosen]
-        predicted = int(lengths.sum())
-        if self.corpus.tokenizer.special["begin"] is not None:
-            predicted -= len(chosen)
-        return self.corpus.tokenizer.vocabulary(int(self.corpus.sizes[chosen].sum()) / predicted)
+        return self.corpus.tokenizer.vocabulary()
 
     def decode(self, ids: Tensor) -> str:
         """The text of ``(T,)`` token ids, without special tokens."""
@@ -212,7 +214,8 @@ class TextData(DataModule):
                 f"{self.source_name} has {len(tokens)} tokens {purpose}, less than one row of {self.length}: "
                 "lower the data's length, or give more text."
             )
-        return PackedRows(tokens, self.length, self.corpus.tokenizer.special["end"])
+        shares = self.corpus.packed(chosen.numpy(), "bytes")
+        return PackedRows(tokens, shares, self.length, self.corpus.tokenizer.special["end"])
 
     def _split(self, labels: np.ndarray, parts: np.ndarray) -> Split:
         """Positions of the documents of each part."""

@@ -14,6 +14,7 @@ import numpy as np
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
 from ssl_zoo.data.special_tokens import SpecialIds, find_special_ids, first_of, unmarked
+from ssl_zoo.data.token_bytes import TokenBytes
 from ssl_zoo.errors import InputError
 from ssl_zoo.vocabulary import Vocabulary
 
@@ -65,12 +66,27 @@ class TextTokenizer:
             The documents' ids one after the other, uint16 where the vocabulary fits and uint32 otherwise, and the
             number of ids of each, ``(len(texts),)`` int64.
         """
-        ids = [encoding.ids for encoding in self.splitter.encode_batch_fast(texts, add_special_tokens=False)]
+        ids, lengths, _ = self.encode_with_bytes(texts)
+        return ids, lengths
+
+    def encode_with_bytes(self, texts: list[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Token ids of whole documents, as `encode` has them, and how many bytes of its text each stands for.
+
+        Returns:
+            Besides, of the length of the ids, int64 bytes as `TokenBytes` shares them out; a document's begin has none.
+        """
         begin, end = self.special["begin"], self.special["end"]
         opening = [] if begin is None else [begin]
-        pieces = chain.from_iterable(chain(opening, document, (end,)) for document in ids)
-        lengths = np.array([len(opening) + len(document) + 1 for document in ids], dtype=np.int64)
-        return np.fromiter(pieces, self.dtype, int(lengths.sum())), lengths
+        found = self._token_bytes.split(texts)
+        pieces = chain.from_iterable(chain(opening, ids, (end,)) for ids, _ in found)
+        lengths = np.array([len(opening) + len(ids) + 1 for ids, _ in found], dtype=np.int64)
+        nothing = np.zeros(len(opening), dtype=np.int64)
+        shares = [part for _, shares in found for part in (nothing, shares)]
+        return np.fromiter(pieces, self.dtype, int(lengths.sum())), lengths, np.concatenate([nothing[:0], *shares])
+
+    @cached_property
+    def _token_bytes(self) -> TokenBytes:
+        return TokenBytes(self.splitter)
 
     def decode(self, ids: list[int]) -> str:
         """The text of token ids, without special tokens."""
@@ -87,19 +103,14 @@ class TextTokenizer:
         described = json.dumps([words, self.special["begin"], self.special["end"], sample])
         return hashlib.sha256(described.encode()).hexdigest()[:16]
 
-    def vocabulary(self, bytes_per_token: float) -> Vocabulary:
-        """What encoders and methods know of this tokenizer.
-
-        Args:
-            bytes_per_token: as in `Vocabulary`.
-        """
+    def vocabulary(self) -> Vocabulary:
+        """What encoders and methods know of this tokenizer."""
         words = self.backend.get_vocab(with_added_tokens=True)
         return Vocabulary(
             size=self.size,
             **self.special,
             special=sorted(self.special_ids),
             continuations=continuations(words, self.special_ids, self.backend.model),
-            bytes_per_token=bytes_per_token,
             hash=self.hash,
         )
 

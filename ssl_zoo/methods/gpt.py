@@ -9,14 +9,17 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ssl_zoo import metrics
 from ssl_zoo.batch import Batch
 from ssl_zoo.encoders.text_base import TextEncoder
 from ssl_zoo.errors import InputError
 from ssl_zoo.methods.base import Method
-from ssl_zoo.objectives.language_modeling import bits_per_byte, next_token_targets
+from ssl_zoo.objectives.language_modeling import bits_per_byte, global_mean, next_token_targets
 from ssl_zoo.objectives.token_loss import token_loss
 from ssl_zoo.randomness import fold_in, uniform
 from ssl_zoo.views.base import require_at_least, require_probability
+
+BITS = "bits_per_byte"
 
 
 class GPT(Method):
@@ -30,7 +33,8 @@ class GPT(Method):
     Watch `train/perplexity`, among how many equally likely tokens the model wavers, and `val/bits_per_byte`, which
     compares with models of another tokenizer and counts what a lossless code of the text with its ends would need. When
     the training loss falls and the validation loss rises, the model learns the text by heart. The perplexity of an
-    epoch is the mean of its batches'.
+    epoch is the mean of its batches', its bits per byte are all its nats over all its bytes: of the tokens that are
+    predicted, as `ssl_zoo.objectives.language_modeling.bits_per_byte` counts them.
 
     Predicting continues each document from its first tokens; the settings from `max_new_tokens` on say how, and
     training knows nothing of them.
@@ -82,13 +86,25 @@ class GPT(Method):
         self.temperature, self.top_k, self.top_p = temperature, top_k, top_p
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """The loss, as perplexity, and in bits per byte."""
+        """The loss, as perplexity, and in bits per byte where the batch says how many bytes its tokens stand for."""
         targets, valid = next_token_targets(batch.inputs, batch.mask)
         context = None if batch.mask is None else batch.mask[:, :-1]
         sequence = self.encoder(batch.inputs[:, :-1], context).sequence
         loss, nats = token_loss(sequence, self.encoder.token_embedding.weight, None, targets, valid).mean
-        bits = bits_per_byte(nats, self.encoder.vocabulary["bytes_per_token"])
-        return {"loss": loss, "perplexity": nats.exp(), "bits_per_byte": bits}
+        terms = {"loss": loss, "perplexity": nats.exp()}
+        if batch.fields is not None and "bytes" in batch.fields:
+            per_token = global_mean(batch.fields["bytes"][:, 1:], valid).value
+            terms[BITS] = bits_per_byte(nats, per_token.clamp_min(1e-8))  # nothing but ends stands for nothing
+        return terms
+
+    def _log(self, terms: dict[str, Tensor], stage: str, batch: Batch) -> None:
+        """Weighs bits per byte by the bytes that a batch predicts: an epoch's are all its nats over all its bytes."""
+        super()._log({name: value for name, value in terms.items() if name != BITS}, stage, batch)
+        if batch.fields is not None and BITS in terms:
+            _, valid = next_token_targets(batch.inputs, batch.mask)
+            predicted = int((batch.fields["bytes"][:, 1:] * valid).sum())
+            training = stage == metrics.TRAIN
+            self.log(f"{stage}/{BITS}", terms[BITS], prog_bar=training, sync_dist=not training, batch_size=predicted)
 
     def token_logits(self, vectors: Tensor) -> Tensor:
         """What the tokens after some others could be: ``(B, T, V)`` logits of the encoder's vectors ``(B, T, D)``."""

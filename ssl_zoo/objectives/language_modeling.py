@@ -79,12 +79,16 @@ def next_token_targets(inputs: Tensor, mask: Tensor | None) -> tuple[Tensor, Ten
     return targets, (mask[:, 1:] > 0) & (mask[:, 1:] == mask[:, :-1])
 
 
-def bits_per_byte(nats_per_token: Tensor, bytes_per_token: float) -> Tensor:
+def bits_per_byte(nats_per_token: Tensor, bytes_per_token: Tensor | float) -> Tensor:
     """Code length of text in bits per byte of UTF-8, which compares between tokenizers; lower is better.
 
+    All nats over all bytes of the same tokens: those that are predicted, ends of documents among them, whose nats count
+    and who stand for no byte or few. What is not predicted (a document's begin, the first token of a row, padding) adds
+    neither nats nor bytes.
+
     Args:
-        nats_per_token: mean cross entropy of the predicted tokens, the ends of documents among them.
-        bytes_per_token: of the text, per predicted token; an end has no bytes and lowers it.
+        nats_per_token: scalar, mean cross entropy of the predicted tokens.
+        bytes_per_token: above 0, mean over the same tokens of the bytes that they stand for.
     """
     return nats_per_token / (math.log(2) * bytes_per_token)
 

@@ -17,7 +17,7 @@ from ssl_zoo.optim import parameter_groups
 
 VOCABULARY = {
     "size": 40, "pad": 0, "begin": 1, "end": 2, "mask": 3, "unknown": 4, "special": [0, 1, 2, 3, 4],
-    "continuations": [], "bytes_per_token": 4.0, "hash": "0" * 16,
+    "continuations": [], "hash": "0" * 16,
 }  # fmt: skip
 
 # The smallest sensible settings of each encoder. One that is missing here fails `test_every_encoder_is_covered`.

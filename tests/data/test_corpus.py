@@ -118,7 +118,7 @@ def test_the_second_time_nothing_is_read_or_tokenized(
     def forbidden(*args: Any) -> None:
         raise AssertionError("tokenized again")
 
-    monkeypatch.setattr(TextTokenizer, "encode", forbidden)
+    monkeypatch.setattr(TextTokenizer, "encode_with_bytes", forbidden)
     monkeypatch.setattr(corpus_module, "train_tokenizer", forbidden)
     monkeypatch.setattr(corpus_module, "ArrayWriter", forbidden)
     second = opened(Made(log=tmp_path / "log"))
@@ -202,15 +202,15 @@ def test_large_files_are_known_by_their_size(tmp_path: Path, monkeypatch: pytest
 
 
 def test_an_interrupted_build_leaves_nothing_that_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    encode = TextTokenizer.encode
+    encode = TextTokenizer.encode_with_bytes
 
     def interrupted(*args: Any) -> Any:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(TextTokenizer, "encode", interrupted)
+    monkeypatch.setattr(TextTokenizer, "encode_with_bytes", interrupted)
     with pytest.raises(KeyboardInterrupt):
         opened(Made())
-    monkeypatch.setattr(TextTokenizer, "encode", encode)
+    monkeypatch.setattr(TextTokenizer, "encode_with_bytes", encode)
     corpus = opened(Made())
     assert len(corpus.labels) == 50 and not list(corpus.folder.parent.glob("*.partial"))
 

@@ -194,10 +194,10 @@ def test_other_texts_kinds_and_sizes_make_other_hashes(tmp_path: Path) -> None:
 
 def test_vocabulary_lies_in_a_checkpoint_and_says_what_is_so(tmp_path: Path) -> None:
     tokenizer = train_tokenizer("wordpiece", TEXTS, 300)
-    vocabulary = tokenizer.vocabulary(3.5)
+    vocabulary = tokenizer.vocabulary()
     torch.save(vocabulary, tmp_path / "x.ckpt")
     assert torch.load(tmp_path / "x.ckpt", weights_only=True) == vocabulary
-    assert (vocabulary["size"], vocabulary["special"], vocabulary["bytes_per_token"]) == (300, [0, 1, 2, 3, 4], 3.5)
+    assert (vocabulary["size"], vocabulary["special"]) == (300, [0, 1, 2, 3, 4])
     assert vocabulary["continuations"] == [i for word, i in sorted(words_of(tokenizer).items(), key=lambda x: x[1])
                                            if word.startswith("##")]  # fmt: skip
 
@@ -244,7 +244,7 @@ def test_a_file_with_one_special_token_uses_it_for_the_end_and_for_padding(tmp_p
     documents = np.split(ids, lengths.cumsum()[:-1])
     assert documents[1].tolist() == [3] and all(3 not in document[:-1] for document in documents)
     assert tokenizer.decode(documents[0].tolist()) == "The End!"
-    vocabulary = tokenizer.vocabulary(1.0)
+    vocabulary = tokenizer.vocabulary()
     assert vocabulary["special"] == [3] and vocabulary["size"] == 300 and 3 not in vocabulary["continuations"]
 
 

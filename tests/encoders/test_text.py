@@ -14,7 +14,7 @@ from ssl_zoo.errors import InputError
 PAD, BEGIN, END = 0, 1, 2
 VOCABULARY = {
     "size": 40, "pad": PAD, "begin": BEGIN, "end": END, "mask": 3, "unknown": 4, "special": [0, 1, 2, 3, 4],
-    "continuations": [], "bytes_per_token": 4.0, "hash": "0" * 16,
+    "continuations": [], "hash": "0" * 16,
 }  # fmt: skip
 SIZES = {"dim": 32, "depth": 3, "heads": 4}
 LENGTHS = torch.tensor([20, 13, 4])

@@ -17,7 +17,7 @@ from ssl_zoo.finetuning.train import FineTuner, Settings, draw_order, fine_tune
 PAD, BEGIN, END = 0, 1, 2
 VOCABULARY = {
     "size": 30, "pad": PAD, "begin": BEGIN, "end": END, "mask": 3, "unknown": 4, "special": [0, 1, 2, 3, 4],
-    "continuations": [], "bytes_per_token": 4.0, "hash": "0" * 16,
+    "continuations": [], "hash": "0" * 16,
 }  # fmt: skip
 MARK = 5
 SETTINGS = Settings(steps=120, batch_size=16, learning_rate=3e-3)

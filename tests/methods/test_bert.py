@@ -16,7 +16,7 @@ from ssl_zoo.randomness import fold_in
 PAD, BEGIN, END = 0, 1, 2
 VOCABULARY = {
     "size": 37, "pad": PAD, "begin": BEGIN, "end": END, "mask": 3, "unknown": 4, "special": [0, 1, 2, 3, 4],
-    "continuations": [], "bytes_per_token": 4.0, "hash": "0" * 16,
+    "continuations": [], "hash": "0" * 16,
 }  # fmt: skip
 ROWS, LENGTH = 6, 24
 

@@ -15,7 +15,7 @@ PAD, BEGIN, END = 0, 1, 2
 SPECIAL = [0, 1, 2, 3, 4]
 VOCABULARY = {
     "size": 37, "pad": PAD, "begin": BEGIN, "end": END, "mask": 3, "unknown": 4, "special": SPECIAL,
-    "continuations": [], "bytes_per_token": 4.0, "hash": "0" * 16,
+    "continuations": [], "hash": "0" * 16,
 }  # fmt: skip
 ROWS, LENGTH = 6, 24
 
@@ -81,7 +81,8 @@ def test_padded_and_packed_batches_have_the_loss_of_their_documents_alone():
     model = scaled(make())
     whole = reference(model)
     for batch in (padded(), packed()):
-        nats, targets = 0.0, 0
+        nats, targets, size = 0.0, 0, 0
+        shares = torch.randint(0, 6, (ROWS, LENGTH), generator=torch.Generator().manual_seed(2))
         for row in range(ROWS):
             numbers = batch.mask[row].long()
             for number in numbers.unique():
@@ -89,9 +90,11 @@ def test_padded_and_packed_batches_have_the_loss_of_their_documents_alone():
                 if number > 0 and document.shape[1] > 1:
                     nats += float(whole(document, labels=document).loss) * (document.shape[1] - 1)
                     targets += document.shape[1] - 1
-        terms = model.losses(batch)
+                    size += int(shares[row, numbers == number][1:].sum())
+        assert "bits_per_byte" not in model.losses(batch)
+        terms = model.losses(batch._replace(fields={"bytes": shares}))
         assert float(terms["loss"]) == pytest.approx(nats / targets, abs=1e-5)
-        assert float(terms["bits_per_byte"]) == pytest.approx(nats / math.log(2) / (targets * 4.0), abs=1e-5)
+        assert float(terms["bits_per_byte"]) == pytest.approx(nats / math.log(2) / size, abs=1e-5)
     as_one = packed()._replace(mask=packed().mask > 0)
     assert abs(float(model.losses(as_one)["loss"]) - nats / targets) > 1e-3
 
@@ -331,13 +334,15 @@ def test_a_tokenizer_with_an_end_token_only_will_do():
     encoder = GPT2Encoder(vocabulary, dim=16, depth=1, heads=2, max_length=32)
     model = GPT(encoder, prompt_tokens=4, max_new_tokens=5, temperature=0).eval()
     ids = torch.tensor([[5, 6, 7, 8, 9, 36], [5, 6, 36, 36, 36, 36]])
-    batch = Batch(ids, torch.tensor([[True] * 6, [True] * 3 + [False] * 3]), None, torch.arange(2))
+    mask = torch.tensor([[True] * 6, [True] * 3 + [False] * 3])
+    shares = {"bytes": torch.tensor([[9, 4, 4, 4, 4, 1], [9, 4, 1, 0, 0, 0]])}
+    batch = Batch(ids, mask, None, torch.arange(2), shares)
     # Five targets in the first row and two in the second, the ends among them.
     nats = F.cross_entropy(model.token_logits(encoder(ids).sequence)[0, :-1], ids[0, 1:], reduction="sum")
     nats = nats + F.cross_entropy(model.token_logits(encoder(ids).sequence)[1, :2], ids[1, 1:3], reduction="sum")
     terms = model.losses(batch)
     torch.testing.assert_close(terms["loss"], nats / 7)
-    assert float(terms["bits_per_byte"]) == pytest.approx(float(nats.detach()) / math.log(2) / (7 * 4.0), rel=1e-5)
+    assert float(terms["bits_per_byte"]) == pytest.approx(float(nats.detach()) / math.log(2) / 22, rel=1e-5)
     written = model.generate(batch)
     assert written.shape[0] == 2 and written[0, :4].tolist() == [5, 6, 7, 8] and written[1, :2].tolist() == [5, 6]
 

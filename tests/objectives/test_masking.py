@@ -13,7 +13,7 @@ PAD, BEGIN, END, MASK = 0, 1, 2, 3
 SPECIAL, CONTINUATIONS = {0, 1, 2, 3, 4, 57}, range(40, 57)
 VOCABULARY = {
     "size": 200, "pad": PAD, "begin": BEGIN, "end": END, "mask": MASK, "unknown": 4, "special": sorted(SPECIAL),
-    "continuations": list(CONTINUATIONS), "bytes_per_token": 4.0, "hash": "0" * 16,
+    "continuations": list(CONTINUATIONS), "hash": "0" * 16,
 }  # fmt: skip
 ROWS, LENGTH = 6000, 70
 

@@ -17,7 +17,7 @@ STRIDE = 51  # document d has the tokens from 10 + d * STRIDE on; every third of
 ROWS = 400
 VOCABULARY = {
     "size": 10 + STRIDE * ROWS, "pad": PAD, "begin": BEGIN, "end": END, "mask": 3, "unknown": 4, "special": SPECIAL,
-    "continuations": list(range(12, 10 + STRIDE * ROWS, 3)), "bytes_per_token": 4.0, "hash": "0" * 16,
+    "continuations": list(range(12, 10 + STRIDE * ROWS, 3)), "hash": "0" * 16,
 }  # fmt: skip
 CONTINUATIONS = set(VOCABULARY["continuations"])
 

@@ -86,7 +86,7 @@ def test_a_large_vocabulary_in_a_checkpoint_is_not_checked_id_by_id():
     # Which would take hours: jsonargparse copies the list for every item of it.
     vocabulary = {
         "size": 60_000, "pad": 0, "begin": 1, "end": 2, "mask": None, "unknown": None, "special": [0, 1, 2],
-        "continuations": list(range(3, 50_000)), "bytes_per_token": 4.0, "hash": "0" * 16,
+        "continuations": list(range(3, 50_000)), "hash": "0" * 16,
     }  # fmt: skip
     encoder = {"dim": 8, "depth": 1, "heads": 1, "vocabulary": vocabulary}
     settings = {"class_path": "ssl_zoo.encoders.text.GPT2Encoder", "init_args": encoder}
