@@ -21,12 +21,14 @@ class FrontEnd(nn.Module, ABC):
         stride: samples from one frame to the next.
         receptive_field: samples that a frame sees.
         sample_rate: samples per second that it is made for; None when any will do.
+        ends_with_norm: whether its last layer normalises every frame, which keeps frames from growing.
     """
 
     dim: int
     stride: int
     receptive_field: int
     sample_rate: int | None = None
+    ends_with_norm: bool = True
 
     @abstractmethod
     def forward(self, inputs: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor | None]:

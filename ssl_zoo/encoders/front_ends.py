@@ -44,6 +44,7 @@ class WaveConvolutions(FrontEnd):
         _check_layers("WaveConvolutions", kernels, strides)
         self.dim, self.norm, self.normalize = dim, norm, normalize
         self.receptive_field, self.stride = _field(1, 1, kernels, strides)
+        self.ends_with_norm = norm == "layer"
         norms: list[Literal["layer", "group", "none"]] = [norm]
         norms += ["layer" if norm == "layer" else "none"] * (len(kernels) - 1)
         entering = [1] + [dim] * len(kernels)

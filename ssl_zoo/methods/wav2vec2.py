@@ -54,8 +54,9 @@ class Wav2Vec2(Method):
         entries: of each codebook, V.
         code_dim: size of codes and of the space in which they are compared; a multiple of `groups`.
         diversity_weight: of the penalty on codes left unused.
-        feature_penalty: of the frames' squared size; for a front end whose last layer has a norm 0, as in the paper's
-            large model. A front end without weights has none.
+        feature_penalty: of the frames' squared size. None takes the published code's: 10 for a front end whose last
+            layer has no norm, as in the paper's base model (`norm: group`), and 0 for one that has, as in its large
+            one, where 10 would be half the loss. A front end without weights has no penalty.
         front_end_gradient: factor of the gradient that reaches the front end.
         gumbel_temperature: of the quantizer, at the start and at the end of its decay.
         gumbel_decay: the part of the run over which it decays, exponentially.
@@ -79,7 +80,7 @@ class Wav2Vec2(Method):
         entries: int = 320,
         code_dim: int = 256,
         diversity_weight: float = 0.1,
-        feature_penalty: float = 10.0,
+        feature_penalty: float | None = None,
         front_end_gradient: float = 0.1,
         gumbel_temperature: tuple[float, float] = (2.0, 0.5),
         gumbel_decay: float = 0.7,
@@ -97,6 +98,8 @@ class Wav2Vec2(Method):
         require_probability("gumbel_decay", gumbel_decay)
         self.masking = SpanMasking(mask_probability, mask_length)
         self.negatives, self.temperature = negatives, temperature
+        if feature_penalty is None:
+            feature_penalty = 0.0 if encoder.front_end.ends_with_norm else 10.0
         self.diversity_weight, self.feature_penalty = diversity_weight, feature_penalty
         self.front_end_gradient = front_end_gradient
         self.gumbel_temperature, self.gumbel_decay = gumbel_temperature, gumbel_decay

@@ -9,7 +9,10 @@ from torch import Tensor
 from ssl_zoo.data.recordings import Recordings
 from ssl_zoo.data.segments import frame_labels
 from ssl_zoo.encoders.audio_base import mean_over_time
+from ssl_zoo.errors import InputError
 
+# Of the numbers of a layer, those down to a thousandth of the largest are to have all of float16's digits.
+SMALLEST = 1000.0
 GRID = 0.02  # seconds from one moment to the next
 
 
@@ -110,3 +113,23 @@ def real_counts(frames: Tensor, mask: Tensor | None) -> Tensor:
     if mask is None:
         return torch.full((len(frames),), frames.shape[1], device=frames.device)
     return mask.sum(1)
+
+
+def in_few_bytes(layers: Tensor) -> Tensor:
+    """Features ``(L, N, D)`` in float16 where that keeps them, else in float32; joined, the wider type wins.
+
+    A cache of all layers is large. Float16 ends at 65,504, and below 6e-5 it loses digits: a layer whose largest number
+    lies outside of what it can hold stays as it is.
+
+    Raises:
+        InputError: a number is not finite.
+    """
+    largest = layers.abs().flatten(1).amax(1).float() if layers.numel() else layers.new_zeros(1)
+    if not largest.isfinite().all():
+        raise InputError(
+            "The encoder's layers give numbers that are not finite, so there is nothing to probe. If you trained it, "
+            "it has diverged: train it again with a lower model.learning_rate."
+        )
+    kinds = torch.finfo(torch.float16)
+    fits = (largest <= kinds.max) & ((largest == 0) | (largest >= SMALLEST * kinds.smallest_normal))
+    return layers.half() if fits.all() else layers.float()

@@ -17,7 +17,15 @@ from ssl_zoo.encoders.log_mel import log_mel, window_and_hop
 from ssl_zoo.evaluation.accuracy import scores
 from ssl_zoo.evaluation.features import Features, batches, similar_lengths, to_device
 from ssl_zoo.evaluation.weighted_layers import fit_weighted
-from ssl_zoo.probing.frames import Moments, choose_moments, frames_at, mean_and_deviation, nearest_frames, real_counts
+from ssl_zoo.probing.frames import (
+    Moments,
+    choose_moments,
+    frames_at,
+    in_few_bytes,
+    mean_and_deviation,
+    nearest_frames,
+    real_counts,
+)
 from ssl_zoo.probing.rows import Extracted, Rows
 
 PHONES = "phones"
@@ -85,8 +93,8 @@ class Cache(NamedTuple):
 
     Attributes:
         features: of every recording, pooled.
-        utterances: ``(L, U, D')`` float16.
-        frames: ``(L, P, D'')`` float16.
+        utterances: ``(L, U, D')``, float16 where it is enough.
+        frames: ``(L, P, D'')``, likewise.
     """
 
     features: Features
@@ -242,14 +250,14 @@ def listen(listener: Listener, asked: Asked, device: torch.device) -> Cache:
         labels.append(batch.labels)
         wanted = torch.isin(positions, asked.utterances)
         chosen_utterances.append(positions[wanted])
-        heard_utterances.append(heard.utterances[:, wanted.to(device)].half())
+        heard_utterances.append(in_few_bytes(heard.utterances[:, wanted.to(device)]))
         places, rows = asked.moments.of(positions)
         chosen_moments.append(places)
         samples, rows = asked.moments.samples[places].to(device), rows.to(device)
         counts = real_counts(heard.frames[0], heard.mask)[rows]
         nearest = nearest_frames(samples, counts, listener.offset, listener.stride)
-        found = [frames_at(layer, rows, nearest, counts, listener.context).half() for layer in heard.frames]
-        heard_frames.append(torch.stack(found))
+        found = [frames_at(layer, rows, nearest, counts, listener.context) for layer in heard.frames]
+        heard_frames.append(in_few_bytes(torch.stack(found)))
     back, utterances_back, moments_back = (
         chosen.argsort().to(device) for chosen in (order, torch.cat(chosen_utterances), torch.cat(chosen_moments))
     )

@@ -181,7 +181,7 @@ def by_loop(model: Wav2Vec2, batch: Batch) -> tuple[float, float]:
 @pytest.mark.parametrize("make_batch", [full, padded])
 @torch.no_grad()
 def test_loss_and_accuracy_are_those_of_every_recording_alone(targets, make_batch):
-    model, batch = make(targets=targets).eval(), make_batch()
+    model, batch = make(targets=targets, feature_penalty=10.0).eval(), make_batch()
     terms = model.losses(batch)
     loss, accuracy = by_loop(model, batch)
     assert float(terms["contrastive"]) == pytest.approx(loss, abs=1e-4)
@@ -379,3 +379,28 @@ def test_what_cannot_work_is_refused():
     ):  # fmt: skip
         with pytest.raises(InputError, match=name):
             make(**settings)
+
+
+@pytest.mark.parametrize(
+    ("front_end", "penalty"),
+    [
+        (None, 0.0),
+        (WaveConvolutions(16, KERNELS, STRIDES, norm="group", bias=False), 10.0),
+        (WaveConvolutions(16, KERNELS, STRIDES, norm="layer"), 0.0),
+        (LogMel(dim=16), 0.0),
+    ],
+)
+def test_the_penalty_is_the_published_one_of_the_front_ends_kind(front_end, penalty):
+    """Baevski et al.'s code: 10 with group norm in the first layer only (base), none with a norm in all (large)."""
+    encoder = Wav2Vec2Encoder(front_end, dim=32, depth=1, heads=2, position_kernel=8, position_groups=4)
+    model = Wav2Vec2(encoder)
+    assert model.feature_penalty == penalty
+    assert Wav2Vec2(encoder, feature_penalty=3.0).feature_penalty == 3.0
+
+
+def test_the_default_loss_is_about_the_contrast():
+    torch.manual_seed(0)
+    terms = Wav2Vec2(Wav2Vec2Encoder(WaveConvolutions(64), dim=32, depth=1, heads=2)).losses(
+        full()._replace(inputs=0.1 * torch.randn(ROWS, 16000))
+    )
+    assert float(terms["contrastive"]) > 0.9 * float(terms["loss"].detach())

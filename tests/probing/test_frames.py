@@ -1,8 +1,11 @@
 import numpy as np
+import pytest
 import torch
 
 from ssl_zoo.data.audio import AudioData
-from ssl_zoo.probing.frames import choose_moments, frames_at, mean_and_deviation, nearest_frames
+from ssl_zoo.errors import InputError
+from ssl_zoo.evaluation.weighted_layers import fit_weighted
+from ssl_zoo.probing.frames import choose_moments, frames_at, in_few_bytes, mean_and_deviation, nearest_frames
 from tests.made_audio import Tones, spell
 
 
@@ -59,3 +62,28 @@ def test_moments_are_every_20_ms_where_a_phone_is_known_or_evenly_many():
     assert [(row, *expected[place]) for place, row in zip(places.tolist(), rows.tolist(), strict=True)] == [
         (row, *each) for row, wanted in enumerate((4, 1, 3)) for each in expected if each[0] == wanted
     ]
+
+
+def test_features_are_kept_in_float16_only_where_it_holds_them():
+    features = torch.randn(2, 50, 8, generator=torch.Generator().manual_seed(0))
+    assert in_few_bytes(features).dtype == torch.float16
+    assert in_few_bytes(features[:, :0]).shape == (2, 0, 8)
+    for factor in (1e5, 1e30, 1e-6):
+        large = features * torch.tensor([1.0, factor])[:, None, None]
+        kept = in_few_bytes(large)
+        assert torch.equal(kept.float(), large)
+        joined = torch.cat([in_few_bytes(features), kept], 1)
+        assert joined.isfinite().all() and torch.equal(joined[:, 50:].float(), large)
+    for wrong in (torch.inf, torch.nan):
+        with pytest.raises(InputError, match="not finite"):
+            in_few_bytes(features.index_fill(1, torch.tensor([3]), wrong))
+
+
+def test_a_probe_of_layers_with_numbers_beyond_float16_predicts_as_one_of_small_numbers():
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.randint(0, 4, (400,), generator=generator)
+    features = (torch.eye(4)[labels] + 0.1 * torch.randn(400, 4, generator=generator))[None]
+    for factor in (1.0, 1e6):
+        kept = in_few_bytes(factor * features)
+        probe = fit_weighted(kept[:, :200], labels[:200], (kept[:, 200:300], labels[200:300]), 4)
+        assert (probe.predict(kept[:, 300:]) == labels[300:]).float().mean() > 0.95
