@@ -34,14 +34,16 @@ def parse(parser: ArgumentParser, args: list[str], subparsers: Iterable[Argument
 
 @contextmanager
 def own_errors() -> Iterator[None]:
-    """Takes a constructor's InputError out of the ValueError that jsonargparse wraps it in."""
+    """Takes a constructor's InputError out of the errors that jsonargparse wraps it in."""
     try:
         yield
-    except ValueError as error:
+    except (ValueError, ArgumentError) as error:
         cause: BaseException | None = error
         while cause is not None and not isinstance(cause, InputError):
             cause = cause.__cause__
-        raise (cause or error) from error
+        if cause is None:
+            raise
+        raise cause from error
 
 
 def _below(base: type) -> set[type]:

@@ -1,5 +1,6 @@
 """The commands that train: LightningCLI with what every run of this project has."""
 
+import importlib
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from ssl_zoo.parsing import STRICT, own_errors, parse
 from ssl_zoo.probing.labelled import nothing_to_evaluate
 from ssl_zoo.probing.probe import probe
 from ssl_zoo.probing.speech import has_tasks
+from ssl_zoo.rebuilding import with_absolute_paths
 from ssl_zoo.run_directory import RunDirectoryCLI, say
 from ssl_zoo.run_log import RunLog
 from ssl_zoo.suggestions import settings_of
@@ -84,7 +86,13 @@ class ZooCLI(RunDirectoryCLI):
             "--checkpoint_minutes", type=float, default=10.0, help="Minutes between two checkpoints of a run."
         )
         parser.add_argument("--probe_after_fit", type=bool, default=True, help="Judge the run on test data at its end.")
-        parser.add_function_arguments(probe, "probe", skip={"run"})
+        parser.add_argument(
+            "--allow_other_split",
+            type=bool,
+            default=False,
+            help="Take a checkpoint that was trained on another split of the data; it may have seen the test data.",
+        )
+        parser.add_function_arguments(probe, "probe", skip={"run", "allow_other_split"})
         parser.add_lightning_class_args(OnlineProbe, "online_probe")
         parser.add_lightning_class_args(Health, "health")
         parser.add_lightning_class_args(Embeddings, "embeddings")
@@ -108,6 +116,7 @@ class ZooCLI(RunDirectoryCLI):
             chosen = f"Precision {config.trainer.precision}, convolutions in channels_last"
             say(f"{chosen}: the fastest on this machine (--trainer.precision overrides).")
         self.find_checkpoint()
+        _make_paths_absolute(config.data)
         loggers = config.trainer.logger
         for logger in loggers if isinstance(loggers, list) else [loggers]:
             if isinstance(logger, Namespace) and logger.class_path.endswith("WandbLogger"):
@@ -144,6 +153,7 @@ class ZooCLI(RunDirectoryCLI):
 
     def after_instantiate_classes(self) -> None:
         """Forgets the sizes that a part does not take; it could not be rebuilt from settings that have them."""
+        self.datamodule.allow_other_split = self.config[self.subcommand].allow_other_split
         self._clear_sizes()
         self.check_checkpoint()
 
@@ -232,3 +242,15 @@ class SaveConfig(SaveConfigCallback):
         """Hands the settings to W&B."""
         assert isinstance(pl_module, Method)
         log_settings(trainer, pl_module, yaml.safe_load(self.parser.dump(self.config, skip_none=False)))
+
+
+def _make_paths_absolute(settings: Namespace) -> None:
+    """So that the run's settings and its checkpoint mean the same data from any folder."""
+    if "init_args" not in settings:
+        return
+    module, _, name = settings.class_path.rpartition(".")
+    class_ = getattr(importlib.import_module(module), name)
+    for name, value in with_absolute_paths(class_, vars(settings.init_args)).items():
+        settings.init_args[name] = value
+        if isinstance(value, Namespace):
+            _make_paths_absolute(value)

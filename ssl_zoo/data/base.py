@@ -1,5 +1,6 @@
 """What every data module offers besides Lightning's loaders."""
 
+import sys
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -12,9 +13,11 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from ssl_zoo.batch import Batch
+from ssl_zoo.data.same_split import record_split, require_same_split
 from ssl_zoo.data.sources.contents import count_shared
 from ssl_zoo.data.splits import PARTS, Split, fixed_order, hold_out
 from ssl_zoo.errors import InputError
+from ssl_zoo.rebuilding import Rebuildable, keep_settings
 
 if TYPE_CHECKING:  # the loaders' module imports `Examples` from this one
     from ssl_zoo.data.loader import TrainLoader
@@ -44,10 +47,11 @@ class Examples(Dataset[Batch], ABC):
         """The examples at these positions, on the CPU."""
 
 
-class DataModule(L.LightningDataModule, ABC):
+class DataModule(Rebuildable, L.LightningDataModule, ABC):
     """A data module with a fixed split, known after `setup`, and what probes need to know about it.
 
-    The order of the training batches follows from PyTorch's seed at construction, and is part of every checkpoint.
+    The order of the training batches follows from PyTorch's seed at construction, and is part of every checkpoint. So
+    is the split: a checkpoint is refused on data that is split otherwise.
 
     Args:
         batch_size: examples per optimizer step, over all processes together.
@@ -67,6 +71,7 @@ class DataModule(L.LightningDataModule, ABC):
             official parts.
         split_hash: the same for two runs exactly when they split the same data alike.
         source_name: what the data is called in tables.
+        allow_other_split: whether a checkpoint that was trained on another split is taken all the same.
         cheap_examples: how many training examples may be encoded now and then while training goes on.
 
     Raises:
@@ -81,6 +86,7 @@ class DataModule(L.LightningDataModule, ABC):
     identity: str
     split_hash: str
     source_name: str
+    allow_other_split: bool = False
     cheap_examples: int = 4096
 
     def __init__(
@@ -100,6 +106,11 @@ class DataModule(L.LightningDataModule, ABC):
         self.batch_size, self.num_workers = batch_size, num_workers
         self.train_size, self.validation_fraction, self.test_fraction = train_size, validation_fraction, test_fraction
         self.order_seed = torch.initial_seed() % 2**63
+
+    def save_hyperparameters(self, *args: Any, **kwargs: Any) -> None:
+        """Lightning's, for checkpoints that hold plain settings also where the data was built in Python."""
+        super().save_hyperparameters(*args, **{"frame": sys._getframe(1), **kwargs})
+        keep_settings(self)
 
     @abstractmethod
     def read(self) -> None:
@@ -228,11 +239,18 @@ class DataModule(L.LightningDataModule, ABC):
         return ordered_loader(examples, self.batch_size, self.num_workers, self.trainer, order)
 
     def state_dict(self) -> dict[str, Any]:
-        """The seed of the order."""
-        return {"order_seed": self.order_seed}
+        """The seed of the order, and the split where it is known."""
+        split = {"split": record_split(self)} if hasattr(self, "train_set") else {}
+        return {"order_seed": self.order_seed, **split}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Takes over a checkpoint's order."""
+        """Takes over a checkpoint's order.
+
+        Raises:
+            InputError: the checkpoint was trained on another split, or as `read`.
+        """
+        self.setup()
+        require_same_split(state_dict.get("split"), record_split(self), self.allow_other_split)
         self.order_seed = state_dict.get("order_seed", self.order_seed)
 
 

@@ -226,14 +226,14 @@ class TextData(DataModule):
         return torch.cat([train, unlabelled]).sort().values.numpy()
 
     def state_dict(self) -> dict[str, Any]:
-        """The seed of the order, and which tokenizer it is."""
+        """The seed of the order, the split, and which tokenizer it is."""
         return {**super().state_dict(), "tokenizer": self.vocabulary["hash"]}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Takes over a checkpoint's order.
 
         Raises:
-            InputError: the checkpoint was made with another tokenizer.
+            InputError: the checkpoint was made with another tokenizer or on another split.
         """
         made, here = state_dict.get("tokenizer"), self.vocabulary["hash"]
         if made is not None and made != here:

@@ -4,8 +4,10 @@ from abc import ABC, abstractmethod
 
 from torch import Tensor, nn
 
+from ssl_zoo.rebuilding import Rebuildable
 
-class Decoder(nn.Module, ABC):
+
+class Decoder(Rebuildable, nn.Module, ABC):
     """Turns latent vectors into images: of the inputs, or of what `observe` makes of them.
 
     What it gives is unbounded: a likelihood reads it as logits (Bernoulli) or as the mean of pixels in [0, 1]

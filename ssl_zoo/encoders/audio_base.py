@@ -8,9 +8,10 @@ from torch.nn import functional as F
 
 from ssl_zoo.encoders.base import Encoded, Encoder
 from ssl_zoo.errors import InputError
+from ssl_zoo.rebuilding import Rebuildable
 
 
-class FrontEnd(nn.Module, ABC):
+class FrontEnd(Rebuildable, nn.Module, ABC):
     """Turns waveforms into frames, each of which sees a window of samples.
 
     Frame n sees the `receptive_field` samples from ``n * stride`` on. It is real exactly when all of them are, so that

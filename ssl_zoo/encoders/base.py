@@ -5,6 +5,8 @@ from typing import Literal, NamedTuple
 
 from torch import Tensor, nn
 
+from ssl_zoo.rebuilding import Rebuildable
+
 
 class Encoded(NamedTuple):
     """What an encoder makes of a batch.
@@ -22,7 +24,7 @@ class Encoded(NamedTuple):
     layers: tuple[Tensor, ...] = ()
 
 
-class Encoder(nn.Module, ABC):
+class Encoder(Rebuildable, nn.Module, ABC):
     """Turns raw inputs of one modality into vectors, in two steps.
 
     `embed` makes local vectors, `contextualize` lets them see each other. The split is where a masked method corrupts

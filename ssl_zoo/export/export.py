@@ -22,7 +22,7 @@ from ssl_zoo.probing.run import Run, load_run
 EXAMPLES = 2
 
 
-def export(run: Path, out: Path, licence: str | None = None) -> None:
+def export(run: Path, out: Path, licence: str | None = None, allow_other_split: bool = False) -> None:
     """Writes the encoder of a run's last checkpoint for use without ssl_zoo.
 
     A ViT, BERT, ModernBERT, GPT-2 or wav2vec 2.0 on waveforms becomes a folder for the transformers library, with what
@@ -35,10 +35,11 @@ def export(run: Path, out: Path, licence: str | None = None) -> None:
         out: a new folder to write to.
         licence: what the weights may be used under, by its name on the Hugging Face Hub such as apache-2.0; the data's
             own licence is in the card, too.
+        allow_other_split: go on although the data is not split any more as it was while the run trained.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"out: {out} exists already; name a folder that does not, or empty it first.")
-    write_export(load_run(run), out, licence)
+    write_export(load_run(run, allow_other_split), out, licence)
     names = ", ".join(sorted(path.name for path in out.iterdir()))
     Console(soft_wrap=True).print(f"Exported to {out}: {names}", highlight=False)
 

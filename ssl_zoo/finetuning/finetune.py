@@ -45,6 +45,7 @@ def finetune(
     batch_size: int = 16,
     learning_rate: float = 3e-4,
     test_examples: int = 2000,
+    allow_other_split: bool = False,
 ) -> None:
     """Trains the encoder of a run's last checkpoint further on a labelled task, and judges it on test data.
 
@@ -70,6 +71,8 @@ def finetune(
         batch_size: examples per step.
         learning_rate: the highest one, after the warm-up; BERT-base wants less, such as 2e-5.
         test_examples: judge on so many of the test examples at most, always the same.
+        allow_other_split: go on although the data is not split any more as it was while the run trained, so that the
+            run may be tested on examples that it has seen.
     """
     few = _numbers_to_try(task, labels_per_class, examples)
     counts = {"draws": draws, "steps": steps, "batch_size": batch_size, "test_examples": test_examples}
@@ -80,7 +83,7 @@ def finetune(
         raise InputError(f"finetune: learning_rate must be above 0, not {learning_rate}.")
     if task == "classes" and data is not None:
         raise InputError("finetune: classes are those of the run's own data; give --data to tags, pairs or spans.")
-    loaded = load_run(run)
+    loaded = load_run(run, allow_other_split)
     made = _make_task(loaded, task, data, test_examples)
     settings = Settings(steps, batch_size, learning_rate)
     rows = _compare(loaded, made, few, draws, settings)

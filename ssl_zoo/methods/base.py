@@ -15,10 +15,11 @@ from ssl_zoo.batch import Batch
 from ssl_zoo.encoders.base import Encoder
 from ssl_zoo.errors import InputError
 from ssl_zoo.randomness import example_keys
+from ssl_zoo.rebuilding import Rebuildable, keep_settings
 from ssl_zoo.views.base import Views
 
 
-class Method(L.LightningModule, ABC):
+class Method(Rebuildable, L.LightningModule, ABC):
     """A self-supervised method: an encoder, and a loss that needs no labels.
 
     A subclass writes `losses`, and says in its docstring which paper it follows, its loss as an equation, and what to
@@ -48,6 +49,7 @@ class Method(L.LightningModule, ABC):
             # Lightning advises to leave modules out. Their settings are what rebuilds them from a checkpoint alone.
             warnings.filterwarnings("ignore", "Attribute '.*' is an instance of `nn.Module`")
             self.save_hyperparameters(logger=False)
+        keep_settings(self)
         self.encoder = encoder
         self.views = None
         self.optimizer, self.learning_rate, self.weight_decay, self.warmup = (

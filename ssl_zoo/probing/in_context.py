@@ -28,6 +28,7 @@ def in_context(
     examples: int = 200,
     template: str = "{text} = {label}\n",
     label_names: list[str] | None = None,
+    allow_other_split: bool = False,
 ) -> None:
     """Sorts test texts into classes by which class name a language model finds likeliest after a prompt.
 
@@ -44,8 +45,10 @@ def in_context(
         template: how an example is written; it ends with what follows {label}.
         label_names: what the classes are called in the prompt, in label order; the data's own names, from their last
             dot on, when left out.
+        allow_other_split: go on although the data is not split any more as it was while the run trained, so that the
+            run may be tested on examples that it has seen.
     """
-    loaded = load_run(run)
+    loaded = load_run(run, allow_other_split)
     method, data = loaded.method, loaded.data
     if not isinstance(method, GPT) or not isinstance(data, TextData) or not isinstance(data.test_set, Documents):
         raise InputError(

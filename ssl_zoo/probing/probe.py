@@ -32,7 +32,13 @@ UNTRAINED = "untrained encoder"
 
 
 # The lists are never changed, and as defaults in the signature they are what --help shows.
-def probe(run: Path, labels_per_class: list[int] = [1, 5, 10], draws: int = 10, ceiling: bool = True) -> None:  # noqa: B006
+def probe(
+    run: Path,
+    labels_per_class: list[int] = [1, 5, 10],  # noqa: B006
+    draws: int = 10,
+    ceiling: bool = True,
+    allow_other_split: bool = False,
+) -> None:
     """Evaluates the frozen encoder of a run's last checkpoint on test data.
 
     Fits a kNN and a linear probe with few labels and with all, on the run's representations and on the baselines: the
@@ -47,10 +53,12 @@ def probe(run: Path, labels_per_class: list[int] = [1, 5, 10], draws: int = 10, 
         labels_per_class: labels per class to try, besides all.
         draws: random choices of the labelled examples to average over, the same for every row.
         ceiling: also train the same encoder with all labels for as many steps, the supervised ceiling.
+        allow_other_split: go on although the data is not split any more as it was while the run trained, so that the
+            run may be tested on examples that it has seen.
     """
     if draws < 1 or any(labels < 1 for labels in labels_per_class):
         raise InputError("probe: draws and labels_per_class must be at least 1.")
-    loaded = load_run(run)
+    loaded = load_run(run, allow_other_split)
     classes = count_classes(loaded.data, f"the run {run}")
     name = type(loaded.method).__name__
     rows, sizes = _rows(loaded, name)

@@ -14,9 +14,10 @@ from torch import Tensor, nn
 
 from ssl_zoo.errors import InputError
 from ssl_zoo.randomness import Draws, draw
+from ssl_zoo.rebuilding import Rebuildable
 
 
-class Views(nn.Module, ABC):
+class Views(Rebuildable, nn.Module, ABC):
     """Makes several randomly changed copies ("views") of every example of a batch.
 
     Attributes:

@@ -22,6 +22,7 @@ from PIL import Image
 import ssl_zoo.methods
 from ssl_zoo.cli import run
 from ssl_zoo.methods.base import Method
+from ssl_zoo.probing.run import rebuild
 
 FOLDER = Path(__file__).parents[2] / "experiments"
 OVERLAYS = {"smoke.yaml", "gpu.yaml", "wandb.yaml"}
@@ -199,6 +200,16 @@ def test_the_checkpoint_alone_rebuilds_the_method(reference):
     assert isinstance(method, Method)
     saved = checkpoint(directory)["state_dict"]
     assert all(torch.equal(value, saved[name]) for name, value in method.state_dict().items())
+
+
+def test_a_method_built_in_python_is_rebuilt_from_its_checkpoint_too(reference, tmp_path):
+    _, directory = reference
+    built = rebuild(checkpoint(directory))  # its constructor gets objects, as it does in Python
+    torch.save({"hyper_parameters": dict(built.hparams)}, tmp_path / "settings.ckpt")
+    again = rebuild(torch.load(tmp_path / "settings.ckpt", weights_only=True))
+    assert type(again) is type(built) and again.hparams == built.hparams
+    for name, value in built.state_dict().items():
+        assert name == "noise_seed" or torch.equal(value, again.state_dict()[name]), name
 
 
 def test_two_processes_compute_what_one_does_on_the_whole_batch(reference, tmp_path):

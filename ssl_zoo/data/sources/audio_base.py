@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from ssl_zoo.data.splits import Part
+from ssl_zoo.rebuilding import Rebuildable
 
 UNLABELLED = -1
 # What can be wrong with a recording.
@@ -88,7 +89,7 @@ class LoadedAudio(NamedTuple):
     phones: list[str]
 
 
-class AudioSource(ABC):
+class AudioSource(Rebuildable, ABC):
     """One collection of recordings.
 
     A source is only a description: it can sit in a checkpoint, and nothing is read before `load`. Its attributes hold

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ssl_zoo.data.sources.contents import Contents, digest_of_pixels
 from ssl_zoo.data.sources.pixels import Depth, PixelFormat, resize, stretch
+from ssl_zoo.rebuilding import Rebuildable
 
 # Downloads and tokenized texts; the environment may name another folder.
 CACHE = Path(os.environ.get("SSL_ZOO_CACHE", "~/.cache/ssl_zoo"))
@@ -190,7 +191,7 @@ class LoadedImages(NamedTuple):
         return digest.hexdigest()[:16]
 
 
-class ImageSource(ABC):
+class ImageSource(Rebuildable, ABC):
     """One image data set.
 
     A source is only a description: it can sit in a checkpoint, and nothing is read before `load`. Its attributes hold

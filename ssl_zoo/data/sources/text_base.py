@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 
 from ssl_zoo.data.splits import Part
+from ssl_zoo.rebuilding import Rebuildable
 
 UNLABELLED = -1
 
@@ -37,7 +38,7 @@ class BadText(NamedTuple):
     reason: str
 
 
-class TextSource(ABC):
+class TextSource(Rebuildable, ABC):
     """One collection of texts.
 
     A source is only a description: it can sit in a checkpoint, and nothing is read before it is asked. Its attributes

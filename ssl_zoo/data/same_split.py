@@ -1,0 +1,81 @@
+"""A checkpoint knows how its data was split; on data that is split otherwise it would be tested on what it has seen."""
+
+from typing import TYPE_CHECKING, TypedDict
+
+from lightning.pytorch.utilities import rank_zero_warn
+
+from ssl_zoo.errors import InputError
+
+if TYPE_CHECKING:  # the data module's file imports this one
+    from ssl_zoo.data.base import DataModule
+
+OVERRIDE = "allow_other_split"
+
+
+class SplitRecord(TypedDict):
+    """What a checkpoint keeps of its data's split.
+
+    Attributes:
+        source: what the data is called.
+        hash: the data module's `split_hash`.
+        train: number of training examples.
+        validation: number of validation examples.
+        test: number of test examples.
+    """
+
+    source: str
+    hash: str
+    train: int
+    validation: int
+    test: int
+
+
+def record_split(data: "DataModule") -> SplitRecord:
+    """The split of data that is set up."""
+    return {
+        "source": data.source_name,
+        "hash": data.split_hash,
+        "train": len(data.train_set),
+        "validation": len(data.validation_set),
+        "test": len(data.test_set),
+    }
+
+
+def require_same_split(made: SplitRecord | None, here: SplitRecord, allow_other: bool) -> None:
+    """Compares a checkpoint's split with that of the data that it is to be used on.
+
+    Args:
+        made: the checkpoint's; None in checkpoints of 0.1.0 before splits were kept, which gives a warning.
+        here: the data's.
+        allow_other: a difference is a warning only.
+
+    Raises:
+        InputError: they differ, and that is not allowed.
+    """
+    if made is None:
+        rank_zero_warn(
+            f"The checkpoint does not say how its data was split: make sure that {here['source']} is as it was, or "
+            "it is tested on examples that it has seen."
+        )
+        return
+    if made["hash"] == here["hash"]:
+        return
+    difference = f"The checkpoint was trained on {_counts(made)}, but here {_what_differs(made, here)}"
+    if allow_other:
+        rank_zero_warn(f"{difference}: it may be tested on examples that it has seen.")
+        return
+    raise InputError(
+        f"{difference}, so it may be tested on examples that it has seen: give it the data and the settings it was "
+        f"trained with, or set {OVERRIDE} to true to go on all the same."
+    )
+
+
+def _counts(split: SplitRecord) -> str:
+    parts = f"{split['train']:,} training, {split['validation']:,} validation and {split['test']:,} test examples"
+    return f"{split['source']} ({parts})"
+
+
+def _what_differs(made: SplitRecord, here: SplitRecord) -> str:
+    if _counts(made) == _counts(here):
+        return "as many examples of that name are others, or divided otherwise"
+    return f"is {_counts(here)}"

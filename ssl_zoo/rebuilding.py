@@ -1,0 +1,113 @@
+"""Objects that know what they were built with, so that a checkpoint holds plain settings and builds them again.
+
+The command line hands Lightning the settings of a run. Whoever builds a method in Python hands it objects, and a
+checkpoint of those could be read only by unpickling code.
+"""
+
+import inspect
+import typing
+import warnings
+from pathlib import Path
+from typing import Any, Self
+
+_PLAIN = (bool, int, float, str, type(None))
+
+
+class Rebuildable:
+    """Keeps the arguments of its construction, defaults included, as `settings`.
+
+    Attributes:
+        settings: `class_path` and `init_args`, the way YAML has them.
+    """
+
+    settings: dict[str, Any]
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """Takes the arguments down before anything is made of them."""
+        built = super().__new__(cls)
+        # Not by assignment, which a module that is not initialised yet refuses.
+        object.__setattr__(built, "settings", _taken_down(cls, args, kwargs))
+        return built
+
+
+def keep_settings(module: Any) -> None:
+    """Makes the settings of a method or a data module what Lightning writes into its checkpoints.
+
+    Those of the command line are there already. What is neither plain nor `Rebuildable` is left out with a warning.
+
+    Args:
+        module: a `Rebuildable` of Lightning's that has called `save_hyperparameters`.
+    """
+    hparams: dict[str, Any] = module.hparams
+    if "_instantiator" in hparams:
+        return
+    settings = module.settings["init_args"]
+    foreign = [name for name, value in settings.items() if not _is_plain(value)]
+    if foreign:
+        warnings.warn(
+            f"{type(module).__name__}: its checkpoints leave out {', '.join(foreign)}, which no setting describes, and "
+            "cannot be loaded without: derive such a class from ssl_zoo.rebuilding.Rebuildable, as encoders are.",
+            stacklevel=3,
+        )
+    kept = {name: value for name, value in settings.items() if name not in foreign}
+    hparams.clear()
+    hparams.update(kept, _class_path=module.settings["class_path"])
+    hparams.update(_instantiator="lightning.pytorch.cli.instantiate_module")
+    module._hparams_initial = module._to_hparams_dict(dict(hparams))  # or it keeps a copy of every network
+
+
+def with_absolute_paths(class_: type, settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings whose paths hold from any folder.
+
+    Args:
+        class_: whose constructor takes them; an argument that may be a `Path` is one.
+        settings: arguments by name.
+    """
+    try:
+        hints = typing.get_type_hints(class_.__init__)  # type: ignore[misc]  # of this class and no other
+    except NameError:  # types that are imported for type checkers alone
+        return settings
+    paths = {name for name, hint in hints.items() if Path in (hint, *typing.get_args(hint))}
+    return {
+        name: _absolute(value) if name in paths and isinstance(value, str | Path) else value
+        for name, value in settings.items()
+    }
+
+
+def _taken_down(class_: type, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    signature = inspect.signature(class_)
+    try:
+        bound = signature.bind_partial(*args, **kwargs)
+    except TypeError:  # the constructor is about to refuse them itself, and says its own name
+        return {}
+    bound.apply_defaults()
+    settings: dict[str, Any] = {}
+    for name, value in bound.arguments.items():
+        if signature.parameters[name].kind is inspect.Parameter.VAR_KEYWORD:
+            settings.update(value)
+        elif signature.parameters[name].kind is not inspect.Parameter.VAR_POSITIONAL or value:
+            settings[name] = value
+    plain = {name: _plain(value) for name, value in with_absolute_paths(class_, settings).items()}
+    return {"class_path": f"{class_.__module__}.{class_.__qualname__}", "init_args": plain}
+
+
+def _absolute(path: str | Path) -> str:
+    return str(Path(path).expanduser().resolve())
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Rebuildable):
+        return value.settings
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, dict):
+        return {name: _plain(part) for name, part in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(_plain(part) for part in value)
+    return value
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, dict):
+        return all(map(_is_plain, (*value, *value.values())))
+    return all(map(_is_plain, value)) if type(value) in (list, tuple) else type(value) in _PLAIN

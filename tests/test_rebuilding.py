@@ -1,0 +1,87 @@
+"""What is built in Python comes back from its checkpoint alone."""
+
+from pathlib import Path
+
+import lightning as L
+import numpy as np
+import pytest
+import torch
+from lightning.pytorch.loggers import CSVLogger
+from PIL import Image
+from torch import Tensor, nn
+
+from ssl_zoo.batch import Batch
+from ssl_zoo.callbacks.last_checkpoint import LastCheckpoint
+from ssl_zoo.data.image import ImageData
+from ssl_zoo.data.sources.folder import ImageFolder
+from ssl_zoo.encoders.audio import Wav2Vec2Encoder
+from ssl_zoo.encoders.base import Encoder
+from ssl_zoo.encoders.front_ends import WaveConvolutions
+from ssl_zoo.encoders.image import ResNet
+from ssl_zoo.errors import InputError
+from ssl_zoo.methods.base import Method
+from ssl_zoo.methods.simclr import SimCLR
+from ssl_zoo.probing.run import load_run, rebuild
+from ssl_zoo.views.image import DigitViews
+
+
+def images(folder: Path) -> Path:
+    for number in range(40):
+        path = folder / "cd"[number % 2] / f"{number:03}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.random.default_rng(number).integers(0, 256, (8, 8), dtype=np.uint8)).save(path)
+    return folder
+
+
+def test_a_run_built_in_python_is_loaded_without_unpickling_code(tmp_path, monkeypatch):
+    images(tmp_path / "images")
+    monkeypatch.chdir(tmp_path)
+    method = SimCLR(ResNet(10, 8, channels=1), DigitViews(noise=0.1), projection_hidden=32, projection_dim=16)
+    data = ImageData(ImageFolder(Path("images"), channels=1), image_size=8, batch_size=16)
+    trainer = L.Trainer(
+        accelerator="cpu", max_steps=2, callbacks=[LastCheckpoint()], logger=CSVLogger(tmp_path, "runs", "one"),
+        enable_progress_bar=False, enable_model_summary=False, log_every_n_steps=1, limit_val_batches=0,
+    )  # fmt: skip
+    trainer.fit(method, datamodule=data)
+    monkeypatch.chdir("/")  # the data's folder was given from where the run was started
+    loaded = load_run(tmp_path / "runs" / "one")
+    assert type(loaded.method) is SimCLR and loaded.method.views.settings["init_args"]["noise"] == 0.1
+    for name, value in method.state_dict().items():
+        assert torch.equal(value, loaded.method.state_dict()[name]), name
+    assert loaded.data.split_hash == data.split_hash and loaded.data.order_seed == data.order_seed
+    path = tmp_path / "runs" / "one" / "checkpoints" / "last.ckpt"
+    assert type(L.LightningModule.load_from_checkpoint(path, weights_only=True)) is SimCLR
+
+
+def test_settings_hold_parts_of_parts_and_defaults():
+    settings = Wav2Vec2Encoder(WaveConvolutions(dim=16), dim=16, depth=1, heads=2).settings
+    assert settings["class_path"] == "ssl_zoo.encoders.audio.Wav2Vec2Encoder"
+    assert settings["init_args"]["front_end"]["init_args"]["dim"] == 16
+    assert settings["init_args"]["sample_rate"] == 16000  # not given
+
+
+class WithNetwork(Method):
+    def __init__(self, encoder: Encoder, network: nn.Module) -> None:
+        super().__init__(encoder)
+        self.network = network
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        return {"loss": self.network(self.encoder(batch.inputs).pooled).square().mean()}
+
+
+def test_what_no_setting_describes_is_left_out_with_a_warning_and_asked_for_on_loading():
+    with pytest.warns(UserWarning, match="WithNetwork: its checkpoints leave out network, which no setting describes"):
+        method = WithNetwork(ResNet(10, 8), nn.Linear(64, 2))
+    assert "network" not in method.hparams
+    with pytest.raises(InputError, match=r"WithNetwork cannot be built again .*network"):
+        rebuild({"hyper_parameters": dict(method.hparams)})
+
+
+def test_a_class_that_is_not_there_any_more_is_named():
+    with pytest.raises(InputError, match=r"nowhere_at_all\.Method cannot be built again .*nowhere_at_all"):
+        rebuild({"hyper_parameters": {"_class_path": "nowhere_at_all.Method"}})
+
+
+def test_a_wrong_argument_is_refused_in_the_constructors_words():
+    with pytest.raises(TypeError, match=r"ResNet\.__init__\(\) got an unexpected keyword argument 'widht'"):
+        ResNet(10, widht=8)
