@@ -41,14 +41,14 @@ class CheckpointFiles(TorchCheckpointIO):
 
 
 def before(path: Path) -> Path:
-    """Where the checkpoint lies that stood under `path` until the present one was whole."""
+    """Where the last checkpoint lies that stood under `path` until the present one was whole."""
     return path.with_name(f"{path.stem}.previous{path.suffix}")
 
 
 def write_checkpoint(checkpoint: dict[str, Any], path: Path) -> None:
     """Writes a file beside `path`, waits for the disk, and only then gives it the name.
 
-    What had the name before stays as `before(path)`. PyTorch puts a CRC-32 of every tensor into the file.
+    A run's last checkpoint that had the name before stays as `before(path)`. PyTorch puts a CRC-32 of every tensor into the file.
 
     Args:
         checkpoint: of plain values and tensors.
@@ -64,7 +64,7 @@ def write_checkpoint(checkpoint: dict[str, Any], path: Path) -> None:
             torch.save(checkpoint, file)
             file.flush()
             os.fsync(file.fileno())
-        if path.exists():
+        if path.exists() and path.name == LAST:
             _keep(path)
         os.replace(draft, path)
         _sync_folder(path.parent)

@@ -172,12 +172,15 @@ def total_steps(trainer: L.Trainer) -> int:
     if trainer.max_steps >= 0:
         limits.append(trainer.max_steps)
     if trainer.max_epochs is not None and trainer.max_epochs >= 0:
-        batches = len(data_of(trainer).train_dataloader())
-        if isinstance(trainer.limit_train_batches, int):
-            batches = min(batches, trainer.limit_train_batches)
-        else:
-            batches = int(batches * trainer.limit_train_batches)
-        limits.append(trainer.max_epochs * math.ceil(batches / trainer.accumulate_grad_batches))
+        limits.append(trainer.max_epochs * math.ceil(batches_per_epoch(trainer) / trainer.accumulate_grad_batches))
     if not limits:
         raise InputError("The learning rate is a function of the fraction of the run: set trainer.max_steps.")
     return min(limits)
+
+
+def batches_per_epoch(trainer: L.Trainer) -> int:
+    """Training batches between two epochs' beginnings."""
+    batches = len(data_of(trainer).train_dataloader())
+    if isinstance(trainer.limit_train_batches, int):
+        return min(batches, trainer.limit_train_batches)
+    return int(batches * trainer.limit_train_batches)

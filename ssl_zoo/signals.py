@@ -1,5 +1,6 @@
 """Ctrl-C and SIGTERM, with which batch systems end jobs: noticed at once, obeyed where nothing is lost."""
 
+import math
 import os
 import signal
 import threading
@@ -38,7 +39,7 @@ class Requests:
         self.received: int | None = None
         self.postponed = False
         self._leaving = False
-        self._since = 0.0
+        self._since = -math.inf
         self._process = os.getpid()
         self._usual: dict[signal.Signals, Any] = {}
 
@@ -54,7 +55,8 @@ class Requests:
             if first:
                 self._usual[number] = usual
         if first:
-            self.received, self.postponed, self._leaving, self._process = None, False, False, os.getpid()
+            self.received, self.postponed, self._leaving = None, False, False
+            self._since, self._process = -math.inf, os.getpid()
         return first
 
     def give_back(self) -> None:
@@ -63,22 +65,28 @@ class Requests:
             signal.signal(number, usual)
         self._usual, self.received, self.postponed = {}, None, False
 
+    def listen_again(self) -> None:
+        """Ends `leave`'s deafness, where the way out may take long: the next signal raises once more."""
+        self._leaving = False
+
     def leave(self, number: int, sentence: str = "") -> Stopped:
         """The exception to raise; from here on further signals would only disturb."""
-        self._leaving = True
+        self._leaving, self._since = True, time.monotonic()
         return Stopped(number, sentence)
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
         if os.getpid() != self._process:  # a loader's worker: it ends with its master, or when that terminates it
             if number == signal.SIGTERM:
                 os._exit(128 + number)
-        elif self._leaving:
             return
-        elif not self.postponed:
+        echo = time.monotonic() - self._since < ECHO_SECONDS
+        if self._leaving or (echo and self.received is None):
+            return
+        if not self.postponed:
             raise self.leave(number)
-        elif self.received is None:
+        if self.received is None:
             self.received, self._since = number, time.monotonic()
-        elif number == signal.SIGINT and time.monotonic() - self._since > ECHO_SECONDS:
+        elif number == signal.SIGINT and not echo:
             raise self.leave(number)
 
 

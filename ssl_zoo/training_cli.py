@@ -13,6 +13,7 @@ from lightning.pytorch.cli import LightningArgumentParser, SaveConfigCallback
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
+from ssl_zoo.callbacks.before_training import BeforeTraining
 from ssl_zoo.callbacks.embeddings import Embeddings
 from ssl_zoo.callbacks.exact_resume import ExactResume
 from ssl_zoo.callbacks.figures import ViewsFigure
@@ -170,7 +171,7 @@ class ZooCLI(RunDirectoryCLI):
     def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:
         """Adds the loggers, callbacks and plugins that every run has."""
         config, trainer = self.config[self.subcommand], self.config_init[self.subcommand].trainer
-        callbacks: list[L.Callback] = [ExactResume(), Throughput(), ViewsFigure()]
+        callbacks: list[L.Callback] = [BeforeTraining(), ExactResume(), Throughput(), ViewsFigure()]
         if trainer.enable_progress_bar is not False:
             callbacks.append(StepProgress())
         if trainer.enable_checkpointing is not False:

@@ -80,6 +80,14 @@ class Method(Rebuildable, L.LightningModule, ABC):
         """The loss of an encoder that ignores its input, in a global batch of this size; None if unknown."""
         return None
 
+    def has_no_negatives(self, batch_size: int) -> bool:
+        """Whether the loss contrasts the examples of a batch with each other, and a batch of this size has no others.
+
+        Args:
+            batch_size: over all processes together.
+        """
+        return self.chance_loss(batch_size) == 0  # guessing costs nothing where there is one answer
+
     def after_step(self) -> None:
         """Called after every optimizer step: where a momentum encoder follows the trained one."""
 
@@ -127,7 +135,7 @@ class Method(Rebuildable, L.LightningModule, ABC):
         Raises:
             InputError: the run has diverged: its representations are not finite numbers.
         """
-        self._log(self.losses(batch._replace(labels=None)), metrics.VALIDATION, batch)
+        self._log_losses(batch, metrics.VALIDATION)
         vectors = self.represent(batch)
         if not vectors.isfinite().all():
             raise InputError(
@@ -138,7 +146,7 @@ class Method(Rebuildable, L.LightningModule, ABC):
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         """The same losses on test data."""
-        self._log(self.losses(batch._replace(labels=None)), metrics.TEST, batch)
+        self._log_losses(batch, metrics.TEST)
 
     def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """``(B, D)`` representations."""
@@ -175,6 +183,11 @@ class Method(Rebuildable, L.LightningModule, ABC):
             nn.utils.clip_grad_value_(self.parameters(), gradient_clip_val)
         else:
             nn.utils.clip_grad_norm_(self.parameters(), gradient_clip_val)
+
+    def _log_losses(self, batch: Batch, stage: str) -> None:
+        """Leaves out a last batch of one example where that has nothing to be contrasted with: a loss of 0 is none."""
+        if not self.has_no_negatives(len(batch.index) * self.trainer.world_size):
+            self._log(self.losses(batch._replace(labels=None)), stage, batch)
 
     def _log(self, terms: dict[str, Tensor], stage: str, batch: Batch) -> None:
         self.log_dict(

@@ -68,7 +68,7 @@ def arguments(run: Run) -> list[str]:
     if steps is not None:
         options += length_options(steps, experiment.settings)
     if checkpoint is not None:
-        options.append(f"--ckpt_path={checkpoint}")
+        options.append(f"--resume={checkpoint.parents[1]}")
     return ["fit", *experiment.options, *options]
 
 

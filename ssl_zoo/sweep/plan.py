@@ -12,11 +12,11 @@ from ssl_zoo.errors import InputError
 from ssl_zoo.sweep.terms import Terms
 
 # What the sweep itself decides about every run.
-OWN = ("--seed_everything", "--runs_dir", "--ckpt_path")
+OWN = ("--seed_everything", "--runs_dir", "--ckpt_path", "--resume")
 OWN_LENGTH = ("--trainer.max_steps", "--trainer.max_epochs", "--trainer.max_time", "--trainer.val_check_interval",
               "--trainer.check_val_every_n_epoch", "--trainer.log_every_n_steps")  # fmt: skip
 # Settings that do not make a run another one.
-NOT_PART = ("config", "seed_everything", "runs_dir", "ckpt_path")
+NOT_PART = ("config", "seed_everything", "runs_dir", "ckpt_path", "resume", "checkpoint_minutes")
 
 ReadSettings = Callable[[list[str]], dict[str, Any]]
 

@@ -3,9 +3,10 @@
 import os
 import signal
 import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
+
+from ssl_zoo.signals import Stopped, requests
 
 POLL_SECONDS = 0.5
 # Enough to save a checkpoint.
@@ -15,7 +16,7 @@ GRACE_SECONDS = 120.0
 def run_logged(command: list[str], log: Path, watch: Callable[[], None]) -> int:
     """Runs a command, its output added to a file; returns its exit code.
 
-    On Ctrl-C the command is interrupted too, and has time to save what it has.
+    On Ctrl-C and SIGTERM the command is interrupted too, and has time to save what it has; a second one ends it.
 
     Args:
         command: program and arguments.
@@ -23,7 +24,7 @@ def run_logged(command: list[str], log: Path, watch: Callable[[], None]) -> int:
         watch: called twice a second.
 
     Raises:
-        KeyboardInterrupt: as it came, once the command has ended.
+        Stopped: as it came, once the command has ended.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
@@ -43,10 +44,11 @@ def run_logged(command: list[str], log: Path, watch: Callable[[], None]) -> int:
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
+    requests.listen_again()
     try:
         _send(process, signal.SIGINT)
         process.wait(GRACE_SECONDS)
-    except (KeyboardInterrupt, subprocess.TimeoutExpired):  # asked twice, or deaf
+    except (Stopped, subprocess.TimeoutExpired):  # asked twice, or deaf
         _send(process, signal.SIGKILL)
         process.wait()
 
@@ -54,16 +56,6 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
 def _send(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
     if process.poll() is None:
         os.killpg(process.pid, number)
-
-
-@contextmanager
-def termination_as_interrupt() -> Iterator[None]:
-    """Within, being asked to end by SIGTERM, as batch systems do, is the same as Ctrl-C."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def last_line(log: Path) -> str:

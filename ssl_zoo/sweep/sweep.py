@@ -11,11 +11,11 @@ from rich.markup import escape
 
 from ssl_zoo.compare.compare import compare
 from ssl_zoo.errors import InputError
+from ssl_zoo.signals import Stopped, requests
 from ssl_zoo.sweep.calibrate import measure_speed
 from ssl_zoo.sweep.commands import PROGRAM, Run, arguments, as_typed, finished, newest_directory
 from ssl_zoo.sweep.plan import Experiment, ReadSettings, plan
-from ssl_zoo.sweep.process import last_line, run_logged, termination_as_interrupt
-from ssl_zoo.sweep.resume import directories, join_metrics
+from ssl_zoo.sweep.process import last_line, run_logged
 from ssl_zoo.sweep.state import Status, SweepState, read_state, write_state
 from ssl_zoo.sweep.terms import Terms, read_terms, steps_for
 from ssl_zoo.sweep.words import clock, outcome
@@ -50,15 +50,16 @@ def sweep(
 
     Raises:
         InputError: a file, an option or the folder cannot be used.
-        SystemExit: a run has failed (code 1), or the sweep was interrupted (code 130).
+        SystemExit: a run has failed (code 1), or the sweep was stopped by Ctrl-C (code 130) or SIGTERM (code 143).
     """
     if seeds < 1:
         raise InputError(f"sweep: --seeds is {seeds}: it must be at least 1.")
     terms = read_terms(budget, samples)
     planned = plan(experiments, overrides, terms, out, read)
     out.mkdir(parents=True, exist_ok=True)
+    first = requests.take()
     try:
-        with FileLock(out / "sweep.lock", timeout=0), termination_as_interrupt():
+        with FileLock(out / "sweep.lock", timeout=0):
             work = _Work(terms, out, Console(soft_wrap=True, stderr=list_only))
             if list_only:
                 _list(work, planned, seeds)
@@ -66,9 +67,12 @@ def sweep(
                 _run_all(work, planned, seeds)
     except Timeout as error:
         raise InputError(f"sweep: another sweep is at work in {out}: wait for it or choose another --out.") from error
-    except KeyboardInterrupt:
-        sys.stderr.write("Interrupted: the same command goes on from here.\n")
-        sys.exit(130)
+    except Stopped as stopped:
+        sys.stderr.write(f"Stopped by {stopped.name}: the same command goes on from here.\n")
+        sys.exit(stopped.code)
+    finally:
+        if first:
+            requests.give_back()
 
 
 class _Work:
@@ -140,7 +144,7 @@ def _bring_to_end(work: _Work, run: Run, position: str) -> Path | None:
     try:
         with _Watch(work.console, f"{position} {run.title}", log) as watch:
             code = run_logged([*PROGRAM, *command], log, watch)
-    except KeyboardInterrupt:
+    except Stopped:
         work.record(run, "interrupted", newest_directory(run), command)
         raise
     newest = newest_directory(run)
@@ -149,9 +153,6 @@ def _bring_to_end(work: _Work, run: Run, position: str) -> Path | None:
         said = escape(last_line(log))
         work.console.print(f"[red]failed[/] {position} {run.title}: {said}; see {log}")
         return None
-    parts = directories(run.folder)
-    if len(parts) > 1 and command[0] == "fit":
-        join_metrics(parts)
     work.record(run, "done", newest, command)
     taken = clock(time.monotonic() - start)
     work.console.print(f"[green]done[/]   {position} {run.title}: {outcome(Path(newest))}, {taken} in all")

@@ -1,0 +1,26 @@
+"""A callback that stands for the user at the keyboard, or for the batch system."""
+
+import os
+import signal
+from typing import Any
+
+import lightning as L
+
+
+class Sends(L.Callback):
+    """Sends this process a signal at one place of its run.
+
+    Args:
+        hook: of Lightning, where it is sent.
+        step: optimizer steps done by then.
+        name: of the signal.
+    """
+
+    def __init__(self, hook: str, step: int, name: str) -> None:
+        self.step, self.number, self.sent = step, signal.Signals[name], False
+        setattr(self, hook, self._send)
+
+    def _send(self, trainer: L.Trainer, *_: Any) -> None:
+        if trainer.global_step == self.step and not self.sent:
+            self.sent = True
+            os.kill(os.getpid(), self.number)
