@@ -377,7 +377,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_hugging_face_text(saved: Path) -> None:
     source = HuggingFaceText(str(saved), test_split="test", unlabelled_split="unsupervised")
     assert source.classes == ["bad", "good"]
-    expected = [("a", 0), ("b", 1), ("e", -1), ("t", 1, "test"), ("u", -1), ("v", -1)]
+    expected = [("a", 0), ("b", 1), ("e", -1), ("t", 1, "test"), ("u", -1, "unlabelled"), ("v", -1, "unlabelled")]
     found = list(source.documents())
     assert [entry for entry in found if isinstance(entry, Document)] == [Document(*entry) for entry in expected]
     assert [entry.name for entry in found if isinstance(entry, BadText)] == [
@@ -416,7 +416,7 @@ def test_hugging_face_mistakes_are_one_sentence(saved: Path, monkeypatch: pytest
         ({"train_split": "training"}, "no split called training: choose from train, test, unsupervised"),
         ({"test_split": "dev"}, "no split called dev"),
         ({"text_column": "body"}, "no column body: set text_column to one of text, title, stars, mood"),
-        ({"label_column": "stars"}, "no class labels in a column stars: set label_column to mood"),
+        ({"label_column": "star"}, "no column star: choose from text, title, stars, mood, or leave label_column out"),
     ):
         with pytest.raises(InputError, match=message):
             list(HuggingFaceText(str(saved), **settings).documents())

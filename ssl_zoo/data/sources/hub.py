@@ -1,13 +1,20 @@
 """Data sets in the format of Hugging Face's `datasets`: from the hub by name, or from a folder."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ssl_zoo.data.sources.files import resolved
 from ssl_zoo.errors import InputError
 
 
+def located(name: str) -> str:
+    """A data set's name, or where it is a folder, the folder's resolved path."""
+    return resolved(name) if Path(name).expanduser().is_dir() else str(name)
+
+
 def load_splits(
-    name: str, configuration: str | None, alone: str, wanted: list[str | None], **settings: Any
+    name: str, configuration: str | None, alone: str, wanted: Sequence[str], **settings: Any
 ) -> dict[str, Any]:
     """All splits of a data set, by name.
 
@@ -15,7 +22,7 @@ def load_splits(
         name: on the hub, or a folder that `save_to_disk` has written.
         configuration: one of the data set's configurations, where it has several.
         alone: what a split is called that comes without a name.
-        wanted: splits that must be there; None asks for nothing.
+        wanted: splits that must be there.
         **settings: of `datasets.load_dataset`.
 
     Raises:
@@ -38,6 +45,6 @@ def load_splits(
         ) from error
     splits: dict[str, Any] = dict(data) if isinstance(data, dict) else {alone: data}
     for split in wanted:
-        if split is not None and split not in splits:
+        if split not in splits:
             raise InputError(f"{name} has no split called {split}: choose from {', '.join(splits)}.")
     return splits

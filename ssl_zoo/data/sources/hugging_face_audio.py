@@ -4,9 +4,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ssl_zoo.data.sources.audio_base import UNLABELLED, UNREADABLE, AudioSource, BadSound, LoadedAudio, Recording, Sound
-from ssl_zoo.data.sources.hub import load_splits
+from ssl_zoo.data.sources.audio_base import UNREADABLE, AudioSource, BadSound, LoadedAudio, Recording, Sound
+from ssl_zoo.data.sources.files import identity_of
+from ssl_zoo.data.sources.hub import load_splits, located
+from ssl_zoo.data.sources.hub_columns import files_outside, find_labels, identity_of_split, values_of
 from ssl_zoo.data.sources.sound_files import decode_bytes, decode_file
+from ssl_zoo.data.splits import Part
 from ssl_zoo.errors import InputError
 
 
@@ -19,10 +22,11 @@ class HuggingFaceAudio(AudioSource):
         name: name on the hub, such as `google/fleurs`, or a folder.
         configuration: one of the data set's configurations, where it has several.
         audio_column: column of the recordings; found by its type when left out.
-        label_column: column of the labels, of the class-label type; the first such column when left out, and none if
-            there is none.
+        label_column: column of the labels, of the class-label type, words, whole numbers or truth values; the first
+            class-label column when left out, or one called label or labels. None and -1 are no labels.
         train_split: split to train on.
         test_split: split that is the official test set; none when left out.
+        validation_split: split that is the official validation set; none when left out.
         revision: the data set's commit or tag on the hub.
     """
 
@@ -37,49 +41,54 @@ class HuggingFaceAudio(AudioSource):
         train_split: str = "train",
         test_split: str | None = None,
         revision: str | None = None,
+        validation_split: str | None = None,
     ) -> None:
-        self.name, self.configuration, self.revision = str(name), configuration, revision
+        self.name, self.configuration, self.revision = located(name), configuration, revision
         self.audio_column, self.label_column = audio_column, label_column
-        self.train_split, self.test_split = train_split, test_split
+        self.train_split, self.test_split, self.validation_split = train_split, test_split, validation_split
 
     def load(self) -> LoadedAudio:
-        """The rows of the training and of the test split, decoded by libsndfile when they are asked for."""
-        wanted = [self.train_split, self.test_split]
-        splits = load_splits(self.name, self.configuration, self.train_split, wanted, revision=self.revision)
+        """The rows of the splits, decoded by libsndfile when they are asked for."""
+        parts: dict[str | None, Part] = {
+            self.test_split: "test",
+            self.validation_split: "validation",
+            self.train_split: "train",
+        }
+        wanted = {name: parts[name] for name in reversed(parts) if name is not None}
+        splits = load_splits(self.name, self.configuration, self.train_split, list(wanted), revision=self.revision)
         import datasets  # only now is it known to be there
 
         features = splits[self.train_split].features
-        audio = self._column(features, self.audio_column, "Audio", "audio_column")
-        label = self._column(features, self.label_column, "ClassLabel", "label_column")
-        if audio is None:
-            raise InputError(f"{self.name} has no audio column among {', '.join(features)}: choose another data set.")
+        audio = self._audio_column(features)
+        labels = find_labels({name: splits[name] for name in wanted}, self.label_column, self.name)
         recordings = []
-        for name in (self.train_split, self.test_split):
-            if name is None:
-                continue
+        for name, part in wanted.items():
             split = splits[name]
             rows = split.select_columns([audio]).cast_column(audio, datasets.Audio(decode=False))
-            labels = [UNLABELLED] * len(split) if label is None else list(split[label])
+            identity = f"{self.name}:{self.configuration}:{self.revision}:{identity_of_split(split)}:{audio}"
+            numbers = labels.numbers(name, values_of(split, labels.column))
             recordings += [
                 Recording(
                     name=f"row {row} of {self.name}/{name}",
-                    identity=f"{self.name}:{self.configuration}:{self.revision}:{split._fingerprint}:{audio}:{row}",
+                    identity=f"{identity}:{row}:{identity_of(Path(path)) if path and Path(path).is_file() else path}",
                     decode=partial(_decode_row, rows, audio, row),
-                    label=UNLABELLED if number is None else number,
-                    part="test" if name == self.test_split else "train",
+                    label=number,
+                    part=part,
                 )
-                for row, number in enumerate(labels)
+                for row, (number, path) in enumerate(zip(numbers, files_outside(split, audio), strict=True))
             ]
-        return LoadedAudio(recordings, [] if label is None else list(features[label].names), {}, [])
+        return LoadedAudio(recordings, labels.classes, {}, [])
 
-    def _column(self, features: Any, wanted: str | None, kind: str, setting: str) -> str | None:
-        candidates = [name for name, feature in features.items() if type(feature).__name__ == kind]
-        if wanted is not None and wanted not in candidates:
+    def _audio_column(self, features: Any) -> str:
+        candidates = [name for name, feature in features.items() if type(feature).__name__ == "Audio"]
+        if self.audio_column is not None and self.audio_column not in candidates:
             raise InputError(
-                f"{self.name} has no column {wanted} of the type {kind}: "
-                f"{f'set {setting} to ' + ' or '.join(candidates) if candidates else f'leave {setting} out'}."
+                f"{self.name} has no column {self.audio_column} of the type Audio: "
+                f"{'set audio_column to ' + ' or '.join(candidates) if candidates else 'leave audio_column out'}."
             )
-        return wanted or next(iter(candidates), None)
+        if not candidates:
+            raise InputError(f"{self.name} has no audio column among {', '.join(features)}: choose another data set.")
+        return self.audio_column or candidates[0]
 
 
 def _decode_row(rows: Any, column: str, row: int) -> Sound:

@@ -6,7 +6,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from ssl_zoo.data.sources.hub import load_splits
+from ssl_zoo.data.sources.files import identity_of
+from ssl_zoo.data.sources.hub import load_splits, located
+from ssl_zoo.data.sources.hub_columns import LabelColumn, columns_of, find_labels
 from ssl_zoo.data.sources.text_base import UNLABELLED, BadText, Document, TextSource
 from ssl_zoo.data.sources.text_contents import BLANK, is_blank
 from ssl_zoo.data.splits import Part
@@ -23,13 +25,14 @@ class HuggingFaceText(TextSource):
         name: name on the hub, such as `stanfordnlp/imdb`, or a folder.
         configuration: one of the data set's configurations, where it has several.
         text_column: column of the texts.
-        label_column: column of the labels, of the class-label type; the first such column when left out, and none if
-            there is none.
+        label_column: column of the labels, of the class-label type, words, whole numbers or truth values; the first
+            class-label column when left out, or one called label or labels. None and -1 are no labels.
         train_split: split to train on.
         test_split: split that is the official test set; none when left out.
         unlabelled_split: split to pretrain on besides, whose labels do not count.
         streaming: read over the network without keeping the data set on the disk.
         max_documents: read only so many rows of every split; all when left out.
+        validation_split: split that is the official validation set; none when left out.
         revision: the data set's commit or tag on the hub. Without one, tokens once made are used on, even when the data
             set changes on the hub.
     """
@@ -48,72 +51,68 @@ class HuggingFaceText(TextSource):
         streaming: bool = False,
         max_documents: int | None = None,
         revision: str | None = None,
+        validation_split: str | None = None,
     ) -> None:
         if max_documents is not None and max_documents < 1:
             raise InputError(f"max_documents is {max_documents}: it must be at least 1.")
-        self.name, self.configuration, self.revision = str(name), configuration, revision
+        self.name, self.configuration, self.revision = located(name), configuration, revision
         self.text_column, self.label_column = text_column, label_column
         self.train_split, self.test_split, self.unlabelled_split = train_split, test_split, unlabelled_split
+        self.validation_split = validation_split
         self.streaming, self.max_documents = streaming, max_documents
 
     @property
     def classes(self) -> list[str]:
         """Names of the classes of the label column."""
-        split = self._splits()[self.train_split]
-        label = self._label_column(split)
-        return [] if label is None else list(split.features[label].names)
+        return self._labels(self._splits()).classes
 
     def fingerprint(self) -> str:
-        """The arguments, and names, sizes and times of change of a folder's files."""
+        """The arguments, and what identifies a folder's files."""
         described = [f"{name}={value}" for name, value in sorted(vars(self).items()) if name != "streaming"]
-        folder = Path(self.name).expanduser()
+        folder = Path(self.name)
         if folder.is_dir():
-            files = sorted(path for path in folder.rglob("*") if path.is_file())
-            described += [f"{path}:{path.stat().st_size}:{path.stat().st_mtime_ns}" for path in files]
+            described += [identity_of(path) for path in sorted(path for path in folder.rglob("*") if path.is_file())]
         return hashlib.sha256("\n".join(described).encode()).hexdigest()
 
     def documents(self) -> Iterator[Document | BadText]:
-        """The rows of the training, the test and the unlabelled split."""
+        """The rows of the training, the validation, the test and the unlabelled split."""
         splits = self._splits()
-        label = self._label_column(splits[self.train_split])
-        for name in (self.train_split, self.test_split, self.unlabelled_split):
-            if name is None:
-                continue
-            labelled = label if name != self.unlabelled_split else None
-            rows = splits[name].select_columns([self.text_column, *([labelled] if labelled else [])])
+        labels = self._labels(splits)
+        for name, part in self._parts().items():
+            labelled = labels.column if name in labels.declared and labels.column in columns_of(splits[name]) else None
+            columns = [self.text_column] if labelled in (None, self.text_column) else [self.text_column, labelled]
+            rows = splits[name].select_columns(columns)
             for place, row in enumerate(islice(rows, self.max_documents)):
                 text = row[self.text_column]
                 if text is None or is_blank(text):
                     yield BadText(f"row {place} of {self.name}/{name}", BLANK)
                 else:
-                    number = UNLABELLED if labelled is None else row[labelled]
-                    part: Part = "test" if name == self.test_split else "train"
-                    yield Document(text, UNLABELLED if number is None else number, part)
+                    number = UNLABELLED if labelled is None else next(labels.numbers(name, [row[labelled]]))
+                    yield Document(text, number, part)
+
+    def _parts(self) -> dict[str, Part]:
+        """The official part of every split that is used."""
+        parts: dict[str | None, Part] = {
+            self.unlabelled_split: "unlabelled",
+            self.test_split: "test",
+            self.validation_split: "validation",
+            self.train_split: "train",
+        }
+        return {name: parts[name] for name in reversed(parts) if name is not None}
 
     def _splits(self) -> dict[str, Any]:
-        wanted = [self.train_split, self.test_split, self.unlabelled_split]
+        wanted = list(self._parts())
         settings = {"revision": self.revision, "streaming": self.streaming}
         splits = load_splits(self.name, self.configuration, self.train_split, wanted, **settings)
-        for name in filter(None, wanted):
-            columns = _columns(splits[name])
+        for name in wanted:
+            columns = columns_of(splits[name])
             if self.text_column not in columns:
                 raise InputError(
                     f"{self.name} has no column {self.text_column}: set text_column to one of {', '.join(columns)}."
                 )
         return splits
 
-    def _label_column(self, split: Any) -> str | None:
-        candidates = [name for name, kind in _columns(split).items() if kind == "ClassLabel"]
-        if self.label_column is not None and self.label_column not in candidates:
-            raise InputError(
-                f"{self.name} has no class labels in a column {self.label_column}: "
-                f"{'set label_column to ' + ' or '.join(candidates) if candidates else 'leave label_column out'}."
-            )
-        return self.label_column or next(iter(candidates), None)
-
-
-def _columns(split: Any) -> dict[str, str]:
-    """Names and types of the columns; a stream may know no types, and its first row has the names."""
-    if split.features is None:
-        return dict.fromkeys(next(iter(split)), "unknown")
-    return {name: type(feature).__name__ for name, feature in split.features.items()}
+    def _labels(self, splits: dict[str, Any]) -> LabelColumn:
+        """Of all splits but the unlabelled one."""
+        labelled = {name: splits[name] for name, part in self._parts().items() if part != "unlabelled"}
+        return find_labels(labelled, self.label_column, self.name, self.max_documents)
