@@ -1,7 +1,10 @@
 """Command lines read strictly: a typo becomes one sentence that says what was meant."""
 
+import inspect
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import lightning as L
@@ -10,6 +13,7 @@ from torch import nn
 
 from ssl_zoo.data.sources.audio_base import AudioSource
 from ssl_zoo.data.sources.base import ImageSource
+from ssl_zoo.data.sources.files import resolved
 from ssl_zoo.data.sources.text_base import TextSource
 from ssl_zoo.errors import InputError
 from ssl_zoo.suggestions import explain
@@ -30,6 +34,24 @@ def parse(parser: ArgumentParser, args: list[str], subparsers: Iterable[Argument
             for found in _below(base)
         }
         raise InputError(explain(str(error), options, names)) from error
+
+
+def resolve_paths(config: Namespace) -> None:
+    """Makes the paths of a data source absolute, so that a run finds its data again from any folder.
+
+    Args:
+        config: settings of a command, changed in place. What stands at its default stays as it is.
+    """
+    source = config.get("data.init_args.source")
+    if not isinstance(source, Namespace) or "init_args" not in source:
+        return
+    module, _, kind = source.class_path.rpartition(".")
+    for name, parameter in inspect.signature(getattr(import_module(module), kind)).parameters.items():
+        value = source.init_args.get(name)
+        if not isinstance(value, str | Path) or value == parameter.default:
+            continue
+        if "Path" in str(parameter.annotation) or (Path(value).expanduser().is_dir() and name == "name"):
+            source.init_args[name] = resolved(value)
 
 
 @contextmanager

@@ -26,7 +26,7 @@ from ssl_zoo.compare.wandb import has_wandb_key, log_results, log_settings, wand
 from ssl_zoo.distributed import CPUSyncBatchNorm, leave_group
 from ssl_zoo.hardware import fastest_precision
 from ssl_zoo.methods.base import Method
-from ssl_zoo.parsing import STRICT, own_errors, parse
+from ssl_zoo.parsing import STRICT, own_errors, parse, resolve_paths
 from ssl_zoo.probing.labelled import nothing_to_evaluate
 from ssl_zoo.probing.probe import probe
 from ssl_zoo.probing.speech import has_tasks
@@ -103,6 +103,7 @@ class ZooCLI(RunDirectoryCLI):
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parses the command line."""
         self.config = parse(parser, args, self._subcommand_parsers.values())
+        resolve_paths(self.config[self.config.subcommand])
 
         self.say_what_changed()
 

@@ -11,6 +11,7 @@ import yaml
 from PIL import Image
 
 from ssl_zoo.cli import main, run
+from ssl_zoo.probing.run import load_run
 
 ROOT = Path(__file__).parents[1]
 SIMCLR = str(ROOT / "experiments" / "image" / "simclr.yaml")
@@ -191,3 +192,27 @@ def test_importing_the_package_is_light():
     heavy = "{'torch', 'lightning', 'transformers', 'sklearn', 'wandb', 'matplotlib'}"
     code = f"import sys, ssl_zoo; print(sorted({heavy} & set(sys.modules)))"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
+
+
+def test_a_run_finds_its_data_again_from_any_folder(tmp_path, monkeypatch):
+    random = np.random.default_rng(0)
+    for label in ("cat", "dog"):
+        (tmp_path / "data" / label).mkdir(parents=True)
+        for number in range(12):
+            picture = Image.fromarray(random.integers(0, 256, (12, 12, 3), dtype=np.uint8))
+            picture.save(tmp_path / "data" / label / f"{number}.png")
+    (tmp_path / "link").symlink_to(tmp_path / "data")
+    monkeypatch.chdir(tmp_path)
+    run(
+        ["fit", "--config", SIMCLR, "--config", SMOKE, "--data.source=ImageFolder", "--data.source.root=link",
+         "--data.image_size=12", "--data.train_size=null", "--data.batch_size=4",
+         "--trainer.accelerator=cpu", "--trainer.max_steps=1",
+         "--probe_after_fit=false", "--runs_dir=runs"]
+    )  # fmt: skip
+    (directory,) = (path.parent for path in tmp_path.glob("runs/*/*/config.yaml"))
+    kept = yaml.safe_load((directory / "config.yaml").read_text())["data"]["init_args"]["source"]["init_args"]
+    checkpoint = torch.load(directory / "checkpoints" / "last.ckpt", weights_only=True)
+    stored = checkpoint["datamodule_hyper_parameters"]["source"]["init_args"]
+    assert kept["root"] == stored["root"] == str((tmp_path / "data").resolve())
+    monkeypatch.chdir(ROOT)
+    assert load_run(directory).data.test_set.labels is not None
