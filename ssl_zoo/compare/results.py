@@ -127,6 +127,7 @@ def read_finetuning(path: Path) -> FineTuning:
                 "protocol": f"protocol {record['protocol']}",
                 "split": f"split {data['split']} of {data['source']}",
                 "steps": f"{budget['steps']:,} steps",
+                "epochs": f"{budget.get('epochs', 0)} epochs at least",  # protocol 1 had none
                 "batch_size": f"batches of {budget['batch_size']}",
                 "learning_rate": f"a learning rate of {budget['learning_rate']:g}",
             },

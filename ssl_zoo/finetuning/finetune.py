@@ -21,13 +21,13 @@ from ssl_zoo.finetuning.class_tasks import class_task, pair_task
 from ssl_zoo.finetuning.records import Records, read_records
 from ssl_zoo.finetuning.tasks import Task, draw_test
 from ssl_zoo.finetuning.token_tasks import SpanTask, TagTask
-from ssl_zoo.finetuning.train import CLIP, WARMUP, WEIGHT_DECAY, Settings, fine_tune
+from ssl_zoo.finetuning.train import CLIP, WARMUP, WEIGHT_DECAY, Settings, fine_tune, with_passes
 from ssl_zoo.finetuning.wordnet_tasks import wordnet_records
 from ssl_zoo.hardware import fastest_precision
 from ssl_zoo.probing.run import Run, load_run, rebuild
 
 # Raised whenever a change makes numbers incomparable with earlier ones.
-PROTOCOL = 1
+PROTOCOL = 2
 
 LABELS_PER_CLASS = [10, 100]
 EXAMPLES = [100, 1000]
@@ -42,7 +42,8 @@ def finetune(
     examples: list[int] | None = None,
     draws: int = 3,
     steps: int = 300,
-    batch_size: int = 16,
+    epochs: int = 3,
+    batch_size: int = 32,
     learning_rate: float = 3e-4,
     test_examples: int = 2000,
     allow_other_split: bool = False,
@@ -67,7 +68,9 @@ def finetune(
         labels_per_class: for classes and pairs, labels per class to try besides all; 10 and 100 when left out.
         examples: for tags and spans, numbers of examples to try besides all; 100 and 1000 when left out.
         draws: random choices of examples, head and order to average over, the same for both encoders.
-        steps: optimizer steps of every fine-tuning, however many examples there are.
+        steps: optimizer steps of every fine-tuning, at least.
+        epochs: passes over the examples in every fine-tuning, at least: with many of them there are more steps, so that
+            all are seen. The BERT paper takes 2 to 4.
         batch_size: examples per step.
         learning_rate: the highest one, after the warm-up; BERT-base wants less, such as 2e-5.
         test_examples: judge on so many of the test examples at most, always the same.
@@ -75,7 +78,13 @@ def finetune(
             run may be tested on examples that it has seen.
     """
     few = _numbers_to_try(task, labels_per_class, examples)
-    counts = {"draws": draws, "steps": steps, "batch_size": batch_size, "test_examples": test_examples}
+    counts = {
+        "draws": draws,
+        "steps": steps,
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "test_examples": test_examples,
+    }
     for name, value in counts.items():
         if value < 1:
             raise InputError(f"finetune: {name} must be at least 1, not {value}.")
@@ -86,8 +95,9 @@ def finetune(
     loaded = load_run(run, allow_other_split)
     made = _make_task(loaded, task, data, test_examples)
     settings = Settings(steps, batch_size, learning_rate)
-    rows = _compare(loaded, made, few, draws, settings)
-    record = {**_describe(loaded, task, made, settings, draws), "rows": rows}
+    rows = _compare(loaded, made, few, draws, settings, epochs)
+    budget = {"epochs": epochs, "steps_by_number": _steps(made, few, settings, epochs)}
+    record = {**_describe(loaded, task, made, settings, budget, draws), "rows": rows}
     path = run / f"finetune-{task}.json"
     path.write_text(json.dumps(record, indent=2) + "\n")
     print_table(record)
@@ -134,14 +144,15 @@ def _read_or_make(data: TextData, task: Any, folder: Path | None) -> Records[Any
     return wordnet_records(task, find_or_fetch() if own is None else Path(own).expanduser())
 
 
-def _compare(run: Run, task: Task, few: list[int], draws: int, settings: Settings) -> dict[str, Any]:
+def _compare(run: Run, task: Task, few: list[int], draws: int, settings: Settings, epochs: int) -> dict[str, Any]:
     """Mean and spread over draws, by row, by figure and by number of examples."""
     name = type(run.method).__name__
     found: dict[str, dict[str, dict[str, list[float]]]] = {name: {}, UNTRAINED: {}}
     jobs = [(number, draw, row) for number in [*few, None] for draw in range(draws) for row in found]
     for number, draw, row in track(jobs, "fine-tuning"):
         encoder = deepcopy(run.method.encoder) if row == name else rebuild(run.checkpoint, seed=draw).encoder
-        answers = fine_tune(encoder, task, task.draw(number, draw), draw, settings)
+        chosen = task.draw(number, draw)
+        answers = fine_tune(encoder, task, chosen, draw, with_passes(settings, len(chosen), epochs))
         for figure, value in task.score(answers).items():
             found[row].setdefault(figure, {}).setdefault(str(number or "all"), []).append(value)
     return {
@@ -153,12 +164,20 @@ def _compare(run: Run, task: Task, few: list[int], draws: int, settings: Setting
     }
 
 
+def _steps(task: Task, few: list[int], settings: Settings, epochs: int) -> dict[str, int]:
+    """Optimizer steps by number of examples."""
+    sizes = {str(number or "all"): len(task.draw(number, 0)) for number in [*few, None]}
+    return {number: with_passes(settings, size, epochs).steps for number, size in sizes.items()}
+
+
 def _summarize(values: list[float]) -> dict[str, Any]:
     std = statistics.stdev(values) if len(values) > 1 else 0.0
     return {"mean": statistics.mean(values), "std": std, "draws": values}
 
 
-def _describe(run: Run, name: str, task: Task, settings: Settings, draws: int) -> dict[str, Any]:
+def _describe(
+    run: Run, name: str, task: Task, settings: Settings, budget: dict[str, Any], draws: int
+) -> dict[str, Any]:
     cost = run.checkpoint["callbacks"].get(Throughput.__qualname__, {"samples": 0, "seconds": 0.0})
     encoder = run.method.encoder
     return {
@@ -186,6 +205,7 @@ def _describe(run: Run, name: str, task: Task, settings: Settings, draws: int) -
         },
         "budget": {
             **settings._asdict(),
+            **budget,
             "weight_decay": WEIGHT_DECAY,
             "warmup": WARMUP,
             "clip": CLIP,
@@ -199,7 +219,10 @@ def _describe(run: Run, name: str, task: Task, settings: Settings, draws: int) -
 def print_table(record: dict[str, Any]) -> None:
     """Prints the figures of finetune-TASK.json by number of examples."""
     budget, data = record["budget"], record["data"]
-    title = f"{record['method']} fine-tuned on {data['source']} for {budget['steps']} steps of {budget['batch_size']}"
+    title = (
+        f"{record['method']} fine-tuned on {data['source']} for {budget['steps']} steps of {budget['batch_size']} and "
+        f"{budget['epochs']} epochs at least"
+    )
     caption = f"test figures in % by {record['counted']}, ± standard deviation over draws"
     if any(data["left_out"]):
         caption += f"; {data['left_out'][0]} training and {data['left_out'][1]} test examples were too long"

@@ -39,6 +39,12 @@ class Settings(NamedTuple):
     learning_rate: float
 
 
+def with_passes(settings: Settings, examples: int, passes: int) -> Settings:
+    """The settings with as many steps as go over so many examples so many times, or their own if those are more."""
+    steps = math.ceil(passes * examples / min(settings.batch_size, examples))
+    return settings._replace(steps=max(settings.steps, steps))
+
+
 class FineTuner(L.LightningModule):
     """An encoder and a head, both trained with AdamW, warm-up, cosine decay and clipped gradients.
 
