@@ -123,7 +123,7 @@ def test_an_array_that_is_no_image_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"a.npy holds an array of shape \(5,\)"):
         read(tmp_path / "a.npy", 1)
     np.save(tmp_path / "b.npy", np.array(["pickled", {}], dtype=object))
-    with pytest.raises(InputError, match=r"b.npy is no image that can be read"):
+    with pytest.raises(InputError, match=r"b.npy is no array that can be read"):
         read(tmp_path / "b.npy", 1)
 
 
@@ -138,7 +138,7 @@ def test_a_truncated_file_is_named(tmp_path: Path, suffix: str) -> None:
     else:
         np.save(path, values)
     path.write_bytes(path.read_bytes()[:600])
-    with pytest.raises(InputError, match="is no image that can be read"):
+    with pytest.raises(InputError, match=r"is no (image|array) that can be read"):
         read(path, 3 if suffix == ".png" else 5)
 
 

@@ -280,3 +280,16 @@ def test_hugging_face_offline_or_wrong_is_one_sentence(tmp_path: Path, monkeypat
         HuggingFaceImages(str(tmp_path / "data")).load()
     with pytest.raises(InputError, match="channels is 0"):
         HuggingFaceImages("some/images", channels=0)
+
+
+def test_hugging_face_images_keep_their_depth_where_the_user_asks(tmp_path: Path) -> None:
+    import datasets as hub
+
+    values = RANDOM.integers(0, 4096, (4, 6, 6)).astype(np.uint16)
+    rows = {"picture": [Image.fromarray(each) for each in values]}
+    hub.Dataset.from_dict(rows, features=hub.Features({"picture": hub.Image()})).save_to_disk(tmp_path / "deep")
+    source = HuggingFaceImages(str(tmp_path / "deep"), channels=1, dtype="float32", value_range=(0, 4095))
+    pixels = source.load().train.read(torch.arange(4), 6)
+    torch.testing.assert_close(pixels[:, 0], torch.from_numpy(values.astype(np.float32)) / 4095)
+    with pytest.raises(InputError, match="dtype is float64"):
+        HuggingFaceImages("some/images", dtype="float64")

@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any
 
 import torch
+from PIL import Image
 from torch import Tensor
 
 from ssl_zoo.data.sources.base import ImageSource, LazyImages, LoadedImages
@@ -107,6 +108,6 @@ def _read_row(split: Any, column: str, form: PixelFormat, rows: list[int], posit
     try:
         image = split[row][column]
         image.load()
-    except (OSError, ValueError, SyntaxError) as error:  # Pillow raises all of these
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:  # Pillow raises all of these
         raise InputError(f"Row {row} of the data set has an image that cannot be read: remove it.") from error
     return to_pixels(image, form, f"Row {row} of the data set")

@@ -34,13 +34,13 @@ def open_image(path: Path, form: PixelFormat | None = None) -> Decoded:
     form = form or PixelFormat()
     try:
         if path.suffix.lower() == ".npy":
-            return _arranged(np.load(path, allow_pickle=False), form.channels, axes="", path=path)
+            return _arranged(_read_array(path), form.channels, axes="", path=path)
         return _open_image(path, form)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise _too_large(path) from error
     except InputError:
         raise
-    except (OSError, ValueError, SyntaxError, EOFError) as error:  # Pillow and NumPy raise all of these
+    except (OSError, ValueError, SyntaxError) as error:  # Pillow raises all of these
         raise UnreadableImage(f"{path} is no image that can be read: remove it, or set on_corrupt to skip.") from error
 
 
@@ -54,8 +54,8 @@ def _open_image(path: Path, form: PixelFormat) -> Decoded:
                 raise _too_large(path)
             if is_tiff and _pillow_loses(image, form):
                 return _read_tiff(path, form.channels)
-            if image.format == "PNG" and form.precise and str(image.tile[0].args).endswith(";16B"):
-                if len(image.getbands()) > 1:
+            if image.format == "PNG" and form.precise and len(image.getbands()) > 1:
+                if any(str(tile.args).endswith(";16B") for tile in image.tile):
                     return _read_deep_png(path, form.channels)
             image.load()
             return image
@@ -92,6 +92,13 @@ def _read_tiff(path: Path, channels: int) -> np.ndarray:
         raise UnreadableImage(
             f"{path} is no image that can be read ({reason}): remove it, or set on_corrupt to skip."
         ) from error
+
+
+def _read_array(path: Path) -> np.ndarray:
+    try:
+        return np.load(path, allow_pickle=False)
+    except Exception as error:  # NumPy parses the header as Python, with all that can go wrong there
+        raise UnreadableImage(f"{path} is no array that can be read: remove it, or set on_corrupt to skip.") from error
 
 
 def _arranged(array: np.ndarray, channels: int, axes: str, path: Path) -> np.ndarray:
