@@ -61,6 +61,26 @@ def all_gather(local: Tensor) -> Tensor:
     return torch.cat(gather(local.contiguous()))
 
 
+def gather_examples(index: Tensor, *columns: Tensor) -> tuple[Tensor, ...]:
+    """What every rank knows of its examples, each example once.
+
+    Where the ranks cannot share the last batch evenly, its last example is on several of them.
+
+    Args:
+        index: ``(B,)`` int64, which examples this rank has; as many on every rank.
+        columns: ``(B, ...)`` each.
+
+    Returns:
+        The columns ``(N, ...)`` of all ranks, in ascending order of the examples; in a run of one process as they are.
+    """
+    if world_size() == 1:
+        return columns
+    everywhere = all_gather(index)
+    order = everywhere.argsort(stable=True)
+    repeated = everywhere[order].diff(prepend=everywhere.new_full((1,), -1)) == 0
+    return tuple(all_gather(column)[order[~repeated]] for column in columns)
+
+
 class CPUSyncBatchNorm(LayerSync):
     """Lightning plugin: batch-norm statistics of the global batch, on CPUs.
 

@@ -1,5 +1,6 @@
 """Is the representation alive? Label-free figures, and a plain warning when it is not."""
 
+from collections import deque
 from typing import Any
 
 import lightning as L
@@ -9,6 +10,7 @@ from torch import Tensor
 
 from ssl_zoo import metrics
 from ssl_zoo.batch import Batch
+from ssl_zoo.distributed import gather_examples
 from ssl_zoo.evaluation.health import alignment, feature_std, rank_me, uniformity
 from ssl_zoo.methods.base import Method
 from ssl_zoo.optim import total_steps
@@ -22,6 +24,8 @@ COLLAPSED_PROJECTION_STD = 0.05
 AT_CHANCE = 0.995
 # Part of the run, and steps, before which a method may still be finding its feet.
 PATIENCE, PATIENCE_STEPS = 0.2, 50
+# Losses whose mean is compared with chance: enough to even out the batches, and of the present.
+RECENT = 1000
 
 
 def too_early(trainer: L.Trainer) -> bool:
@@ -32,8 +36,9 @@ def too_early(trainer: L.Trainer) -> bool:
 class Health(L.Callback):
     """Logs RankMe, std, alignment and uniformity of the representation at every validation.
 
-    After a fifth of the run, warns once each when the representation or the projections have collapsed, and when the
-    training loss still sits where an encoder that ignores its input would be.
+    They are of the examples of all processes, and the same on any number of them. After a fifth of the run, warns once
+    each when the representation or the projections have collapsed, and when the training loss still sits where an
+    encoder that ignores its input would be.
 
     Args:
         examples: validation examples to look at, at most.
@@ -43,14 +48,16 @@ class Health(L.Callback):
         self.examples = examples
         self._vectors: list[Tensor] = []
         self._pairs: list[Tensor] = []
-        self._losses: list[Tensor] = []
+        self._index: list[Tensor] = []
+        self._losses: deque[tuple[Tensor, int]] = deque(maxlen=RECENT)
         self._warned: set[str] = set()
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Batch, batch_idx: int
     ) -> None:
         """Remembers the loss; reading its value here would make the device wait."""
-        self._losses.append(outputs["loss"].detach())
+        # Lightning hands over what it has divided for the sum over accumulated batches.
+        self._losses.append((outputs["loss"].detach(), trainer.accumulate_grad_batches))
         self._global_batch = len(batch.index) * trainer.world_size
 
     def on_validation_batch_end(
@@ -64,9 +71,10 @@ class Health(L.Callback):
     ) -> None:
         """Collects representations, and those of two views where the method has views."""
         assert isinstance(pl_module, Method)
-        if sum(map(len, self._vectors)) >= self.examples:
+        if sum(map(len, self._index)) * trainer.world_size >= self.examples:
             return
         self._vectors.append(outputs)
+        self._index.append(batch.index)
         if pl_module.views is not None:
             with trainer.precision_plugin.forward_context(), torch.no_grad():
                 views = pl_module.make_views(batch)
@@ -82,22 +90,29 @@ class Health(L.Callback):
     def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Logs the figures and warns."""
         assert isinstance(pl_module, Method)
-        if not self._vectors:
+        if trainer.sanity_checking:
+            self._vectors, self._pairs, self._index = [], [], []
             return
-        vectors = torch.cat(self._vectors)
+        if self._index:
+            self._check_vectors(trainer, pl_module)
+        if too_early(trainer):
+            self._losses.clear()
+        else:
+            self._check_loss(pl_module, trainer.callback_metrics.get(metrics.CONTRASTIVE))
+
+    def _check_vectors(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        index = torch.cat(self._index)
+        (vectors,) = gather_examples(index, torch.cat(self._vectors))
         figures = {
             metrics.HEALTH_RANK: rank_me(vectors),
             metrics.HEALTH_STD: feature_std(vectors),
             metrics.HEALTH_UNIFORMITY: uniformity(vectors),
         }
         if self._pairs:
-            figures[metrics.HEALTH_ALIGNMENT] = alignment(*torch.cat(self._pairs, dim=1))
-        self._vectors, self._pairs = [], []
-        if trainer.sanity_checking:
-            return
+            figures[metrics.HEALTH_ALIGNMENT] = alignment(*gather_examples(index, *torch.cat(self._pairs, dim=1)))
+        self._vectors, self._pairs, self._index = [], [], []
         pl_module.log_dict(figures, sync_dist=True)
         if too_early(trainer):
-            self._losses = []
             return
         if figures[metrics.HEALTH_STD] < COLLAPSED_STD:
             self._warn(
@@ -114,13 +129,13 @@ class Health(L.Callback):
                 f"{float(projection_std):.4f}, 1 is an even spread), so the loss teaches nothing. Look at the "
                 "predictor, the stop-gradient, the momentum and the learning rate.",
             )
-        self._check_loss(pl_module, trainer.callback_metrics.get(metrics.CONTRASTIVE))
 
     def _check_loss(self, method: Method, contrastive: Tensor | None) -> None:
         if not self._losses:
             return
-        loss = float(torch.stack(self._losses).mean() if contrastive is None else contrastive)
-        self._losses = []
+        losses = torch.stack([loss * accumulated for loss, accumulated in self._losses])
+        loss = float(losses.mean() if contrastive is None else contrastive)
+        self._losses.clear()
         chance = method.chance_loss(self._global_batch)
         if chance is not None and loss > AT_CHANCE * chance:
             self._warn(

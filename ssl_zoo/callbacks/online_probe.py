@@ -11,6 +11,7 @@ from ssl_zoo import metrics
 from ssl_zoo.batch import Batch
 from ssl_zoo.data.base import data_of
 from ssl_zoo.data.splits import fixed_order
+from ssl_zoo.distributed import gather_examples
 from ssl_zoo.evaluation.features import extract
 from ssl_zoo.evaluation.knn import choose_vote, knn_predict
 from ssl_zoo.evaluation.linear import fit_linear
@@ -33,6 +34,7 @@ class OnlineProbe(L.Callback):
         self.bank_size = bank_size
         self._vectors: list[Tensor] = []
         self._labels: list[Tensor] = []
+        self._index: list[Tensor] = []
 
     def on_validation_batch_end(
         self,
@@ -47,14 +49,15 @@ class OnlineProbe(L.Callback):
         if batch.labels is not None and self.bank_size != 0:
             self._vectors.append(outputs)
             self._labels.append(batch.labels)
+            self._index.append(batch.index)
 
     def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Fits and evaluates both probes."""
         if not self._labels:
             return
         assert isinstance(pl_module, Method)
-        validation = torch.cat(self._vectors), torch.cat(self._labels)
-        self._vectors, self._labels = [], []
+        validation, index = (torch.cat(self._vectors), torch.cat(self._labels)), torch.cat(self._index)
+        self._vectors, self._labels, self._index = [], [], []
         if trainer.sanity_checking:
             return
         data = data_of(trainer)
@@ -72,4 +75,5 @@ class OnlineProbe(L.Callback):
             metrics.PROBE_LINEAR: linear.predict(validation[0]),
         }
         for name, classes in predicted.items():
-            pl_module.log(name, (classes == validation[1]).float().mean(), sync_dist=True, prog_bar=True)
+            (right,) = gather_examples(index, (classes == validation[1]).float())
+            pl_module.log(name, right.mean(), sync_dist=True, prog_bar=True)

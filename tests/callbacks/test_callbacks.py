@@ -1,13 +1,16 @@
+import math
 import os
 import signal
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 
 import lightning as L
 import pytest
 import torch
 from lightning.pytorch.loggers import CSVLogger
 
+from ssl_zoo.batch import Batch
 from ssl_zoo.callbacks.exact_resume import ExactResume
 from ssl_zoo.callbacks.figures import ViewsFigure
 from ssl_zoo.callbacks.health import Health
@@ -63,6 +66,24 @@ def test_health_warns_of_a_collapsed_representation(tmp_path):
     said = [str(warning.message) for warning in caught]
     assert sum("collapsed" in message for message in said) == 1
     assert any("sits at chance" in message for message in said)
+
+
+def test_a_loss_at_chance_is_seen_through_accumulated_gradients(tmp_path):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")  # they are asserted on, not hidden
+        fit(method(constant=True), tmp_path, Health(), accumulate_grad_batches=2)
+    # Both views of all 64 examples are alike: one of 127 candidates is right.
+    (said,) = [str(warning.message) for warning in caught if "sits at chance" in str(warning.message)]
+    assert f"{math.log(127):.3f}, where" in said
+
+
+def test_health_keeps_no_more_losses_than_it_needs_however_long_nothing_is_validated():
+    health, trainer = Health(), SimpleNamespace(world_size=1, accumulate_grad_batches=1)
+    batch = Batch(torch.zeros(2, 1), None, None, torch.arange(2))
+    model = method()
+    for _ in range(3000):
+        health.on_train_batch_end(trainer, model, {"loss": torch.ones(())}, batch, 0)
+    assert len(health._losses) <= 1000
 
 
 def test_health_is_silent_while_a_method_learns_and_logs_its_figures(tmp_path):

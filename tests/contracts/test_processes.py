@@ -12,8 +12,9 @@ from ssl_zoo.distributed import alone, leave_group, world_size
 from ssl_zoo.encoders.image import ResNet
 from ssl_zoo.methods.simclr import SimCLR
 from ssl_zoo.probing.flops import training_flops
+from ssl_zoo.probing.logged import read_metrics
 from ssl_zoo.views.image import DigitViews
-from tests.contracts.test_experiments import EXPERIMENTS, fit_on_two
+from tests.contracts.test_experiments import EXPERIMENTS, fit, fit_on_two
 
 # Backwards: of several experiments the one with the shortest name, the method's own, is the last and stays.
 OWN = {yaml.safe_load(path.read_text())["model"]["class_path"]: path for path in reversed(EXPERIMENTS)}
@@ -29,6 +30,21 @@ def test_a_run_on_two_processes_ends_with_results(path, tmp_path):
     directory = fit_on_two(path, tmp_path, *options)  # raises unless both processes end with exit code 0
     results = json.loads((directory / "results.json").read_text())
     assert results["rows"] and results["budget"]["steps"] == 2 and results["budget"]["flops"] > 0
+
+
+@pytest.mark.parametrize("examples", [2048, pytest.param(60, marks=pytest.mark.slow)])
+def test_what_is_logged_at_validation_is_that_of_one_process_on_the_same_examples(examples, tmp_path):
+    # 143 validation examples in batches of 8: the two processes share a last one of 7, and one of them has it twice.
+    options = ["--data.validation_fraction=0.0995", "--trainer.limit_val_batches=1.0", "--trainer.max_steps=2"]
+    # As good as no training, so that the encoders are the same to the last digit.
+    options += ["--trainer.precision=32-true", "--model.optimizer=sgd", "--model.learning_rate=1e-12"]
+    options.append(f"--health.examples={examples}")
+    one, two = fit(OWN[FAST], tmp_path / "one", *options), fit_on_two(OWN[FAST], tmp_path / "two", *options)
+    alone, shared = (read_metrics(directory / "metrics.csv") for directory in (one, two))
+    for name in ("health/rank", "health/std", "health/uniformity", "health/alignment"):
+        assert shared[name][-1] == pytest.approx(alone[name][-1], rel=1e-4), name
+    for name in ("probe/knn", "probe/linear"):  # a rounding error may turn one example's class
+        assert shared[name][-1] == pytest.approx(alone[name][-1], abs=1.5 / 143), name
 
 
 def count_on_rank_0(rank: int, folder: str) -> None:
