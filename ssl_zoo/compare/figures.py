@@ -192,7 +192,7 @@ def _reference_lines(axes: Any, board: Leaderboard) -> None:
     for entry, found in known:
         height = 100 * found.mean
         if entry.kind == CEILING:
-            axes.axhline(height, color=CEILING_COLOUR, linestyle="--", label=entry.label)
+            axes.axhline(height, color=CEILING_COLOUR, linestyle="--", label=f"{entry.label}, all labels")
         else:
             style = _floor_style(floors, entry)
             axes.axhline(height, color=style.colour, linestyle=style.line, label=entry.label)

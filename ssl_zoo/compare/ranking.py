@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ssl_zoo import metrics
-from ssl_zoo.compare.entry import ALL, LINEAR, PHONES, Entry
+from ssl_zoo.compare.entry import ALL, CEILING, LINEAR, PHONES, Entry
 from ssl_zoo.compare.results import BALANCED
 from ssl_zoo.compare.statistics import Estimate, estimate
 
@@ -107,7 +107,9 @@ def _accuracy(probe: str, labels: str) -> Ranking:
     words = f"the {describe(probe, labels)}"
 
     def value(entry: Entry) -> Estimate | None:
-        return entry.accuracy.get(probe, {}).get(labels)
+        # The ceiling is trained with all labels, and stands above any number of them.
+        known = ALL if entry.kind == CEILING else labels
+        return entry.accuracy.get(probe, {}).get(known)
 
     return Ranking(name, words, value, labels if on_classes else "", is_accuracy=True)
 

@@ -49,6 +49,7 @@ def test_ten_labels_per_class_decide_where_every_run_was_probed_with_them(write_
     made, _ = boards(*both)
     assert made["Digits"].ranking.name == "linear:10" and ranked(made["Digits"]) == [(1, "A"), (2, "B")]
     assert outcome(both[0]) == "100 steps in 0:50, linear probe with 10 labels per class 70.0 %"
+    assert made["Digits"].entries[0].kind == "ceiling"  # which is known with all labels alone, and hides nothing
     made, _ = boards(*both, write_run("c/1", "C", linear={"1": 0.5, "all": 0.85}))
     assert made["Digits"].ranking.name == "linear:all"
     assert ranked(made["Digits"]) == [(1, "B"), (2, "C"), (3, "A")]
