@@ -110,7 +110,7 @@ def draw_accuracy_against_compute(board: Leaderboard, path: Path) -> str | None:
         axes.set_xlabel(COSTS[cost])
         axes.grid(alpha=0.3)
     probe = board.headline.words
-    figure.axes[0].set_ylabel(f"{probe}: test accuracy (%)")
+    figure.axes[0].set_ylabel(f"test accuracy (%)\n{probe}")
     legend_below(figure)
     save(figure, path)
     return (

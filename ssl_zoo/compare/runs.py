@@ -39,7 +39,7 @@ class RunRecord(NamedTuple):
         seed: that the run was started with; None where unknown.
         settings: what makes it an experiment, besides the seed, by dotted name; None where no config.yaml is expected.
         curves: what it logged, by name.
-        features: of the first test examples, or None.
+        features: of some test examples, or None.
         finetuning: by task.
     """
 
@@ -104,9 +104,9 @@ def read_run(directory: Path) -> tuple[RunRecord | None, list[Remark]]:
             return None, remarks
         if not (directory / RESULTS).exists() and any(setting in config for setting in NOT_TRAINING):
             return None, []
-    unranked = "the run is not ranked; it is unfinished, or `ssl-zoo probe --run` has not judged it"
+    unranked = "the run is not ranked; it is unfinished, or `ssl-zoo probe --run` has not evaluated it"
     if (directory / RESULTS).exists():
-        unranked = "the run is not ranked; `ssl-zoo probe --run` judges it again"
+        unranked = "the run is not ranked; `ssl-zoo probe --run` evaluates it again"
     result: Result | None = attempt(read_result, directory / RESULTS, unranked, ranked=False)
     if result is None:
         return None, remarks

@@ -8,7 +8,7 @@ from ssl_zoo.compare.runs import Remark, RunRecord
 
 
 class Task(NamedTuple):
-    """Runs that were judged on the same examples in the same way.
+    """Runs that were evaluated on the same examples in the same way.
 
     Attributes:
         source: what the data is called, and where two sets are called alike, which of them it is.

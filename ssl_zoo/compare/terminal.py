@@ -22,10 +22,10 @@ def print_remarks(remarks: list[Remark]) -> None:
     """Prints which runs are not ranked, and what others lack."""
     console = Console(soft_wrap=True)
     for ranked, title in ((False, "Not ranked:"), (True, "Ranked, but incomplete:")):
-        told = sorted(remark for remark in remarks if remark.ranked == ranked)
-        if told:
+        said = sorted(remark for remark in remarks if remark.ranked == ranked)
+        if said:
             console.print(f"\n{title}")
-        for remark in told:
+        for remark in said:
             console.print(f"  {escape(remark.run)}: {escape(remark.sentence)}", highlight=False)
 
 

@@ -1,4 +1,4 @@
-"""Moments of recordings at which frames are judged: the same for every representation, whatever its frames are."""
+"""Moments of recordings at which frames are evaluated: the same for every representation, whatever its frames are."""
 
 from typing import NamedTuple
 

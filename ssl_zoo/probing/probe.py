@@ -16,11 +16,12 @@ from ssl_zoo.evaluation.features import extract, raw_inputs, to_device
 from ssl_zoo.methods.base import Method
 from ssl_zoo.probing.flops import training_flops
 from ssl_zoo.probing.labelled import count_classes, remarks_on
+from ssl_zoo.probing.listening import listen_with
 from ssl_zoo.probing.logged import last_values, read_metrics
 from ssl_zoo.probing.results import save_record, write_results
 from ssl_zoo.probing.rows import Rows, evaluate_rows, extract_parts, probe_words
 from ssl_zoo.probing.run import Run, load_run, rebuild
-from ssl_zoo.probing.speech import listen_with, speech_rows
+from ssl_zoo.probing.speech import speech_rows
 from ssl_zoo.probing.supervised import train_supervised
 
 # Raised whenever a change makes numbers incomparable with those of earlier runs; docs/evaluation.md says what changed.

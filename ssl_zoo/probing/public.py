@@ -17,12 +17,13 @@ from ssl_zoo.data.text import TextData
 from ssl_zoo.errors import InputError
 from ssl_zoo.evaluation.features import raw_inputs
 from ssl_zoo.probing.labelled import count_classes, remarks_on
+from ssl_zoo.probing.listening import Listener, listen_with
 from ssl_zoo.probing.probe import PROTOCOL, UNTRAINED, best_device
 from ssl_zoo.probing.public_encoders import load_public
 from ssl_zoo.probing.public_transformers import Pooling
 from ssl_zoo.probing.results import write_results
 from ssl_zoo.probing.rows import Extracted, Rows, evaluate_rows, extract_parts, probe_words
-from ssl_zoo.probing.speech import Listener, listen_with, speech_rows
+from ssl_zoo.probing.speech import speech_rows
 
 # Images of 224 pixels are large.
 BATCH_SIZE = 64

@@ -16,8 +16,9 @@ from ssl_zoo.evaluation import weighted_layers
 from ssl_zoo.methods.simclr import SimCLR
 from ssl_zoo.probing import speech
 from ssl_zoo.probing.flops import training_flops
+from ssl_zoo.probing.frames import choose_moments
+from ssl_zoo.probing.listening import Asked, listen, listen_to_log_mel, listen_with
 from ssl_zoo.probing.run import load_run, rebuild
-from ssl_zoo.probing.speech import Asked, choose_moments, listen, listen_to_log_mel, listen_with
 from ssl_zoo.views.audio import AudioViews
 from tests.made_audio import Tones
 
