@@ -76,9 +76,13 @@ def example_keys(seed: int | Tensor, step: int, index: Tensor) -> Tensor:
 
 
 def _words(keys: Tensor, first: int, count: int, blocks: int = 1) -> Tensor:
-    """``(blocks * B, count)`` int64: a stretch of every key's SplitMix64 sequence, cut into blocks."""
+    """``(blocks * B, count)`` int64: a stretch of every key's SplitMix64 sequence, cut into blocks.
+
+    Keys are hashes, so that no two sequences are stretches of each other.
+    """
     position = torch.arange(first, first + blocks * count, device=keys.device).view(blocks, 1, count)
-    return _mix(position * _GOLDEN + keys[:, None]).flatten(0, 1)
+    # Added before it is multiplied: a compiler takes a multiple of a position for an index and finds it too large.
+    return _mix((position + keys[:, None]) * _GOLDEN).flatten(0, 1)
 
 
 def _to_unit(words: Tensor) -> Tensor:

@@ -6,7 +6,6 @@ neighbours in the batch, on the rank or on torch's global generator.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from itertools import takewhile
 from typing import NamedTuple, cast
 
 import torch
@@ -102,7 +101,9 @@ def two_views(keys: Tensor, first: nn.ModuleList, second: nn.ModuleList, starts:
     Returns:
         ``(2 * B, ...)`` float32, the first views and then the second ones.
     """
-    same = sum(1 for _ in takewhile(lambda pair: pair[0] is pair[1], zip(first, second, strict=False)))
+    same = 0
+    while same < min(len(first), len(second)) and first[same] is second[same]:
+        same += 1
     beginning, *ends = (cast(list[Transform], list(part)) for part in (first[:same], first[same:], second[same:]))
     drawn = _numbers(beginning)
     draws = draw(keys, drawn + max(map(_numbers, ends)), blocks=2)
