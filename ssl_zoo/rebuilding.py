@@ -59,8 +59,11 @@ def keep_settings(module: Any) -> None:
 def with_absolute_paths(class_: type, settings: dict[str, Any]) -> dict[str, Any]:
     """Settings whose paths hold from any folder.
 
+    An argument that may be a `Path` is one. A name such as that of a tokenizer is one where it has a slash in it and
+    something of that name is there, as it is for whoever reads it.
+
     Args:
-        class_: whose constructor takes them; an argument that may be a `Path` is one.
+        class_: whose constructor takes them.
         settings: arguments by name.
     """
     try:
@@ -69,7 +72,7 @@ def with_absolute_paths(class_: type, settings: dict[str, Any]) -> dict[str, Any
         return settings
     paths = {name for name, hint in hints.items() if Path in (hint, *typing.get_args(hint))}
     return {
-        name: _absolute(value) if name in paths and isinstance(value, str | Path) else value
+        name: _absolute(value) if isinstance(value, str | Path) and (name in paths or _is_there(value)) else value
         for name, value in settings.items()
     }
 
@@ -89,6 +92,13 @@ def _taken_down(class_: type, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
             settings[name] = value
     plain = {name: _plain(value) for name, value in with_absolute_paths(class_, settings).items()}
     return {"class_path": f"{class_.__module__}.{class_.__qualname__}", "init_args": plain}
+
+
+def _is_there(name: str | Path) -> bool:
+    try:
+        return "/" in str(name) and Path(name).expanduser().exists()
+    except (OSError, RuntimeError, ValueError):  # too long for a path, of an unknown user, with a null byte
+        return False
 
 
 def _absolute(path: str | Path) -> str:

@@ -119,6 +119,7 @@ class ZooCLI(RunDirectoryCLI):
             say(f"{chosen}: the fastest on this machine (--trainer.precision overrides).")
         self.find_checkpoint()
         _make_paths_absolute(config.data)
+        _make_paths_absolute(config.model)
         loggers = config.trainer.logger
         for logger in loggers if isinstance(loggers, list) else [loggers]:
             if isinstance(logger, Namespace) and logger.class_path.endswith("WandbLogger"):

@@ -14,6 +14,7 @@ from ssl_zoo.batch import Batch
 from ssl_zoo.callbacks.last_checkpoint import LastCheckpoint
 from ssl_zoo.data.image import ImageData
 from ssl_zoo.data.sources.folder import ImageFolder
+from ssl_zoo.data.text import TextData
 from ssl_zoo.encoders.audio import Wav2Vec2Encoder
 from ssl_zoo.encoders.base import Encoder
 from ssl_zoo.encoders.front_ends import WaveConvolutions
@@ -22,6 +23,7 @@ from ssl_zoo.errors import InputError
 from ssl_zoo.methods.base import Method
 from ssl_zoo.methods.simclr import SimCLR
 from ssl_zoo.probing.run import load_run, rebuild
+from ssl_zoo.rebuilding import with_absolute_paths
 from ssl_zoo.views.image import DigitViews
 
 
@@ -58,6 +60,13 @@ def test_settings_hold_parts_of_parts_and_defaults():
     assert settings["class_path"] == "ssl_zoo.encoders.audio.Wav2Vec2Encoder"
     assert settings["init_args"]["front_end"]["init_args"]["dim"] == 16
     assert settings["init_args"]["sample_rate"] == 16000  # not given
+
+
+def test_a_tokenizer_in_a_folder_is_found_from_any_other_and_a_name_stays_a_name(tmp_path, monkeypatch):
+    (tmp_path / "mine").mkdir()
+    monkeypatch.chdir(tmp_path)
+    for given, kept in {"./mine": str(tmp_path / "mine"), "org/bert": "org/bert", "wordpiece": "wordpiece"}.items():
+        assert with_absolute_paths(TextData, {"tokenizer": given, "length": 8}) == {"tokenizer": kept, "length": 8}
 
 
 class WithNetwork(Method):
