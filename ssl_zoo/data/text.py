@@ -185,6 +185,7 @@ class TextData(DataModule):
         self.identity = identity(corpus.digest, corpus.classes)
         self.split_hash = split_hash(self.identity, train, validation, test)
         pretrain = torch.cat([train, unlabelled]).sort().values
+        self.warn_of_shared(corpus.hashes, [pretrain, validation, test], "texts")
         self.pretrain_set = self._packed(pretrain, "to train on") if self.packing else self._documents(pretrain)
         if self.classes or not self.packing:
             self.train_set, self.validation_set, self.test_set = map(self._documents, (train, validation, test))

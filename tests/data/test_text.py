@@ -46,7 +46,7 @@ class Made(TextSource):
     def documents(self) -> Iterator[Document]:
         draw = random.Random(self.seed)
         for number in range(self.count):
-            text = " ".join(draw.choices(WORDS, k=draw.randint(1, 30)))
+            text = " ".join(draw.choices(WORDS, k=draw.randint(3, 30)))  # three are enough for no two to be the same
             label = -1 if self.labels == 0 or (self.mixed and number % 3 == 0) else number % self.labels
             yield Document(text, label, "test" if number >= self.count - self.test else "train")
 
@@ -147,6 +147,21 @@ def test_a_tokenizer_learns_from_training_documents_alone() -> None:
                 yield Document("\u2603" * 9) if number == held_out else document
 
     assert data.vocabulary["hash"] == ready(Odd(), tokenizer="characters").vocabulary["hash"]
+
+
+def test_exact_copies_of_training_texts_among_those_held_out_are_counted() -> None:
+    plain = ready(Made())
+    train, validation, test = positions_of(plain)
+    copied = {validation[0]: train[0], test[0]: train[1], test[1]: train[1], test[2]: validation[1], train[3]: train[4]}
+
+    class Copied(Made):
+        def documents(self) -> Iterator[Document]:
+            documents = list(super().documents())
+            yield from (documents[copied.get(number, number)] for number in range(len(documents)))
+
+    for packing in (True, False):
+        with pytest.warns(UserWarning, match="Made 100: 4 of 28 texts for validation and testing are exact copies"):
+            ready(Copied(), packing=packing)
 
 
 # Packed rows ------------------------------------------------------------------------------------------------------

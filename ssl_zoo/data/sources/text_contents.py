@@ -12,6 +12,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ssl_zoo.data.sources.files import readable
 from ssl_zoo.data.sources.text_base import BadText
 from ssl_zoo.errors import InputError
 
@@ -48,7 +49,7 @@ def text_documents(path: Path, document: str) -> Iterator[str | BadText]:
     """
     fault = encoding_fault(path)
     if fault is not None:
-        yield BadText(str(path), fault)
+        yield BadText(readable(path), fault)
         return
     texts: Iterable[str]
     if document == "file":
@@ -63,7 +64,7 @@ def text_documents(path: Path, document: str) -> Iterator[str | BadText]:
             empty = False
             yield text
     if empty:
-        yield BadText(str(path), BLANK)
+        yield BadText(readable(path), BLANK)
 
 
 def json_entries(path: Path) -> Iterator[Entry | BadText]:
@@ -72,9 +73,9 @@ def json_entries(path: Path) -> Iterator[Entry | BadText]:
     Raises:
         InputError: a line is no object with a text.
     """
-    fault = encoding_fault(path)
+    name, fault = readable(path), encoding_fault(path)
     if fault is not None:
-        yield BadText(str(path), fault)
+        yield BadText(name, fault)
         return
     empty = True
     for number, line in enumerate(_lines(path), start=1):
@@ -85,18 +86,18 @@ def json_entries(path: Path) -> Iterator[Entry | BadText]:
             entry: Any = json.loads(line)
         except (json.JSONDecodeError, RecursionError) as error:
             reason = error.msg if isinstance(error, json.JSONDecodeError) else "too many brackets"
-            raise InputError(f"{path} has no JSON object in line {number} ({reason}): write one a line.") from error
+            raise InputError(f"{name} has no JSON object in line {number} ({reason}): write one a line.") from error
         text = entry.get("text") if isinstance(entry, dict) else None
         if not isinstance(text, str):
-            raise InputError(f'{path} has no text in line {number}: write {{"text": "...", "label": "..."}} a line.')
+            raise InputError(f'{name} has no text in line {number}: write {{"text": "...", "label": "..."}} a line.')
         if "label" not in entry and "labels" in entry:
-            raise InputError(f"{path} has `labels` in line {number}: call it `label`.")
+            raise InputError(f"{name} has `labels` in line {number}: call it `label`.")
         if is_blank(text):
-            yield BadText(f"line {number} of {path}", BLANK)
+            yield BadText(f"line {number} of {name}", BLANK)
         else:
             yield Entry(text, entry.get("label"), number)
     if empty:
-        yield BadText(str(path), BLANK)
+        yield BadText(name, BLANK)
 
 
 def is_blank(text: str) -> bool:
