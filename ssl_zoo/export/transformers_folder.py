@@ -38,7 +38,8 @@ model = AutoModel.from_pretrained(folder{options}).eval()
 
 @torch.no_grad()
 def encode(texts):
-    batch = tokenizer(texts, padding=True, truncation=True, return_tensors="pt")
+    whole = tokenizer(texts, padding=True, return_tensors="pt", verbose=False)
+    batch = {{name: each[:, : tokenizer.model_max_length] for name, each in whole.items()}}
     sequence = model(**batch).last_hidden_state
     real = batch["attention_mask"][..., None]
     return {pooled}, sequence
@@ -101,7 +102,7 @@ def save_text_encoder(encoder: TextEncoder, data: DataModule, folder: Path) -> L
     options = ", add_pooling_layer=False" if segments else ""
     text = (
         f"Texts of more than {data.length} tokens, the length that the encoder was trained on, are cut. The tokenizer "
-        "is the run's own, and closes a text as the training data did."
+        "is the run's own, and closes a text as the training data did; one that is cut is not closed."
     )
     return Loading("transformers", text, _TEXTS.format(pooled=pooled, options=options).strip())
 
