@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ssl_zoo.batch import Batch
+from ssl_zoo.data.base import DataModule
 from ssl_zoo.errors import InputError
 from ssl_zoo.methods.base import Method
 
@@ -18,17 +19,25 @@ UNLABELLED = -1
 class Embeddings(L.Callback):
     """Writes the representations of the examples that are predicted, in data set order, whatever the number of ranks.
 
-    The file has `features` ``(N, D)`` float32, what probes see; `labels` ``(N,)`` int64 where the data has some; and
-    `index` ``(N,)`` int64, the positions of the examples in their source.
+    The file has `features` ``(N, D)`` float32, what probes see; `index` ``(N,)`` int64, the positions of the examples
+    in their source; `names` ``(N,)``, what they are called there, such as the paths of files, where they have names;
+    and where the data has labels, `labels` ``(N,)`` int64 and the names of the classes: `classes` ``(C,)`` by label in
+    an npz, and a column `class` in a parquet file.
 
     Args:
         file_format: `npz` for NumPy, or `parquet`, which needs pyarrow (it comes with `ssl_zoo[hub]`).
+        part: of the data to be embedded: `train`, `validation`, `test`, or `pretrain`, which has the unlabelled
+            examples too.
 
     Raises:
         InputError: the file is to be `parquet` and pyarrow is not there.
     """
 
-    def __init__(self, file_format: Literal["npz", "parquet"] = "npz") -> None:
+    def __init__(
+        self,
+        file_format: Literal["npz", "parquet"] = "npz",
+        part: Literal["train", "validation", "test", "pretrain"] = "test",
+    ) -> None:
         if file_format == "parquet":
             try:
                 import pyarrow.parquet  # noqa: F401  # only whether it is there; `_write_parquet` uses it
@@ -36,9 +45,14 @@ class Embeddings(L.Callback):
                 raise InputError(
                     "embeddings.file_format: parquet needs pyarrow: install ssl_zoo[hub], or take npz."
                 ) from error
-        self.file_format = file_format
+        self.file_format, self.part = file_format, part
         self._parts: list[tuple[Tensor, Tensor, Tensor]] = []
         self._directory: str | None = None
+
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        """Says which part it is to be, before the data makes its loader."""
+        if stage == "predict" and isinstance(data := getattr(trainer, "datamodule", None), DataModule):
+            data.predicted = self.part
 
     def on_predict_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """The ranks agree on the run directory: all of them have to ask."""
@@ -76,13 +90,24 @@ class Embeddings(L.Callback):
         # Where the ranks could not share the last batch evenly, its last example was repeated.
         kept = np.sort(np.unique(index, return_index=True)[1])
         columns = {"features": features[kept], "labels": labels[kept], "index": index[kept]}
+        data = getattr(trainer, "datamodule", None)
+        classes: list[str] = []
+        if isinstance(data, DataModule):
+            classes = data.classes
+            if data.name_of is not None and data.predicted_set.in_source:
+                columns["names"] = np.array([data.name_of(position) for position in columns["index"].tolist()])
         if (labels == UNLABELLED).any():
             del columns["labels"]
+            classes = []
         path = Path(self._directory) / f"embeddings.{self.file_format}"
         path.parent.mkdir(parents=True, exist_ok=True)
         if self.file_format == "npz":
+            if classes:
+                columns["classes"] = np.array(classes)
             np.savez(path, **columns)  # type: ignore[arg-type]  # its stub takes no dictionary
         else:
+            if classes:
+                columns["class"] = np.array(classes)[columns["labels"]]
             _write_parquet(columns, path)
         print(f"Embeddings of {len(kept):,} examples: {path}", flush=True)
 

@@ -148,6 +148,7 @@ class AudioData(DataModule):
         self.classes, self.tasks, self.phones = loaded.classes, loaded.tasks, loaded.phones
         train, validation, test, unlabelled = self._split(loaded, usable)
         labels = [[recording.label, recording.part, dict(recording.tasks)] for recording in loaded.recordings]
+        self.name_of = [recording.name for recording in loaded.recordings].__getitem__
         self.identity = identity(pcm.digest, loaded.classes, loaded.tasks, labels)
         self.split_hash = split_hash(self.identity, train, validation, test)
         self.warn_of_shared(pcm.hashes, [torch.cat([train, unlabelled]), validation, test], "recordings")

@@ -3,8 +3,8 @@
 import sys
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
 import lightning as L
 import numpy as np
@@ -32,11 +32,13 @@ class Examples(Dataset[Batch], ABC):
         labels: ``(N,)`` int64, or None when the data has none.
         lengths: ``(N,)`` int64, in tokens or samples; None when all examples have the same.
         fetched_at_once: how many examples are encoded at once in evaluation.
+        in_source: whether `Batch.index` says where an example stands in its source; otherwise it numbers the examples.
     """
 
     labels: Tensor | None
     lengths: Tensor | None = None
     fetched_at_once: int = 512
+    in_source: bool = True
 
     @abstractmethod
     def __len__(self) -> int:
@@ -71,6 +73,9 @@ class DataModule(Rebuildable, L.LightningDataModule, ABC):
             official parts.
         split_hash: the same for two runs exactly when they split the same data alike.
         source_name: what the data is called in tables.
+        name_of: gives what the source's example at a position is called, such as the path of its file; None where
+            they have no names.
+        predicted: the part that `predict_dataloader` gives.
         allow_other_split: whether a checkpoint that was trained on another split is taken all the same.
         cheap_examples: how many training examples may be encoded now and then while training goes on.
 
@@ -86,6 +91,8 @@ class DataModule(Rebuildable, L.LightningDataModule, ABC):
     identity: str
     split_hash: str
     source_name: str
+    name_of: Callable[[int], str] | None = None
+    predicted: Literal["train", "validation", "test", "pretrain"] = "test"
     allow_other_split: bool = False
     cheap_examples: int = 4096
 
@@ -226,8 +233,14 @@ class DataModule(Rebuildable, L.LightningDataModule, ABC):
         return self._in_order(self.as_validated(self.test_set))
 
     def predict_dataloader(self) -> DataLoader[Batch]:
-        """The test set in order."""
-        return self._in_order(self.test_set)
+        """The part called `predicted` in order."""
+        return self._in_order(self.predicted_set)
+
+    @property
+    def predicted_set(self) -> Examples:
+        """The part called `predicted`."""
+        parts = {"train": self.train_set, "validation": self.validation_set, "pretrain": self.pretrain_set}
+        return parts.get(self.predicted, self.test_set)
 
     def as_validated(self, examples: Examples) -> Examples:
         """A part of the data as `val_dataloader` gives the validation set; as it is unless a subclass cuts it."""

@@ -23,7 +23,7 @@ from ssl_zoo.errors import InputError
 
 CACHE = base.CACHE / "text"
 # Raised whenever the files below change, or what is written into them.
-FORMAT = 5
+FORMAT = 6
 # Documents are tokenized so many characters at a time, or one document if it is longer.
 CHUNK_CHARACTERS = 2**18
 # So many of the texts that are left out are named.
@@ -58,6 +58,7 @@ class Corpus:
         labels: ``(N,)`` int64, -1 for a document without one.
         parts: ``(N,)`` int8, the number in `PARTS` of every document's official part.
         hashes: ``(N,)`` uint64, equal for equal texts.
+        named: whether documents have names.
         classes: names of the classes in label order.
         bad: what was left out, by the reason.
         digest: of all texts, labels and parts; the same wherever the documents are the same.
@@ -77,9 +78,17 @@ class Corpus:
         )
         self.parts = MappedArray(folder / "parts.bin", "|i1").values
         self.hashes = MappedArray(folder / "hashes.bin", "<u8").values
+        self.named: bool = facts["named"]
+        self._names = MappedArray(folder / "names.bin", "|u1").values
+        self._name_ends = MappedArray(folder / "name_ends.bin", "<i8").values
         self.classes: list[str] = facts["classes"]
         self.bad = {reason: Bad(*entry) for reason, entry in facts["bad"].items()}
         self.digest: str = facts["digest"]
+
+    def name_of(self, position: int) -> str:
+        """What a document is called in its source, such as the path of its file."""
+        first = self._name_ends[position - 1] if position else 0
+        return self._names[first : self._name_ends[position]].tobytes().decode()
 
     def packed(self, chosen: np.ndarray, what: Literal["tokens", "bytes"] = "tokens") -> MappedArray:
         """The tokens of some documents without anything between them, in a file that is written at the first call.
@@ -174,7 +183,7 @@ def _build(folder: Path, source: TextSource, tokenizer: str, vocab_size: int, ch
     made = None if tokenizer in TRAINERS else load_tokenizer(tokenizer)
     with patient_progress(f"Tokenizing {source.name}") as show:
         path = folder / "texts"
-        sizes, labels, parts, hashes, bad, digest = _copy_texts(source, path, show)
+        sizes, labels, parts, hashes, name_ends, bad, digest = _copy_texts(source, path, show)
         classes = source.classes if (labels >= 0).any() else []
         if len(sizes) == 0:
             reasons = "".join(f" ({count:,} texts, each of which {reason})" for reason, (count, _) in bad.items())
@@ -193,12 +202,14 @@ def _build(folder: Path, source: TextSource, tokenizer: str, vocab_size: int, ch
         seals["tokenizer.json"] = seal_of(folder / "tokenizer.json")
     path.unlink()
     columns = {"offsets": offsets, "sizes": sizes, "labels": labels, "parts": parts, "hashes": hashes}
+    columns["name_ends"] = name_ends
+    seals["names.bin"] = seal_of(folder / "names.bin")
     for name, values in columns.items():
         with ArrayWriter(folder / f"{name}.bin", values.dtype.newbyteorder("<").str) as writer:
             writer.write(values)
         seals[f"{name}.bin"] = writer.seal
-    facts = {"special": made.special, "bytes_dtype": _bytes_dtype(sizes), "classes": classes, "bad": bad}
-    facts |= {"digest": digest, "files": seals}
+    facts: dict[str, Any] = {"special": made.special, "bytes_dtype": _bytes_dtype(sizes), "classes": classes}
+    facts |= {"bad": bad, "named": bool(name_ends[-1]), "digest": digest, "files": seals}
     write_facts(folder / "corpus.json", facts)
 
 
@@ -230,16 +241,17 @@ class _Copied(NamedTuple):
     labels: np.ndarray
     parts: np.ndarray
     hashes: np.ndarray
+    name_ends: np.ndarray
     bad: dict[str, Bad]
     digest: str
 
 
 def _copy_texts(source: TextSource, path: Path, show: Show) -> _Copied:
-    """Writes all texts into one file; the digest is of everything."""
-    sizes, labels, parts, hashes = array("q"), array("q"), array("b"), array("Q")
+    """Writes all texts into one file, and their names into one beside it; the digest is of all but the names."""
+    sizes, labels, parts, hashes, name_ends = array("q"), array("q"), array("b"), array("Q"), array("q")
     bad: dict[str, Bad] = {}
     digest = hashlib.sha256()
-    with path.open("wb") as file:
+    with path.open("wb") as file, path.with_name("names.bin").open("wb") as names_file:
         for document in source.documents():
             if isinstance(document, BadText):
                 total, names = bad.get(document.reason, Bad(0, []))
@@ -251,10 +263,13 @@ def _copy_texts(source: TextSource, path: Path, show: Show) -> _Copied:
             sizes.append(len(text))
             labels.append(document.label)
             parts.append(PARTS.index(document.part))
+            names_file.write(document.name.encode(errors="backslashreplace"))
+            name_ends.append(names_file.tell())
             hashes.append(int.from_bytes(hashlib.sha256(text).digest()[:8], "little"))
             if len(sizes) % 1024 == 0:
                 show(f"{len(sizes):,} documents read", None)
-    return _Copied(np.array(sizes), np.array(labels), np.array(parts), np.array(hashes), bad, digest.hexdigest())
+    first, ends = (np.array(sizes), np.array(labels), np.array(parts), np.array(hashes)), np.array(name_ends)
+    return _Copied(*first, ends, bad, digest.hexdigest())
 
 
 def _chunks(texts: Iterable[str]) -> Iterator[list[str]]:

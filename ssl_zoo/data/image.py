@@ -129,6 +129,7 @@ class ImageData(DataModule):
         self.classes = loaded.classes
         train, validation, test, unlabelled = self._split(loaded)
         self.identity = loaded.identity
+        self.name_of = None if loaded.names is None else loaded.names.__getitem__
         self.split_hash = split_hash(self.identity, train, validation, test)
         if loaded.contents is not None and loaded.contents.hashes is not None:
             self.warn_of_shared(loaded.contents.hashes, [torch.cat([train, unlabelled]), validation, test], "images")

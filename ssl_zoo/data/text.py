@@ -31,6 +31,7 @@ class PackedRows(Examples):
     """
 
     labels = None
+    in_source = False
 
     def __init__(self, tokens: MappedArray, shares: MappedArray, length: int, end: int) -> None:
         self.tokens, self.shares, self.length, self.end = tokens, shares, length, end
@@ -182,6 +183,7 @@ class TextData(DataModule):
         self._answer_bad()
         train, validation, test, unlabelled = self._split(corpus.labels, corpus.parts)
         self.classes = corpus.classes
+        self.name_of = corpus.name_of if corpus.named else None
         self.identity = identity(corpus.digest, corpus.classes)
         self.split_hash = split_hash(self.identity, train, validation, test)
         pretrain = torch.cat([train, unlabelled]).sort().values

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,13 @@ import pytest
 import torch
 from lightning.fabric.plugins.environments.lightning import find_free_network_port
 from lightning.pytorch.loggers import CSVLogger
+from PIL import Image
 
 from ssl_zoo.batch import Batch
 from ssl_zoo.callbacks.embeddings import Embeddings
 from ssl_zoo.data.base import Examples
 from ssl_zoo.data.image import ImageData
+from ssl_zoo.data.sources.folder import ImageFolder
 from ssl_zoo.encoders.image import MLP
 from ssl_zoo.errors import InputError
 from ssl_zoo.methods.base import Method
@@ -88,6 +91,40 @@ def test_parquet_holds_the_same(tmp_path):
     features, labels, index = expected(method())
     np.testing.assert_allclose(np.array(table["features"]), features, atol=1e-6)
     assert table["labels"] == labels.tolist() and table["index"] == index.tolist()
+
+
+@pytest.mark.parametrize("part", ["train", "validation", "test", "pretrain"])
+def test_any_part_is_embedded(tmp_path, part):
+    examples = data()
+    found = read(predict(tmp_path, Embeddings(part=part), method(), examples) / "embeddings.npz")
+    chosen = getattr(examples, f"{part}_set").chosen
+    assert found["index"].tolist() == chosen.tolist()
+    assert found["classes"].tolist() == [str(digit) for digit in range(10)]
+    assert found["labels"].tolist() == examples.train_set.images.labels[chosen].tolist()
+    assert "names" not in found  # scikit-learn's digits have none
+
+
+@pytest.mark.parametrize("file_format", ["npz", "parquet"])
+def test_files_stand_under_their_names_with_their_classes(tmp_path, file_format):
+    from pyarrow import parquet
+
+    random = np.random.default_rng(0)
+    for part, label in product(("train", "test"), ("cat", "dog")):
+        (tmp_path / "data" / part / label).mkdir(parents=True)
+        for name in (b"a.png", b"\xe9.png"):
+            path = os.fsdecode(os.fsencode(tmp_path / "data" / part / label) + b"/" + name)
+            Image.fromarray(random.integers(0, 256, (8, 8), dtype=np.uint8)).save(path)
+    images = ImageData(ImageFolder(tmp_path / "data", channels=1), image_size=8, batch_size=3)
+    path = predict(tmp_path, Embeddings(file_format), method(), images) / f"embeddings.{file_format}"
+    names = [f"{tmp_path.resolve()}/data/test/{label}/{name}" for label in ("cat", "dog")
+             for name in ("a.png", "\\xe9.png")]  # fmt: skip
+    if file_format == "npz":
+        found = read(path)
+        assert found["names"].tolist() == names
+        assert found["classes"][found["labels"]].tolist() == ["cat", "cat", "dog", "dog"]
+    else:
+        table = parquet.read_table(path).to_pydict()
+        assert table["names"] == names and table["class"] == ["cat", "cat", "dog", "dog"]
 
 
 def test_parquet_without_pyarrow_is_refused(monkeypatch):

@@ -272,3 +272,9 @@ def test_mistakes_are_one_sentence(cache: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(corpus_module, "CACHE", cache / "file" / "text")
     with pytest.raises(InputError, match=r"The cache .*text cannot be written \(.*\): make room or give access"):
         opened(Made())
+
+
+def test_documents_keep_their_names() -> None:
+    corpus = opened(Listed(Document("ab", name="a.txt"), Document("cd"), Document("ef", name="\u00e9.txt")))
+    assert [corpus.name_of(position) for position in range(3)] == ["a.txt", "", "\u00e9.txt"]
+    assert corpus.named and not opened(Listed("ab", "cd")).named

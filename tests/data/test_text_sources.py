@@ -2,6 +2,7 @@ import ast
 import json
 import os
 import shutil
+import warnings
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -87,7 +88,7 @@ def dictionary(tmp_path: Path) -> Path:
 
 def test_wordnet_reads_glosses_and_labels_nouns(dictionary: Path) -> None:
     source = WordNet(root=dictionary)
-    assert list(source.documents()) == [
+    assert documents(source) == [
         Document("that which is perceived", -1),
         Document('a living organism; "a wild | tame one"', NOUNS.index("noun.animal")),
         Document("any solid substance", NOUNS.index("noun.food")),  # and not again as an artifact
@@ -123,7 +124,7 @@ def test_wordnet_says_what_is_missing_or_damaged(
     for line in ("nonsense", "00001740 99 n 01 entity 0 000 | much", "00001740 03 n 01 entity 0 000 |  "):
         (dictionary / "data.adj").write_text(LICENCE + line)
         with pytest.raises(InputError, match=r"data\.adj is damaged in line 3: delete it"):
-            list(WordNet(root=dictionary).documents())
+            documents(WordNet(root=dictionary))
     monkeypatch.setattr(wordnet, "INSTALLED", Path("/nowhere/wordnet"))
     monkeypatch.setattr(wordnet, "CACHE", tmp_path / "cache")
     monkeypatch.setattr(shutil, "which", lambda command: None)
@@ -135,9 +136,9 @@ def test_wordnet_says_what_is_missing_or_damaged(
 def test_wordnet_comes_installed_or_from_the_package(
     dictionary: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    expected = list(WordNet(root=dictionary).documents())
+    expected = documents(WordNet(root=dictionary))
     monkeypatch.setattr(wordnet, "INSTALLED", dictionary)
-    assert list(WordNet().documents()) == expected
+    assert documents(WordNet()) == expected
 
     def download(command: list[str], folder: str) -> None:
         if command[0] == "dpkg":
@@ -147,7 +148,7 @@ def test_wordnet_comes_installed_or_from_the_package(
     monkeypatch.setattr(wordnet, "CACHE", tmp_path / "cache")
     monkeypatch.setattr(shutil, "which", lambda command: command)
     monkeypatch.setattr(debian, "_run", download)
-    assert list(WordNet().documents()) == expected
+    assert documents(WordNet()) == expected
 
 
 @pytest.mark.slow
@@ -166,6 +167,26 @@ def test_the_real_wordnet() -> None:
 # A user's own files ---------------------------------------------------------------------------------------------------
 
 
+def documents(source: TextSource) -> list[Document | BadText]:
+    """What a source has, without the documents' names."""
+    return [entry._replace(name="") if isinstance(entry, Document) else entry for entry in source.documents()]
+
+
+def test_documents_are_called_by_file_and_place(tmp_path: Path) -> None:
+    write(tmp_path / "a", x_txt="one\n\ntwo\n", b__y_txt="three")
+    write(tmp_path / "b", x_jsonl='\n{"text": "x"}\n')
+    sources = {"file": "a", "line": "a", "paragraph": "b"}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        names = [entry.name for how, root in sources.items() for entry in TextFiles(tmp_path / root, how).documents()]
+    a = str((tmp_path / "a").resolve())
+    assert names == [
+        f"{a}/b/y.txt", f"{a}/x.txt",
+        f"document 1 of {a}/b/y.txt", f"document 1 of {a}/x.txt", f"document 2 of {a}/x.txt",
+        f"line 2 of {(tmp_path / 'b').resolve()}/x.jsonl",
+    ]  # fmt: skip
+
+
 def write(folder: Path, **texts: str) -> Path:
     for name, text in texts.items():
         path = folder / name.replace("__", "/").replace("_", ".")
@@ -182,7 +203,7 @@ def test_text_files_in_class_folders(tmp_path: Path) -> None:
         assert source.classes == ["cat", "dog"] and source.name == f"TextFiles {tmp_path.name}"
     expected = [("miaow\n", 0), ("woof\nwoof", 1), ("growl", 1), ("hm", -1)]
     with pytest.warns(UserWarning, match=r"kind \(\.png\): 1; texts beside the folders of the classes, .*: 1\.$"):
-        assert list(source.documents()) == [Document(*entry) for entry in expected]
+        assert documents(source) == [Document(*entry) for entry in expected]
 
 
 @pytest.mark.parametrize(
@@ -205,7 +226,7 @@ def test_json_lines(tmp_path: Path) -> None:
     write(tmp_path, a_jsonl="\n\n".join(map(json.dumps, lines)) + "\n")
     source = TextFiles(tmp_path)
     assert source.classes == ["neg", "pos"]
-    assert list(source.documents()) == [Document("a\nb", 1), Document("c", 0), Document("d", -1)]
+    assert documents(source) == [Document("a\nb", 1), Document("c", 0), Document("d", -1)]
     write(tmp_path, a_jsonl="\n".join(json.dumps({"text": "x", "label": label}) for label in (10, 9, 10, None)))
     assert source.classes == ["9", "10"] and [d.label for d in source.documents()] == [1, 0, 1, -1]
     write(tmp_path, a_jsonl="\n".join(json.dumps({"text": "x", "label": label}) for label in (10, "9", "10")))
@@ -235,7 +256,7 @@ def test_faulty_files_are_named(tmp_path: Path) -> None:
     write(tmp_path, a_txt="x")
     write(tmp_path, b_jsonl="{}")
     with pytest.raises(InputError, match=r"has both \.txt and \.jsonl files: keep one kind"):
-        list(TextFiles(tmp_path).documents())
+        documents(TextFiles(tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -253,7 +274,7 @@ def test_faulty_files_are_named(tmp_path: Path) -> None:
 def test_faulty_json_lines_are_named(tmp_path: Path, line: str, message: str) -> None:
     write(tmp_path, a_jsonl=f'{{"text": "x"}}\n\n{line}\n')
     with pytest.raises(InputError, match=r"a\.jsonl " + message):
-        list(TextFiles(tmp_path).documents())
+        documents(TextFiles(tmp_path))
 
 
 def objects(*labels: Any) -> str:
@@ -289,10 +310,10 @@ def test_json_files_may_be_called_json_or_lie_in_class_folders(tmp_path: Path) -
     source = TextFiles(write(tmp_path / "a", x_json=objects(1, 0)))
     assert source.classes == ["0", "1"] and [document.label for document in source.documents()] == [1, 0]
     write(tmp_path / "b", pos__x_jsonl='{"text": "good"}\n', neg__x_jsonl='{"text": "bad"}\n')
-    assert list(TextFiles(tmp_path / "b").documents()) == [Document("bad", 0), Document("good", 1)]
+    assert documents(TextFiles(tmp_path / "b")) == [Document("bad", 0), Document("good", 1)]
     write(tmp_path / "c", pos__x_txt="good", neg__x_txt="bad", pos__about_json="{}")
     with pytest.warns(UserWarning, match=r"left out \.json files beside \.txt files: 1"):
-        assert len(list(TextFiles(tmp_path / "c").documents())) == 2
+        assert len(documents(TextFiles(tmp_path / "c"))) == 2
 
 
 def test_official_parts_as_files_of_json_lines(tmp_path: Path) -> None:
@@ -329,7 +350,7 @@ def test_text_folders_with_links_hidden_names_and_capitals(tmp_path: Path) -> No
     (tmp_path / "root" / "food").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "elsewhere" / "up").symlink_to(tmp_path / "root")
     with pytest.warns(UserWarning, match="links that lead back to a folder above: 1"):
-        found = list(TextFiles(tmp_path / "root").documents())
+        found = documents(TextFiles(tmp_path / "root"))
     assert found == [Document("moon", 0), Document("bread", 1)]
 
 
@@ -378,13 +399,13 @@ def test_hugging_face_text(saved: Path) -> None:
     source = HuggingFaceText(str(saved), test_split="test", unlabelled_split="unsupervised")
     assert source.classes == ["bad", "good"]
     expected = [("a", 0), ("b", 1), ("e", -1), ("t", 1, "test"), ("u", -1, "unlabelled"), ("v", -1, "unlabelled")]
-    found = list(source.documents())
+    found = documents(source)
     assert [entry for entry in found if isinstance(entry, Document)] == [Document(*entry) for entry in expected]
     assert [entry.name for entry in found if isinstance(entry, BadText)] == [
         f"row {i} of {saved}/train" for i in (2, 3)
     ]
     some = HuggingFaceText(str(saved), text_column="title", label_column="mood", max_documents=2)
-    assert list(some.documents()) == [Document("A", 0), Document("B", 1)]
+    assert documents(some) == [Document("A", 0), Document("B", 1)]
     assert (
         some.fingerprint()
         != source.fingerprint()
@@ -406,9 +427,9 @@ def test_hugging_face_streams(saved: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
     monkeypatch.setattr(datasets, "load_dataset", load)
     source = HuggingFaceText("someone/reviews", "small", streaming=True, revision="v1", max_documents=2)
-    assert list(source.documents()) == [Document("a", 0), Document("b", 1)] and source.classes == ["bad", "good"]
+    assert documents(source) == [Document("a", 0), Document("b", 1)] and source.classes == ["bad", "good"]
     assert asked[0] == (("someone/reviews", "small"), {"revision": "v1", "streaming": True})
-    assert list(HuggingFaceText("someone/untyped", streaming=True).documents()) == [Document("x")]
+    assert documents(HuggingFaceText("someone/untyped", streaming=True)) == [Document("x")]
 
 
 def test_hugging_face_mistakes_are_one_sentence(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -430,10 +451,10 @@ def test_hugging_face_mistakes_are_one_sentence(saved: Path, monkeypatch: pytest
 
     monkeypatch.setattr(datasets, "load_dataset", offline)
     with pytest.raises(InputError, match=r"no/such could not be loaded \(ConnectionError\): check its name"):
-        list(HuggingFaceText("no/such").documents())
+        documents(HuggingFaceText("no/such"))
     monkeypatch.setitem(__import__("sys").modules, "datasets", None)
     with pytest.raises(InputError, match=r"install ssl_zoo\[hub\]"):
-        list(HuggingFaceText("no/such").documents())
+        documents(HuggingFaceText("no/such"))
 
 
 # All of them ----------------------------------------------------------------------------------------------------------

@@ -88,7 +88,7 @@ class HuggingFaceText(TextSource):
                     yield BadText(f"row {place} of {self.name}/{name}", BLANK)
                 else:
                     number = UNLABELLED if labelled is None else next(labels.numbers(name, [row[labelled]]))
-                    yield Document(text, number, part)
+                    yield Document(text, number, part, f"row {place} of {self.name}/{name}")
 
     def _parts(self) -> dict[str, Part]:
         """The official part of every split that is used."""

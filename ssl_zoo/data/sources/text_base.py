@@ -19,11 +19,13 @@ class Document(NamedTuple):
         text: as it is, not empty.
         label: number of its class, or -1 when it has none.
         part: the official part that it belongs to; `train` where there are none.
+        name: what it is called: a path, say; empty where it has no name.
     """
 
     text: str
     label: int = UNLABELLED
     part: Part = "train"
+    name: str = ""
 
 
 class BadText(NamedTuple):

@@ -64,9 +64,11 @@ class TextFiles(TextSource):
         numbers, by_folder = self._class_numbers(files)
         for file in files:
             number = numbers.get(file.label or "", UNLABELLED) if by_folder else UNLABELLED
+            name = readable(file.path)
             if not _is_json(file):
-                for text in text_documents(file.path, self.document):
-                    yield text if isinstance(text, BadText) else Document(text, number, file.part)
+                for place, text in enumerate(text_documents(file.path, self.document), start=1):
+                    called = name if self.document == "file" else f"document {place} of {name}"
+                    yield text if isinstance(text, BadText) else Document(text, number, file.part, called)
                 continue
             for entry in json_entries(file.path):
                 if isinstance(entry, BadText):
@@ -74,7 +76,7 @@ class TextFiles(TextSource):
                     continue
                 if not by_folder:
                     number = numbers.get(_label_of(entry, file.path) or "", UNLABELLED)
-                yield Document(entry.text, number, file.part)
+                yield Document(entry.text, number, file.part, f"line {entry.line} of {name}")
 
     def _files(self) -> list[DataFile]:
         root = Path(self.root)
