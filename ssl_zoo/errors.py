@@ -6,4 +6,13 @@ class InputError(ValueError):
 
     The message is one sentence that says what is wrong, where, and what to do. The command line prints it without
     a traceback and exits with code 2.
+
+    Args:
+        message: the sentence.
     """
+
+    def __init__(self, message: str) -> None:
+        if message.startswith("Caught ") and " in DataLoader worker process" in message.split("\n")[0]:
+            # PyTorch makes an error of a worker process anew, out of its traceback. The sentence is in the last line.
+            message = message.rstrip().rsplit("\n", 1)[-1].partition(": ")[2]
+        super().__init__(message)

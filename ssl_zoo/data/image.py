@@ -161,8 +161,12 @@ class ImageData(DataModule):
         return channel_statistics(self.train_set)
 
     def with_whole(self, examples: Examples) -> Examples:
-        """The examples with the whole images that views are cut from, where there are any besides what encoders see."""
-        if self._kept_size is None or not isinstance(examples, ImageExamples):
+        """The examples with the whole images that views are cut from, where there are any besides what encoders see.
+
+        A method without views trains on what encoders see.
+        """
+        method = None if self.trainer is None else self.trainer.lightning_module
+        if self._kept_size is None or not isinstance(examples, ImageExamples) or getattr(method, "views", True) is None:
             return examples
         return ImageExamples(examples.images, examples.chosen, examples.size, self._kept_size)
 

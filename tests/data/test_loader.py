@@ -134,3 +134,15 @@ def test_batch_size_errors_say_what_to_do() -> None:
     with pytest.raises(InputError, match="multiple of 3"):
         train_loader(Numbers(50), 8, 0, 0, FakeTrainer())
     assert train_loader(Numbers(50), 9, 0, 0, FakeTrainer()).batch_size == 3
+
+
+class Refused(Numbers):
+    def __getitems__(self, positions: list[int]) -> Batch:
+        raise InputError("a.png is no image: remove it.")
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_what_a_worker_process_refuses_is_the_same_sentence(num_workers: int) -> None:
+    with pytest.raises(InputError) as error:
+        next(iter(train_loader(Refused(50), 8, 0, num_workers, None)))
+    assert str(error.value) == "a.png is no image: remove it."

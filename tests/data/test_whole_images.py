@@ -2,6 +2,7 @@
 
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -83,6 +84,15 @@ def test_loaders_give_the_whole_beside_what_probes_see(tmp_path: Path) -> None:
         torch.testing.assert_close(batch.fields["aspect"], torch.full((len(batch.index),), 200 / 150))
         positions = [part.chosen.tolist().index(index) for index in batch.index.tolist()]
         assert torch.equal(batch.inputs, part.__getitems__(positions).inputs)
+
+
+@pytest.mark.parametrize("views", [None, ImageViews([])])
+def test_a_method_without_views_waits_for_no_whole_images(tmp_path: Path, views: ImageViews | None) -> None:
+    data = ready(ImageFolder(photographs(tmp_path, 150, 200)), image_size=48)
+    method = SimpleNamespace(views=views)
+    data.trainer = SimpleNamespace(lightning_module=method, global_rank=0, world_size=1, training=False)
+    for loader in (data.train_dataloader(), data.val_dataloader()):
+        assert (next(iter(loader)).fields is None) == (views is None)
 
 
 @pytest.mark.parametrize(
