@@ -78,6 +78,12 @@ def test_what_lies_beside_the_classes_has_none_and_is_counted(tmp_path: Path) ->
     assert found(write(tmp_path / "flat", "1.x", "2.x")) == [("1.x", "train", None), ("2.x", "train", None)]
 
 
+def test_classes_that_only_a_held_out_part_has_are_named(tmp_path: Path) -> None:
+    write(tmp_path, "train/cat/1.x", "train/dog/1.x", "test/Cat/1.x", "test/dog/1.x")
+    with pytest.warns(UserWarning, match="classes that the training part lacks: Cat"):
+        found(tmp_path)
+
+
 def test_unsup_is_no_class(tmp_path: Path) -> None:
     """As in aclImdb, and beside classes."""
     write(tmp_path / "a", "train/neg/1.x", "train/pos/1.x", "train/unsup/1.x", "test/neg/1.x", "test/pos/1.x")

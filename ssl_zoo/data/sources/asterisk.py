@@ -4,6 +4,7 @@ from pathlib import Path
 
 from ssl_zoo.data.sources.audio_base import AudioSource, LoadedAudio, Recording
 from ssl_zoo.data.sources.debian import locate
+from ssl_zoo.data.sources.files import resolved
 from ssl_zoo.data.sources.sound_files import recording
 
 SOUNDS = Path("usr/share/asterisk/sounds")
@@ -40,7 +41,7 @@ class Asterisk(AudioSource):
     licence = "CC BY-SA 3.0 (Russian: CC BY 3.0)"
 
     def __init__(self, root: str | Path | None = None) -> None:
-        self.root = None if root is None else str(root)
+        self.root = None if root is None else resolved(root)
 
     def load(self) -> LoadedAudio:
         """The prompts, language by language."""

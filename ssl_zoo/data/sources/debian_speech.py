@@ -6,6 +6,7 @@ from ssl_zoo.data.sources import asterisk
 from ssl_zoo.data.sources.asterisk import LANGUAGES, SPEAKERS, WORDS
 from ssl_zoo.data.sources.audio_base import AudioSource, LoadedAudio
 from ssl_zoo.data.sources.festvox_ru import PHONES, sentences
+from ssl_zoo.data.sources.files import resolved
 
 
 class DebianSpeech(AudioSource):
@@ -24,7 +25,7 @@ class DebianSpeech(AudioSource):
     licence = "CC BY-SA 3.0, CC BY 3.0 and BSD-like; see Asterisk and FestvoxRu"
 
     def __init__(self, root: str | Path | None = None) -> None:
-        self.root = None if root is None else str(root)
+        self.root = None if root is None else resolved(root)
 
     def load(self) -> LoadedAudio:
         """The prompts, language by language, then the sentences."""

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ssl_zoo.data.sources.base import CACHE, ArrayImages, ImageSource, LoadedImages
 from ssl_zoo.data.sources.debian import fetch_package
+from ssl_zoo.data.sources.files import resolved
 from ssl_zoo.errors import InputError
 
 PACKAGE = "dataset-fashion-mnist"
@@ -33,7 +34,7 @@ class FashionMNIST(ImageSource):
     image_size = 28
 
     def __init__(self, root: str | Path | None = None) -> None:
-        self.root = None if root is None else str(root)
+        self.root = None if root is None else resolved(root)
         missing = [] if root is None else [name for name in FILES if not (Path(root).expanduser() / name).is_file()]
         if missing:
             raise InputError(

@@ -6,6 +6,7 @@ import numpy as np
 
 from ssl_zoo.data.sources.audio_base import AudioSource, LoadedAudio, Recording, Segments
 from ssl_zoo.data.sources.debian import locate
+from ssl_zoo.data.sources.files import resolved
 from ssl_zoo.data.sources.sound_files import recording
 from ssl_zoo.errors import InputError
 
@@ -33,7 +34,7 @@ class FestvoxRu(AudioSource):
     licence = "BSD-like, copyright 2005 Nickolay V. Shmyrev"
 
     def __init__(self, root: str | Path | None = None) -> None:
-        self.root = None if root is None else str(root)
+        self.root = None if root is None else resolved(root)
 
     def load(self) -> LoadedAudio:
         """The sentences in the order of their numbers."""

@@ -91,6 +91,10 @@ def find_files(
         sentences.append(
             f"{noun} beside the folders of the classes, without a class and for pretraining at most: {loose:,}"
         )
+    known = {file.label for file in files if file.part == "train"}
+    strange = {file.label for file in files if file.part in ("validation", "test")} - known - {None}
+    if strange and known - {None}:
+        sentences.append(f"classes that the training part lacks: {', '.join(sort_names(filter(None, strange)))}")
     if sentences:
         warnings.warn(f"{readable(root)}: {'; '.join(sentences)}.", stacklevel=3)
     return sorted(files, key=lambda file: (PARTS.index(file.part), file.path.parts))

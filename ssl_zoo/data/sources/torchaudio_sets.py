@@ -6,6 +6,7 @@ from typing import Any
 
 from ssl_zoo.data.sources.audio_base import AudioSource, LoadedAudio
 from ssl_zoo.data.sources.base import CACHE
+from ssl_zoo.data.sources.files import resolved
 from ssl_zoo.data.sources.sound_files import recording
 from ssl_zoo.data.splits import Part
 from ssl_zoo.errors import InputError
@@ -17,8 +18,8 @@ LIBRISPEECH = ("train-clean-100", "train-clean-360", "train-other-500", "dev-cle
 class SpeechCommands(AudioSource):
     """105,829 single English words of a second, 16 kHz, by 2,618 speakers, 35 classes.
 
-    P. Warden, Speech Commands, 2018, arXiv:1804.03209, version 0.02, CC BY 4.0. The official test set is that of
-    testing_list.txt; its speakers are in no other part.
+    P. Warden, Speech Commands, 2018, arXiv:1804.03209, version 0.02, CC BY 4.0. The official validation and
+    test sets are those of validation_list.txt and testing_list.txt; their speakers are in no other part.
 
     Args:
         root: folder that holds torchaudio's SpeechCommands, downloaded (2.3 GB) where it is missing.
@@ -28,7 +29,7 @@ class SpeechCommands(AudioSource):
     licence = "CC BY 4.0"
 
     def __init__(self, root: str | Path = CACHE) -> None:
-        self.root = str(root)
+        self.root = _kept(root)
 
     def load(self) -> LoadedAudio:
         """All words in the order of their files' names."""
@@ -39,18 +40,23 @@ class SpeechCommands(AudioSource):
         folder = folder / "SpeechCommands" / "speech_commands_v0.02"
         # Folders that begin with an underscore hold noise.
         paths = sorted(path for path in folder.glob("[!_]*/*.wav"))
-        try:
-            tests = set((folder / "testing_list.txt").read_text().split())
-        except OSError as error:
-            raise InputError(
-                f"There is no testing_list.txt in {folder}: delete it and fetch the data again."
-            ) from error
+        lists: dict[str, Part] = {"testing_list.txt": "test", "validation_list.txt": "validation"}
+        parts: dict[str, Part] = {}
+        for name, part in lists.items():
+            try:
+                parts |= dict.fromkeys((folder / name).read_text().split(), part)
+            except OSError as error:
+                raise InputError(f"There is no {name} in {folder}: delete it and fetch the data again.") from error
         classes = sorted({path.parent.name for path in paths})
         numbers = {name: number for number, name in enumerate(classes)}
-        recordings = []
-        for path in paths:
-            part: Part = "test" if f"{path.parent.name}/{path.name}" in tests else "train"
-            recordings.append(recording(path, label=numbers[path.parent.name], part=part))
+        recordings = [
+            recording(
+                path,
+                label=numbers[path.parent.name],
+                part=parts.get(f"{path.parent.name}/{path.name}", "train"),
+            )
+            for path in paths
+        ]
         return LoadedAudio(recordings, classes, {}, [])
 
 
@@ -70,7 +76,7 @@ class LibriSpeech(AudioSource):
     licence = "CC BY 4.0"
 
     def __init__(self, root: str | Path = CACHE, subsets: tuple[str, ...] = ("train-clean-100",)) -> None:
-        self.root, self.subsets = str(root), tuple(subsets)
+        self.root, self.subsets = _kept(root), tuple(subsets)
         unknown = [subset for subset in subsets if subset not in LIBRISPEECH]
         if unknown or not subsets:
             raise InputError(f"LibriSpeech's subsets are {list(subsets)}: choose from {', '.join(LIBRISPEECH)}.")
@@ -89,6 +95,11 @@ class LibriSpeech(AudioSource):
         classes = sorted({path.parts[-3] for path in paths}, key=int)
         numbers = {name: number for number, name in enumerate(classes)}
         return LoadedAudio([recording(path, label=numbers[path.parts[-3]]) for path in paths], classes, {}, [])
+
+
+def _kept(root: str | Path) -> str:
+    """A user's folder for good; the cache stays below the home of whoever reads it."""
+    return str(root) if root == CACHE else resolved(root)
 
 
 def _fetch(source: SpeechCommands | LibriSpeech, dataset: Callable[..., Any], **part: Any) -> None:

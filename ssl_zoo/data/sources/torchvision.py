@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from ssl_zoo.data.sources.base import CACHE, ArrayImages, ImageSource, LoadedImages
+from ssl_zoo.data.sources.files import resolved
 from ssl_zoo.errors import InputError
 
 
@@ -26,7 +27,7 @@ class CIFAR10(ImageSource):
     image_size = 32
 
     def __init__(self, root: str | Path = CACHE) -> None:
-        self.root = str(root)
+        self.root = _kept(root)
 
     def load(self) -> LoadedImages:
         """The official training and test sets."""
@@ -50,7 +51,7 @@ class CIFAR100(ImageSource):
     image_size = 32
 
     def __init__(self, root: str | Path = CACHE) -> None:
-        self.root = str(root)
+        self.root = _kept(root)
 
     def load(self) -> LoadedImages:
         """The official training and test sets."""
@@ -75,7 +76,7 @@ class STL10(ImageSource):
     image_size = 96
 
     def __init__(self, root: str | Path = CACHE, unlabelled: bool = False) -> None:
-        self.root, self.unlabelled = str(root), unlabelled
+        self.root, self.unlabelled = _kept(root), unlabelled
         self.name = "STL10 with unlabelled" if unlabelled else "STL10"
 
     def load(self) -> LoadedImages:
@@ -98,6 +99,11 @@ def _load_cifar(source: CIFAR10 | CIFAR100, dataset: Callable[..., Any]) -> Load
         ArrayImages(torch.from_numpy(np.moveaxis(part.data, 3, 1).copy()), torch.tensor(part.targets)) for part in parts
     )
     return LoadedImages(train, test, None, list(parts[0].classes))
+
+
+def _kept(root: str | Path) -> str:
+    """A user's folder for good; the cache stays below the home of whoever reads it."""
+    return str(root) if root == CACHE else resolved(root)
 
 
 def _fetch(source: CIFAR10 | CIFAR100 | STL10, dataset: Callable[..., Any], **part: Any) -> Any:

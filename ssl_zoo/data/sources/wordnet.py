@@ -7,6 +7,7 @@ from typing import Literal
 
 from ssl_zoo.data.sources.base import CACHE
 from ssl_zoo.data.sources.debian import fetch_package
+from ssl_zoo.data.sources.files import resolved
 from ssl_zoo.data.sources.text_base import UNLABELLED, Document, TextSource
 from ssl_zoo.errors import InputError
 
@@ -46,7 +47,7 @@ class WordNet(TextSource):
     def __init__(self, labels: Literal["nouns", "all"] = "nouns", root: str | Path | None = None) -> None:
         if labels not in ("nouns", "all"):
             raise InputError(f"labels is {labels}: choose nouns or all.")
-        self.labels, self.root = labels, None if root is None else str(root)
+        self.labels, self.root = labels, None if root is None else resolved(root)
         self.name = "WordNet" if labels == "nouns" else "WordNet with 45 classes"
         missing = [] if root is None else [name for name in FILES if not (Path(root).expanduser() / name).is_file()]
         if missing:
