@@ -229,8 +229,8 @@ class DataModule(Rebuildable, L.LightningDataModule, ABC):
         return self._in_order(self.as_validated(self.validation_set), fixed_order(len(self.validation_set)))
 
     def test_dataloader(self) -> DataLoader[Batch]:
-        """The test set in order."""
-        return self._in_order(self.as_validated(self.test_set))
+        """The test set, in such an order too."""
+        return self._in_order(self.as_validated(self.test_set), fixed_order(len(self.test_set)))
 
     def predict_dataloader(self) -> DataLoader[Batch]:
         """The part called `predicted` in order."""

@@ -221,10 +221,11 @@ class GRULayer(nn.RNNBase):
     def __init__(self, dim: int) -> None:
         super().__init__("GRU", dim, dim, batch_first=True)
 
-    def forward(self, vectors: Tensor) -> Tensor:  # type: ignore[override]  # the base class has none
+    def forward(self, vectors: Tensor) -> Tensor:
         """The state after every vector, ``(B, N, dim)``."""
         start = vectors.new_zeros(1, len(vectors), self.hidden_size)
-        states, _ = torch.gru(vectors, start, self._flat_weights, True, 1, 0.0, self.training, False, True)
+        weights = cast(list[Tensor], self._flat_weights)
+        states, _ = torch.gru(vectors, start, weights, True, 1, 0.0, self.training, False, True)
         return states
 
 

@@ -33,7 +33,7 @@ class ResNet(Encoder):
         channels: image channels.
         zero_init: start the last norm of every block at zero, so that a block does nothing at first (Goyal et al.,
             2017, arXiv:1706.02677, section 5.1), as the published code of SimCLR, BYOL, SimSiam and MoCo v3 does and
-            that of MoCo v1 and v2 does not.
+            that of MoCo v1 and v2 does not. Blocks take hundreds of steps to wake: it is for long runs.
         mean: subtracted from images in [0, 1], one number or one per channel.
         std: divides the images after that, one number or one per channel.
         statistics: mean and std of every channel in place of these two; from the data, where it measures them.
@@ -158,7 +158,8 @@ class ViT(Encoder):
         )
         self.model = ViTModel(config, add_pooling_layer=False)
         use_fast_attention(self.model)
-        embeddings, projection = self.model.embeddings, self.model.embeddings.patch_embeddings.projection
+        embeddings: Any = self.model.embeddings
+        projection = embeddings.patch_embeddings.projection
         # As in MoCo v3's code, where it is not trained: the library's, half as large, would leave positions in charge.
         bound = math.sqrt(6 / (channels * patch_size**2 + dim))
         nn.init.uniform_(projection.weight, -bound, bound)
