@@ -36,8 +36,9 @@ def draw_feature_maps(board: Leaderboard, path: Path) -> str | None:
     save(figure, path)
     return (
         f"{len(shown[0][1][1].labels):,} test examples, a random choice that is the same for all runs, in the features "
-        "of each method's first seed, in two dimensions by t-SNE, coloured by class. Neighbours on a map are neighbours "
-        "in the features; distances between far groups mean nothing. The kNN works on all test examples in the full features."
+        "of each method's first seed, in two dimensions by t-SNE, coloured by class. Neighbours on a map are near each "
+        "other in the features, too; distances between far groups mean nothing. The kNN works on all test examples in "
+        "the full features."
     )
 
 

@@ -154,6 +154,10 @@ def _results(results: dict[str, Any] | None) -> str:
             for kind, found in probes.items():
                 cells = [f"{100 * found[column]['mean']:.1f}" if column in found else "" for column in columns]
                 lines.append(f"| {name} | {kind} | {' | '.join(cells)} |")
+                balanced = [found.get(column, {}).get("balanced") for column in columns]
+                if any(balanced):
+                    cells = ["" if each is None else f"{100 * each['mean']:.1f}" for each in balanced]
+                    lines.append(f"| {name} | {kind}, mean over classes | {' | '.join(cells)} |")
         tables.append("\n".join(lines))
     if "tasks" in results:
         lines = [

@@ -6,11 +6,10 @@ from torch import Tensor
 from ssl_zoo.data.base import DataModule, Examples
 from ssl_zoo.data.tokenizer import TextTokenizer
 from ssl_zoo.errors import InputError
-from ssl_zoo.evaluation.accuracy import draw_labelled
+from ssl_zoo.evaluation.accuracy import draw_labelled, scores
 from ssl_zoo.finetuning.examples import TaskBatch, TaskExamples
 from ssl_zoo.finetuning.heads import ClassHead
 from ssl_zoo.finetuning.records import Pair, Records
-from ssl_zoo.finetuning.scores import accuracy
 from ssl_zoo.finetuning.tasks import Task, draw_test
 from ssl_zoo.finetuning.tokens import Tokenized, TokenizedExamples, split_texts, wrap_pair
 
@@ -49,8 +48,10 @@ class ClassTask(Task):
         return draw_labelled(self.train_labels, number, draw)
 
     def score(self, answers: list[list[int]]) -> dict[str, float]:
-        """Accuracy."""
-        return {"accuracy": accuracy(answers, self.test_labels[:, None].tolist())}
+        """Accuracy, and where classes differ in size balanced accuracy."""
+        found = scores(torch.tensor(answers)[:, 0], self.test_labels)
+        balanced = {"balanced accuracy": found["balanced"]} if "balanced" in found else {}
+        return {"accuracy": found["accuracy"], **balanced}
 
 
 class LabelledExamples(TaskExamples):

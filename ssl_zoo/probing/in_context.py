@@ -2,7 +2,6 @@
 
 import json
 from pathlib import Path
-from statistics import mean, stdev
 from typing import Any
 
 import torch
@@ -14,6 +13,8 @@ from torch.nn.utils.rnn import pad_sequence
 
 from ssl_zoo.data.text import Documents, TextData
 from ssl_zoo.errors import InputError
+from ssl_zoo.evaluation.accuracy import scores, summarize
+from ssl_zoo.evaluation.features import choose_examples
 from ssl_zoo.methods.gpt import GPT
 from ssl_zoo.objectives.language_modeling import token_nats
 from ssl_zoo.probing.run import load_run, rebuild
@@ -62,21 +63,21 @@ def in_context(
     if len(names) != len(data.classes):
         raise InputError(f"in_context: {len(names)} label_names for {len(data.classes)} classes: give one for each.")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    judged = torch.linspace(0, len(data.test_set) - 1, min(examples, len(data.test_set))).round().long()
+    tested = choose_examples(len(data.test_set), examples)
     assert data.test_set.labels is not None and data.train_set.labels is not None
-    labels = data.test_set.labels[judged]
+    labels = data.test_set.labels[tested]
     untrained = rebuild(loaded.checkpoint).eval()
     assert isinstance(untrained, GPT)
     models = {"GPT": method, "untrained encoder": untrained}
     rows: dict[str, Any] = {
         name: {
-            str(count): _accuracies(model.to(device), data, judged, labels, names, template, count, draws)
+            str(count): _accuracies(model.to(device), data, tested, labels, names, template, count, draws)
             for count in sorted(shots)
         }
         for name, model in models.items()
     }
     commonest = float((labels == data.train_set.labels.mode().values).float().mean())
-    settings = {"template": template, "label_names": names, "examples": len(judged), "draws": draws}
+    settings = {"template": template, "label_names": names, "examples": len(tested), "draws": draws}
     record = {"run": run.name, "source": data.source_name, **settings, "commonest_class": commonest, "rows": rows}
     (run / "in_context.json").write_text(json.dumps(record, indent=2) + "\n")
     _print_table(record)
@@ -103,9 +104,9 @@ def score(model: GPT, prompt: Tensor, candidates: list[Tensor]) -> Tensor:
 
 
 def _accuracies(
-    model: GPT, data: TextData, judged: Tensor, labels: Tensor, names: list[str], template: str, shots: int, draws: int
+    model: GPT, data: TextData, tested: Tensor, labels: Tensor, names: list[str], template: str, shots: int, draws: int
 ) -> dict[str, Any]:
-    """The accuracy of every draw, their mean and their standard deviation."""
+    """The scores of every draw, their means and their standard deviations."""
     before, after = template.split(LABEL, 1)
     candidates = [_encode(data, name) for name in names]
     room = model.encoder.max_length - max(map(len, candidates))
@@ -119,14 +120,13 @@ def _accuracies(
         solved = ""
         for text, label in zip(_texts(data, data.train_set, chosen), known[chosen], strict=True):
             solved += before.replace(TEXT, text) + names[label] + after
-        right = 0
-        texts = _texts(data, data.test_set, judged.tolist())
-        for text, label in track(list(zip(texts, labels, strict=True)), f"{shots} shots", transient=True):
+        predicted = []
+        for text in track(_texts(data, data.test_set, tested.tolist()), f"{shots} shots", transient=True):
             # What is too long loses its beginning, as a reader's memory does.
             prompt = _encode(data, solved + before.replace(TEXT, text))[-(room - 1) :]
-            right += int(score(model, torch.cat([opening, prompt]), candidates).argmax() == label)
-        found.append(right / len(judged))
-    return {"mean": mean(found), "std": stdev(found) if len(found) > 1 else 0.0, "draws": found}
+            predicted.append(int(score(model, torch.cat([opening, prompt]), candidates).argmax()))
+        found.append(scores(torch.tensor(predicted), labels))
+    return summarize(found)
 
 
 def _texts(data: TextData, examples: Any, positions: list[int]) -> list[str]:
@@ -150,5 +150,8 @@ def _print_table(record: dict[str, Any]) -> None:
         table.add_column(count, justify="right", no_wrap=True)
     for name, by_shots in record["rows"].items():
         table.add_row(name, *(f"{100 * by_shots[n]['mean']:.1f} ±{100 * by_shots[n]['std']:4.1f}" for n in shots))
+        balanced = [by_shots[n].get("balanced") for n in shots]
+        if all(balanced):  # classes differ in size
+            table.add_row("  mean over classes", *(f"{100 * b['mean']:.1f} ±{100 * b['std']:4.1f}" for b in balanced))
     table.add_row("commonest class", *(f"{100 * record['commonest_class']:.1f}" for _ in shots))
     Console().print(table)

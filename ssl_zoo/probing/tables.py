@@ -71,7 +71,7 @@ def _lines(probes: dict[str, Any], columns: list[str]) -> list[tuple[str, list[s
         lines.append((kind, [_cell(by_labels.get(labels)) for labels in columns]))
         balanced = [by_labels.get(labels, {}).get(BALANCED) for labels in columns]
         if any(balanced):
-            lines.append((f"{kind}, {BALANCED}", [_cell(found) for found in balanced]))
+            lines.append((f"  {BALANCED}", [_cell(found) for found in balanced]))
     return lines
 
 

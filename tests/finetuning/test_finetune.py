@@ -75,7 +75,8 @@ def folder(tmp_path) -> Path:
 def check(record: dict, rows: list[str], figures: list[str], numbers: list[str], draws: int) -> None:
     assert list(record["rows"]) == rows
     for row in record["rows"].values():
-        assert list(row) == figures
+        # Which there is of classes that differ in size among the few test examples drawn.
+        assert [figure for figure in row if figure != "balanced accuracy"] == figures
         for by_number in row.values():
             assert list(by_number) == numbers
             for found in by_number.values():

@@ -88,6 +88,8 @@ def test_pairs_are_read_one_after_the_other(tokenizer):
     assert task.train.__getitems__([1]).inputs[0].tolist() == [begin, *rome, end, *paris, end]
     assert task.train.__getitems__([0, 1]).targets.tolist() == [[1], [0]]
     assert task.classes == 2 and task.score([[1]]) == {"accuracy": 1.0} and task.score([[0]]) == {"accuracy": 0.0}
+    task.test_labels = torch.tensor([0, 0, 0, 1])
+    assert task.score([[0]] * 4) == {"accuracy": 0.75, "balanced accuracy": 0.5}
 
 
 def test_draws_are_repeatable_distinct_and_nested(tokenizer):
