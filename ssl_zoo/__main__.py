@@ -1,6 +1,21 @@
 """`python -m ssl_zoo` is `ssl-zoo`."""
 
-from ssl_zoo.cli import main
+import sys
+
+from ssl_zoo.signals import Stopped, requests
+
+
+def main() -> None:
+    """Listens to signals, and only then imports what takes seconds; runs one command."""
+    requests.take()
+    try:
+        from ssl_zoo import cli
+
+        cli.main()
+    except Stopped as stopped:
+        sys.stderr.write(f"ssl-zoo: Stopped by {stopped.name} before the command began.\n")
+        sys.exit(stopped.code)
+
 
 if __name__ == "__main__":
     main()

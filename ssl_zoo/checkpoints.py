@@ -48,7 +48,8 @@ def before(path: Path) -> Path:
 def write_checkpoint(checkpoint: dict[str, Any], path: Path) -> None:
     """Writes a file beside `path`, waits for the disk, and only then gives it the name.
 
-    A run's last checkpoint that had the name before stays as `before(path)`. PyTorch puts a CRC-32 of every tensor into the file.
+    A run's last checkpoint that had the name before stays as `before(path)`. PyTorch puts a CRC-32 of every tensor into
+    the file.
 
     Args:
         checkpoint: of plain values and tensors.

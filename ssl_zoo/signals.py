@@ -65,13 +65,9 @@ class Requests:
             signal.signal(number, usual)
         self._usual, self.received, self.postponed = {}, None, False
 
-    def listen_again(self) -> None:
-        """Ends `leave`'s deafness, where the way out may take long: the next signal raises once more."""
-        self._leaving = False
-
     def leave(self, number: int, sentence: str = "") -> Stopped:
         """The exception to raise; from here on further signals would only disturb."""
-        self._leaving, self._since = True, time.monotonic()
+        self._leaving = True
         return Stopped(number, sentence)
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
@@ -79,15 +75,14 @@ class Requests:
             if number == signal.SIGTERM:
                 os._exit(128 + number)
             return
-        echo = time.monotonic() - self._since < ECHO_SECONDS
+        now = time.monotonic()
+        echo, self._since = now - self._since < ECHO_SECONDS, now
         if self._leaving or (echo and self.received is None):
             return
-        if not self.postponed:
-            raise self.leave(number)
-        if self.received is None:
-            self.received, self._since = number, time.monotonic()
-        elif number == signal.SIGINT and not echo:
-            raise self.leave(number)
+        if self.postponed and self.received is None:
+            self.received = number
+        elif not self.postponed or (number == signal.SIGINT and not echo):
+            raise Stopped(number)
 
 
 requests = Requests()

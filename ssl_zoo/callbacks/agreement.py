@@ -41,7 +41,7 @@ class Agreement:
         if rank() == 0:
             number = signal_number or int(self._store.get("ssl_zoo/asked"))
             due = (self._save == step, self._number if self._stop == step else None)
-            if save and self._save <= step:
+            if save and self._save < step:  # a slower rank may not yet have read of a save after this step
                 self._save = step + 1
             if number and self._stop == NEVER:
                 self._stop, self._number = step + 1, number

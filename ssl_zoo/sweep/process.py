@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-from ssl_zoo.signals import Stopped, requests
+from ssl_zoo.signals import Stopped
 
 POLL_SECONDS = 0.5
 # Enough to save a checkpoint.
@@ -44,7 +44,6 @@ def run_logged(command: list[str], log: Path, watch: Callable[[], None]) -> int:
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
-    requests.listen_again()
     try:
         _send(process, signal.SIGINT)
         process.wait(GRACE_SECONDS)
