@@ -1,5 +1,6 @@
 """Image files of every kind that users have: deep, signed, floating, of many channels, huge, with broken tags."""
 
+import re
 import struct
 import sys
 import zlib
@@ -11,6 +12,7 @@ import tifffile
 import torch
 from PIL import Image
 
+from ssl_zoo.cli import main
 from ssl_zoo.data.image import ImageData
 from ssl_zoo.data.sources import image_files
 from ssl_zoo.data.sources.folder import ImageFolder
@@ -248,3 +250,32 @@ def test_strips_dots_and_every_mode_lie_in_one_data_set(tmp_path: Path) -> None:
         for image, index in zip(batch.inputs, batch.index.tolist(), strict=True):
             if names[index] in ("wide.png", "high.png", "dot.png"):
                 assert image.flatten(1).unique(dim=1).flatten().tolist() == [255, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("channels", "message"),
+    [
+        (1, r"\.npy holds numbers from .*: set the source's `value_range`"),
+        (5, r"SimCLRViews changes colours, .* set model\.views to MultichannelViews"),
+        (3, r"\.npy has 5 channels and not 3: set the source's `channels` to 5"),
+    ],
+)
+def test_the_command_line_says_in_a_sentence_what_images_need(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], channels: int, message: str
+) -> None:
+    (tmp_path / "data").mkdir()
+    for number in range(20):
+        values = RANDOM.random((8, 8, 1 if channels == 1 else 5), dtype=np.float32) * (220 if channels == 1 else 1)
+        np.save(tmp_path / "data" / f"{number:02d}.npy", values)
+    options = [
+        *("fit", "--model", "SimCLR", "--model.encoder", "MLP", "--model.views", "SimCLRViews", "--data", "ImageData"),
+        *("--data.source", "ImageFolder", f"--data.source.root={tmp_path / 'data'}", "--data.image_size=8"),
+        *(f"--data.source.channels={channels}", "--data.batch_size=8", "--trainer.max_steps=1"),
+        *("--trainer.accelerator=cpu", "--trainer.devices=1", "--trainer.enable_progress_bar=false"),
+        *(f"--runs_dir={tmp_path / 'runs'}",),
+    ]
+    with pytest.raises(SystemExit) as stopped:
+        main(options)
+    assert stopped.value.code == 2
+    (said,) = [line for line in capsys.readouterr().err.splitlines() if "error" in line]
+    assert re.search(message, said)
