@@ -88,7 +88,7 @@ class DataModule(Rebuildable, L.LightningDataModule, ABC):
     validation_set: Examples
     test_set: Examples
     classes: list[str]
-    identity: str
+    identity: str = ""
     split_hash: str
     source_name: str
     name_of: Callable[[int], str] | None = None
