@@ -40,7 +40,8 @@ def contents_of(paths: Sequence[Path]) -> Contents:
     with ThreadPoolExecutor() as pool:
         sizes = np.array(list(pool.map(_size, paths)), dtype=np.int64)
         whole = int(sizes.sum()) <= READ_BYTES
-        chosen = np.arange(len(paths)) if whole else np.linspace(0, len(paths) - 1, SAMPLED_FILES).astype(np.int64)
+        sampled = np.unique(np.linspace(0, len(paths) - 1, SAMPLED_FILES).astype(np.int64))
+        chosen = np.arange(len(paths)) if whole else sampled
         most = -1 if whole else SAMPLED_BYTES
         found = np.array(list(pool.map(lambda place: _hash(paths[place], most), chosen.tolist())), dtype=np.uint64)
     digest = hashlib.sha256(sizes.astype("<i8").tobytes() + found.astype("<u8").tobytes()).hexdigest()
