@@ -2,8 +2,9 @@
 
 import hashlib
 import json
+import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
 from functools import cached_property
 from itertools import chain
@@ -23,6 +24,7 @@ SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 # Case, accents, numbers, spaces, other scripts: two tokenizers that differ at all differ on their words or on this.
 SAMPLE = " The naïve café's 3,141 Ångström\n\tcost  €5 (or so)...  don't RE-TOKENIZE日本語 straße ½ 🙂\r\n"
 MOST_CHARACTERS = 1000
+LONG_RUN = re.compile(r"\S{1000}|\s{1000}")
 # Stands at the start of a word while WordPiece is trained. No text has it: the normalizer drops private characters.
 WORD_START = "\ue000"
 
@@ -228,7 +230,17 @@ def _train(
         initial_alphabet=alphabet,
         limit_alphabet=len(alphabet),
     )
-    backend.train_from_iterator(texts, trainer)
+    backend.train_from_iterator(_broken(texts), trainer)
+
+
+def _broken(texts: Iterable[str]) -> Iterator[str]:
+    """The texts, broken within runs of letters or of spaces so long that learning would take their length's square."""
+    for text in texts:
+        start = 0
+        for run in LONG_RUN.finditer(text):
+            yield text[start : run.end()]
+            start = run.end()
+        yield text[start:]
 
 
 def frequent_characters(texts: Iterable[str], most: int) -> list[str]:

@@ -1,5 +1,6 @@
 import json
 import random
+import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -112,6 +113,14 @@ def test_a_text_that_speaks_of_special_tokens_has_none_whatever_the_tokenizer(
             assert inside == backend.encode(text, add_special_tokens=False).ids
         if make in (unigram, merged):  # which can spell them
             assert tokenizer.decode(inside).strip() == text.strip()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_word_as_long_as_a_book_and_as_many_spaces_are_learnt_from_in_no_time(kind: str) -> None:
+    start = time.monotonic()
+    long = train_tokenizer(kind, [*TEXTS, "bread" * 40_000, "\n" * 100_000 + " " * 100_000], 400)
+    assert time.monotonic() - start < 10  # of which learning from it in one piece takes several times as much
+    assert kind == "characters" or any("rea" in word for word in words_of(long))
 
 
 def test_byte_level_bpe_gives_every_text_back_exactly() -> None:
