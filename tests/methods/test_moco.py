@@ -1,6 +1,9 @@
+from pathlib import Path
+
 import lightning as L
 import pytest
 import torch
+import yaml
 from torch.nn import functional as F
 
 from ssl_zoo.callbacks.exact_resume import ExactResume
@@ -191,3 +194,11 @@ def test_a_vits_frozen_patches_stay_as_they_were():
     fit(model, 5)
     assert all(torch.equal(value, start[name]) for name, value in patches.items())
     assert not any(torch.equal(value, weights[name]) for name, value in layer.items() if name.endswith("weight"))
+
+
+def test_version_3s_experiment_has_the_papers_fixed_positions_and_patches():
+    experiment = yaml.safe_load((Path(__file__).parents[2] / "experiments" / "image" / "moco_v3.yaml").read_text())
+    encoder = ViT(**experiment["model"]["init_args"]["encoder"]["init_args"], image_size=28, channels=1)
+    trained = {name for name, parameter in encoder.named_parameters() if parameter.requires_grad}
+    assert not [name for name in trained if "position" in name or "patch_embeddings" in name]
+    assert encoder.model.embeddings.position_embeddings[0, 1:].std() > 0.5  # of sines and cosines, not N(0, 0.02)
