@@ -110,11 +110,11 @@ def draw_accuracy_against_compute(board: Leaderboard, path: Path) -> str | None:
         axes.set_xlabel(COSTS[cost])
         axes.grid(alpha=0.3)
     probe = board.headline.words
-    figure.axes[0].set_ylabel(f"test accuracy (%)\n{probe}")
+    figure.axes[0].set_ylabel(f"{probe},\non test data (%)")
     legend_below(figure)
     save(figure, path)
     return (
-        f"What {probe} makes of frozen features, over what the pretraining cost: higher and further left is better. "
+        f"On frozen features {probe}, over what the pretraining cost: higher and further left is better. "
         "Bars are 95 % intervals over seeds; lines are floors and ceilings, which cost no pretraining."
     )
 

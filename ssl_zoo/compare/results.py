@@ -34,6 +34,7 @@ class Result(NamedTuple):
         health: last values of the health figures, by name.
         tasks: besides the classes, such as `phones`; each is a probe on weighted layers, by its name in `rows`.
         rows: accuracies by row and by probe; the first row is the run's own.
+        remarks: sentences about what the numbers do not say.
     """
 
     method: str
@@ -55,6 +56,7 @@ class Result(NamedTuple):
     health: dict[str, float]
     tasks: list[str]
     rows: dict[str, dict[str, Accuracies]]
+    remarks: list[str]
 
 
 class FineTuning(NamedTuple):
@@ -103,6 +105,7 @@ def read_result(path: Path) -> Result:
             health={str(name): _number(value) for name, value in record.get("health", {}).items()},
             tasks=[str(task) for task in record.get("tasks", {})],
             rows=_with_tasks(_rows(record["rows"]), record.get("tasks", {})),
+            remarks=[str(remark) for remark in record.get("remarks", [])],
         )
         if not result.rows:
             raise ValueError("it has no rows")

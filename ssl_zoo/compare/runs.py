@@ -22,7 +22,7 @@ NOT_TRAINING = ("verbose", "return_predictions")
 
 
 class Remark(NamedTuple):
-    """A sentence about a run: why it is not ranked, or, where it is, what it lacks."""
+    """A sentence about a run: why it is not ranked, or, where it is, what it lacks or its numbers do not say."""
 
     run: str
     sentence: str
@@ -110,6 +110,7 @@ def read_run(directory: Path) -> tuple[RunRecord | None, list[Remark]]:
     result: Result | None = attempt(read_result, directory / RESULTS, unranked, ranked=False)
     if result is None:
         return None, remarks
+    remarks += [Remark(name, sentence, True) for sentence in result.remarks]
     trained_here = result.steps > 0  # an encoder that was published elsewhere has no settings and no curves
     if config is None and trained_here:
         attempt(_read_config, directory / CONFIG, UNKNOWN, ranked=False)

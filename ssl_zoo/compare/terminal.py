@@ -21,7 +21,7 @@ def print_leaderboard(board: Leaderboard) -> None:
 def print_remarks(remarks: list[Remark]) -> None:
     """Prints which runs are not ranked, and what others lack."""
     console = Console(soft_wrap=True)
-    for ranked, title in ((False, "Not ranked:"), (True, "Ranked, but incomplete:")):
+    for ranked, title in ((False, "Not ranked:"), (True, "Ranked, but:")):
         said = sorted(remark for remark in remarks if remark.ranked == ranked)
         if said:
             console.print(f"\n{title}")

@@ -84,6 +84,8 @@ def classify_words(train: WordCounts, test: WordCounts, validation: WordCounts |
         with warnings.catch_warnings():
             # A hundred iterations are the linear probe's limit, too.
             warnings.simplefilter("ignore", ConvergenceWarning)
+            # With one label per class there are as many classes as examples, and no regression is meant.
+            warnings.filterwarnings("ignore", "The number of unique classes is greater than 50%", UserWarning)
             classifier.fit(known, train.labels.numpy())
         if validation is not None:
             right = int((classifier.predict(held) == validation.labels.numpy()).sum())

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import json
 import re
 from pathlib import Path
 
@@ -123,6 +124,17 @@ def test_a_column_that_no_run_has_is_refused_with_those_that_there_are(runs, tmp
     for name in ("knn:all", "tuned:classes:10", "health:rank", "seconds", "loss"):
         assert name in said
     assert not (tmp_path / "out").exists()
+
+
+def test_what_an_evaluation_has_remarked_is_said_beside_the_ranking(write_run, tmp_path, capsys):
+    directory = write_run("a/1", "A")
+    record = json.loads((directory / "results.json").read_text())
+    record["remarks"] = ["The features of A are the same for all examples."]
+    (directory / "results.json").write_text(json.dumps(record))
+    compare([tmp_path / "runs"], tmp_path / "out")
+    said = "a/1: The features of A are the same for all examples."
+    assert said in capsys.readouterr().out
+    assert "The features of A are the same" in (tmp_path / "out" / "report.html").read_text()
 
 
 def test_names_are_text_whatever_they_hold(write_run, tmp_path):

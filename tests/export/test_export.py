@@ -172,6 +172,15 @@ def test_the_card_is_one_for_the_hub_and_tells_method_data_budget_and_results(tm
         assert told in card.text, told
 
 
+def test_the_card_has_the_mean_over_classes_where_they_differ_in_size(tmp_path):
+    loaded = make_run("MLP", tmp_path)
+    found = {"mean": 0.9, "balanced": {"mean": 0.5}}
+    rows = {"SimCLR": {"linear": {"5": found, "all": found}, "knn": {"5": found, "all": found}}}
+    (loaded.directory / "results.json").write_text(json.dumps({"method": "SimCLR", "protocol": 3, "rows": rows}))
+    write_export(loaded, tmp_path / "out")
+    assert "| SimCLR | linear, mean over classes | 50.0 | 50.0 |" in (tmp_path / "out" / "README.md").read_text()
+
+
 def test_the_card_of_speech_has_its_tasks_also_where_there_are_no_classes(tmp_path):
     loaded = make_run("CausalConvEncoder", tmp_path)
     tasks = {"phones": {"Wav2Vec": {"accuracy": 0.725, "layers": [1.0]}, "majority class": {"accuracy": 0.208}}}

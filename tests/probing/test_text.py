@@ -82,6 +82,12 @@ def test_few_texts_are_classified_as_by_a_fit_of_all_tokens():
     assert len(set(expected.tolist())) == 2 and (predicted == expected).float().mean() > 0.97
 
 
+def test_one_text_per_class_is_enough_and_no_cause_for_a_warning():
+    train, test = (count_words(Sentences(seed, 100), VOCABULARY) for seed in (1, 3))
+    predicted = classify_words(train.choose(torch.arange(2)), test).classes
+    assert set(predicted.tolist()) == {0, 1} and (predicted == test.labels).float().mean() > 0.5
+
+
 def test_a_large_vocabulary_in_a_checkpoint_is_not_checked_id_by_id():
     # Which would take hours: jsonargparse copies the list for every item of it.
     vocabulary = {
