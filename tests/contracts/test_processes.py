@@ -6,6 +6,7 @@ import pytest
 import torch
 import torch.distributed as dist
 import yaml
+from lightning.fabric.plugins.environments.lightning import find_free_network_port
 
 from ssl_zoo.batch import Batch
 from ssl_zoo.distributed import alone, leave_group, world_size
@@ -14,7 +15,7 @@ from ssl_zoo.methods.simclr import SimCLR
 from ssl_zoo.probing.flops import training_flops
 from ssl_zoo.probing.logged import read_metrics
 from ssl_zoo.views.image import DigitViews
-from tests.contracts.test_experiments import EXPERIMENTS, fit, fit_on_two
+from tests.contracts.test_experiments import EXPERIMENTS, fit, fit_as_rank, fit_on_two, small
 
 # Backwards: of several experiments the one with the shortest name, the method's own, is the last and stays.
 OWN = {yaml.safe_load(path.read_text())["model"]["class_path"]: path for path in reversed(EXPERIMENTS)}
@@ -30,6 +31,18 @@ def test_a_run_on_two_processes_ends_with_results(path, tmp_path):
     directory = fit_on_two(path, tmp_path, *options)  # raises unless both processes end with exit code 0
     results = json.loads((directory / "results.json").read_text())
     assert results["rows"] and results["budget"]["steps"] == 2 and results["budget"]["flops"] > 0
+
+
+def test_a_failure_while_the_first_process_evaluates_holds_up_no_other(tmp_path):
+    small(OWN[FAST], tmp_path)  # writes the data, once for both
+    options = ["--trainer.max_steps=2", "--probe_after_fit=true", "--probe.draws=0"]  # refused when probing begins
+    arguments = (find_free_network_port(), OWN[FAST], tmp_path, *options)
+    processes = torch.multiprocessing.start_processes(
+        fit_as_rank, arguments, nprocs=2, join=False, start_method="forkserver"
+    ).processes
+    for process in processes:
+        process.join(200)
+    assert [process.exitcode for process in processes] == [1, 0]
 
 
 @pytest.mark.parametrize("examples", [2048, pytest.param(60, marks=pytest.mark.slow)])
