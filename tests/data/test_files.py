@@ -66,9 +66,9 @@ def test_what_lies_beside_the_parts_is_counted(tmp_path: Path) -> None:
     with pytest.warns(UserWarning) as caught:
         files = found(tmp_path)
     assert [name for name, _, _ in files] == ["train/a/1.x", "test/a/1.x"]
-    told = str(caught[0].message)
-    assert "things beside the official parts: 2" in told
-    assert "(no suffix): 1" in told and "(.csv): 1" in told and len(caught) == 1
+    message = str(caught[0].message)
+    assert "things beside the official parts: 2" in message
+    assert "(no suffix): 1" in message and "(.csv): 1" in message and len(caught) == 1
 
 
 def test_what_lies_beside_the_classes_has_none_and_is_counted(tmp_path: Path) -> None:

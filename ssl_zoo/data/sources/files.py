@@ -83,9 +83,9 @@ def find_files(
         return []
     sentences = []
     if left_out:
-        told = [f"{what}: {count:,}" for what, count in left_out.most_common(KINDS_NAMED)]
+        counted = [f"{what}: {count:,}" for what, count in left_out.most_common(KINDS_NAMED)]
         rest = sum(left_out.values()) - sum(count for _, count in left_out.most_common(KINDS_NAMED))
-        sentences.append(f"left out {', '.join(told)}{f', others: {rest:,}' if rest else ''}")
+        sentences.append(f"left out {', '.join(counted)}{f', others: {rest:,}' if rest else ''}")
     loose = sum(file.label is None and file.part != "unlabelled" for file in files)
     if loose and any(file.label is not None for file in files):
         sentences.append(

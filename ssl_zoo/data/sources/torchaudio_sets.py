@@ -64,8 +64,8 @@ class LibriSpeech(AudioSource):
     """Up to 1000 hours of English audio books, 16 kHz, labelled by speaker.
 
     V. Panayotov, G. Chen, D. Povey and S. Khudanpur, LibriSpeech: an ASR corpus based on public domain audio books,
-    ICASSP 2015, CC BY 4.0. The speakers of its official test sets are in no other part, so none of them can tell how
-    well speakers are told apart: a part of every speaker's recordings is held out instead.
+    ICASSP 2015, CC BY 4.0. The speakers of its official test sets are in no other part, so none of them can show
+    how well speakers are recognised: a part of every speaker's recordings is held out instead.
 
     Args:
         root: folder that holds torchaudio's LibriSpeech, downloaded (train-clean-100: 6.3 GB) where it is missing.
