@@ -77,6 +77,7 @@ class DataModule(Rebuildable, L.LightningDataModule, ABC):
             they have no names.
         predicted: the part that `predict_dataloader` gives.
         allow_other_split: whether a checkpoint that was trained on another split is taken all the same.
+        split_remark: how the split differs from that of a checkpoint that was taken all the same; else None.
         cheap_examples: how many training examples may be encoded now and then while training goes on.
 
     Raises:
@@ -94,6 +95,7 @@ class DataModule(Rebuildable, L.LightningDataModule, ABC):
     name_of: Callable[[int], str] | None = None
     predicted: Literal["train", "validation", "test", "pretrain"] = "test"
     allow_other_split: bool = False
+    split_remark: str | None = None
     cheap_examples: int = 4096
 
     def __init__(
@@ -263,7 +265,7 @@ class DataModule(Rebuildable, L.LightningDataModule, ABC):
             InputError: the checkpoint was trained on another split, or as `read`.
         """
         self.setup()
-        require_same_split(state_dict.get("split"), record_split(self), self.allow_other_split)
+        self.split_remark = require_same_split(state_dict.get("split"), record_split(self), self.allow_other_split)
         self.order_seed = state_dict.get("order_seed", self.order_seed)
 
 

@@ -41,7 +41,7 @@ def record_split(data: "DataModule") -> SplitRecord:
     }
 
 
-def require_same_split(made: SplitRecord | None, here: SplitRecord, allow_other: bool) -> None:
+def require_same_split(made: SplitRecord | None, here: SplitRecord, allow_other: bool) -> str | None:
     """Compares a checkpoint's split with that of the data that it is to be used on.
 
     Args:
@@ -49,21 +49,26 @@ def require_same_split(made: SplitRecord | None, here: SplitRecord, allow_other:
         here: the data's.
         allow_other: a difference is a warning only.
 
+    Returns:
+        The warning's sentence; None where they are the same.
+
     Raises:
         InputError: they differ, and that is not allowed.
     """
     if made is None:
-        rank_zero_warn(
+        remark = (
             f"The checkpoint does not say how its data was split: make sure that {here['source']} is as it was, or "
             "it is tested on examples that it has seen."
         )
-        return
+        rank_zero_warn(remark)
+        return remark
     if made["hash"] == here["hash"]:
-        return
+        return None
     difference = f"The checkpoint was trained on {_counts(made)}, but here {_what_differs(made, here)}"
     if allow_other:
-        rank_zero_warn(f"{difference}: it may be tested on examples that it has seen.")
-        return
+        remark = f"{difference}: it may be tested on examples that it has seen."
+        rank_zero_warn(remark)
+        return remark
     raise InputError(
         f"{difference}, so it may be tested on examples that it has seen: give it the data and the settings it was "
         f"trained with, or set {OVERRIDE} to true to go on all the same."

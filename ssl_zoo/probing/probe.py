@@ -70,6 +70,8 @@ def probe(
             results["tf-idf"] = probe_words(loaded.data, labels_per_class, draws)
         if ceiling:
             results["supervised"] = {"linear": {"all": _ceiling(loaded, classes)}}
+    if loaded.data.split_remark is not None:
+        remarks = [loaded.data.split_remark, *remarks]
     if not results and not tasks:
         raise InputError(f"There is nothing to evaluate on the data of the run {run}: no task has two classes.")
     record = {**_describe(loaded, name), "remarks": remarks, "rows": results}

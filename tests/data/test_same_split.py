@@ -1,5 +1,6 @@
 """A run is used on data that is split as it was while it trained, or refused in a sentence that says what differs."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -64,10 +65,17 @@ def test_a_run_whose_data_has_grown_is_refused_and_says_what_differs(trained, na
     assert "allow_other_split" in sentence
 
 
-@pytest.mark.parametrize("name", ["probe", "fit", "predict"])
+@pytest.mark.parametrize("name", ["fit", "predict"])
 def test_it_is_used_all_the_same_where_that_is_asked_for_and_warned_of(trained, name):
     with pytest.warns(UserWarning, match="trained on ImageFolder images .* examples that it has seen"):
         run([*commands(trained)[name], "--allow_other_split=true"])
+
+
+def test_results_that_are_allowed_all_the_same_say_so(trained):
+    with pytest.warns(UserWarning, match="examples that it has seen"):
+        run([*commands(trained)["probe"], "--allow_other_split=true"])
+    (path,) = (trained / "runs").glob("*/*/results.json")
+    assert any("49 training" in remark and "has seen" in remark for remark in json.loads(path.read_text())["remarks"])
 
 
 def test_a_run_on_unchanged_data_is_used_from_any_folder_and_from_where_the_data_is_linked(tmp_path, monkeypatch):
