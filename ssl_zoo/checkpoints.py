@@ -73,10 +73,10 @@ def write_checkpoint(checkpoint: dict[str, Any], path: Path) -> None:
         reason = error if isinstance(error, OSError) else error.__context__
         if not isinstance(reason, OSError):
             raise
-        kept = f" {path} is still whole." if path.exists() else ""
+        kept = "; the one before is still whole" if path.exists() else ""
         raise InputError(
             f"The checkpoint {path} could not be written ({reason.strerror}): make room, or choose another "
-            f"--runs_dir.{kept}"
+            f"--runs_dir{kept}."
         ) from error
     finally:
         draft.unlink(missing_ok=True)  # half a file would only fill a full disk

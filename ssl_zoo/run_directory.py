@@ -74,6 +74,10 @@ class RunDirectoryCLI(LightningCLI):
         resume, rest = take_resume(args) if args[:1] == ["fit"] else (None, args)
         if resume is None:
             return args
+        if any(option.split("=")[0] == "--ckpt_path" for option in rest):
+            raise InputError(
+                "--resume takes the run's own checkpoint: leave --ckpt_path out, or begin a new run with it."
+            )
         if resume == AUTO:
             settings = read(rest[1:])
             folder = Path(settings["runs_dir"]) / settings["experiment"]
@@ -106,6 +110,8 @@ class RunDirectoryCLI(LightningCLI):
         config = self.config[self.subcommand]
         given = config.get("ckpt_path")
         if self.subcommand == "fit":
+            if config.resume is not None:
+                raise InputError("resume is for the command line, as --resume, and for no file: leave it out there.")
             _check_output(self.directory, config)
         if self.resumed is not None:
             paths = resumable(self.resumed)

@@ -6,8 +6,12 @@ import os
 import pkgutil
 import shutil
 import signal
+import subprocess
 import tempfile
+from collections.abc import Iterator
+from pathlib import Path
 
+import pytest
 import torch
 
 import ssl_zoo
@@ -28,3 +32,18 @@ atexit.register(shutil.rmtree, os.environ["SSL_ZOO_CACHE"], ignore_errors=True)
 # process itself would copy locks that its threads (W&B's, gloo's, OpenMP's) may hold, which now and then waits forever.
 modules = [module.name for module in pkgutil.walk_packages(ssl_zoo.__path__, "ssl_zoo.")]
 multiprocessing.set_forkserver_preload([*(name for name in modules if "__main__" not in name), "lightning.pytorch.cli"])
+
+
+@pytest.fixture
+def tiny_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of four megabytes, where this machine lets one be made."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = shutil.which("mount")
+    if (
+        mount is None
+        or subprocess.run([mount, "-t", "tmpfs", "-o", "size=4m", "tmpfs", folder], check=False).returncode
+    ):
+        pytest.skip("only the superuser can mount file systems")
+    yield folder
+    subprocess.run(["umount", folder], check=True)

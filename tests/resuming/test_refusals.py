@@ -7,6 +7,7 @@ import pytest
 import torch
 import yaml
 
+from ssl_zoo.checkpoints import read_checkpoint
 from ssl_zoo.cli import main, run
 from tests.contracts.test_experiments import EXPERIMENTS, small
 from tests.resuming.test_stopped_runs import directory, fit, learned, stopped
@@ -132,7 +133,22 @@ def test_an_output_folder_that_cannot_be_written_is_found_out_before_anything_is
     assert code == 2 and "Nothing can be written to" in error and "--runs_dir" in error
 
 
+def test_a_disk_that_fills_up_while_training(capsys, tmp_path, tiny_disk):
+    options = ["--checkpoint_minutes=1e-5", "--model.projection_hidden=16", "--model.projection_dim=8"]
+    run(fit(tmp_path / "elsewhere", *options, "--trainer.max_steps=1"))
+    size = (directory(tmp_path / "elsewhere") / "checkpoints" / "last.ckpt").stat().st_size
+    room = os.statvfs(tiny_disk).f_bavail * os.statvfs(tiny_disk).f_frsize
+    (tiny_disk / "others").write_bytes(bytes(room - round(1.7 * size)))  # the first is written, the second is not
+    code, error = stopped(capsys, fit(tiny_disk, *options, "--trainer.max_steps=6"))
+    assert code == 2 and "No space left on device" in error and "the one before is still whole" in error
+    assert read_checkpoint(directory(tiny_disk) / "checkpoints" / "last.ckpt")["global_step"] == 1
+
+
 def test_a_resume_that_names_no_run(capsys, tmp_path):
-    for options, sentence in (([f"--resume={tmp_path}"], "no run at"), (["--resume"], "name a run directory")):
+    for options, sentence in (
+        ([f"--resume={tmp_path}"], "no run at"),
+        (["--resume"], "name a run directory"),
+        (["--resume=auto", "--ckpt_path=other.ckpt"], "leave --ckpt_path out"),
+    ):
         code, error = stopped(capsys, ["fit", *options])
         assert code == 2 and sentence in error
