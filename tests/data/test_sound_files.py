@@ -4,13 +4,14 @@ import io
 import struct
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
 from ssl_zoo.data.sources.audio_base import BadSound
-from ssl_zoo.data.sources.sound_files import decode_bytes
+from ssl_zoo.data.sources.sound_files import decode_bytes, decode_file
 from ssl_zoo.errors import InputError
 
 RATE = 16000
@@ -86,6 +87,30 @@ def test_an_mp3_is_as_long_as_what_is_in_it(kind: str) -> None:
     # The tone is there all along; where two tones meet, and at the ends, it may be less.
     power = np.sqrt((sound.samples[: len(sound.samples) // 30 * 30].reshape(30, -1) ** 2).mean(1))
     assert (power[1:-1] > 0.3 / np.sqrt(2) * 0.6).all() and power.max() < 0.3 / np.sqrt(2) * 1.2
+
+
+def test_an_mp3_may_begin_anywhere_and_an_mp3_by_name_may_be_another_kind(tmp_path: Path) -> None:
+    path = tmp_path / "x.mp3"
+    whole = mp3()
+    starts = [0]
+    while starts[-1] < len(whole):
+        starts.append(starts[-1] + first_frame(whole[starts[-1] :]))
+    after = (len(starts) - 1 - 41) * 1152 / 44100  # seconds of the frames behind the one that is cut in two
+    beginnings = {
+        "cut out of a stream": (whole[starts[40] + 30 :], left),
+        "a text before": (b"junk " * 99 + whole, 3.0),
+    }
+    tagged = with_picture(whole)
+    beginnings["a tag that gives a wrong size"] = (tagged[:6] + bytes(4) + tagged[10:], 3.0)
+    beginnings["a WAV"] = (wav(), 1.0)
+    for content, seconds in beginnings.values():
+        path.write_bytes(content)
+        sound = decode_file(path)
+        assert len(sound.samples) / sound.sample_rate == pytest.approx(seconds, abs=0.06)
+    for content in (b"This is no sound.\n" * 999, np.random.default_rng(0).bytes(50_000)):
+        path.write_bytes(content)
+        with pytest.raises(BadSound, match=r"no sound that can be read|damaged|changes"):
+            decode_file(path)
 
 
 def test_an_mp3_needs_ffmpeg_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

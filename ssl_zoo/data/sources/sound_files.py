@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ssl_zoo.data.sources.audio_base import CUT_SHORT, EMPTY, UNREADABLE, BadSound, Recording, Sound
-from ssl_zoo.data.sources.chunks import find_samples, with_sizes
+from ssl_zoo.data.sources.chunks import KINDS, find_samples, with_sizes
 from ssl_zoo.data.sources.ffmpeg import decode_by_ffmpeg, decode_g722, is_flac_of_unknown_length, is_mpeg
 from ssl_zoo.data.sources.files import identity_of, readable
 
@@ -27,9 +27,18 @@ def recording(path: Path, **facts: Any) -> Recording:
 def decode_file(path: Path) -> Sound:
     """The sound in a file; errors as for `decode_bytes`."""
     try:
-        return decode_bytes(path.read_bytes())
+        content = path.read_bytes()
+        if path.suffix.lower() == ".mp3" and content and not is_known(content):
+            # Such as one cut out of a stream, which begins in the middle of a frame that nothing but FFmpeg skips.
+            return decode_by_ffmpeg(content, "mp3", "MP3")
+        return decode_bytes(content)
     except OSError as error:
         raise BadSound(UNREADABLE) from error
+
+
+def is_known(content: bytes) -> bool:
+    """Whether the first bytes of a file are those of a kind that libsndfile reads."""
+    return content[:4] in (*KINDS, b"fLaC", b"OggS", b".snd", b"caff", b"riff")
 
 
 def decode_bytes(content: bytes) -> Sound:
