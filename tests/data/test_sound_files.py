@@ -97,7 +97,7 @@ def test_an_mp3_may_begin_anywhere_and_an_mp3_by_name_may_be_another_kind(tmp_pa
         starts.append(starts[-1] + first_frame(whole[starts[-1] :]))
     after = (len(starts) - 1 - 41) * 1152 / 44100  # seconds of the frames behind the one that is cut in two
     beginnings = {
-        "cut out of a stream": (whole[starts[40] + 30 :], left),
+        "cut out of a stream": (whole[starts[40] + 30 :], after),
         "a text before": (b"junk " * 99 + whole, 3.0),
     }
     tagged = with_picture(whole)
