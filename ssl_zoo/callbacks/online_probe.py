@@ -12,6 +12,7 @@ from ssl_zoo.batch import Batch
 from ssl_zoo.data.base import data_of
 from ssl_zoo.data.splits import fixed_order
 from ssl_zoo.distributed import gather_examples
+from ssl_zoo.evaluation.accuracy import is_informative
 from ssl_zoo.evaluation.features import extract
 from ssl_zoo.evaluation.knn import choose_vote, knn_predict
 from ssl_zoo.evaluation.linear import fit_linear
@@ -23,7 +24,8 @@ class OnlineProbe(L.Callback):
 
     Both are fitted from scratch on representations of training examples and evaluated on validation data, so nothing
     lags behind the encoder, no gradient reaches it and there is no state to keep. Nothing but these training examples
-    chooses a setting, as with few labels in `ssl-zoo probe`, which reports on the test set.
+    chooses a setting, as with few labels in `ssl-zoo probe`, which reports on the test set. Where any accuracy would be 0
+    or 100 %, as of a single class, there is none.
 
     Args:
         bank_size: training examples to fit the probes on, a random choice that is always the same; 4096, or 512
@@ -61,6 +63,9 @@ class OnlineProbe(L.Callback):
         if trainer.sanity_checking:
             return
         data = data_of(trainer)
+        known, wanted = data.train_set.labels, data.validation_set.labels
+        if known is None or wanted is None or not is_informative(known, wanted):  # the same on every process
+            return
         examples = data.as_validated(data.train_set)
         size = min(self.bank_size or data.cheap_examples, len(data.train_set))
         chosen = fixed_order(len(data.train_set))[:size].tolist()

@@ -45,6 +45,17 @@ def is_uneven(labels: Tensor) -> bool:
     return bool(counts.max() > UNEVEN * counts.min())
 
 
+def is_informative(known: Tensor, wanted: Tensor) -> bool:
+    """Whether an accuracy can say anything: of two classes or more on either side, some of which occur on both.
+
+    Args:
+        known: ``(N,)`` int64 labels to learn from.
+        wanted: ``(M,)`` int64 labels to be predicted.
+    """
+    classes, asked = known.unique(), wanted.unique()
+    return len(classes) > 1 and len(asked) > 1 and bool(torch.isin(asked, classes).any())
+
+
 def scores(predicted: Tensor, labels: Tensor) -> dict[str, float]:
     """The accuracy, and where the classes differ in size the balanced accuracy, by name."""
     found = {"accuracy": accuracy(predicted, labels)}

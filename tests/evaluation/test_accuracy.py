@@ -6,6 +6,7 @@ from ssl_zoo.evaluation.accuracy import (
     Prediction,
     balanced_accuracy,
     draw_labelled,
+    is_informative,
     is_uneven,
     over_draws,
     scores,
@@ -30,6 +31,15 @@ def test_it_stands_beside_the_accuracy_only_where_classes_differ_in_size():
     wrong = {labels: scores(torch.ones(100, dtype=torch.int64), torch.tensor(given)) for labels, given in
              (("even", even), ("uneven", uneven))}  # fmt: skip
     assert "balanced" not in wrong["even"] and set(wrong["uneven"]) == {"accuracy", "balanced"}
+
+
+@pytest.mark.parametrize(
+    ("known", "wanted", "informative"),
+    [([0, 1], [0, 1], True), ([0, 1, 2], [2, 3], True), ([0, 0], [0, 1], False), ([0, 1], [1, 1], False),
+     ([0, 1], [1], False), ([0, 1], [2, 3], False)],
+)  # fmt: skip
+def test_an_accuracy_that_could_only_be_nothing_or_everything_says_nothing(known, wanted, informative):
+    assert is_informative(torch.tensor(known), torch.tensor(wanted)) is informative
 
 
 def test_scores_are_summarized_over_draws():

@@ -66,11 +66,13 @@ def test_a_run_on_data_that_cannot_be_evaluated_ends_with_a_sentence(tmp_path, c
     run(
         ["fit", "--model", "VAE", "--model.encoder", "MLP", "--model.decoder", "MLPDecoder", "--data", "ImageData",
          "--data.source", "ImageFolder", f"--data.source.root={tmp_path / 'images'}", "--data.image_size=8",
-         "--data.batch_size=8", "--trainer.max_steps=2", f"--runs_dir={tmp_path / 'runs'}",
+         "--data.batch_size=8", "--trainer.max_steps=3", f"--runs_dir={tmp_path / 'runs'}",
          "--trainer.enable_progress_bar=false"]
     )  # fmt: skip
     assert f"The run is not probed, as its data cannot tell representations apart: {reason}" in capsys.readouterr().out
     (directory,) = (tmp_path / "runs").glob("*/*")
     assert not (directory / "results.json").exists()
+    logged = (directory / "metrics.csv").read_text()
+    assert "health/rank" in logged and "probe/knn" not in logged  # which could only be 0 or 1
     with pytest.raises(InputError, match=reason):
         run(["probe", "--run", str(directory)])
