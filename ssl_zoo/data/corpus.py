@@ -23,7 +23,7 @@ from ssl_zoo.errors import InputError
 
 CACHE = base.CACHE / "text"
 # Raised whenever the files below change, or what is written into them.
-FORMAT = 6
+FORMAT = 7
 # Documents are tokenized so many characters at a time, or one document if it is longer.
 CHUNK_CHARACTERS = 2**18
 # So many of the texts that are left out are named.

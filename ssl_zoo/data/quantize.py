@@ -9,7 +9,7 @@ from ssl_zoo.data.sources.audio_base import EMPTY, NOT_FINITE, ODD_RATE, SILENT,
 FULL_SCALE = 32768
 # Channels cancel out when their mean has less than this share of the power it has where they are independent.
 CANCELLED = 0.1
-# Between rates further apart than this a recording is of nothing that could be heard at both.
+# Rates further apart than this share hardly a sound, and the lower would need gigabytes at the higher.
 MOST_RESAMPLED = 100
 # Beside spikes, fewer of the samples than this stay above one step of 16 bits.
 LEFT_BESIDE_SPIKES = 0.01

@@ -259,7 +259,7 @@ def load_tokenizer(name: str) -> TextTokenizer:
         name: of a model on the Hugging Face hub, a folder with a tokenizer, or a file in the form of tokenizer.json.
 
     Raises:
-        InputError: there is none, or documents cannot be told apart with it.
+        InputError: there is none, or no token of it ends a document.
     """
     path = Path(name).expanduser()
     meant = get_close_matches(name, TRAINERS, cutoff=0.8)

@@ -1,4 +1,4 @@
-"""GPT: every token is told from those before it, and so the model can write."""
+"""GPT: every token is predicted from those before it, and so the model can write."""
 
 import math
 from copy import deepcopy
@@ -69,7 +69,7 @@ class GPT(Method):
         super().__init__(encoder, **training)
         if not getattr(encoder, "causal", False):
             raise InputError(
-                "GPT tells each word from those before it and needs a causal text encoder, which "
+                "GPT predicts each token from those before it and needs a causal text encoder, which "
                 f"{type(encoder).__name__} is not: take GPT2Encoder."
             )
         counts = {"max_new_tokens": max_new_tokens, "prompt_tokens": prompt_tokens, "beams": beams}
@@ -122,8 +122,8 @@ class GPT(Method):
     def generate(self, batch: Batch) -> Tensor:
         """Continues documents by the transformers library's `generate`, with its cache of keys and values.
 
-        Where a text has filled the encoder's `max_length`, the last half of it is what the next tokens are told from;
-        the cache is filled anew with it. What is drawn for a document depends on its key and its prompt alone, not on
+        Where a text has filled the encoder's `max_length`, the next tokens are predicted from the last half of it, with
+        which the cache is filled anew. What is drawn for a document depends on its key and its prompt alone, not on
         the rest of the batch. Dropout is on when the method is in training mode.
 
         Args:
