@@ -24,8 +24,8 @@ class OnlineProbe(L.Callback):
 
     Both are fitted from scratch on representations of training examples and evaluated on validation data, so nothing
     lags behind the encoder, no gradient reaches it and there is no state to keep. Nothing but these training examples
-    chooses a setting, as with few labels in `ssl-zoo probe`, which reports on the test set. Where any accuracy would be 0
-    or 100 %, as of a single class, there is none.
+    chooses a setting, as with few labels in `ssl-zoo probe`, which reports on the test set. Where any accuracy would be
+    0 or 100 %, as of a single class, there is none.
 
     Args:
         bank_size: training examples to fit the probes on, a random choice that is always the same; 4096, or 512

@@ -6,7 +6,7 @@ from torch import Tensor
 from ssl_zoo.data.base import DataModule, Examples
 from ssl_zoo.data.tokenizer import TextTokenizer
 from ssl_zoo.errors import InputError
-from ssl_zoo.evaluation.accuracy import draw_labelled, scores
+from ssl_zoo.evaluation.accuracy import draw_labelled, is_informative, scores
 from ssl_zoo.finetuning.examples import TaskBatch, TaskExamples
 from ssl_zoo.finetuning.heads import ClassHead
 from ssl_zoo.finetuning.records import Pair, Records
@@ -84,16 +84,21 @@ def class_task(data: DataModule, test_examples: int) -> ClassTask:
         test_examples: as in `draw_test`.
 
     Raises:
-        InputError: it has no labels, or no test set.
+        InputError: it has no labels or no test set, or its classes are such that any accuracy would be 0 or 100 %.
     """
     train, test = data.train_set, data.test_set
     if train.labels is None or test.labels is None or len(test) == 0:
         raise InputError(
             f"{data.source_name} has no labels to train and test with: choose another task, or other data."
         )
-    judged = draw_test(len(test), test_examples)
-    parts = LabelledExamples(train, torch.arange(len(train))), LabelledExamples(test, judged)
-    return ClassTask(data.source_name, data.split_hash, *parts, (train.labels, test.labels[judged]))
+    if not is_informative(train.labels, test.labels):
+        raise InputError(
+            f"The training and the test part of {data.source_name} do not have two classes each, some of them in "
+            "common, so that any accuracy would be 0 or 100 %: choose another task, or other data."
+        )
+    chosen = draw_test(len(test), test_examples)
+    parts = LabelledExamples(train, torch.arange(len(train))), LabelledExamples(test, chosen)
+    return ClassTask(data.source_name, data.split_hash, *parts, (train.labels, test.labels[chosen]))
 
 
 def pair_task(records: Records[Pair], tokenizer: TextTokenizer, length: int) -> ClassTask:

@@ -13,7 +13,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from ssl_zoo.data.text import Documents, TextData
 from ssl_zoo.errors import InputError
-from ssl_zoo.evaluation.accuracy import scores, summarize
+from ssl_zoo.evaluation.accuracy import is_informative, scores, summarize
 from ssl_zoo.evaluation.features import choose_examples
 from ssl_zoo.methods.gpt import GPT
 from ssl_zoo.objectives.language_modeling import token_nats
@@ -65,6 +65,8 @@ def in_context(
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     tested = choose_examples(len(data.test_set), examples)
     assert data.test_set.labels is not None and data.train_set.labels is not None
+    if not is_informative(data.train_set.labels, data.test_set.labels):
+        raise InputError(f"in_context: {data.source_name} has no two classes to predict, so there is nothing to ask.")
     labels = data.test_set.labels[tested]
     untrained = rebuild(loaded.checkpoint).eval()
     assert isinstance(untrained, GPT)

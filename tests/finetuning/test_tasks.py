@@ -144,3 +144,6 @@ def test_data_without_labels_is_refused():
     assert len(class_task(data, 5).test) == 5 and class_task(data, 5).classes == 3
     with pytest.raises(InputError, match="Numbers has no labels to train and test with: choose another task"):
         class_task(SimpleNamespace(**{**vars(data), "train_set": unlabelled}), 5)
+    unlabelled.labels = torch.zeros_like(numbers.labels)
+    with pytest.raises(InputError, match="Numbers do not have two classes each"):
+        class_task(SimpleNamespace(**{**vars(data), "train_set": unlabelled}), 5)
