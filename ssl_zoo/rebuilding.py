@@ -10,6 +10,9 @@ import warnings
 from pathlib import Path
 from typing import Any, Self
 
+# Among the settings in a checkpoint: names of the arguments that are not.
+LEFT_OUT = "_left_out"
+
 _PLAIN = (bool, int, float, str, type(None))
 
 
@@ -53,6 +56,8 @@ def keep_settings(module: Any) -> None:
     hparams.clear()
     hparams.update(kept, _class_path=module.settings["class_path"])
     hparams.update(_instantiator="lightning.pytorch.cli.instantiate_module")
+    if foreign:  # or a default would silently take its place
+        hparams[LEFT_OUT] = foreign
     module._hparams_initial = module._to_hparams_dict(dict(hparams))  # or it keeps a copy of every network
 
 

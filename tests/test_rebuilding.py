@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from ssl_zoo.batch import Batch
 from ssl_zoo.callbacks.last_checkpoint import LastCheckpoint
 from ssl_zoo.data.image import ImageData
+from ssl_zoo.data.sources.base import ArrayImages, ImageSource, LoadedImages
 from ssl_zoo.data.sources.folder import ImageFolder
 from ssl_zoo.data.text import TextData
 from ssl_zoo.encoders.audio import Wav2Vec2Encoder
@@ -82,8 +83,25 @@ def test_what_no_setting_describes_is_left_out_with_a_warning_and_asked_for_on_l
     with pytest.warns(UserWarning, match="WithNetwork: its checkpoints leave out network, which no setting describes"):
         method = WithNetwork(ResNet(10, 8), nn.Linear(64, 2))
     assert "network" not in method.hparams
-    with pytest.raises(InputError, match=r"WithNetwork cannot be built again .*network"):
+    with pytest.raises(InputError, match=r"WithNetwork cannot be built again: .* given network, which"):
         rebuild({"hyper_parameters": dict(method.hparams)})
+
+
+class InMemory(ImageSource):
+    name, licence, channels, image_size = "InMemory", "none", 1, 8
+
+    def __init__(self, pixels: Tensor) -> None:
+        self.pixels = pixels
+
+    def load(self) -> LoadedImages:
+        return LoadedImages(ArrayImages(self.pixels, None), None, None, [])
+
+
+def test_a_source_that_no_setting_describes_is_never_replaced_by_the_default():
+    with pytest.warns(UserWarning, match="ImageData: its checkpoints leave out source"):
+        data = ImageData(InMemory(torch.zeros(40, 1, 8, 8, dtype=torch.uint8)))
+    with pytest.raises(InputError, match=r"ImageData cannot be built again: .* given source, which"):
+        rebuild({"hyper_parameters": dict(data.hparams)})
 
 
 def test_a_class_that_is_not_there_any_more_is_named():

@@ -13,6 +13,7 @@ from ssl_zoo.data.base import DataModule
 from ssl_zoo.errors import InputError
 from ssl_zoo.methods.base import Method
 from ssl_zoo.parsing import own_errors
+from ssl_zoo.rebuilding import LEFT_OUT
 
 Built = TypeVar("Built")
 
@@ -74,6 +75,12 @@ def rebuild(checkpoint: dict[str, Any], seed: int = 0) -> Method:
 
 def _build(kind: type[Built], hyperparameters: dict[str, Any]) -> Built:
     settings = {name: value for name, value in hyperparameters.items() if name != "_instantiator"}
+    if LEFT_OUT in settings:
+        raise InputError(
+            f"{settings['_class_path']} cannot be built again: when it was built in Python it was given "
+            f"{', '.join(settings[LEFT_OUT])}, which no setting describes; derive such a class from "
+            "ssl_zoo.rebuilding.Rebuildable and train again."
+        )
     try:
         with own_errors():
             return instantiate_module(kind, settings)
