@@ -77,7 +77,7 @@ class LastCheckpoint(ModelCheckpoint):
         save, self._stop_for = self._agreement.look(self._steps, late, requests.received)
         if save or self._stop_for is not None:
             # Lightning resumes from this point of its loops and from few others.
-            self._loops = deepcopy(trainer.fit_loop.state_dict())
+            self._loops = _loops_within_epoch(trainer)
 
     def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Stops here if asked to."""
@@ -167,9 +167,22 @@ class LastCheckpoint(ModelCheckpoint):
             self._owns_signals = False
 
 
+def _loops_within_epoch(trainer: L.Trainer) -> dict[str, Any]:
+    """How far the loops are, the present epoch having begun and not ended.
+
+    Lightning forgets to count the beginning of the first epoch after a resume, and once that is in a checkpoint, it
+    miscounts the ends of epochs too.
+    """
+    loops = deepcopy(trainer.fit_loop.state_dict())
+    for count in loops["epoch_progress"].values():
+        done = count["processed"]
+        count.update(ready=done + 1, started=done + 1, completed=done)
+    return loops
+
+
 def _loops_in_validation(trainer: L.Trainer) -> dict[str, Any]:
     """How far the loops are, but for the validation, which has just begun."""
-    loops = deepcopy(trainer.fit_loop.state_dict())
+    loops = _loops_within_epoch(trainer)
     progress = loops["epoch_loop.val_loop.batch_progress"]
     progress.update(total=dict(BEGUN), current=dict(BEGUN), is_last_batch=False)
     return loops

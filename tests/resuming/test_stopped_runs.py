@@ -100,6 +100,18 @@ def test_a_run_that_is_stopped_goes_on_as_if_nothing_had_happened(
     assert_same(learned(folder), calm[accumulated])
 
 
+def test_a_run_that_is_stopped_at_the_ends_of_two_epochs_counts_them_right(capsys, tmp_path, calm):
+    """Lightning counts epochs wrongly from there on: it begins one less than it ends."""
+    options = fit(tmp_path)
+    for step in (3, 6):
+        sends = ["--trainer.callbacks=tests.sends_signals.Sends", "--trainer.callbacks.hook=on_train_batch_end",
+                 f"--trainer.callbacks.step={step}", "--trainer.callbacks.name=SIGTERM"]  # fmt: skip
+        assert f"after step {step};" in stopped(capsys, [*options, *sends])[1]
+        options = ["fit", f"--resume={directory(tmp_path)}"]
+    run([*options, "--trainer.callbacks=null"])
+    assert_same(learned(directory(tmp_path)), calm[False])
+
+
 def test_a_run_that_is_stopped_before_its_first_step_begins_anew(capsys, tmp_path, calm):
     sends = ["--trainer.callbacks=tests.sends_signals.Sends", "--trainer.callbacks.hook=on_fit_start",
              "--trainer.callbacks.step=0", "--trainer.callbacks.name=SIGTERM"]  # fmt: skip
