@@ -68,7 +68,9 @@ class HuggingFaceText(TextSource):
 
     def fingerprint(self) -> str:
         """The arguments, and what identifies a folder's files."""
-        described = [f"{name}={value}" for name, value in sorted(vars(self).items()) if name != "streaming"]
+        # Its settings keep the folder as it was typed, and streaming changes no document.
+        facts = {name: value for name, value in vars(self).items() if name not in ("settings", "streaming")}
+        described = [f"{name}={value}" for name, value in sorted(facts.items())]
         folder = Path(self.name)
         if folder.is_dir():
             described += [identity_of(path) for path in sorted(path for path in folder.rglob("*") if path.is_file())]
