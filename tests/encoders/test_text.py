@@ -7,7 +7,8 @@ import torch
 from torch.nn import functional as F
 from transformers import BertConfig, BertModel, GPT2Config, GPT2LMHeadModel, ModernBertForMaskedLM
 
-from ssl_zoo.encoders.text import BertEncoder, GPT2Encoder, ModernBertEncoder
+from ssl_zoo.encoders.modern_bert import ModernBertEncoder
+from ssl_zoo.encoders.text import BertEncoder, GPT2Encoder
 from ssl_zoo.encoders.text_base import TextEncoder
 from ssl_zoo.errors import InputError
 

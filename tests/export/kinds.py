@@ -17,7 +17,8 @@ from ssl_zoo.encoders.audio_resnet import AudioResNet
 from ssl_zoo.encoders.base import Encoder
 from ssl_zoo.encoders.front_ends import LogMel, WaveConvolutions
 from ssl_zoo.encoders.image import MLP, ResNet, ViT
-from ssl_zoo.encoders.text import BertEncoder, GPT2Encoder, ModernBertEncoder
+from ssl_zoo.encoders.modern_bert import ModernBertEncoder
+from ssl_zoo.encoders.text import BertEncoder, GPT2Encoder
 from ssl_zoo.methods.base import Method
 from ssl_zoo.methods.bert import BERT
 from ssl_zoo.methods.gpt import GPT

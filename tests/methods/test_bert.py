@@ -7,7 +7,8 @@ from transformers import BertForMaskedLM
 
 from ssl_zoo.batch import Batch
 from ssl_zoo.encoders.image import MLP
-from ssl_zoo.encoders.text import BertEncoder, GPT2Encoder, ModernBertEncoder
+from ssl_zoo.encoders.modern_bert import ModernBertEncoder
+from ssl_zoo.encoders.text import BertEncoder, GPT2Encoder
 from ssl_zoo.errors import InputError
 from ssl_zoo.methods.bert import BERT, MASKING, PAIRS
 from ssl_zoo.objectives.masking import Masked
