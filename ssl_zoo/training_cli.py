@@ -156,7 +156,9 @@ class ZooCLI(RunDirectoryCLI):
 
     def after_instantiate_classes(self) -> None:
         """Forgets the sizes that a part does not take; it could not be rebuilt from settings that have them."""
-        self.datamodule.allow_other_split = self.config[self.subcommand].allow_other_split
+        # Embedding other data is what `predict` is for: nothing is evaluated, and a warning will do.
+        allowed = self.config[self.subcommand].allow_other_split or self.subcommand == "predict"
+        self.datamodule.allow_other_split = allowed
         self._clear_sizes()
         self.check_checkpoint()
 

@@ -54,7 +54,7 @@ def commands(top: Path) -> dict[str, list[str]]:
     }
 
 
-@pytest.mark.parametrize("name", ["probe", "finetune", "export", "fit", "validate", "test", "predict"])
+@pytest.mark.parametrize("name", ["probe", "finetune", "export", "fit", "validate", "test"])
 def test_a_run_whose_data_has_grown_is_refused_and_says_what_differs(trained, name):
     with pytest.raises(InputError) as refusal:
         run(commands(trained)[name])
@@ -65,10 +65,11 @@ def test_a_run_whose_data_has_grown_is_refused_and_says_what_differs(trained, na
     assert "allow_other_split" in sentence
 
 
-@pytest.mark.parametrize("name", ["fit", "predict"])
-def test_it_is_used_all_the_same_where_that_is_asked_for_and_warned_of(trained, name):
+@pytest.mark.parametrize("options", [["fit", "--allow_other_split=true"], ["predict"]], ids=" ".join)
+def test_it_is_used_all_the_same_where_that_is_asked_for_or_nothing_is_evaluated_and_warned_of(trained, options):
+    name, *override = options
     with pytest.warns(UserWarning, match="trained on ImageFolder images .* examples that it has seen"):
-        run([*commands(trained)[name], "--allow_other_split=true"])
+        run([*commands(trained)[name], *override])
 
 
 def test_results_that_are_allowed_all_the_same_say_so(trained):
