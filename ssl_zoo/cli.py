@@ -33,7 +33,7 @@ from ssl_zoo.training_cli import ZooCLI, fit_settings
 # Whatever is defined in these packages can be named in YAML without its module; a new file needs no entry anywhere.
 NAMED_IN_YAML = ("ssl_zoo.encoders", "ssl_zoo.decoders", "ssl_zoo.views", "ssl_zoo.data", "ssl_zoo.methods")
 
-# What is done with finished runs, and what is judged beside them; every other command is Lightning's.
+# What is done with finished runs, and what is evaluated beside them; every other command is Lightning's.
 ON_RUNS: dict[str, Callable[..., None]] = {
     "probe": probe,
     "finetune": finetune,
@@ -46,12 +46,12 @@ ON_RUNS: dict[str, Callable[..., None]] = {
 # What no code can do anything about while it writes; other errors of the operating system are bugs.
 DISK_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 ON_RUNS_HELP = (
-    "With a finished run: ssl-zoo probe --run runs/EXPERIMENT/TIME-ID judges its encoder on test data, "
+    "With a finished run: ssl-zoo probe --run runs/EXPERIMENT/TIME-ID evaluates its encoder on test data, "
     "ssl-zoo finetune --run ... trains it further on a labelled task, ssl-zoo in-context --run ... lets a GPT sort "
     "texts by examples in its prompt, ssl-zoo export --run ... --out FOLDER writes its encoder for others to load; "
-    "ssl-zoo probe-public judges published encoders beside them; ssl-zoo compare RUN_OR_FOLDER ... ranks them all, "
+    "ssl-zoo probe-public evaluates published encoders beside them; ssl-zoo compare RUN_OR_FOLDER ... ranks them all, "
     "ssl-zoo sweep EXPERIMENT_OR_FOLDER ... trains and ranks many, ssl-zoo dashboard shows them on W&B "
-    "(ssl-zoo probe -h and so on tell more)."
+    "(ssl-zoo probe -h and so on say more)."
 )
 
 

@@ -86,7 +86,9 @@ class ZooCLI(RunDirectoryCLI):
         parser.add_argument(
             "--checkpoint_minutes", type=float, default=10.0, help="Minutes between two checkpoints of a run."
         )
-        parser.add_argument("--probe_after_fit", type=bool, default=True, help="Judge the run on test data at its end.")
+        parser.add_argument(
+            "--probe_after_fit", type=bool, default=True, help="Evaluate the run on test data at its end."
+        )
         parser.add_argument(
             "--allow_other_split",
             type=bool,

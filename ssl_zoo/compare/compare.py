@@ -48,6 +48,8 @@ def compare(runs: list[Path], out: Path = Path("compare"), rank_by: str | None =
         board, said = make_leaderboard(task, rank_by)
         boards.append(board)
         remarks += said
+    unranked = {remark.run for remark in remarks if not remark.ranked}
+    remarks = [remark._replace(ranked=remark.ranked and remark.run not in unranked) for remark in remarks]
     if not boards:
         print_remarks(remarks)
         raise InputError(

@@ -5,6 +5,8 @@ import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ssl_zoo.probing.probe import PROTOCOL
+
 # Before the name of a probe or a task: its balanced accuracy, which is known where classes differ in size.
 BALANCED = "balanced "
 
@@ -94,7 +96,7 @@ def read_result(path: Path) -> Result:
             source=str(data["source"]),
             identity=str(data.get("identity", "")),
             split=str(data["split"]),
-            protocol=int(record["protocol"]),
+            protocol=_protocol(record["protocol"]),
             parts={part: int(data[part]) for part in ("train", "validation", "test")},
             steps=int(budget["steps"]),
             samples=int(budget["samples"]),
@@ -109,7 +111,9 @@ def read_result(path: Path) -> Result:
         )
         if not result.rows:
             raise ValueError("it has no rows")
-        own = next(iter(result.rows.values()))
+        first, own = next(iter(result.rows.items()))
+        if first not in (result.method, result.encoder):  # a published encoder's row has its own name
+            raise ValueError(f"its first row is of {first!r}, not of the run's own encoder")
         if not any(task in own for task in result.tasks):
             own["linear"]["all"]
     except KeyError as error:
@@ -151,6 +155,15 @@ def _read(path: Path) -> dict[str, Any]:
     if not isinstance(record, dict):
         raise ValueError("it holds no entries by name")
     return record
+
+
+def _protocol(value: Any) -> int:
+    """A version of the evaluation that this one knows: a newer one would leave out every run that can be ranked."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError(f"{value!r} stands where the protocol of the evaluation should")
+    if value > PROTOCOL:
+        raise ValueError(f"it follows protocol {value}, of a newer ssl_zoo than this one, which knows {PROTOCOL}")
+    return value
 
 
 def _rows(rows: dict[str, Any]) -> dict[str, dict[str, Accuracies]]:

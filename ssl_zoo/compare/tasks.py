@@ -80,7 +80,11 @@ def how_it_differs(run: RunRecord, task: Task) -> str:
     result = run.result
     reasons: list[str] = []
     if result.protocol != task.protocol:
-        reasons.append(f"its evaluation follows protocol {result.protocol} instead of {task.protocol}")
+        again = "ssl-zoo probe --run" if result.steps else "ssl-zoo probe-public"  # published encoders have no steps
+        reasons.append(
+            f"its evaluation follows protocol {result.protocol} instead of {task.protocol} "
+            f"(`{again}` evaluates it again)"
+        )
     if result.split != task.split:
         unequal = [part for part, count in task.parts.items() if result.parts[part] != count]
         for part in unequal:

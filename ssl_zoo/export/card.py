@@ -141,7 +141,7 @@ def _budget(run: Run) -> str:
 
 def _results(results: dict[str, Any] | None) -> str:
     if results is None:
-        return "This run has not been probed: `ssl-zoo probe --run RUN` judges it."
+        return "This run has not been probed: `ssl-zoo probe --run RUN` evaluates it."
     protocol, tables = f"(protocol {results['protocol']})", []
     if results["rows"]:
         columns = list(next(iter(results["rows"].values()))["linear"])
@@ -173,7 +173,7 @@ def _results(results: dict[str, Any] | None) -> str:
 
 def _limits(run: Run, results: dict[str, Any] | None) -> str:
     points = [
-        f"It has seen nothing but {run.data.source_name}; what it is worth on other data has not been measured.",
+        f"It has seen nothing but {run.data.source_name}; its accuracy on other data has not been measured.",
         "It gives vectors, not classes: put a classifier on them or train it further.",
         "It was not examined for biases of its data, which it will have learnt.",
     ]

@@ -48,11 +48,12 @@ def finetune(
     test_examples: int = 2000,
     allow_other_split: bool = False,
 ) -> None:
-    """Trains the encoder of a run's last checkpoint further on a labelled task, and judges it on test data.
+    """Trains the encoder of a run's last checkpoint further on a labelled task, and evaluates it on test data.
 
     The same is done with the same encoder freshly initialised, on the same examples in the same order, so that the gap
-    between the rows is what the pretraining is worth. Everything is trained; the weights of the last step are judged,
-    and nothing is chosen on test data. Prints the table and writes finetune-TASK.json into the run directory.
+    between the rows is the effect of the pretraining. Everything is trained; the weights of the last step are
+    evaluated, and nothing is chosen on test data. Prints the table and writes finetune-TASK.json into the run
+    directory.
 
     `classes` takes the labelled examples of the run's own data, of any modality, as they are: images get no views. The
     other tasks need a run on text, and are made of WordNet (see `wordnet_records`) where no data is given. A causal
@@ -73,7 +74,7 @@ def finetune(
             all are seen. The BERT paper takes 2 to 4.
         batch_size: examples per step.
         learning_rate: the highest one, after the warm-up; BERT-base wants less, such as 2e-5.
-        test_examples: judge on so many of the test examples at most, always the same.
+        test_examples: evaluate on so many of the test examples at most, always the same.
         allow_other_split: go on although the data is not split any more as it was while the run trained, so that the
             run may be tested on examples that it has seen.
     """

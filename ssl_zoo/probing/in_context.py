@@ -42,7 +42,7 @@ def in_context(
         run: the run directory of a GPT on data with labels, runs/<experiment>/<time>-<id>.
         shots: numbers of solved examples in the prompt to try.
         draws: random choices of the solved examples to average over.
-        examples: judge on so many test texts at most, evenly spaced.
+        examples: evaluate on so many test texts at most, evenly spaced.
         template: how an example is written; it ends with what follows {label}.
         label_names: what the classes are called in the prompt, in label order; the data's own names, from their last
             dot on, when left out.

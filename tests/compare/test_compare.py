@@ -209,3 +209,13 @@ def test_the_command_takes_runs_and_folders(runs, tmp_path, capsys, monkeypatch)
 def test_different_names_make_different_files():
     made = file_names(["A b/c", "a-b-c", "?", "a-b-c-2", "A B C"])
     assert made == ["a-b-c", "a-b-c-2", "data", "a-b-c-2-2", "a-b-c-3"]
+
+
+def test_what_a_run_lacks_is_said_as_of_a_ranked_run_only_where_it_is_ranked(write_run, tmp_path, capsys):
+    write_run("a/1", "A")
+    for name, protocol in (("b/1", 3), ("c/1", 2)):
+        (write_run(name, "B", protocol=protocol) / "features.npz").write_bytes(b"PK\x03\x04")
+    compare([tmp_path / "runs"], tmp_path / "out")
+    unranked, ranked = capsys.readouterr().out.split("Not ranked:")[1].split("Ranked, but:")
+    assert "c/1: features.npz cannot be used" in unranked and "c/1: The run is not ranked" in unranked
+    assert "b/1: features.npz cannot be used" in ranked and "c/1" not in ranked

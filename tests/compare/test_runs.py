@@ -74,6 +74,16 @@ def cut(file) -> None:
             lambda run: change(run, lambda record: record["rows"]["SimCLR"]["linear"]["all"].update(mean=93)),
             "93 is no accuracy",
         ),
+        (lambda run: change(run, lambda record: record.update(protocol="3")), "'3' stands where the protocol"),
+        (lambda run: change(run, lambda record: record.update(protocol=2.9)), "2.9 stands where the protocol"),
+        (
+            lambda run: change(run, lambda record: record.update(protocol=99)),
+            "protocol 99, of a newer ssl_zoo",
+        ),
+        (
+            lambda run: change(run, lambda record: record["rows"].pop("SimCLR")),
+            "its first row is of 'untrained encoder', not of the run's own encoder",
+        ),
         (lambda run: (run / "config.yaml").unlink(), "config.yaml is missing"),
         (lambda run: (run / "config.yaml").write_text("model: [}"), "config.yaml cannot be used, it is no YAML"),
         (lambda run: (run / "config.yaml").write_text("model: {}"), "it lacks one of model, data, trainer"),
