@@ -3,7 +3,7 @@
 import difflib
 import importlib
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from jsonargparse import ArgumentParser
 
@@ -12,11 +12,12 @@ _CLASS = re.compile(r"Problem with given class_path '([^']+)'")
 _NO_SETTING = re.compile(r"Option '([^']+)' is not accepted")
 _NO_OPTION = re.compile(r"does not accept option '([^']+)'|[Uu]nrecognized arguments: (\S+)")
 _NO_CLASS = re.compile(r"Expected a dot import path string: (\S+)|Unexpected import path format: (\S+)")
+_REQUIRED = re.compile(r"the following arguments are required: (.+)")
 _NO_CHOICE = re.compile(r"invalid choice: '([^']+)' \(choose from (.+)\)")
 _WRONG_VALUE = re.compile(r"(Expected (?:a|an|to be) .+?\. Got value: .*)")
 
 
-def explain(message: str, options: Iterable[str] = (), class_names: Iterable[str] = ()) -> str:
+def explain(message: str, options: Iterable[str] = (), class_names: Collection[str] = ()) -> str:
     """One sentence for one parser error.
 
     Args:
@@ -38,10 +39,15 @@ def explain(message: str, options: Iterable[str] = (), class_names: Iterable[str
     if found := _NO_CHOICE.search(message):
         choices = found[2].replace("'", "").split(", ")
         return f"There is no command '{found[1]}'{nearest(found[1], choices)}; the commands are {', '.join(choices)}."
+    if (found := _REQUIRED.search(message)) and (owners := _CLASS.findall(message[: found.start()])):
+        return f"{place}: {owners[-1].rpartition('.')[2]} needs the setting {found[1].strip()}."
     if found := _WRONG_VALUE.search(message):
         return f"{place}: {_plain(found[1])}."
     if found := _NO_CLASS.search(message):
         name = found[1] or found[2]
+        if name in class_names:
+            setting = place or message.split(":")[0].strip().removeprefix("--").removesuffix(".help")
+            return f"{setting}: {name} is a class of another kind; --help lists those that fit."
         return (
             f"{place}: there is no class '{name}'{nearest(name, class_names)}; "
             "a class of your own is named module.Class, its module lying in this folder."

@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 
 from ssl_zoo.batch import Batch
 from ssl_zoo.data.base import UNLABELLED, DataModule, Examples, check_at_least
-from ssl_zoo.data.kept_images import JoinedImages, keep, survey
+from ssl_zoo.data.kept_images import JoinedImages, Survey, keep, survey
 from ssl_zoo.data.sources.base import Images, ImageSource, LoadedImages
 from ssl_zoo.data.sources.digits import Digits
 from ssl_zoo.data.splits import Split, split_hash
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ssl_zoo.data.loader import TrainLoader
 
 IN_MEMORY_BYTES = 4 * 2**30
-ALMOST_BLACK = 1 / 16  # of the range; deeper files that use so little of it need a value_range
+ALMOST = 1 / 16  # of the range, from black or white; where images use so little of it they need a value_range
 
 
 class ImageExamples(Examples):
@@ -136,7 +136,7 @@ class ImageData(DataModule):
         joined = JoinedImages([part for part in loaded.in_order() if part], self.channels)
         found = survey(joined)
         if self.source.image_size is None:
-            self._warn_if_black(found.brightest)
+            self._warn_if_flat(found)
         images, self._kept_size = keep(joined, found, self.image_size, self.stored_size, IN_MEMORY_BYTES)
         self.train_set, self.validation_set, self.test_set, self.pretrain_set = (
             ImageExamples(images, chosen, self.image_size)
@@ -179,12 +179,13 @@ class ImageData(DataModule):
     def _in_order(self, examples: Examples, order: Tensor | None = None) -> DataLoader[Batch]:
         return super()._in_order(self.with_whole(examples), order)
 
-    def _warn_if_black(self, brightest: float) -> None:
+    def _warn_if_flat(self, found: Survey) -> None:
         """Files of 12 bits in 16 are common, and black when taken for what they say they are."""
-        if brightest <= ALMOST_BLACK:
+        colour = "black" if found.brightest <= ALMOST else "white" if found.darkest >= 1 - ALMOST else None
+        if colour is not None:
             warnings.warn(
-                f"The images of {self.source_name} are nearly black: none of those looked at uses more than a "
-                "sixteenth of the range of its type. Set the source's `value_range` to the values that are black and "
-                "white.",
+                f"The images of {self.source_name} are nearly {colour}: none of those looked at uses more than a "
+                "sixteenth of the range of its type or of `value_range`. Set the source's `value_range` to the values "
+                "that are black and white.",
                 stacklevel=2,
             )

@@ -104,23 +104,26 @@ class Survey(NamedTuple):
         side: of the longer sides, in pixels, the one that a tenth of the images exceeds: a panorama among small images
             says nothing of how large these are.
         square: whether each of them is.
+        darkest: value, in [0, 1].
         brightest: value, in [0, 1].
     """
 
     side: int
     square: bool
+    darkest: float
     brightest: float
 
 
 def survey(images: Images) -> Survey:
     """Looks at a random choice of the images, the same at every call."""
-    sides, square, brightest = [], True, 0.0
+    sides, square, darkest, brightest = [], True, 1.0, 0.0
     for position in fixed_order(len(images))[:SAMPLE].tolist():
         image = images.original(position)
         sides.append(max(image.shape[1:]))
         square = square and image.shape[1] == image.shape[2]
-        brightest = max(brightest, float(image.max()) / (255 if image.dtype == torch.uint8 else 1))
-    return Survey(sorted(sides)[len(sides) * 9 // 10], square, brightest)
+        white = 255 if image.dtype == torch.uint8 else 1
+        darkest, brightest = min(darkest, float(image.min()) / white), max(brightest, float(image.max()) / white)
+    return Survey(sorted(sides)[len(sides) * 9 // 10], square, darkest, brightest)
 
 
 def keep(

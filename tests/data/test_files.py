@@ -1,6 +1,7 @@
 """Which files a folder has, of which part and class; the same for images, sounds and texts."""
 
 import os
+import re
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -108,6 +109,26 @@ def test_files_may_be_called_like_parts(tmp_path: Path) -> None:
     write(tmp_path, "TRAIN-00000-of-00002.x", "TRAIN-00001-of-00002.x", "dev.x", "test.x")
     assert [part for _, part, _ in found(tmp_path, part_files=(".x",))] == ["train", "train", "validation", "test"]
     assert {part for _, part, _ in found(tmp_path)} == {"train"}
+
+
+@pytest.mark.parametrize("names", [("imgs_train", "imgs_test"), ("Train Set", "val-set"), ("2012test", "2012train")])
+def test_folders_with_a_part_in_their_names_are_not_taken_for_classes_in_silence(
+    tmp_path: Path, names: tuple[str, str]
+) -> None:
+    write(tmp_path, *(f"{name}/{label}/{number}.x" for name in names for label in "ab" for number in range(2)))
+    sentence = (
+        f"{', '.join(sorted(names))} are taken for no official parts: call them train, val and test if they are some"
+    )
+    with pytest.warns(UserWarning, match=re.escape(sentence)):
+        assert {label for _, _, label in found(tmp_path)} == set(names)
+
+
+def test_files_with_a_part_in_their_names_are_not_mixed_in_silence(tmp_path: Path) -> None:
+    write(tmp_path, "imdb_train.x", "imdb_test.x")
+    with pytest.warns(UserWarning, match=r"imdb_test\.x, imdb_train\.x are taken for no official parts"):
+        found(tmp_path, (".x",))
+    with warnings.catch_warnings(action="error"):  # where files are single documents, their names say nothing
+        found(tmp_path)
 
 
 def test_hidden_names_are_skipped_at_any_depth_below_the_root(tmp_path: Path) -> None:

@@ -85,9 +85,7 @@ def test_a_damaged_file_stops_or_is_skipped(tmp_path: Path, damage: str) -> None
     stopping = ImageFolder(tmp_path).load()
     with pytest.raises(InputError, match=re.escape(f"{bad} is no image that can be read: remove it")):
         all_of(stopping.train, 6)
-    with pytest.warns(
-        UserWarning, match=f"Left out 1 image files that are damaged or too large: {re.escape(str(bad))}"
-    ):
+    with pytest.warns(UserWarning, match=f"Left out 1 image files that are damaged, .* numbers: {re.escape(str(bad))}"):
         loaded = ImageFolder(tmp_path, on_corrupt="skip").load()
     assert loaded.train.labels is not None and loaded.train.labels.tolist() == [0, 1]
     assert np.array_equal(all_of(loaded.train, 6)[0].numpy(), images[1])
@@ -97,6 +95,37 @@ def test_nothing_but_damaged_files(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"hello")
     with pytest.warns(UserWarning), pytest.raises(InputError, match=r"Every image in .* is damaged"):
         ImageFolder(tmp_path, on_corrupt="skip").load()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_file_without_finite_numbers_stops_or_is_skipped_like_a_damaged_one(tmp_path: Path, value: float) -> None:
+    for number in range(15):
+        pixels = np.full((6, 6), number / 20, np.float32)
+        pixels[2, 3] = value if number < 12 else 0
+        np.save(tmp_path / f"{number:02d}.npy", pixels)
+    with pytest.raises(InputError, match=r"00\.npy holds values that are no finite numbers: .* on_corrupt to skip"):
+        all_of(ImageFolder(tmp_path).load().train, 6)
+    with pytest.warns(UserWarning, match=r"Left out 12 image files .*00\.npy, .*09\.npy and 2 others$"):
+        loaded = ImageFolder(tmp_path, on_corrupt="skip").load()
+    assert len(loaded.train) == 3 and all_of(loaded.train, 6).max() == round(255 * 14 / 20)
+
+
+@pytest.mark.parametrize("line", ["{} cat", "{},cat", "'{}';cat", "{}\tcat"])
+@pytest.mark.parametrize("head", ["", "file label\n"])
+def test_a_labels_file_that_names_its_images_does_not_make_a_class_of_each(
+    tmp_path: Path, line: str, head: str
+) -> None:
+    names = ["a.png", "b.png", "c.png"]
+    write_images(tmp_path / "data", names)
+    (tmp_path / "labels.txt").write_text(head + "".join(line.format(name) + "\n" for name in names))
+    with pytest.raises(InputError, match=r"labels\.txt has the file name in the line .*a\.png.*: write labels alone"):
+        ImageFolder(tmp_path / "data", tmp_path / "labels.txt").load()
+
+
+@pytest.mark.parametrize("path", ["", " "])
+def test_an_empty_path_is_not_the_working_folder(path: str) -> None:
+    with pytest.raises(InputError, match="The path given for the source is empty"):
+        ImageFolder(path)
 
 
 def part_sizes(data: ImageData) -> list[int]:

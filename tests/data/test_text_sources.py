@@ -277,6 +277,14 @@ def test_faulty_json_lines_are_named(tmp_path: Path, line: str, message: str) ->
         documents(TextFiles(tmp_path))
 
 
+def test_a_text_that_is_null_is_a_bad_one_and_ends_nothing(tmp_path: Path) -> None:
+    write(tmp_path, a_jsonl='{"text": "x"}\n{"text": null, "label": "a"}\n{"text": "y", "label": "a"}\n')
+    found = list(TextFiles(tmp_path).documents())
+    assert [each.text for each in found if isinstance(each, Document)] == ["x", "y"]
+    bad = [each for each in found if isinstance(each, BadText)]
+    assert len(bad) == 1 and bad[0].name == f"line 2 of {tmp_path / 'a.jsonl'}"
+
+
 def objects(*labels: Any) -> str:
     return "".join(json.dumps({"text": f"text {number}", "label": label}) + "\n" for number, label in enumerate(labels))
 

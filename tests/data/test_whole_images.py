@@ -181,6 +181,15 @@ def test_images_of_twelve_bits_in_sixteen_are_not_black_in_silence(tmp_path: Pat
     assert data.train_set.__getitems__([0]).inputs.max() > 200
 
 
+def test_a_value_range_that_makes_all_images_white_is_named(tmp_path: Path) -> None:
+    for number in range(20):
+        np.save(tmp_path / f"{number:02d}.npy", RANDOM.integers(2000, 22000, (16, 16), dtype=np.int32))
+    with pytest.warns(UserWarning, match="are nearly white: .* Set the source's `value_range`"):
+        ready(ImageFolder(tmp_path, channels=1, value_range=(0, 1)), image_size=16)
+    with warnings.catch_warnings(action="error"):
+        ready(ImageFolder(tmp_path, channels=1, value_range=(0, 22000)), image_size=16)
+
+
 def test_deep_images_of_many_channels_stay_deep(tmp_path: Path) -> None:
     values = RANDOM.random((20, 12, 16, 6), dtype=np.float32)
     for number, image in enumerate(values):

@@ -86,6 +86,12 @@ def find_files(
         counted = [f"{what}: {count:,}" for what, count in left_out.most_common(KINDS_NAMED)]
         rest = sum(left_out.values()) - sum(count for _, count in left_out.most_common(KINDS_NAMED))
         sentences.append(f"left out {', '.join(counted)}{f', others: {rest:,}' if rest else ''}")
+    alike = _called_like_parts([file.inside for file in reached], part_files)
+    if alike and all(file.part in ("train", "unlabelled") for file in files):
+        sentences.append(
+            f"{', '.join(map(readable, alike))} are taken for no official parts: call them train, val and test if they "
+            "are some"
+        )
     loose = sum(file.label is None and file.part != "unlabelled" for file in files)
     if loose and any(file.label is not None for file in files):
         sentences.append(
@@ -106,7 +112,13 @@ def class_numbers(files: Iterable[DataFile]) -> dict[str, int]:
 
 
 def resolved(path: str | Path) -> str:
-    """A user's path as it is kept: absolute and without links, so that it means the same from any folder."""
+    """A user's path as it is kept: absolute and without links, so that it means the same from any folder.
+
+    Raises:
+        InputError: it is empty, as an unset variable of the shell is, which must not stand for the working folder.
+    """
+    if not str(path).strip():
+        raise InputError("The path given for the source is empty: name a folder or a file, or `.` for this folder.")
     return str(Path(path).expanduser().resolve())
 
 
@@ -206,6 +218,17 @@ def _official(root: Path, inside: list[tuple[str, ...]], part_files: tuple[str, 
         names = " and ".join(sorted(map(readable, found)))
         raise InputError(f"{readable(root)} has {names} but nothing called train: add it, or give one of them as root.")
     return {}
+
+
+def _called_like_parts(inside: list[tuple[str, ...]], part_files: tuple[str, ...]) -> list[str]:
+    """Names in the root such as imgs_train and imgs_test, among whose words there are those of parts."""
+    parts: dict[str, Part] = {}
+    for names in inside:
+        if len(names) > 1 or names[0].lower().endswith(part_files):
+            words = map(part_of, re.split(r"[\W\d_]+", names[0]))
+            parts.update((names[0], part) for part in words if part is not None)
+    found = set(parts.values())
+    return sorted(parts) if "train" in found and {"validation", "test"} & found else []
 
 
 def _only_folder_with_parts(reached: list[_Reached], depth: int) -> bool:

@@ -1,5 +1,6 @@
 """A user's own images in a folder."""
 
+import re
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -12,12 +13,13 @@ from torch import Tensor
 from ssl_zoo.data.sources.base import ImageSource, LazyImages, LoadedImages
 from ssl_zoo.data.sources.contents import contents_of
 from ssl_zoo.data.sources.files import DataFile, class_numbers, find_files, readable, resolved
-from ssl_zoo.data.sources.image_files import UnreadableImage, open_image
+from ssl_zoo.data.sources.image_files import open_image
 from ssl_zoo.data.sources.labels import UNLABELLED, read_label_lines
-from ssl_zoo.data.sources.pixels import Depth, PixelFormat, to_pixels
+from ssl_zoo.data.sources.pixels import Depth, PixelFormat, UnreadableImage, to_pixels
 from ssl_zoo.data.splits import PARTS
 from ssl_zoo.errors import InputError
 
+NAMED = 10  # damaged files, in one warning
 SUFFIXES = (".jpg", ".jpeg", ".jfif", ".jpe", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".npy")
 
 
@@ -40,8 +42,8 @@ class ImageFolder(ImageSource):
         value_range: the values that become black and white in all images, such as [0, 4095] for a camera of 12 bits or
             [-1000, 3000] for Hounsfield units; what lies outside is cut off. Left out, those of the file's type, and of
             floats 0 and 1.
-        on_corrupt: what a file does that is damaged or too large: `stop` ends the run and names it; `skip` opens every
-            file beforehand and goes on with the others.
+        on_corrupt: what a file does that is damaged, too large or holds no finite numbers: `stop` ends the run and
+            names it; `skip` reads every file beforehand and goes on with the others.
     """
 
     licence = "the user's own"
@@ -107,6 +109,13 @@ def _with_labels(files: list[DataFile], root: Path, labels: Path) -> list[DataFi
     if any(file.path.parent != root for file in files):
         raise InputError(f"{root} has sub-folders, which are its classes: leave out the labels file {labels}.")
     names = read_label_lines(labels, len(files))
+    images = {readable(file.path.name) for file in files}
+    for name in filter(None, names):
+        if re.split(r"[\s,;:]", name, maxsplit=1)[0].strip("\"'") in images:
+            raise InputError(
+                f"{labels} has the file name in the line {name!r}: write labels alone, one a line, in the order of the "
+                "sorted file names."
+            )
     if len(names) != len(files):
         raise InputError(
             f"{labels} has {len(names)} lines but {root} has {len(files)} images: write one label a line, in the order "
@@ -123,15 +132,20 @@ def _read_nth(files: list[Path], form: PixelFormat, position: int) -> Tensor:
 def _readable(files: list[Path], form: PixelFormat) -> list[int]:
     with ThreadPoolExecutor() as pool:
         good = list(pool.map(partial(_can_be_read, form), files))
-    bad = [str(path) for path, fine in zip(files, good, strict=True) if not fine]
+    bad = [readable(path) for path, fine in zip(files, good, strict=True) if not fine]
     if bad:
-        warnings.warn(f"Left out {len(bad)} image files that are damaged or too large: {', '.join(bad)}", stacklevel=2)
+        others = f" and {len(bad) - NAMED:,} others" if len(bad) > NAMED else ""
+        warnings.warn(
+            f"Left out {len(bad):,} image files that are damaged, too large or hold no finite numbers: "
+            f"{', '.join(bad[:NAMED])}{others}",
+            stacklevel=2,
+        )
     return [place for place, fine in enumerate(good) if fine]
 
 
 def _can_be_read(form: PixelFormat, path: Path) -> bool:
     try:
-        open_image(path, form)
+        to_pixels(open_image(path, form), form, readable(path))
     except UnreadableImage:
         return False
     return True

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from ssl_zoo.data.sources.pixels import Decoded, PixelFormat
+from ssl_zoo.data.sources.pixels import Decoded, PixelFormat, UnreadableImage
 from ssl_zoo.errors import InputError
 
 # As RGB this is 3 GB. Pillow's own limit, a fifth of it, is smaller than many a scan and satellite image.
@@ -14,10 +14,6 @@ LIMIT = 10**9
 Image.MAX_IMAGE_PIXELS = LIMIT
 TIFF = (".tif", ".tiff")
 _BITS, _SAMPLE_FORMAT, _SIGNED = 258, 339, 2  # TIFF tags, and the value of the second for signed numbers
-
-
-class UnreadableImage(InputError):
-    """The fault lies in the file, and a user may want to go on without it."""
 
 
 def open_image(path: Path, form: PixelFormat | None = None) -> Decoded:

@@ -28,6 +28,10 @@ _LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R 601, as Pillow has it
 _ROUNDING = 1e-5  # by so much a float may leave [0, 1]: resampling does that
 
 
+class UnreadableImage(InputError):
+    """The fault lies in the file, and a user may want to go on without it."""
+
+
 class PixelFormat(NamedTuple):
     """What the pixels of every image become.
 
@@ -69,6 +73,7 @@ def to_pixels(image: Decoded, form: PixelFormat, name: str) -> Tensor:
         ``(channels, H, W)``, uint8 in [0, 255] or float32 in [0, 1].
 
     Raises:
+        UnreadableImage: it holds values that are no finite numbers.
         InputError: it has another number of channels, or values that no setting explains.
     """
     array = image if isinstance(image, np.ndarray) else _numbers(image, form.channels, name)
@@ -130,7 +135,9 @@ def _scale(array: np.ndarray, form: PixelFormat, name: str) -> np.ndarray:
     """Values in [0, 255] or [0, 1], as the format says."""
     kind, low_high = array.dtype, form.value_range
     if kind.kind == "f" and not np.isfinite(array).all():
-        raise InputError(f"{name} holds values that are no finite numbers: replace them, or remove the file.")
+        raise UnreadableImage(
+            f"{name} holds values that are no finite numbers: replace them, remove the file, or set on_corrupt to skip."
+        )
     if low_high is None and kind in (np.uint8, np.uint16, np.bool_):
         low_high = (0, 1 if kind == np.bool_ else np.iinfo(kind).max)
         if form.dtype == "uint8" and kind != np.bool_:

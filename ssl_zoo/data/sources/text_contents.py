@@ -88,6 +88,8 @@ def json_entries(path: Path) -> Iterator[Entry | BadText]:
             reason = error.msg if isinstance(error, json.JSONDecodeError) else "too many brackets"
             raise InputError(f"{name} has no JSON object in line {number} ({reason}): write one a line.") from error
         text = entry.get("text") if isinstance(entry, dict) else None
+        if text is None and isinstance(entry, dict) and "text" in entry:
+            text = ""  # a null, as other tools write a text that is missing
         if not isinstance(text, str):
             raise InputError(f'{name} has no text in line {number}: write {{"text": "...", "label": "..."}} a line.')
         if "label" not in entry and "labels" in entry:
