@@ -222,6 +222,8 @@ def test_a_huge_image_is_left_out_where_the_user_skips_and_a_missing_package_nev
         Image.fromarray(RANDOM.integers(0, 256, (side, side, 3), dtype=np.uint8)).save(tmp_path / f"{number}.png")
     with pytest.warns(UserWarning, match=r"Left out 1 image files that are damaged, too large .*: .*1\.png"):
         assert len(ImageFolder(tmp_path, on_corrupt="skip").load().train) == 1
+    for png in tmp_path.glob("*.png"):
+        png.unlink()
     tifffile.imwrite(tmp_path / "2.tif", RANDOM.random((4, 4, 5)), photometric="minisblack", planarconfig="contig")
     monkeypatch.setitem(sys.modules, "tifffile", None)
     with pytest.raises(InputError, match=r"2\.tif needs the package tifffile: install ssl_zoo\[tiff\]"):
