@@ -12,6 +12,7 @@ from ssl_zoo.finetuning.heads import ClassHead
 from ssl_zoo.finetuning.records import Pair, Records
 from ssl_zoo.finetuning.tasks import Task, draw_test
 from ssl_zoo.finetuning.tokens import Tokenized, TokenizedExamples, split_texts, wrap_pair
+from ssl_zoo.probing.labelled import remarks_on_labels
 
 
 class ClassTask(Task):
@@ -52,6 +53,10 @@ class ClassTask(Task):
         found = scores(torch.tensor(answers)[:, 0], self.test_labels)
         balanced = {"balanced accuracy": found["balanced"]} if "balanced" in found else {}
         return {"accuracy": found["accuracy"], **balanced}
+
+    def remarks(self, few: list[int]) -> list[str]:
+        """As of the probes on the same labels."""
+        return remarks_on_labels(self.train_labels, self.test_labels, few)
 
 
 class LabelledExamples(TaskExamples):
@@ -97,6 +102,11 @@ def class_task(data: DataModule, test_examples: int) -> ClassTask:
             "common, so that any accuracy would be 0 or 100 %: choose another task, or other data."
         )
     chosen = draw_test(len(test), test_examples)
+    if not is_informative(train.labels, test.labels[chosen]):
+        raise InputError(
+            f"finetune: with test_examples {test_examples} the test examples of {data.source_name} are not of two "
+            "classes, some of them in the training part, so that any accuracy would be 0 or 100 %: take more."
+        )
     parts = LabelledExamples(train, torch.arange(len(train))), LabelledExamples(test, chosen)
     return ClassTask(data.source_name, data.split_hash, *parts, (train.labels, test.labels[chosen]))
 

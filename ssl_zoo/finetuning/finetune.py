@@ -98,10 +98,12 @@ def finetune(
     settings = Settings(steps, batch_size, learning_rate)
     rows = _compare(loaded, made, few, draws, settings, epochs)
     budget = {"epochs": epochs, "steps_by_number": _steps(made, few, settings, epochs)}
-    record = {**_describe(loaded, task, made, settings, budget, draws), "rows": rows}
+    record = {**_describe(loaded, task, made, settings, budget, draws), "remarks": made.remarks(few), "rows": rows}
     path = run / f"finetune-{task}.json"
     path.write_text(json.dumps(record, indent=2) + "\n")
     print_table(record)
+    for remark in record["remarks"]:
+        Console(soft_wrap=True).print(remark, highlight=False)
     Console(soft_wrap=True).print(f"Results: {path}", highlight=False)
 
 

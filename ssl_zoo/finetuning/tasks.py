@@ -46,6 +46,10 @@ class Task(ABC):
     def score(self, answers: list[list[int]]) -> dict[str, float]:
         """Figures in [0, 1] for a head's answers to all test examples, in their order; high is good."""
 
+    def remarks(self, few: list[int]) -> list[str]:
+        """Sentences about what the figures do not say, for these numbers of examples; none unless a task has some."""
+        return []
+
 
 def draw_test(count: int, most: int) -> Tensor:
     """Ascending positions of the test examples to judge on: `most` of `count`, drawn at random but always the same."""

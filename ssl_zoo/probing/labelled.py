@@ -56,6 +56,17 @@ def remarks_on(data: DataModule, labels_per_class: list[int]) -> list[str]:
         labels_per_class: numbers of labels that are tried.
     """
     train, _, test = _labels(data)
+    return remarks_on_labels(train, test, labels_per_class)
+
+
+def remarks_on_labels(train: Tensor, test: Tensor, labels_per_class: list[int]) -> list[str]:
+    """Sentences about what accuracies on test labels do not say.
+
+    Args:
+        train: ``(N,)`` int64 labels to learn from.
+        test: ``(M,)`` int64 labels to be predicted.
+        labels_per_class: numbers of labels that are tried.
+    """
     found = []
     counts = train.bincount(minlength=int(test.max()) + 1)
     unknown = int((counts[test.unique()] == 0).sum())
@@ -66,7 +77,8 @@ def remarks_on(data: DataModule, labels_per_class: list[int]) -> list[str]:
     short = [labels for labels in sorted(labels_per_class) if labels > smallest]
     if short:
         numbers = ", ".join(map(str, short))
-        found.append(f"The smallest class has {smallest} training examples, so {numbers} per class take fewer of it.")
+        examples = "a single training example" if smallest == 1 else f"{smallest} training examples"
+        found.append(f"The smallest class has {examples}, so {numbers} per class take fewer of it.")
     if len(test) < FEW_TESTS:
         found.append(f"The test part has {len(test)} examples: each is {100 / len(test):.1f} points of accuracy.")
     return found

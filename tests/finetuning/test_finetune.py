@@ -185,7 +185,16 @@ def test_images_are_fine_tuned_as_they_are(image_run):
     finetune(image_run, labels_per_class=[1], draws=1, steps=2, epochs=1, test_examples=50)
     record = json.loads((image_run / "finetune-classes.json").read_text())
     check(record, ["SimCLR", "untrained encoder"], ["accuracy"], ["1", "all"], draws=1)
-    assert record["data"]["test"] == 50
+    assert record["data"]["test"] == 50 and record["remarks"] == []
+
+
+def test_what_the_figures_do_not_say_stands_beside_them(image_run, capsys):
+    finetune(image_run, labels_per_class=[500], draws=1, steps=1, epochs=1, test_examples=10)
+    record = json.loads((image_run / "finetune-classes.json").read_text())
+    few, small = record["remarks"]
+    assert few.startswith("The smallest class has ") and few.endswith("so 500 per class take fewer of it.")
+    assert small == "The test part has 10 examples: each is 10.0 points of accuracy."
+    assert few in (out := capsys.readouterr().out) and small in out
 
 
 def test_mistakes_are_told_in_a_sentence(text_run, image_run, folder):
@@ -195,6 +204,7 @@ def test_mistakes_are_told_in_a_sentence(text_run, image_run, folder):
         (text_run, {"task": "pairs", "examples": [3]}, "of pairs are numbered by labels_per_class: give that"),
         (text_run, {"task": "tags", "labels_per_class": [3]}, "of tags are numbered by examples: give that"),
         (text_run, {"task": "tags", "examples": [0]}, "examples must be at least 1, not 0"),
+        (image_run, {"test_examples": 1}, "with test_examples 1 the test examples of Digits are not of two classes"),
         (text_run, {"epochs": 0}, "epochs must be at least 1, not 0"),
         (text_run, {"draws": 0}, "draws must be at least 1, not 0"),
         (text_run, {"learning_rate": 0.0}, "learning_rate must be above 0"),

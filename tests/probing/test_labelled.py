@@ -49,6 +49,8 @@ def test_what_can_be_evaluated_is_counted_and_remarked_on():
     found = remarks_on(Data([0] * 9 + [1] * 4, [0], [0, 1, 1, 2]), [1, 5, 10])
     assert found[0].startswith("1 of 3 classes of the test part have no training example")
     assert found[1] == "The smallest class has 4 training examples, so 5, 10 per class take fewer of it."
+    alone = remarks_on(Data([0] * 9 + [1], [0], [0, 1] * 10), [5])
+    assert alone == ["The smallest class has a single training example, so 5 per class take fewer of it."]
     assert found[2] == "The test part has 4 examples: each is 25.0 points of accuracy."
 
 
