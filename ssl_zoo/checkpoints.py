@@ -98,7 +98,10 @@ def read_checkpoint(path: Path, weights_only: bool = True) -> dict[str, Any]:
     if not path.is_file():
         raise InputError(f"There is no checkpoint at {path}: give a file like runs/.../checkpoints/{LAST}.")
     if not is_whole(path):
-        raise InputError(f"The checkpoint {path} is damaged: its checksums are not those of what it holds.")
+        raise InputError(
+            f"The checkpoint {path} is damaged: its checksums are not those of what it holds; "
+            "put a whole copy there, or begin a new run."
+        )
     try:
         content = torch.load(path, map_location="cpu", weights_only=weights_only)
     except pickle.UnpicklingError as error:

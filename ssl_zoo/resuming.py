@@ -1,5 +1,6 @@
 """`ssl-zoo fit --resume`: which run goes on, from where, and what must not have changed."""
 
+import json
 import os
 import shlex
 import tempfile
@@ -8,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import yaml
 from filelock import FileLock, Timeout
 from lightning.pytorch.utilities import rank_zero_only
 
@@ -45,12 +47,23 @@ def run_to_resume(directory: Path) -> Path:
     """`directory`, if a run lies there.
 
     Raises:
-        InputError: none does.
+        InputError: none does, or its settings are damaged.
     """
     if not (directory / CONFIG).is_file():
         raise InputError(
             f"--resume: there is no run at {directory}, as it holds no {CONFIG}: give a folder like "
             "runs/<experiment>/<time>-<id>."
+        )
+    path = directory / CONFIG
+    try:
+        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError):
+        settings = None
+    missing = [name for name in ("model", "data") if not (isinstance(settings, dict) and settings.get(name))]
+    if missing:
+        raise InputError(
+            f"--resume: the settings in {path} are damaged, they lack {' and '.join(missing)}: put a whole file there, "
+            f"or begin a new run with --config and --ckpt_path {directory / 'checkpoints' / LAST}."
         )
     return directory
 
@@ -74,11 +87,11 @@ def check_unfinished(checkpoint: dict[str, Any], path: Path, max_steps: int, max
         InputError: it is.
     """
     if has_finished(checkpoint, max_steps, max_epochs):
-        limit = f"trainer.max_steps beyond {max_steps}" if 0 <= max_steps <= checkpoint["global_step"] else (
-            f"trainer.max_epochs beyond {max_epochs}"
-        )  # fmt: skip
+        steps = checkpoint["global_step"]
+        by_steps = 0 <= max_steps <= steps
+        limit = f"trainer.max_steps beyond {steps}" if by_steps else f"trainer.max_epochs beyond {max_epochs}"
         raise InputError(
-            f"The run has finished: its checkpoint {path} is of its last step, {checkpoint['global_step']}; raise "
+            f"The run has finished: its checkpoint {path} is of its last step, {steps}; raise "
             f"{limit} to train it further."
         )
 
@@ -170,14 +183,28 @@ def occupied(directory: Path) -> Iterator[None]:
         lock.release()
 
 
-def how_to_go_on(sentence: str, directory: Path) -> str:
+def evaluated_steps(directory: Path) -> int | None:
+    """After how many optimizer steps a run was evaluated that has results; None where it has none that can be read."""
+    try:
+        return int(json.loads((directory / RESULTS).read_text(encoding="utf-8"))["budget"]["steps"])
+    except (OSError, ValueError, TypeError, KeyError):  # missing, or no whole results.json
+        return None
+
+
+def how_to_go_on(sentence: str, directory: Path, steps: int) -> str:
     """What the user of a run that was stopped is to know.
 
     Args:
         sentence: what is known of where it was stopped and what was saved; empty if nothing is.
         directory: of the run.
+        steps: optimizer steps that it has done.
     """
     path = directory / "checkpoints" / LAST
+    if not (directory / CONFIG).is_file():
+        return "before there was anything to save; the same command begins again"
+    if not sentence and path.exists() and steps == evaluated_steps(directory):
+        again = shlex.join(["ssl-zoo", "probe", "--run", str(directory)])
+        return f"after its results were written to {directory / RESULTS}; `{again}` makes them again with all pictures"
     if not sentence:
         sentence = f"at once; the checkpoint is {path}" if path.exists() else "before there was anything to save"
     return f"{sentence}; `{shlex.join(['ssl-zoo', 'fit', '--resume', str(directory)])}` goes on"

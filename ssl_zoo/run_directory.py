@@ -13,6 +13,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from ssl_zoo.checkpoints import before, check_weights, read_newest_whole
 from ssl_zoo.errors import InputError
+from ssl_zoo.probing.labelled import check_choices
 from ssl_zoo.resuming import (
     AUTO,
     CONFIG,
@@ -20,6 +21,7 @@ from ssl_zoo.resuming import (
     check_optimizer,
     check_unfinished,
     check_writable,
+    evaluated_steps,
     how_to_go_on,
     newest_run,
     occupied,
@@ -82,7 +84,9 @@ class RunDirectoryCLI(LightningCLI):
             settings = read(rest[1:])
             folder = Path(settings["runs_dir"]) / settings["experiment"]
             self.resumed = newest_run(folder)
-            if self.resumed is None:
+            if self.resumed is not None:
+                run_to_resume(self.resumed)
+            else:
                 say(f"There is no run in {folder} to resume: a new one begins.")
                 return rest
         else:
@@ -115,6 +119,11 @@ class RunDirectoryCLI(LightningCLI):
             _check_output(self.directory, config)
         if self.resumed is not None:
             paths = resumable(self.resumed)
+            if not paths and (self.resumed / RESULTS).exists():
+                raise InputError(
+                    f"The run {self.resumed} has results but no checkpoint in checkpoints/ any more, and would begin "
+                    "anew over them: put the checkpoint back, or begin a new run."
+                )
             if not paths:
                 say(f"The run {self.resumed} has written no checkpoint yet: it begins anew.")
         else:
@@ -145,7 +154,10 @@ class RunDirectoryCLI(LightningCLI):
 
     def _check_progress(self, path: Path, content: dict[str, Any]) -> None:
         config = self.config["fit"]
-        only_probed = self.resumed is not None and config.probe_after_fit and not (self.resumed / RESULTS).exists()
+        only_probed = False
+        if self.resumed is not None and config.probe_after_fit:
+            # Results of another step are of before the run was taken up with more.
+            only_probed = evaluated_steps(self.resumed) != content["global_step"]
         if not only_probed:
             check_unfinished(content, path, config.trainer.max_steps, config.trainer.max_epochs)
         if self.resumed is not None:
@@ -160,12 +172,14 @@ class RunDirectoryCLI(LightningCLI):
             with occupied(self.directory):
                 super()._run_subcommand(subcommand)
         except Stopped as stopped:
-            stopped.sentence = how_to_go_on(stopped.sentence, self.directory)
+            stopped.sentence = how_to_go_on(stopped.sentence, self.directory, self.trainer.global_step)
             raise
 
 
 def _check_output(directory: Path, config: Namespace) -> None:
     check_writable(directory)
+    if config.probe_after_fit:
+        check_choices(config.probe.labels_per_class, config.probe.draws)
     if config.trainer.enable_checkpointing is False and config.probe_after_fit and not config.trainer.fast_dev_run:
         raise InputError(
             "trainer.enable_checkpointing is false, but a checkpoint is what is probed after training: leave it out, "

@@ -8,6 +8,8 @@ from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 
+from ssl_zoo.errors import InputError
+
 
 class RunLog(CSVLogger):
     """Lightning's CSVLogger, which goes on in the file of a run that is resumed, and never leaves half of it.
@@ -53,9 +55,14 @@ class _Writer(ExperimentWriter):
 
 def _read(path: str) -> tuple[list[str], list[dict[str, str]]]:
     """The columns and the whole rows of a table; a process that was killed may have left half a row."""
-    with open(path, newline="", encoding="utf-8") as file:
+    with open(path, newline="", encoding="utf-8", errors="replace") as file:  # so that one bad row costs one row
         table = csv.DictReader(file)
         names = list(table.fieldnames or [])
+        if names and "step" not in names:
+            raise InputError(
+                f"{path} is no table of a run's figures, as it has no column of steps: move it away, and the run goes "
+                "on with a new one."
+            )
         rows = [row for row in table if None not in row and None not in row.values() and row["step"].isdigit()]
     return names, rows
 

@@ -31,6 +31,7 @@ from ssl_zoo.probing.labelled import nothing_to_evaluate
 from ssl_zoo.probing.probe import probe
 from ssl_zoo.probing.speech import has_tasks
 from ssl_zoo.rebuilding import with_absolute_paths
+from ssl_zoo.resuming import CONFIG
 from ssl_zoo.run_directory import RunDirectoryCLI, say
 from ssl_zoo.run_log import RunLog
 from ssl_zoo.suggestions import settings_of
@@ -64,7 +65,7 @@ class ZooCLI(RunDirectoryCLI):
             trainer_defaults={"enable_model_summary": False},
             seed_everything_default=0,
             save_config_callback=SaveConfig,
-            save_config_kwargs={"overwrite": self.resumed is not None},
+            save_config_kwargs={"save_to_log_dir": False},  # SaveConfig does, in one go
             parser_kwargs={
                 "prog": "ssl-zoo",
                 **STRICT,
@@ -244,6 +245,17 @@ class SettingsOnly(ZooCLI):
 
 class SaveConfig(SaveConfigCallback):
     """Writes config.yaml into the run directory, and the same settings to loggers that keep them."""
+
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        """Writes the settings in one go: a run that is killed meanwhile would be resumed with half of them."""
+        directory = trainer.log_dir  # every process asks, as the first one's answer is sent to all
+        if trainer.is_global_zero and directory is not None and not self.already_saved:
+            path = Path(directory) / CONFIG
+            draft = path.with_name(f".{path.name}.draft")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            draft.write_text(self.parser.dump(self.config, skip_none=False), encoding="utf-8")
+            draft.replace(path)
+        super().setup(trainer, pl_module, stage)
 
     def save_config(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """Hands the settings to W&B."""

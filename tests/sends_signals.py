@@ -20,7 +20,7 @@ class Sends(L.Callback):
         self.step, self.number, self.sent = step, signal.Signals[name], False
         setattr(self, hook, self._send)
 
-    def _send(self, trainer: L.Trainer, *_: Any) -> None:
+    def _send(self, trainer: L.Trainer, *_: Any, **__: Any) -> None:
         if trainer.global_step == self.step and not self.sent:
             self.sent = True
             os.kill(os.getpid(), self.number)

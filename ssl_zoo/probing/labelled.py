@@ -9,6 +9,23 @@ from ssl_zoo.probing.speech import has_tasks
 FEW_TESTS = 20
 
 
+def check_choices(labels_per_class: list[int], draws: int, command: str = "probe") -> None:
+    """Refuses settings of the evaluation with few labels that nothing can be evaluated by.
+
+    Args:
+        labels_per_class: labels per class to try.
+        draws: random choices of the labelled examples.
+        command: the one they belong to, for messages.
+
+    Raises:
+        InputError: one of them is less than 1.
+    """
+    if draws < 1:
+        raise InputError(f"{command}: draws is {draws}: it must be at least 1.")
+    if any(labels < 1 for labels in labels_per_class):
+        raise InputError(f"{command}: labels_per_class is {labels_per_class}: each must be at least 1.")
+
+
 def count_classes(data: DataModule, owner: str) -> int:
     """Number of classes of labelled data; 0 where only tasks of speech can be evaluated.
 

@@ -15,7 +15,7 @@ from ssl_zoo.evaluation.accuracy import scores, summarize
 from ssl_zoo.evaluation.features import extract, raw_inputs, to_device
 from ssl_zoo.methods.base import Method
 from ssl_zoo.probing.flops import training_flops
-from ssl_zoo.probing.labelled import count_classes, remarks_on
+from ssl_zoo.probing.labelled import check_choices, count_classes, remarks_on
 from ssl_zoo.probing.listening import listen_with
 from ssl_zoo.probing.logged import last_values, read_metrics
 from ssl_zoo.probing.results import save_record, write_results
@@ -57,8 +57,7 @@ def probe(
         allow_other_split: go on although the data is not split any more as it was while the run trained, so that the
             run may be tested on examples that it has seen.
     """
-    if draws < 1 or any(labels < 1 for labels in labels_per_class):
-        raise InputError("probe: draws and labels_per_class must be at least 1.")
+    check_choices(labels_per_class, draws)
     loaded = load_run(run, allow_other_split)
     classes = count_classes(loaded.data, f"the run {run}")
     name = type(loaded.method).__name__

@@ -16,7 +16,7 @@ from ssl_zoo.data.image import ImageData
 from ssl_zoo.data.text import TextData
 from ssl_zoo.errors import InputError
 from ssl_zoo.evaluation.features import raw_inputs
-from ssl_zoo.probing.labelled import count_classes, remarks_on
+from ssl_zoo.probing.labelled import check_choices, count_classes, remarks_on
 from ssl_zoo.probing.listening import Listener, listen_with
 from ssl_zoo.probing.probe import PROTOCOL, UNTRAINED, best_device
 from ssl_zoo.probing.public_encoders import load_public
@@ -58,8 +58,7 @@ def probe_public(
         draws: random choices of the labelled examples to average over, the same for every row.
         runs_dir: where runs are kept.
     """
-    if draws < 1 or any(labels < 1 for labels in labels_per_class):
-        raise InputError("probe-public: draws and labels_per_class must be at least 1.")
+    check_choices(labels_per_class, draws, "probe-public")
     if image_size is not None and image_size < 1:
         raise InputError(f"image_size is {image_size}: it must be at least 1.")
     trained = load_public(encoder, data, weights, image_size, pooling)

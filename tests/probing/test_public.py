@@ -259,7 +259,7 @@ def test_a_model_of_speech_is_judged_in_all_tasks_beside_the_floors(hubert, tmp_
         (["transformers:{bert}", "--data=AudioData"], "is a bert model and this encoder reads wav2vec2 or hubert"),
         (["transformers:{bert}", "--data=AudioData", "--pooling=cls"], "a model of speech has no class token"),
         (["transformers:{vit}", "--data.train_size=0"], "train_size is 0"),
-        (["transformers:{vit}", "--draws=0"], "draws and labels_per_class must be at least 1"),
+        (["transformers:{vit}", "--draws=0"], "probe-public: draws is 0: it must be at least 1"),
     ],
 )
 def test_mistakes_get_one_sentence(vit, bert, tmp_path, capsys, options, sentence):

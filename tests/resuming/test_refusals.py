@@ -1,6 +1,7 @@
 """What would spoil a run or end it later is refused before it begins, in one sentence and with exit code 2."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -78,12 +79,15 @@ def test_a_damaged_last_checkpoint_of_a_run_falls_back_to_the_one_before(capsys,
     [
         (["--probe_after_fit=true", "--trainer.enable_checkpointing=false"], "a checkpoint is what is probed"),
         (["--trainer.accumulate_grad_batches=2"], "an epoch has 3 batches: its last step would be of 1 alone"),
+        (["--probe_after_fit=true", "--probe.draws=0"], "probe: draws is 0: it must be at least 1"),
+        (["--probe_after_fit=true", "--probe.labels_per_class=[5,-1]"], "labels_per_class is [5, -1]: each must be"),
         (["--data.batch_size=1"], "data.batch_size is 1, but SimCLR compares"),
     ],
 )
 def test_settings_that_would_spoil_a_run_without_a_word(capsys, tmp_path, options, sentence):
     code, error = stopped(capsys, fit(tmp_path, *options))
     assert code == 2 and sentence in error
+    assert not list(tmp_path.rglob("*.ckpt"))  # it was not trained first
 
 
 def test_what_is_accumulated_may_end_with_the_run_or_with_a_shorter_epoch(tmp_path):
@@ -152,3 +156,39 @@ def test_a_resume_that_names_no_run(capsys, tmp_path):
     ):
         code, error = stopped(capsys, ["fit", *options])
         assert code == 2 and sentence in error
+
+
+@pytest.mark.parametrize("kind", ["empty", "half", "no yaml", "no text"])
+@pytest.mark.parametrize("auto", [False, True])
+def test_damaged_settings_of_a_run_are_named(capsys, tmp_path, finished, kind, auto):
+    folder = tmp_path / "simclr" / "run"
+    shutil.copytree(finished.parents[1], folder)
+    path = folder / "config.yaml"
+    whole = path.read_bytes()
+    path.write_bytes({"empty": b"", "half": whole[: whole.index(b"data:")], "no yaml": b"a: [b",
+                      "no text": b"\xff\xfe\x00"}[kind])  # fmt: skip
+    code, error = stopped(capsys, fit(tmp_path, "--resume=auto") if auto else ["fit", f"--resume={folder}"])
+    assert code == 2 and f"the settings in {path} are damaged" in error and "--ckpt_path" in error
+
+
+def test_a_run_with_results_and_no_checkpoint_does_not_begin_anew_over_them(capsys, tmp_path, finished):
+    folder = tmp_path / "run"
+    shutil.copytree(finished.parents[1], folder)
+    (folder / "results.json").write_text('{"budget": {"steps": 2}}')
+    shutil.rmtree(folder / "checkpoints")
+    code, error = stopped(capsys, ["fit", f"--resume={folder}"])
+    assert code == 2 and "has results but no checkpoint" in error
+    assert not (folder / "checkpoints").exists()
+
+
+def test_a_finished_run_says_by_how_much_to_raise_its_steps(capsys, finished):
+    code, error = stopped(capsys, ["fit", f"--resume={finished.parents[1]}", "--trainer.max_steps=1"])
+    assert code == 2 and "raise trainer.max_steps beyond 2 " in error
+
+
+def test_figures_that_are_no_table_are_named(capsys, tmp_path, finished):
+    folder = tmp_path / "run"
+    shutil.copytree(finished.parents[1], folder)
+    (folder / "metrics.csv").write_bytes(bytes(range(256)) * 4)
+    code, error = stopped(capsys, ["fit", f"--resume={folder}", "--trainer.max_steps=4"])
+    assert code == 2 and f"{folder / 'metrics.csv'} is no table" in error

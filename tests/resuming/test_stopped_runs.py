@@ -1,8 +1,10 @@
 """A run that is stopped anywhere says how to go on, and then ends as if nothing had happened."""
 
 import csv
+import json
 import re
 import shlex
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -116,7 +118,7 @@ def test_a_run_that_is_stopped_before_its_first_step_begins_anew(capsys, tmp_pat
     sends = ["--trainer.callbacks=tests.sends_signals.Sends", "--trainer.callbacks.hook=on_fit_start",
              "--trainer.callbacks.step=0", "--trainer.callbacks.name=SIGTERM"]  # fmt: skip
     code, sentence = stopped(capsys, fit(tmp_path, *sends))
-    assert code == 143 and "before there was anything to save" in sentence
+    assert code == 143 and "before there was anything to save; `ssl-zoo fit --resume" in sentence
     run(["fit", f"--resume={directory(tmp_path)}", "--trainer.callbacks=null"])
     assert "has written no checkpoint yet: it begins anew" in capsys.readouterr().out
     assert_same(learned(directory(tmp_path)), calm[False])
@@ -134,6 +136,35 @@ def test_a_run_that_is_stopped_at_its_end_is_only_probed_afterwards(capsys, tmp_
     assert (folder / "results.json").exists()
     code, sentence = stopped(capsys, ["fit", f"--resume={folder}"])
     assert code == 2 and "has finished" in sentence and "raise trainer.max_steps beyond 8" in sentence
+
+
+def test_a_run_that_is_stopped_before_it_has_settings_is_not_to_be_resumed(capsys, tmp_path):
+    sends = ["--trainer.callbacks=tests.sends_signals.Sends", "--trainer.callbacks.hook=setup",
+             "--trainer.callbacks.step=0", "--trainer.callbacks.name=SIGTERM"]  # fmt: skip
+    code, sentence = stopped(capsys, fit(tmp_path, *sends))
+    assert code == 143 and not list(tmp_path.rglob("config.yaml"))
+    assert sentence.endswith("before there was anything to save; the same command begins again.")
+
+
+def test_a_run_is_evaluated_again_that_was_stopped_after_more_steps(capsys, tmp_path, monkeypatch):
+    probe = ["--probe_after_fit=true", "--probe.ceiling=false", "--probe.draws=1", "--probe.labels_per_class=[1]"]
+    run(fit(tmp_path, *probe, "--trainer.max_steps=4"))
+    folder = directory(tmp_path)
+
+    def interrupt(*_: Any) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("ssl_zoo.probing.probe.save_record", interrupt)  # while features are extracted, say
+        code, sentence = stopped(capsys, ["fit", f"--resume={folder}", "--trainer.max_steps=8"])
+    assert code == 130 and "`ssl-zoo fit --resume" in sentence
+    with monkeypatch.context() as patch:
+        patch.setattr("ssl_zoo.probing.probe.write_results", interrupt)  # when the results are there
+        code, sentence = stopped(capsys, ["fit", f"--resume={folder}"])
+    assert code == 130 and json.loads((folder / "results.json").read_text())["budget"]["steps"] == 8
+    command = shlex.split(sentence.split("`")[1])
+    assert "after its results were written" in sentence and command[:2] == ["ssl-zoo", "probe"]
+    run([*command[1:], "--ceiling=false", "--draws=1", "--labels_per_class=[1]"])
 
 
 def test_what_was_done_after_the_last_checkpoint_is_done_and_logged_again(capsys, tmp_path, calm):
