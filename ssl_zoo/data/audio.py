@@ -74,7 +74,7 @@ class AudioData(DataModule):
         num_workers: processes that fetch batches; 0 is best, as nothing has to be decoded.
 
     Attributes:
-        sample_rate: as above.
+        sample_rate: samples a second of every recording, in Hz.
         tasks: further tasks: names of their classes in the order of their numbers. Labels are in the parts' `tasks`.
         phones: names of the phones that `ssl_zoo.data.segments.frame_labels` numbers; empty without segments.
 

@@ -121,7 +121,7 @@ class TextData(DataModule):
             the run.
 
     Attributes:
-        length: as above.
+        length: tokens per packed row, and the most of a single document.
         train_set: single documents of a source with labels, packed rows of one without.
 
     Raises:

@@ -103,7 +103,7 @@ def test_a_file_without_finite_numbers_stops_or_is_skipped_like_a_damaged_one(tm
         pixels = np.full((6, 6), number / 20, np.float32)
         pixels[2, 3] = value if number < 12 else 0
         np.save(tmp_path / f"{number:02d}.npy", pixels)
-    with pytest.raises(InputError, match=r"00\.npy holds values that are no finite numbers: .* on_corrupt to skip"):
+    with pytest.raises(InputError, match=r"00\.npy holds values that are no finite numbers: .* on_corrupt may skip"):
         all_of(ImageFolder(tmp_path).load().train, 6)
     with pytest.warns(UserWarning, match=r"Left out 12 image files .*00\.npy, .*09\.npy and 2 others$"):
         loaded = ImageFolder(tmp_path, on_corrupt="skip").load()

@@ -147,6 +147,27 @@ def test_official_splits_of_images(tmp_path: Path) -> None:
     assert [len(part) for part in (data.train_set, data.validation_set, data.test_set)] == [8, 1, 2]
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_splits_that_are_not_used_are_named(tmp_path: Path, kind: str) -> None:
+    name = save(kind, tmp_path, {"train": ["a", "b"], "matched": ["b"], "mismatched": ["a"]}, hub.Value("string"))
+    with pytest.warns(UserWarning, match="left out the splits matched, mismatched: .* those wanted"):
+        if kind == "texts":
+            list(HuggingFaceText(name).documents())
+        else:
+            (HuggingFaceImages(name) if kind == "images" else HuggingFaceAudio(name)).load()
+
+
+def test_a_row_whose_image_is_damaged_is_named_with_its_split(tmp_path: Path) -> None:
+    pictures = [{"bytes": b"no image", "path": None}, None]
+    made = hub.Dataset.from_dict({"image": pictures[::-1]}, features=hub.Features({"image": hub.Image()}))
+    hub.DatasetDict({"train": made, "test": made}).save_to_disk(str(tmp_path / "data"))
+    with pytest.warns(UserWarning, match="left out rows without an image"):
+        loaded = HuggingFaceImages(str(tmp_path / "data")).load()
+    assert loaded.test is not None
+    with pytest.raises(InputError, match=r"The row 1 of .*data/test has an image that cannot be read: remove it"):
+        loaded.test.original(0)
+
+
 @pytest.mark.parametrize("kind", ["texts", "sounds"])
 def test_an_official_validation_split(tmp_path: Path, kind: str) -> None:
     name = save(kind, tmp_path, {"train": ["a", "b"], "dev": ["b"]}, hub.Value("string"))

@@ -1,6 +1,7 @@
 """Data sets in the format of Hugging Face's `datasets`: from the hub by name, or from a folder."""
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,3 +49,17 @@ def load_splits(
         if split not in splits:
             raise InputError(f"{name} has no split called {split}: choose from {', '.join(splits)}.")
     return splits
+
+
+def warn_of_unused(name: str, splits: Collection[str], used: Collection[str], remedy: str) -> None:
+    """Says which splits of a data set a run does not see, as an official test part might be among them.
+
+    Args:
+        name: of the data set.
+        splits: names of all that it has.
+        used: names of those that are used.
+        remedy: what a user who wants the others can do.
+    """
+    unused = [split for split in splits if split not in used]
+    if unused:
+        warnings.warn(f"{name}: left out the splits {', '.join(unused)}: {remedy}.", stacklevel=3)

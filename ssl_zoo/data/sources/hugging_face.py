@@ -11,7 +11,7 @@ from torch import Tensor
 from ssl_zoo.data.sources.base import ImageSource, LazyImages, LoadedImages
 from ssl_zoo.data.sources.contents import Contents
 from ssl_zoo.data.sources.files import part_of
-from ssl_zoo.data.sources.hub import load_splits, located
+from ssl_zoo.data.sources.hub import load_splits, located, warn_of_unused
 from ssl_zoo.data.sources.hub_columns import LabelColumn, content_of, find_labels, present_rows, values_of
 from ssl_zoo.data.sources.pixels import Depth, PixelFormat, to_pixels
 from ssl_zoo.data.splits import PARTS
@@ -60,6 +60,8 @@ class HuggingFaceImages(ImageSource):
         if "train" not in found:
             raise InputError(f"{self.name} has no split called train, only {', '.join(splits)}: rename one to train.")
         used = {part: found[part] for part in PARTS if part in found}
+        taken = [name for name, _ in used.values()]
+        warn_of_unused(self.name, splits, taken, "rename those wanted to train, validation, test or unlabelled")
         features = used["train"][1].features
         image = self.image_column or _first_of_type(features, "Image")
         if image is None:
@@ -96,18 +98,19 @@ class HuggingFaceImages(ImageSource):
         numbers = None
         if labels.classes:
             numbers = torch.tensor(list(labels.numbers(name, values_of(split, labels.column))))[rows]
-        return LazyImages(len(rows), partial(_read_row, split, image, self.form, rows), self.form, numbers)
+        return LazyImages(
+            len(rows), partial(_read_row, split, image, self.form, rows, names[-len(rows) :]), self.form, numbers
+        )
 
 
 def _first_of_type(features: Any, kind: str) -> str | None:
     return next((column for column, feature in features.items() if type(feature).__name__ == kind), None)
 
 
-def _read_row(split: Any, column: str, form: PixelFormat, rows: list[int], position: int) -> Tensor:
-    row = rows[position]
+def _read_row(split: Any, column: str, form: PixelFormat, rows: list[int], called: list[str], place: int) -> Tensor:
     try:
-        image = split[row][column]
+        image = split[rows[place]][column]
         image.load()
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:  # Pillow raises all of these
-        raise InputError(f"Row {row} of the data set has an image that cannot be read: remove it.") from error
-    return to_pixels(image, form, f"Row {row} of the data set")
+        raise InputError(f"The {called[place]} has an image that cannot be read: remove it.") from error
+    return to_pixels(image, form, f"The {called[place]}")

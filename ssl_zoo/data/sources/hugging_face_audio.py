@@ -6,7 +6,7 @@ from typing import Any
 
 from ssl_zoo.data.sources.audio_base import UNREADABLE, AudioSource, BadSound, LoadedAudio, Recording, Sound
 from ssl_zoo.data.sources.files import identity_of
-from ssl_zoo.data.sources.hub import load_splits, located
+from ssl_zoo.data.sources.hub import load_splits, located, warn_of_unused
 from ssl_zoo.data.sources.hub_columns import files_outside, find_labels, identity_of_split, values_of
 from ssl_zoo.data.sources.sound_files import decode_bytes, decode_file
 from ssl_zoo.data.splits import Part
@@ -60,6 +60,7 @@ class HuggingFaceAudio(AudioSource):
 
         features = splits[self.train_split].features
         audio = self._audio_column(features)
+        warn_of_unused(self.name, splits, wanted, "name those wanted in test_split and validation_split")
         labels = find_labels({name: splits[name] for name in wanted}, self.label_column, self.name)
         recordings = []
         for name, part in wanted.items():

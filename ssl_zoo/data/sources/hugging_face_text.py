@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ssl_zoo.data.sources.files import identity_of
-from ssl_zoo.data.sources.hub import load_splits, located
+from ssl_zoo.data.sources.hub import load_splits, located, warn_of_unused
 from ssl_zoo.data.sources.hub_columns import LabelColumn, columns_of, find_labels
 from ssl_zoo.data.sources.text_base import UNLABELLED, BadText, Document, TextSource
 from ssl_zoo.data.sources.text_contents import BLANK, is_blank
@@ -80,6 +80,7 @@ class HuggingFaceText(TextSource):
         """The rows of the training, the validation, the test and the unlabelled split."""
         splits = self._splits()
         labels = self._labels(splits)
+        warn_of_unused(self.name, splits, self._parts(), "name those wanted in test_split, validation_split and so on")
         for name, part in self._parts().items():
             labelled = labels.column if name in labels.declared and labels.column in columns_of(splits[name]) else None
             columns = [self.text_column] if labelled in (None, self.text_column) else [self.text_column, labelled]

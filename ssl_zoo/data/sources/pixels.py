@@ -136,7 +136,8 @@ def _scale(array: np.ndarray, form: PixelFormat, name: str) -> np.ndarray:
     kind, low_high = array.dtype, form.value_range
     if kind.kind == "f" and not np.isfinite(array).all():
         raise UnreadableImage(
-            f"{name} holds values that are no finite numbers: replace them, remove the file, or set on_corrupt to skip."
+            f"{name} holds values that are no finite numbers: replace them, or remove it (in a folder, on_corrupt may "
+            "skip it)."
         )
     if low_high is None and kind in (np.uint8, np.uint16, np.bool_):
         low_high = (0, 1 if kind == np.bool_ else np.iinfo(kind).max)
