@@ -62,12 +62,24 @@ def in_context(
     names = label_names or [name.split(".")[-1] for name in data.classes]
     if len(names) != len(data.classes):
         raise InputError(f"in_context: {len(names)} label_names for {len(data.classes)} classes: give one for each.")
+    if not all(name.strip() for name in names):
+        raise InputError(f"in_context: a class has a blank name in {names}: give every class one with --label_names.")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     tested = choose_examples(len(data.test_set), examples)
     assert data.test_set.labels is not None and data.train_set.labels is not None
     if not is_informative(data.train_set.labels, data.test_set.labels):
         raise InputError(f"in_context: {data.source_name} has no two classes to predict, so there is nothing to ask.")
     labels = data.test_set.labels[tested]
+    if not is_informative(data.train_set.labels, labels):
+        raise InputError(
+            f"in_context: with examples {examples} the test texts of {data.source_name} are not of two classes, some "
+            "of them in the training part, so that any accuracy would be 0 or 100 %: take more."
+        )
+    if max(shots, default=0) > len(data.train_set):
+        raise InputError(
+            f"in_context: shots is {max(shots)}, but {data.source_name} has {len(data.train_set)} training texts: take "
+            "fewer."
+        )
     untrained = rebuild(loaded.checkpoint).eval()
     assert isinstance(untrained, GPT)
     models = {"GPT": method, "untrained encoder": untrained}
@@ -80,9 +92,24 @@ def in_context(
     }
     commonest = float((labels == data.train_set.labels.mode().values).float().mean())
     settings = {"template": template, "label_names": names, "examples": len(tested), "draws": draws}
-    record = {"run": run.name, "source": data.source_name, **settings, "commonest_class": commonest, "rows": rows}
+    cut = {count: found["cut"] for count, found in rows["GPT"].items() if found["cut"]}
+    remarks = [
+        f"With {count} solved examples {share:.0%} of the prompts lost their beginning: the network takes "
+        f"{method.encoder.max_length} tokens."
+        for count, share in cut.items()
+    ]
+    record = {
+        "run": run.name,
+        "source": data.source_name,
+        **settings,
+        "commonest_class": commonest,
+        "rows": rows,
+        "remarks": remarks,
+    }
     (run / "in_context.json").write_text(json.dumps(record, indent=2) + "\n")
     _print_table(record)
+    for remark in remarks:
+        Console(soft_wrap=True).print(remark, highlight=False)
 
 
 def score(model: GPT, prompt: Tensor, candidates: list[Tensor]) -> Tensor:
@@ -108,7 +135,7 @@ def score(model: GPT, prompt: Tensor, candidates: list[Tensor]) -> Tensor:
 def _accuracies(
     model: GPT, data: TextData, tested: Tensor, labels: Tensor, names: list[str], template: str, shots: int, draws: int
 ) -> dict[str, Any]:
-    """The scores of every draw, their means and their standard deviations."""
+    """The scores of every draw, their means and standard deviations, and the share of prompts that were cut."""
     before, after = template.split(LABEL, 1)
     candidates = [_encode(data, name) for name in names]
     room = model.encoder.max_length - max(map(len, candidates))
@@ -116,7 +143,7 @@ def _accuracies(
     opening = torch.tensor([data.vocabulary["end"] if begin is None else begin])
     known = data.train_set.labels
     assert known is not None
-    found = []
+    found, cut, asked = [], 0, 0
     for draw in range(draws if shots else 1):  # without examples there is nothing to draw
         chosen = torch.randperm(len(data.train_set), generator=torch.Generator().manual_seed(draw))[:shots].tolist()
         solved = ""
@@ -125,10 +152,12 @@ def _accuracies(
         predicted = []
         for text in track(_texts(data, data.test_set, tested.tolist()), f"{shots} shots", transient=True):
             # What is too long loses its beginning, as a reader's memory does.
-            prompt = _encode(data, solved + before.replace(TEXT, text))[-(room - 1) :]
+            whole = _encode(data, solved + before.replace(TEXT, text))
+            prompt = whole[-(room - 1) :]
+            cut, asked = cut + (len(prompt) < len(whole)), asked + 1
             predicted.append(int(score(model, torch.cat([opening, prompt]), candidates).argmax()))
         found.append(scores(torch.tensor(predicted), labels))
-    return summarize(found)
+    return {**summarize(found), "cut": cut / asked}
 
 
 def _texts(data: TextData, examples: Any, positions: list[int]) -> list[str]:

@@ -157,6 +157,17 @@ def test_sorting_in_context_is_told_beside_its_floors(gpt_run, capsys):
     assert list(record["rows"]) == ["GPT", "untrained encoder"] and record["examples"] == 30
     assert [len(record["rows"]["GPT"][shots]["draws"]) for shots in ("0", "2")] == [1, 2]
     assert record["commonest_class"] == 0.5 and "commonest class" in capsys.readouterr().out
+    assert record["remarks"] == []
+
+
+def test_prompts_that_are_longer_than_the_network_reads_are_counted(gpt_run, capsys):
+    data = load_run(gpt_run).data
+    in_context(gpt_run, shots=[0, 60], draws=1, examples=6)
+    record = json.loads((gpt_run / "in_context.json").read_text())
+    assert record["rows"]["GPT"]["0"]["cut"] == 0 and record["rows"]["GPT"]["60"]["cut"] == 1
+    (remark,) = record["remarks"]
+    assert remark.startswith("With 60 solved examples 100% of the prompts lost their beginning")
+    assert remark in capsys.readouterr().out and len(data.train_set) >= 60
 
 
 @pytest.mark.parametrize(
@@ -165,6 +176,9 @@ def test_sorting_in_context_is_told_beside_its_floors(gpt_run, capsys):
         ({"template": "{text} is"}, "must have {text} and after it {label}"),
         ({"label_names": ["one"]}, "1 label_names for 2 classes"),
         ({"draws": 0}, "draws and examples at least 1"),
+        ({"examples": 1}, "with examples 1 the test texts of .* are not of two classes"),
+        ({"shots": [1, 5000]}, "shots is 5000, but .* training texts: take fewer"),
+        ({"label_names": ["one", " "]}, "a class has a blank name"),
     ],
 )
 def test_a_prompt_that_cannot_be_is_refused(gpt_run, settings, sentence):
