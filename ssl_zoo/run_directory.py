@@ -178,6 +178,8 @@ class RunDirectoryCLI(LightningCLI):
 
 def _check_output(directory: Path, config: Namespace) -> None:
     check_writable(directory)
+    if config.trainer.max_steps == 0:
+        raise InputError("trainer.max_steps is 0: nothing would be trained; make it at least 1.")
     if config.probe_after_fit:
         check_choices(config.probe.labels_per_class, config.probe.draws)
     if config.trainer.enable_checkpointing is False and config.probe_after_fit and not config.trainer.fast_dev_run:

@@ -1,5 +1,6 @@
 """The checkpoint that everything after training reads."""
 
+import math
 import os
 import time
 from copy import deepcopy
@@ -30,9 +31,14 @@ class LastCheckpoint(ModelCheckpoint):
 
     Args:
         minutes: between two checkpoints; a run that dies loses at most as much.
+
+    Raises:
+        InputError: `minutes` is negative or not finite.
     """
 
     def __init__(self, minutes: float = 10.0) -> None:
+        if not 0 <= minutes < math.inf:
+            raise InputError(f"checkpoint_minutes is {minutes}: it must be a number of minutes, 0 or more.")
         super().__init__(save_last=True, save_top_k=0, train_time_interval=timedelta(minutes=minutes))
         self._seconds = 60 * minutes
         self._steps = 0  # those that are done in whole

@@ -12,6 +12,7 @@ from ssl_zoo.batch import Batch
 from ssl_zoo.data.base import data_of
 from ssl_zoo.data.splits import fixed_order
 from ssl_zoo.distributed import gather_examples
+from ssl_zoo.errors import InputError
 from ssl_zoo.evaluation.accuracy import is_informative
 from ssl_zoo.evaluation.features import extract
 from ssl_zoo.evaluation.knn import choose_vote, knn_predict
@@ -30,9 +31,14 @@ class OnlineProbe(L.Callback):
     Args:
         bank_size: training examples to fit the probes on, a random choice that is always the same; 4096, or 512
             recordings, when left out; 0 switches the probes off.
+
+    Raises:
+        InputError: `bank_size` is negative.
     """
 
     def __init__(self, bank_size: int | None = None) -> None:
+        if bank_size is not None and bank_size < 0:
+            raise InputError(f"online_probe: bank_size is {bank_size}: it must be at least 1, or 0 for no probes.")
         self.bank_size = bank_size
         self._vectors: list[Tensor] = []
         self._labels: list[Tensor] = []
