@@ -12,6 +12,7 @@ import numpy as np
 from filelock import FileLock
 from tokenizers import Tokenizer
 
+from ssl_zoo.data.kept_warnings import kept_warnings
 from ssl_zoo.data.mapped import ArrayWriter, MappedArray, Seal, is_damaged, seal_of
 from ssl_zoo.data.progress import Show, patient_progress
 from ssl_zoo.data.sealed import lock_of, open_sealed, read_facts, write_facts
@@ -23,7 +24,7 @@ from ssl_zoo.errors import InputError
 
 CACHE = base.CACHE / "text"
 # Raised whenever the files below change, or what is written into them.
-FORMAT = 7
+FORMAT = 8
 # Documents are tokenized so many characters at a time, or one document if it is longer.
 CHUNK_CHARACTERS = 2**18
 # So many of the texts that are left out are named.
@@ -61,6 +62,7 @@ class Corpus:
         named: whether documents have names.
         classes: names of the classes in label order.
         bad: what was left out, by the reason.
+        remarks: what else the user is to know of the source, in sentences.
         digest: of all texts, labels and parts; the same wherever the documents are the same.
 
     Raises:
@@ -83,6 +85,7 @@ class Corpus:
         self._name_ends = MappedArray(folder / "name_ends.bin", "<i8").values
         self.classes: list[str] = facts["classes"]
         self.bad = {reason: Bad(*entry) for reason, entry in facts["bad"].items()}
+        self.remarks: list[str] = facts["remarks"]
         self.digest: str = facts["digest"]
 
     def name_of(self, position: int) -> str:
@@ -127,8 +130,11 @@ def open_corpus(source: TextSource, tokenizer: str, vocab_size: int, choose: Cho
     Raises:
         InputError: source or tokenizer cannot be had, or the cache cannot be written.
     """
-    folder = CACHE.expanduser() / _key(source, tokenizer, vocab_size, choice)
-    return open_sealed(folder, Corpus, lambda empty: _build(empty, source, tokenizer, vocab_size, choose))
+    with kept_warnings() as remarks:
+        folder = CACHE.expanduser() / _key(source, tokenizer, vocab_size, choice)
+    corpus = open_sealed(folder, Corpus, lambda empty: _build(empty, source, tokenizer, vocab_size, choose))
+    corpus.remarks = list(dict.fromkeys([*remarks, *corpus.remarks]))  # many are found by finding the files, too
+    return corpus
 
 
 def _key(source: TextSource, tokenizer: str, vocab_size: int, choice: list[Any]) -> str:
@@ -183,8 +189,9 @@ def _build(folder: Path, source: TextSource, tokenizer: str, vocab_size: int, ch
     made = None if tokenizer in TRAINERS else load_tokenizer(tokenizer)
     with patient_progress(f"Tokenizing {source.name}") as show:
         path = folder / "texts"
-        sizes, labels, parts, hashes, name_ends, bad, digest = _copy_texts(source, path, show)
-        classes = source.classes if (labels >= 0).any() else []
+        with kept_warnings() as remarks:
+            sizes, labels, parts, hashes, name_ends, bad, digest = _copy_texts(source, path, show)
+            classes = source.classes if (labels >= 0).any() else []
         if len(sizes) == 0:
             reasons = "".join(f" ({count:,} texts, each of which {reason})" for reason, (count, _) in bad.items())
             raise InputError(f"{source.name} has no text in it that can be used{reasons}: choose another source.")
@@ -209,7 +216,7 @@ def _build(folder: Path, source: TextSource, tokenizer: str, vocab_size: int, ch
             writer.write(values)
         seals[f"{name}.bin"] = writer.seal
     facts: dict[str, Any] = {"special": made.special, "bytes_dtype": _bytes_dtype(sizes), "classes": classes}
-    facts |= {"bad": bad, "named": bool(name_ends[-1]), "digest": digest, "files": seals}
+    facts |= {"bad": bad, "remarks": remarks, "named": bool(name_ends[-1]), "digest": digest, "files": seals}
     write_facts(folder / "corpus.json", facts)
 
 

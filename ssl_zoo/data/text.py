@@ -180,6 +180,8 @@ class TextData(DataModule):
             InputError: the data or the tokenizer cannot be had, or there is too little data.
         """
         corpus = self.corpus
+        for remark in corpus.remarks:
+            warnings.warn(remark, stacklevel=2)
         self._answer_bad()
         train, validation, test, unlabelled = self._split(corpus.labels, corpus.parts)
         self.classes = corpus.classes

@@ -71,9 +71,10 @@ def probe(
             results["supervised"] = {"linear": {"all": _ceiling(loaded, classes)}}
     if loaded.data.split_remark is not None:
         remarks = [loaded.data.split_remark, *remarks]
+    health, damage = _logged_health(run / "metrics.csv")
     if not results and not tasks:
         raise InputError(f"There is nothing to evaluate on the data of the run {run}: no task has two classes.")
-    record = {**_describe(loaded, name), "remarks": remarks, "rows": results}
+    record = {**_describe(loaded, name), "health": health, "remarks": remarks + damage, "rows": results}
     if tasks:
         record |= {"tasks": tasks, "task_sizes": sizes}
     # The results first: what follows is nice to have, and must not cost them.
@@ -130,7 +131,6 @@ def _config(run: Path) -> dict[str, Any]:
 def _describe(run: Run, name: str) -> dict[str, Any]:
     cost = run.checkpoint["callbacks"].get(Throughput.__qualname__, {"samples": 0, "seconds": 0.0})
     method: Method = run.method
-    logged = run.directory / "metrics.csv"
     return {
         "protocol": PROTOCOL,
         "run": run.directory.name,
@@ -150,8 +150,17 @@ def _describe(run: Run, name: str) -> dict[str, Any]:
         },
         "budget": {"steps": int(run.checkpoint["global_step"]), **cost, "flops": None},
         "chance_loss": method.chance_loss(run.data.batch_size),
-        "health": last_values(read_metrics(logged), f"{metrics.HEALTH}/") if logged.is_file() else {},
     }
+
+
+def _logged_health(path: Path) -> tuple[dict[str, float], list[str]]:
+    """The last health figures of a run's log, and what is wrong with it: no reason to withhold the evaluation."""
+    if not path.is_file():
+        return {}, []
+    try:
+        return last_values(read_metrics(path), f"{metrics.HEALTH}/"), []
+    except (OSError, ValueError) as error:
+        return {}, [f"{path} is damaged ({error}), so the health figures are left out."]
 
 
 def _flops(run: Run, samples: int) -> float | None:

@@ -1,5 +1,6 @@
 """Columns of Hugging Face data sets as users have them, for images, texts and sounds alike."""
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from ssl_zoo.data.image import ImageData
 from ssl_zoo.data.sources.hugging_face import HuggingFaceImages
 from ssl_zoo.data.sources.hugging_face_audio import HuggingFaceAudio
 from ssl_zoo.data.sources.hugging_face_text import HuggingFaceText
+from ssl_zoo.data.text import TextData
 from ssl_zoo.errors import InputError
 
 hub = pytest.importorskip("datasets")
@@ -114,6 +116,21 @@ def test_scores_are_no_classes(tmp_path: Path, kind: str) -> None:
         assert found(kind, name)[0] == []
     with pytest.raises(InputError, match=r"has the label 0\.5: make it a word or a whole number"):
         found(kind, name, label_column="label")
+
+
+def test_what_is_said_of_texts_is_said_once_in_every_run_and_not_only_in_the_one_that_tokenizes_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ssl_zoo.data.corpus.CACHE", tmp_path / "cache")
+    name = save("texts", tmp_path, {"train": [0.5, 1.25] * 20, "unused": [0.5]}, hub.Value("float32"))
+    for _ in range(2):
+        data = TextData(HuggingFaceText(name), "characters", 40, length=8, packing=False)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            data.setup()
+        said = [str(warning.message) for warning in caught if warning.category is UserWarning]
+        assert sum("counts as unlabelled" in sentence for sentence in said) == 1
+        assert sum("left out the splits unused" in sentence for sentence in said) == 1
 
 
 def test_classes_that_splits_declare_in_another_order_are_the_same(tmp_path: Path) -> None:

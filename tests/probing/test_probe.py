@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -53,3 +54,14 @@ def test_the_untrained_floor_is_another_encoder_of_the_same_settings(directory):
     assert not torch.equal(untrained.encoder.conv1.weight, loaded.method.encoder.conv1.weight)
     again = rebuild(loaded.checkpoint)
     assert torch.equal(untrained.encoder.conv1.weight, again.encoder.conv1.weight)
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"step,epoch\n1,2,3\n", b""], ids=["no text", "cells", "empty"])
+def test_a_damaged_log_costs_the_health_figures_and_nothing_else(directory, tmp_path, content):
+    copy = tmp_path / "quickstart" / directory.name
+    shutil.copytree(directory, copy)
+    (copy / "metrics.csv").write_bytes(content)
+    probe(copy, labels_per_class=[1], draws=1, ceiling=False)
+    record = json.loads((copy / "results.json").read_text())
+    assert record["rows"]["SimCLR"] and record["health"] == {}
+    assert any("metrics.csv is damaged" in remark for remark in record["remarks"])
