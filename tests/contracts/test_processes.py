@@ -1,6 +1,7 @@
 """Every method ends with results on two processes, as on one: methods are found, none is listed."""
 
 import json
+from typing import Any
 
 import pytest
 import torch
@@ -8,9 +9,11 @@ import torch.distributed as dist
 import yaml
 from lightning.fabric.plugins.environments.lightning import find_free_network_port
 
+import ssl_zoo.probing.probe
 from ssl_zoo.batch import Batch
 from ssl_zoo.distributed import alone, leave_group, world_size
 from ssl_zoo.encoders.image import ResNet
+from ssl_zoo.errors import InputError
 from ssl_zoo.methods.simclr import SimCLR
 from ssl_zoo.probing.flops import training_flops
 from ssl_zoo.probing.logged import read_metrics
@@ -33,12 +36,19 @@ def test_a_run_on_two_processes_ends_with_results(path, tmp_path):
     assert results["rows"] and results["budget"]["steps"] == 2 and results["budget"]["flops"] > 0
 
 
+def fit_and_fail_to_evaluate(rank: int, *arguments: Any) -> None:
+    def refuse(*_: Any) -> None:
+        raise InputError("The run cannot be evaluated.")
+
+    ssl_zoo.probing.probe.load_run = refuse  # with which evaluation begins
+    fit_as_rank(rank, *arguments)
+
+
 def test_a_failure_while_the_first_process_evaluates_holds_up_no_other(tmp_path):
     small(OWN[FAST], tmp_path)  # writes the data, once for both
-    options = ["--trainer.max_steps=2", "--probe_after_fit=true", "--probe.draws=0"]  # refused when probing begins
-    arguments = (find_free_network_port(), OWN[FAST], tmp_path, *options)
+    arguments = (find_free_network_port(), OWN[FAST], tmp_path, "--trainer.max_steps=2", "--probe_after_fit=true")
     processes = torch.multiprocessing.start_processes(
-        fit_as_rank, arguments, nprocs=2, join=False, start_method="forkserver"
+        fit_and_fail_to_evaluate, arguments, nprocs=2, join=False, start_method="forkserver"
     ).processes
     for process in processes:
         process.join(200)
