@@ -34,6 +34,7 @@ class CompiledViews(L.Callback):
         assert isinstance(pl_module, Method)
         if pl_module.views is not None:
             self.forward = self.forward or CompiledForward(pl_module.views, self.backend)
+            # On this object alone, for as long as it trains.
             pl_module.views.forward = self.forward  # type: ignore[method-assign]
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:

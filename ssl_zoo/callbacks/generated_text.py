@@ -33,7 +33,7 @@ class GeneratedText(L.Callback):
         if not isinstance(data, TextData) or directory is None or not trainer.is_global_zero:
             return
         if pl_module.beams > 1 and room > pl_module.encoder.max_length:
-            return  # told in full when somebody asks for a prediction
+            return  # refused with the reason when somebody asks for a prediction
         batch = data.validation_set.__getitems__(list(range(min(SAMPLES, len(data.validation_set)))))
         batch = pl_module.transfer_batch_to_device(batch, pl_module.device, 0)
         was_training = pl_module.training

@@ -1,4 +1,4 @@
-"""BERT: tokens are hidden and told from what stands around them."""
+"""BERT: tokens are hidden and predicted from what stands around them."""
 
 import math
 from typing import Any, Literal

@@ -1,4 +1,4 @@
-"""CPC: the frames to come are told from others of the same recording."""
+"""CPC: the frames to come are picked out among others of the same recording."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""wav2vec: the frames to come are told from others of the same recording."""
+"""wav2vec: the frames to come are picked out among others of the same recording."""
 
 import math
 from typing import Any, Literal
