@@ -39,8 +39,8 @@ from transformers import (
     TrainingArguments,
 )
 
-from ssl_zoo.data.sources.wordnet import WordNet
-from ssl_zoo.data.text import TextData
+from ssl_zoo.data.text.module import TextData
+from ssl_zoo.data.text.sources.wordnet import WordNet
 from ssl_zoo.encoders.text import BertEncoder
 from ssl_zoo.methods.bert import BERT
 

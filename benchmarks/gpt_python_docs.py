@@ -38,8 +38,8 @@ from timing import DEVICE, PRECISION, WARMUP_STEPS, compare, now, train, train_o
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ssl_zoo.data.sources.python_docs import PythonDocs
-from ssl_zoo.data.text import TextData
+from ssl_zoo.data.text.module import TextData
+from ssl_zoo.data.text.sources.python_docs import PythonDocs
 from ssl_zoo.encoders.text import GPT2Encoder
 from ssl_zoo.methods.gpt import GPT
 from ssl_zoo.objectives.language_modeling import next_token_targets, token_nats

@@ -27,9 +27,9 @@ from PIL import Image
 
 from ssl_zoo import cli
 from ssl_zoo.batch import Batch
-from ssl_zoo.evaluation.features import to_device
 from ssl_zoo.methods.base import Method
 from ssl_zoo.optim import make_optimizer
+from ssl_zoo.probes.features import to_device
 from ssl_zoo.training_cli import ZooCLI, fit_settings
 
 EXPERIMENTS = Path(__file__).parents[1] / "experiments"

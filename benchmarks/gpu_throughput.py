@@ -25,10 +25,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ssl_zoo.batch import Batch
 from ssl_zoo.callbacks.compiled_views import CompiledForward
-from ssl_zoo.evaluation.features import to_device
 from ssl_zoo.hardware import hardware_name
 from ssl_zoo.methods.base import Method
 from ssl_zoo.optim import make_optimizer
+from ssl_zoo.probes.features import to_device
 
 # Dense bfloat16 of vendors' data sheets, operations per second, by a part of the name that CUDA gives the card.
 DATA_SHEETS = {"H100 80GB HBM3": 989e12, "H200": 989e12, "A100": 312e12}

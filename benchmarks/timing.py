@@ -12,10 +12,10 @@ import torch
 from ssl_zoo.batch import Batch
 from ssl_zoo.callbacks.exact_resume import ExactResume
 from ssl_zoo.callbacks.throughput import Throughput
-from ssl_zoo.evaluation.features import to_device
 from ssl_zoo.hardware import fastest_precision
 from ssl_zoo.methods.base import Method
 from ssl_zoo.optim import make_optimizer
+from ssl_zoo.probes.features import to_device
 
 WARMUP_STEPS = 5  # not timed: more batches than a DataLoader's two workers fetch in advance
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")

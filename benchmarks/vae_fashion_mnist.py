@@ -34,8 +34,8 @@ from timing import DEVICE, PRECISION, WARMUP_STEPS, compare, now, train
 from torch import Tensor
 
 from ssl_zoo.data.base import Examples
-from ssl_zoo.data.image import ImageData
-from ssl_zoo.data.sources.fashion_mnist import FashionMNIST
+from ssl_zoo.data.image.module import ImageData
+from ssl_zoo.data.image.sources.fashion_mnist import FashionMNIST
 from ssl_zoo.decoders.image import MLPDecoder
 from ssl_zoo.encoders.image import MLP
 from ssl_zoo.methods.vae import VAE

@@ -31,8 +31,8 @@ from transformers import Wav2Vec2Config, Wav2Vec2ForPreTraining
 from transformers.models.wav2vec2.modeling_wav2vec2 import _compute_mask_indices, _sample_negative_indices
 
 from ssl_zoo.batch import Batch
-from ssl_zoo.data.audio import AudioData
-from ssl_zoo.data.sources.festvox_ru import FestvoxRu
+from ssl_zoo.data.audio.module import AudioData
+from ssl_zoo.data.audio.sources.festvox_ru import FestvoxRu
 from ssl_zoo.encoders.audio import Wav2Vec2Encoder
 from ssl_zoo.encoders.front_ends import WaveConvolutions
 from ssl_zoo.methods.wav2vec2 import Wav2Vec2

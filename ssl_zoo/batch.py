@@ -21,7 +21,7 @@ class Batch(NamedTuple):
             Where views are to be cut from more of an image than `inputs` shows, `whole` ``(B, C, T, T)`` is all of it,
             of the kind of `inputs` and stretched to a square, and `aspect` ``(B,)`` float32 its true width / height.
             Of tokens, `bytes` ``(B, T)`` int64 are how many bytes of the text each stands for (see
-            `ssl_zoo.data.token_bytes`), 0 where the input is padding.
+            `ssl_zoo.data.text.token_bytes`), 0 where the input is padding.
     """
 
     inputs: Tensor

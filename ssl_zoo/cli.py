@@ -17,17 +17,17 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from ssl_zoo import __version__
 from ssl_zoo.compare.compare import compare
-from ssl_zoo.compare.dashboard import dashboard
-from ssl_zoo.compare.wandb import close_wandb
 from ssl_zoo.errors import InputError
+from ssl_zoo.evaluation.in_context import in_context
+from ssl_zoo.evaluation.probe import probe
+from ssl_zoo.evaluation.public import probe_public
 from ssl_zoo.export.export import export
 from ssl_zoo.finetuning.finetune import finetune
 from ssl_zoo.parsing import STRICT, own_errors, parse
-from ssl_zoo.probing.in_context import in_context
-from ssl_zoo.probing.probe import probe
-from ssl_zoo.probing.public import probe_public
 from ssl_zoo.signals import Stopped, requests
 from ssl_zoo.sweep.sweep import sweep
+from ssl_zoo.tracking.dashboard import dashboard
+from ssl_zoo.tracking.wandb import close_wandb
 from ssl_zoo.training_cli import ZooCLI, fit_settings
 
 # Whatever is defined in these packages can be named in YAML without its module; a new file needs no entry anywhere.

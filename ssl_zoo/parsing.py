@@ -11,10 +11,10 @@ import lightning as L
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
 from torch import nn
 
-from ssl_zoo.data.sources.audio_base import AudioSource
-from ssl_zoo.data.sources.base import ImageSource
+from ssl_zoo.data.audio.sources.base import AudioSource
+from ssl_zoo.data.image.sources.base import ImageSource
 from ssl_zoo.data.sources.files import resolved
-from ssl_zoo.data.sources.text_base import TextSource
+from ssl_zoo.data.text.sources.base import TextSource
 from ssl_zoo.errors import InputError
 from ssl_zoo.suggestions import explain
 

@@ -22,19 +22,19 @@ from ssl_zoo.callbacks.last_checkpoint import LastCheckpoint
 from ssl_zoo.callbacks.online_probe import OnlineProbe
 from ssl_zoo.callbacks.progress import StepProgress
 from ssl_zoo.callbacks.throughput import Throughput
-from ssl_zoo.compare.wandb import has_wandb_key, log_results, log_settings, wandb_id
 from ssl_zoo.distributed import CPUSyncBatchNorm, leave_group
+from ssl_zoo.evaluation.labelled import nothing_to_evaluate
+from ssl_zoo.evaluation.probe import probe
+from ssl_zoo.evaluation.speech import has_tasks
 from ssl_zoo.hardware import fastest_precision
 from ssl_zoo.methods.base import Method
 from ssl_zoo.parsing import STRICT, own_errors, parse, resolve_paths
-from ssl_zoo.probing.labelled import nothing_to_evaluate
-from ssl_zoo.probing.probe import probe
-from ssl_zoo.probing.speech import has_tasks
 from ssl_zoo.rebuilding import with_absolute_paths
-from ssl_zoo.resuming import CONFIG
-from ssl_zoo.run_directory import RunDirectoryCLI, say
-from ssl_zoo.run_log import RunLog
+from ssl_zoo.runs.directory import RunDirectoryCLI, say
+from ssl_zoo.runs.log import RunLog
+from ssl_zoo.runs.resuming import CONFIG
 from ssl_zoo.suggestions import settings_of
+from ssl_zoo.tracking.wandb import has_wandb_key, log_results, log_settings, wandb_id
 
 # What a method's parts take from the data, where they have such an argument; nobody types a number twice.
 PARTS = ("encoder", "decoder", "views")

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from ssl_zoo.batch import Batch
-from ssl_zoo.data.sources.audio_base import UNLABELLED, AudioSource, LoadedAudio, Recording, Segments, Sound
+from ssl_zoo.data.audio.sources.base import UNLABELLED, AudioSource, LoadedAudio, Recording, Segments, Sound
 
 RATE = 1000
 

@@ -11,7 +11,7 @@ import yaml
 from PIL import Image
 
 from ssl_zoo.cli import main, run
-from ssl_zoo.probing.run import load_run
+from ssl_zoo.runs.run import load_run
 
 ROOT = Path(__file__).parents[1]
 SIMCLR = str(ROOT / "experiments" / "image" / "simclr.yaml")

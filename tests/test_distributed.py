@@ -10,8 +10,8 @@ from torch.nn import functional as F
 
 from ssl_zoo.distributed import CPUSyncBatchNorm
 from ssl_zoo.objectives.contrastive import cross_view_logits, nt_xent, queue_logits
-from ssl_zoo.objectives.momentum import MomentumCopy, in_groups
-from ssl_zoo.objectives.queue import KeyQueue
+from ssl_zoo.parts.queue import KeyQueue
+from ssl_zoo.parts.teacher import MomentumCopy, in_groups
 
 EXAMPLES = 8
 

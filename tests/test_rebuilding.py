@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from ssl_zoo.batch import Batch
 from ssl_zoo.callbacks.last_checkpoint import LastCheckpoint
-from ssl_zoo.data.image import ImageData
-from ssl_zoo.data.sources.base import ArrayImages, ImageSource, LoadedImages
-from ssl_zoo.data.sources.folder import ImageFolder
-from ssl_zoo.data.text import TextData
+from ssl_zoo.data.image.module import ImageData
+from ssl_zoo.data.image.sources.base import ArrayImages, ImageSource, LoadedImages
+from ssl_zoo.data.image.sources.folder import ImageFolder
+from ssl_zoo.data.text.module import TextData
 from ssl_zoo.encoders.audio import Wav2Vec2Encoder
 from ssl_zoo.encoders.base import Encoder
 from ssl_zoo.encoders.front_ends import WaveConvolutions
@@ -23,8 +23,8 @@ from ssl_zoo.encoders.image import ResNet
 from ssl_zoo.errors import InputError
 from ssl_zoo.methods.base import Method
 from ssl_zoo.methods.simclr import SimCLR
-from ssl_zoo.probing.run import load_run, rebuild
 from ssl_zoo.rebuilding import with_absolute_paths
+from ssl_zoo.runs.run import load_run, rebuild
 from ssl_zoo.views.image import DigitViews
 
 

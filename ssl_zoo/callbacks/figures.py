@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ssl_zoo.batch import Batch
-from ssl_zoo.data.audio import AudioData
+from ssl_zoo.data.audio.module import AudioData
 from ssl_zoo.data.base import data_of
 from ssl_zoo.data.splits import fixed_order
 from ssl_zoo.methods.base import Method

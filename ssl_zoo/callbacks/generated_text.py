@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ssl_zoo.batch import Batch
 from ssl_zoo.data.base import data_of
-from ssl_zoo.data.text import TextData
+from ssl_zoo.data.text.module import TextData
 from ssl_zoo.methods.gpt import GPT
 
 SAMPLES = 4

@@ -13,8 +13,8 @@ from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from ssl_zoo.callbacks.agreement import Agreement
-from ssl_zoo.checkpoints import LAST, CheckpointFiles
 from ssl_zoo.errors import InputError
+from ssl_zoo.runs.checkpoints import LAST, CheckpointFiles
 from ssl_zoo.signals import Stopped, requests
 
 # What Lightning counts of a validation that has begun and finished no batch; a run that goes on from there validates.

@@ -13,11 +13,11 @@ from ssl_zoo.data.base import data_of
 from ssl_zoo.data.splits import fixed_order
 from ssl_zoo.distributed import gather_examples
 from ssl_zoo.errors import InputError
-from ssl_zoo.evaluation.accuracy import is_informative
-from ssl_zoo.evaluation.features import extract
-from ssl_zoo.evaluation.knn import choose_vote, knn_predict
-from ssl_zoo.evaluation.linear import fit_linear
 from ssl_zoo.methods.base import Method
+from ssl_zoo.probes.accuracy import is_informative
+from ssl_zoo.probes.features import extract
+from ssl_zoo.probes.knn import choose_vote, knn_predict
+from ssl_zoo.probes.linear import fit_linear
 
 
 class OnlineProbe(L.Callback):

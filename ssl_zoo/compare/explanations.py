@@ -3,7 +3,7 @@
 from ssl_zoo.compare.entry import CEILING, UNTRAINED
 from ssl_zoo.compare.leaderboard import Leaderboard
 from ssl_zoo.compare.results import BALANCED
-from ssl_zoo.evaluation.linear import FIXED_PENALTY
+from ssl_zoo.probes.linear import FIXED_PENALTY
 
 FLOORS = {
     UNTRAINED: "the same encoder before any training",

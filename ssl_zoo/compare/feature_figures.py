@@ -9,8 +9,8 @@ from ssl_zoo.compare.entry import ALL, Entry
 from ssl_zoo.compare.leaderboard import Leaderboard
 from ssl_zoo.compare.plotting import grid_of_axes, save, wrap
 from ssl_zoo.compare.runs import Remark, RunRecord
-from ssl_zoo.probing.figures import class_colours
-from ssl_zoo.probing.kept_features import KeptFeatures
+from ssl_zoo.evaluation.figures import class_colours
+from ssl_zoo.evaluation.kept_features import KeptFeatures
 
 LEGEND_CLASSES = 20
 

@@ -23,7 +23,7 @@ from ssl_zoo.compare.plotting import (
     wrap,
 )
 from ssl_zoo.compare.runs import Remark
-from ssl_zoo.probing.figures import CEILING as CEILING_COLOUR
+from ssl_zoo.evaluation.figures import CEILING as CEILING_COLOUR
 
 COSTS = {"flops": "FLOPs of the training", "seconds": "seconds of training"}
 

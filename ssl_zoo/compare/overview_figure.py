@@ -5,7 +5,7 @@ from pathlib import Path
 from ssl_zoo.compare.entry import CEILING, FLOOR, METHOD
 from ssl_zoo.compare.leaderboard import Leaderboard
 from ssl_zoo.compare.plotting import floor_style, save, style_of, wrap
-from ssl_zoo.probing.figures import CEILING as CEILING_COLOUR
+from ssl_zoo.evaluation.figures import CEILING as CEILING_COLOUR
 
 
 def draw_overview(boards: list[Leaderboard], path: Path) -> str:

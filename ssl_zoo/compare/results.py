@@ -5,7 +5,7 @@ import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ssl_zoo.probing.probe import PROTOCOL
+from ssl_zoo.evaluation.probe import PROTOCOL
 
 # Before the name of a probe or a task: its balanced accuracy, which is known where classes differ in size.
 BALANCED = "balanced "

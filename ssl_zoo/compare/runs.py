@@ -9,8 +9,8 @@ import yaml
 from ssl_zoo import metrics
 from ssl_zoo.compare.results import FineTuning, Result, read_finetuning, read_result
 from ssl_zoo.errors import InputError
-from ssl_zoo.probing.kept_features import KeptFeatures, load_features
-from ssl_zoo.probing.logged import Curve, last_values, read_metrics
+from ssl_zoo.evaluation.kept_features import KeptFeatures, load_features
+from ssl_zoo.runs.logged import Curve, last_values, read_metrics
 
 RESULTS, CONFIG = "results.json", "config.yaml"
 # What a Trainer's settings change about the outcome; the others say where and how visibly it runs.

@@ -1,1 +1,1 @@
-"""How well frozen features predict classes: pure functions that know nothing of how they came about."""
+"""A finished run or a public encoder beside its baselines and its ceiling."""

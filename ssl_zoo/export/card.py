@@ -12,7 +12,7 @@ from ssl_zoo import __version__
 from ssl_zoo.callbacks.throughput import Throughput
 from ssl_zoo.errors import InputError
 from ssl_zoo.export.loading import Loading
-from ssl_zoo.probing.run import Run
+from ssl_zoo.runs.run import Run
 
 _ARXIV = re.compile(r"arXiv:(\d{4}\.\d{4,5})")
 

@@ -16,7 +16,7 @@ from ssl_zoo.export.loading import Loading
 from ssl_zoo.export.program import save_program
 from ssl_zoo.export.torchvision_weights import save_for_torchvision
 from ssl_zoo.export.transformers_folder import save_text_encoder, save_vit, save_wav2vec2
-from ssl_zoo.probing.run import Run, load_run
+from ssl_zoo.runs.run import Run, load_run
 
 # What the exporter traces an encoder with; the program takes any number.
 EXAMPLES = 2

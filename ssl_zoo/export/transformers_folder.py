@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from ssl_zoo.data.base import DataModule
-from ssl_zoo.data.text import TextData
-from ssl_zoo.data.tokenizer import TextTokenizer
+from ssl_zoo.data.text.module import TextData
+from ssl_zoo.data.text.tokenizer import TextTokenizer
 from ssl_zoo.encoders.audio import Wav2Vec2Encoder
 from ssl_zoo.encoders.front_ends import WaveConvolutions
 from ssl_zoo.encoders.image import ViT

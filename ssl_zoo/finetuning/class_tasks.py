@@ -4,15 +4,15 @@ import torch
 from torch import Tensor
 
 from ssl_zoo.data.base import DataModule, Examples
-from ssl_zoo.data.tokenizer import TextTokenizer
+from ssl_zoo.data.text.tokenizer import TextTokenizer
 from ssl_zoo.errors import InputError
-from ssl_zoo.evaluation.accuracy import draw_labelled, is_informative, scores
+from ssl_zoo.evaluation.labelled import remarks_on_labels
 from ssl_zoo.finetuning.examples import TaskBatch, TaskExamples
 from ssl_zoo.finetuning.heads import ClassHead
 from ssl_zoo.finetuning.records import Pair, Records
 from ssl_zoo.finetuning.tasks import Task, draw_test
 from ssl_zoo.finetuning.tokens import Tokenized, TokenizedExamples, split_texts, wrap_pair
-from ssl_zoo.probing.labelled import remarks_on_labels
+from ssl_zoo.probes.accuracy import draw_labelled, is_informative, scores
 
 
 class ClassTask(Task):

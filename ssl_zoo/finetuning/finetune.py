@@ -13,8 +13,8 @@ from rich.table import Table
 
 from ssl_zoo import __version__
 from ssl_zoo.callbacks.throughput import Throughput
-from ssl_zoo.data.sources.wordnet import WordNet, find_or_fetch
-from ssl_zoo.data.text import TextData
+from ssl_zoo.data.text.module import TextData
+from ssl_zoo.data.text.sources.wordnet import WordNet, find_or_fetch
 from ssl_zoo.encoders.text_base import TextEncoder
 from ssl_zoo.errors import InputError
 from ssl_zoo.finetuning.class_tasks import class_task, pair_task
@@ -24,7 +24,7 @@ from ssl_zoo.finetuning.token_tasks import SpanTask, TagTask
 from ssl_zoo.finetuning.train import CLIP, WARMUP, WEIGHT_DECAY, Settings, fine_tune, with_passes
 from ssl_zoo.finetuning.wordnet_tasks import wordnet_records
 from ssl_zoo.hardware import fastest_precision
-from ssl_zoo.probing.run import Run, load_run, rebuild
+from ssl_zoo.runs.run import Run, load_run, rebuild
 
 # Raised whenever a change makes numbers incomparable with earlier ones.
 PROTOCOL = 2

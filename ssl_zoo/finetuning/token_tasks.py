@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ssl_zoo.data.tokenizer import TextTokenizer
+from ssl_zoo.data.text.tokenizer import TextTokenizer
 from ssl_zoo.errors import InputError
 from ssl_zoo.finetuning.heads import SpanHead, TagHead
 from ssl_zoo.finetuning.records import Question, Records, TaggedSentence

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from ssl_zoo.data.tokenizer import TextTokenizer
+from ssl_zoo.data.text.tokenizer import TextTokenizer
 from ssl_zoo.finetuning.examples import TaskBatch, TaskExamples
 
 Offsets = list[tuple[int, int]]

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from ssl_zoo.data.sources.wordnet import FILES
+from ssl_zoo.data.text.sources.wordnet import FILES
 from ssl_zoo.errors import InputError
 
 PARTS_OF_SPEECH = {"n": "noun", "v": "verb", "a": "adjective", "s": "adjective", "r": "adverb"}

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from ssl_zoo.data.sources.wordnet import FILES
+from ssl_zoo.data.text.sources.wordnet import FILES
 from ssl_zoo.errors import InputError
 from ssl_zoo.finetuning.records import Pair, Question, Records, TaggedSentence, TextTaskName
 from ssl_zoo.finetuning.wordnet_senses import PARTS_OF_SPEECH, Kinship, Synset, read_synsets

@@ -8,12 +8,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ssl_zoo.batch import Batch
+from ssl_zoo.corruption.sentence_pairs import SentencePairs
+from ssl_zoo.corruption.tokens import TokenMasking
 from ssl_zoo.encoders.text_base import TextEncoder
 from ssl_zoo.errors import InputError
 from ssl_zoo.methods.base import Method
 from ssl_zoo.objectives.language_modeling import global_mean, initialize_head, token_nats
-from ssl_zoo.objectives.masking import TokenMasking
-from ssl_zoo.objectives.sentence_pairs import SentencePairs
 from ssl_zoo.objectives.token_loss import token_loss
 from ssl_zoo.randomness import fold_in
 

@@ -11,9 +11,9 @@ from ssl_zoo.batch import Batch
 from ssl_zoo.encoders.base import Encoder
 from ssl_zoo.methods.base import Method
 from ssl_zoo.objectives.contrastive import queue_logits
-from ssl_zoo.objectives.heads import mlp
-from ssl_zoo.objectives.momentum import MomentumCopy, in_groups
-from ssl_zoo.objectives.queue import KeyQueue
+from ssl_zoo.parts.heads import mlp
+from ssl_zoo.parts.queue import KeyQueue
+from ssl_zoo.parts.teacher import MomentumCopy, in_groups
 from ssl_zoo.views.base import Views
 
 

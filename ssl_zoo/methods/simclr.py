@@ -10,7 +10,7 @@ from ssl_zoo.batch import Batch
 from ssl_zoo.encoders.base import Encoder
 from ssl_zoo.methods.base import Method
 from ssl_zoo.objectives.contrastive import nt_xent_logits
-from ssl_zoo.objectives.heads import mlp
+from ssl_zoo.parts.heads import mlp
 from ssl_zoo.views.base import Views
 
 

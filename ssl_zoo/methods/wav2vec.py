@@ -8,12 +8,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ssl_zoo.batch import Batch
+from ssl_zoo.corruption.spans import all_real
 from ssl_zoo.encoders.audio_base import AudioEncoder
 from ssl_zoo.errors import InputError
 from ssl_zoo.methods.base import Method
 from ssl_zoo.objectives.frame_negatives import candidate_logits, draw_candidates, first_is_best
 from ssl_zoo.objectives.language_modeling import global_mean, token_nats
-from ssl_zoo.objectives.spans import all_real
 from ssl_zoo.randomness import fold_in
 from ssl_zoo.views.base import require_at_least
 

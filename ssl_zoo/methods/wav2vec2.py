@@ -9,13 +9,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ssl_zoo.batch import Batch
+from ssl_zoo.corruption.spans import SpanMasking, Spans, all_real, at_positions
 from ssl_zoo.encoders.audio_base import AudioEncoder
 from ssl_zoo.errors import InputError
 from ssl_zoo.methods.base import Method
 from ssl_zoo.objectives.frame_negatives import cosine_logits, draw_candidates, equal_to_positive, first_is_best
 from ssl_zoo.objectives.language_modeling import global_mean, token_nats
-from ssl_zoo.objectives.quantization import GumbelQuantizer, code_use
-from ssl_zoo.objectives.spans import SpanMasking, Spans, all_real, at_positions
+from ssl_zoo.parts.codebooks import GumbelQuantizer, code_use
 from ssl_zoo.randomness import fold_in
 from ssl_zoo.views.base import require_at_least, require_probability, require_range
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from ssl_zoo import metrics
 from ssl_zoo.errors import InputError
-from ssl_zoo.probing.logged import read_metrics
+from ssl_zoo.runs.logged import read_metrics
 from ssl_zoo.sweep.process import last_line, run_logged
 from ssl_zoo.sweep.terms import samples_per_step
 

@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ssl_zoo.checkpoints import is_whole, read_checkpoint
-from ssl_zoo.resuming import CONFIG, RESULTS, has_finished, resumable
+from ssl_zoo.runs.checkpoints import is_whole, read_checkpoint
+from ssl_zoo.runs.resuming import CONFIG, RESULTS, has_finished, resumable
 
 
 def directories(folder: Path) -> list[Path]:

@@ -18,7 +18,7 @@ from ssl_zoo.callbacks.last_checkpoint import LastCheckpoint
 from ssl_zoo.callbacks.online_probe import OnlineProbe
 from ssl_zoo.callbacks.progress import StepProgress
 from ssl_zoo.callbacks.throughput import Throughput
-from ssl_zoo.data.image import ImageData
+from ssl_zoo.data.image.module import ImageData
 from ssl_zoo.encoders.image import ResNet
 from ssl_zoo.methods.simclr import SimCLR
 from ssl_zoo.views.image import DigitViews

@@ -12,7 +12,7 @@ from torch._inductor import config
 from torch._inductor.utils import run_and_get_code
 
 from ssl_zoo.callbacks.compiled_views import CompiledForward, CompiledViews
-from ssl_zoo.data.image import ImageData
+from ssl_zoo.data.image.module import ImageData
 from ssl_zoo.encoders.image import ResNet
 from ssl_zoo.errors import InputError
 from ssl_zoo.methods.simclr import SimCLR

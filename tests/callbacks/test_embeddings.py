@@ -17,8 +17,8 @@ from PIL import Image
 from ssl_zoo.batch import Batch
 from ssl_zoo.callbacks.embeddings import Embeddings
 from ssl_zoo.data.base import Examples
-from ssl_zoo.data.image import ImageData
-from ssl_zoo.data.sources.folder import ImageFolder
+from ssl_zoo.data.image.module import ImageData
+from ssl_zoo.data.image.sources.folder import ImageFolder
 from ssl_zoo.encoders.image import MLP
 from ssl_zoo.errors import InputError
 from ssl_zoo.methods.base import Method

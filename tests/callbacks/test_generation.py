@@ -9,7 +9,7 @@ from lightning.pytorch.loggers import CSVLogger
 from PIL import Image
 
 from ssl_zoo.callbacks.generation import interpolate, manifold
-from ssl_zoo.data.image import ImageData
+from ssl_zoo.data.image.module import ImageData
 from ssl_zoo.decoders.image import MLPDecoder
 from ssl_zoo.encoders.image import MLP
 from ssl_zoo.methods.vae import VAE

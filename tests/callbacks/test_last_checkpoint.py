@@ -14,7 +14,7 @@ from lightning.fabric.plugins.environments.lightning import find_free_network_po
 
 from ssl_zoo.callbacks.exact_resume import ExactResume
 from ssl_zoo.callbacks.last_checkpoint import LastCheckpoint
-from ssl_zoo.data.image import ImageData
+from ssl_zoo.data.image.module import ImageData
 from ssl_zoo.signals import Stopped
 from tests.callbacks.test_callbacks import method
 from tests.sends_signals import Sends

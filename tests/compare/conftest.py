@@ -84,7 +84,10 @@ def write_run(tmp_path) -> Callable[..., Path]:
             "seed_everything": seed,
             "trainer": {"max_steps": 100, "devices": "auto", "precision": "32-true"},
             "model": {"class_path": f"ssl_zoo.methods.{method}", "init_args": {"temperature": 0.5, **(model or {})}},
-            "data": {"class_path": "ssl_zoo.data.image.ImageData", "init_args": {"batch_size": 64, "num_workers": 0}},
+            "data": {
+                "class_path": "ssl_zoo.data.image.module.ImageData",
+                "init_args": {"batch_size": 64, "num_workers": 0},
+            },
         }
         (directory / "config.yaml").write_text(yaml.safe_dump(config))
         steps = [f"{step},{5 - step / 50},," for step in range(0, 100, 10)]

@@ -14,7 +14,7 @@ from ssl_zoo.compare.compare import compare
 from ssl_zoo.compare.naming import file_names
 from ssl_zoo.compare.plotting import COLOURS, floor_style
 from ssl_zoo.errors import InputError
-from ssl_zoo.probing.figures import CEILING as CEILING_COLOUR
+from ssl_zoo.evaluation.figures import CEILING as CEILING_COLOUR
 
 PICTURES = ["accuracy-against-compute", "cka", "feature-maps", "label-efficiency", "loss-curves"]
 

@@ -22,7 +22,7 @@ from PIL import Image
 import ssl_zoo.methods
 from ssl_zoo.cli import run
 from ssl_zoo.methods.base import Method
-from ssl_zoo.probing.run import rebuild
+from ssl_zoo.runs.run import rebuild
 
 FOLDER = Path(__file__).parents[2] / "experiments"
 OVERLAYS = {"smoke.yaml", "gpu.yaml", "wandb.yaml"}

@@ -9,14 +9,14 @@ import torch.distributed as dist
 import yaml
 from lightning.fabric.plugins.environments.lightning import find_free_network_port
 
-import ssl_zoo.probing.probe
+import ssl_zoo.evaluation.probe
 from ssl_zoo.batch import Batch
 from ssl_zoo.distributed import alone, leave_group, world_size
 from ssl_zoo.encoders.image import ResNet
 from ssl_zoo.errors import InputError
+from ssl_zoo.evaluation.flops import training_flops
 from ssl_zoo.methods.simclr import SimCLR
-from ssl_zoo.probing.flops import training_flops
-from ssl_zoo.probing.logged import read_metrics
+from ssl_zoo.runs.logged import read_metrics
 from ssl_zoo.views.image import DigitViews
 from tests.contracts.test_experiments import EXPERIMENTS, fit, fit_as_rank, fit_on_two, small
 
@@ -40,7 +40,7 @@ def fit_and_fail_to_evaluate(rank: int, *arguments: Any) -> None:
     def refuse(*_: Any) -> None:
         raise InputError("The run cannot be evaluated.")
 
-    ssl_zoo.probing.probe.load_run = refuse  # with which evaluation begins
+    ssl_zoo.evaluation.probe.load_run = refuse  # with which evaluation begins
     fit_as_rank(rank, *arguments)
 
 

@@ -9,11 +9,11 @@ import pytest
 import soundfile
 from PIL import Image
 
-from ssl_zoo.data.image import ImageData
-from ssl_zoo.data.sources.hugging_face import HuggingFaceImages
-from ssl_zoo.data.sources.hugging_face_audio import HuggingFaceAudio
-from ssl_zoo.data.sources.hugging_face_text import HuggingFaceText
-from ssl_zoo.data.text import TextData
+from ssl_zoo.data.audio.sources.hugging_face import HuggingFaceAudio
+from ssl_zoo.data.image.module import ImageData
+from ssl_zoo.data.image.sources.hugging_face import HuggingFaceImages
+from ssl_zoo.data.text.module import TextData
+from ssl_zoo.data.text.sources.hugging_face import HuggingFaceText
 from ssl_zoo.errors import InputError
 
 hub = pytest.importorskip("datasets")
@@ -121,7 +121,7 @@ def test_scores_are_no_classes(tmp_path: Path, kind: str) -> None:
 def test_what_is_said_of_texts_is_said_once_in_every_run_and_not_only_in_the_one_that_tokenizes_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ssl_zoo.data.corpus.CACHE", tmp_path / "cache")
+    monkeypatch.setattr("ssl_zoo.data.text.corpus.CACHE", tmp_path / "cache")
     name = save("texts", tmp_path, {"train": [0.5, 1.25] * 20, "unused": [0.5]}, hub.Value("float32"))
     for _ in range(2):
         data = TextData(HuggingFaceText(name), "characters", 40, length=8, packing=False)

@@ -12,7 +12,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import Tensor
 
 from ssl_zoo.batch import Batch
-from ssl_zoo.data.image import ImageData
+from ssl_zoo.data.image.module import ImageData
 
 # Both runs share a folder.
 pytestmark = pytest.mark.filterwarnings("ignore:Checkpoint directory .* exists and is not empty")

@@ -3,7 +3,7 @@ import hashlib
 import pytest
 import torch
 
-from ssl_zoo.data.image import ImageData
+from ssl_zoo.data.image.module import ImageData
 from ssl_zoo.data.splits import PARTS, hold_out, split_hash
 
 LABELS = torch.tensor([0] * 50 + [1] * 30 + [2] * 19 + [3])

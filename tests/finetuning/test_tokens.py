@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from ssl_zoo.data.tokenizer import TextTokenizer, train_tokenizer
+from ssl_zoo.data.text.tokenizer import TextTokenizer, train_tokenizer
 from ssl_zoo.finetuning.tokens import (
     Tokenized,
     TokenizedExamples,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ssl_zoo.data.sources.wordnet import find_or_fetch
+from ssl_zoo.data.text.sources.wordnet import find_or_fetch
 from ssl_zoo.errors import InputError
 from ssl_zoo.finetuning.records import Records
 from ssl_zoo.finetuning.wordnet_senses import Synset, parse_synset, read_synsets

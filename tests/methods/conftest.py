@@ -16,8 +16,8 @@ from torch.utils.data import DataLoader
 
 from ssl_zoo.batch import Batch
 from ssl_zoo.encoders.image import MLP
-from ssl_zoo.evaluation.knn import knn_predict
 from ssl_zoo.methods.base import Method
+from ssl_zoo.probes.knn import knn_predict
 from ssl_zoo.randomness import fold_in, uniform
 from ssl_zoo.views.base import Views
 

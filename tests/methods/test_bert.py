@@ -6,12 +6,12 @@ from torch.nn import functional as F
 from transformers import BertForMaskedLM
 
 from ssl_zoo.batch import Batch
+from ssl_zoo.corruption.tokens import Masked
 from ssl_zoo.encoders.image import MLP
 from ssl_zoo.encoders.modern_bert import ModernBertEncoder
 from ssl_zoo.encoders.text import BertEncoder, GPT2Encoder
 from ssl_zoo.errors import InputError
 from ssl_zoo.methods.bert import BERT, MASKING, PAIRS
-from ssl_zoo.objectives.masking import Masked
 from ssl_zoo.randomness import fold_in
 
 PAD, BEGIN, END = 0, 1, 2

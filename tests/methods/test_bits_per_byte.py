@@ -10,9 +10,9 @@ import pytest
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from ssl_zoo.data import corpus
-from ssl_zoo.data.sources.text_base import Document, TextSource
-from ssl_zoo.data.text import TextData
+from ssl_zoo.data.text import corpus
+from ssl_zoo.data.text.module import TextData
+from ssl_zoo.data.text.sources.base import Document, TextSource
 from ssl_zoo.encoders.text import GPT2Encoder
 from ssl_zoo.methods.gpt import GPT
 

@@ -4,7 +4,7 @@ import lightning as L
 import pytest
 import torch
 
-from ssl_zoo.data.image import ImageData
+from ssl_zoo.data.image.module import ImageData
 from ssl_zoo.encoders.image import MLP
 from ssl_zoo.methods.simclr import SimCLR
 from ssl_zoo.views.image import DigitViews

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from ssl_zoo.callbacks.exact_resume import ExactResume
 from ssl_zoo.callbacks.health import Health
-from ssl_zoo.data.image import ImageData
+from ssl_zoo.data.image.module import ImageData
 from ssl_zoo.encoders.image import ResNet, ViT
 from ssl_zoo.methods.moco import MoCo
 from ssl_zoo.methods.moco_v3 import MoCoV3

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from ssl_zoo.callbacks.health import Health
-from ssl_zoo.data.image import ImageData
+from ssl_zoo.data.image.module import ImageData
 from ssl_zoo.encoders.image import ResNet
 from ssl_zoo.methods.simclr import SimCLR
 from ssl_zoo.objectives.contrastive import nt_xent

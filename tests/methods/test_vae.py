@@ -7,7 +7,7 @@ from torch.distributions import Bernoulli, Normal, kl_divergence
 
 import ssl_zoo.methods.vae as vae
 from ssl_zoo.batch import Batch
-from ssl_zoo.data.image import ImageData
+from ssl_zoo.data.image.module import ImageData
 from ssl_zoo.decoders.image import ConvDecoder, MLPDecoder
 from ssl_zoo.encoders.image import MLP, ResNet, ViT
 from ssl_zoo.errors import InputError

@@ -10,14 +10,14 @@ from torch.utils.data import DataLoader
 from transformers import Wav2Vec2ForPreTraining
 
 from ssl_zoo.batch import Batch
+from ssl_zoo.corruption.spans import Spans
 from ssl_zoo.encoders.audio import GRUEncoder, Wav2Vec2Encoder
 from ssl_zoo.encoders.front_ends import LogMel, WaveConvolutions
 from ssl_zoo.encoders.image import MLP
 from ssl_zoo.errors import InputError
 from ssl_zoo.methods.wav2vec2 import MASKING, NEGATIVES, NOISE, Wav2Vec2
 from ssl_zoo.objectives.frame_negatives import draw_candidates
-from ssl_zoo.objectives.quantization import gumbel
-from ssl_zoo.objectives.spans import Spans
+from ssl_zoo.parts.codebooks import gumbel
 from ssl_zoo.randomness import fold_in
 from tests.made_audio import padded_noise
 

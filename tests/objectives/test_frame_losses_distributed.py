@@ -9,7 +9,7 @@ from torch import nn
 
 from ssl_zoo.objectives.frame_negatives import cosine_logits, draw_candidates
 from ssl_zoo.objectives.language_modeling import global_mean, token_nats
-from ssl_zoo.objectives.quantization import GumbelQuantizer, code_use
+from ssl_zoo.parts.codebooks import GumbelQuantizer, code_use
 from ssl_zoo.randomness import example_keys
 
 ROWS, FRAMES, DIM = 4, 12, 6

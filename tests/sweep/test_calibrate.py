@@ -2,7 +2,7 @@
 
 from ssl_zoo import metrics
 from ssl_zoo.cli import main
-from ssl_zoo.probing.logged import read_metrics
+from ssl_zoo.runs.logged import read_metrics
 from ssl_zoo.sweep import calibrate
 
 

@@ -1,0 +1,1 @@
+"""What is hidden from an encoder or changed in its inputs, drawn on the device from examples' keys."""

@@ -1,0 +1,1 @@
+"""Recordings: the data module, their samples on the disk, and its sources."""

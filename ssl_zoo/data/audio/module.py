@@ -1,0 +1,252 @@
+"""Speech and other sound for pretraining and probing."""
+
+import warnings
+from collections import defaultdict
+from typing import Literal
+
+import numpy as np
+import torch
+from lightning import Trainer
+from torch import Tensor
+
+from ssl_zoo.data.audio.pcm import PCM, open_pcm
+from ssl_zoo.data.audio.recordings import Centred, RandomCrops, Recordings
+from ssl_zoo.data.audio.sources.base import AudioSource, LoadedAudio
+from ssl_zoo.data.audio.sources.debian_speech import DebianSpeech
+from ssl_zoo.data.base import DataModule, Examples, check_at_least
+from ssl_zoo.data.buckets import (
+    Bucket,
+    BucketSampler,
+    buckets_by_length,
+    class_weights,
+    draw_pass,
+    one_bucket,
+    padding_share,
+)
+from ssl_zoo.data.loader import TrainLoader, fetching, place_of
+from ssl_zoo.data.splits import PARTS, Split, identity, split_hash
+from ssl_zoo.errors import InputError
+
+# A warning names so many of the files that it is about.
+NAMED = 3
+# A file that goes so many times beyond full scale is named. Decoders and resampling overshoot by less.
+LOUD = 2
+
+
+class AudioData(DataModule):
+    """Recordings of one source as waveforms at one sample rate, split the same way in every run.
+
+    The official validation and test parts are used where there are some. Otherwise a part is held out for testing, and
+    then a tenth of the training recordings (`validation_fraction`) for validation. The split is by whole recordings,
+    with every class in proportion in each part, and depends on no seed. Where a source has labels, its training
+    recordings without one serve only for pretraining.
+
+    Every recording is decoded, mixed down to one channel and resampled once and kept as 16-bit samples in
+    ~/.cache/ssl_zoo/audio, from where it is mapped: a second run starts at once, and memory does not grow with the
+    data. Where channels cancel each other out, the loudest stands for them; a recording that goes beyond full scale is
+    scaled down as a whole.
+
+    Training batches are made in one of two ways. With `crop_seconds` every example is a random stretch of that length,
+    and a shorter recording is repeated up to it: nothing is padded, so every method can be trained. With
+    `seconds_per_batch` examples are whole recordings (a random stretch of `max_seconds` of longer ones), batched with
+    others of similar length and padded with a mask: for methods that read it. Such a batch has a multiple of 8
+    recordings where 8 of the longest fit into it, else of 4, 2 or 1; as many processes can share it evenly.
+
+    Args:
+        source: where the recordings come from; prompts and sentences in five languages from Debian when left out.
+        sample_rate: samples per second of the waveforms.
+        crop_seconds: length of all training examples, and of the examples whose loss is validated and tested.
+        seconds_per_batch: length of a training batch over all processes together, padding included; instead of
+            `crop_seconds`, which has to be null then.
+        max_seconds: longest whole recording; what is longer is cut.
+        min_seconds: shortest recording; what is shorter is left out as a bad file.
+        on_error: what a bad file does, one that is empty, cut short, silent, too short, no sound at all, or has samples
+            that are no finite numbers: `skip` warns and goes on without it, `stop` ends the run.
+        alpha: draw a class of n recordings with a probability in proportion to n ** alpha, for languages of very
+            different size: 1 is the data as it is, 0 draws from all alike. Every recording once in a pass when left
+            out.
+        batch_size: recordings per optimizer step, over all processes together; with `seconds_per_batch`, in validation
+            and testing only.
+        train_size: use only so many of the training recordings; all when left out.
+        validation_fraction: part of the training recordings held out for validation when there is no official
+            validation part, in (0, 1).
+        test_fraction: part of all recordings held out for testing when there is no official test set, in (0, 1).
+        num_workers: processes that fetch batches; 0 is best, as nothing has to be decoded.
+
+    Attributes:
+        sample_rate: samples a second of every recording, in Hz.
+        tasks: further tasks: names of their classes in the order of their numbers. Labels are in the parts' `tasks`.
+        phones: names of the phones that `ssl_zoo.data.audio.segments.frame_labels` numbers; empty without segments.
+
+    Raises:
+        InputError: an argument is out of its range.
+    """
+
+    train_set: Recordings
+    pretrain_set: Recordings
+    validation_set: Recordings
+    test_set: Recordings
+    cheap_examples = 512  # seconds each
+
+    def __init__(
+        self,
+        source: AudioSource | None = None,
+        sample_rate: int = 16000,
+        crop_seconds: float | None = 2.0,
+        seconds_per_batch: float | None = None,
+        max_seconds: float = 15.0,
+        min_seconds: float = 0.1,
+        on_error: Literal["skip", "stop"] = "skip",
+        alpha: float | None = None,
+        batch_size: int = 32,
+        train_size: int | None = None,
+        validation_fraction: float = 0.1,
+        test_fraction: float = 0.2,
+        num_workers: int = 0,
+    ) -> None:
+        super().__init__(batch_size, train_size, validation_fraction, test_fraction, num_workers)
+        self.save_hyperparameters()
+        check_at_least(1, sample_rate=sample_rate)
+        lengths = {"crop_seconds": crop_seconds, "seconds_per_batch": seconds_per_batch, "max_seconds": max_seconds}
+        for name, seconds in lengths.items():
+            if seconds is not None and not seconds * sample_rate >= 1:
+                raise InputError(f"{name} is {seconds}: it must be at least one sample long.")
+        if (crop_seconds is None) == (seconds_per_batch is None):
+            raise InputError(
+                f"crop_seconds is {crop_seconds} and seconds_per_batch is {seconds_per_batch}: give one of them, and "
+                "null for the other."
+            )
+        if seconds_per_batch is not None and seconds_per_batch < max_seconds:
+            raise InputError(
+                f"seconds_per_batch is {seconds_per_batch}, shorter than max_seconds, {max_seconds}: raise the one or "
+                "lower the other."
+            )
+        if on_error not in ("skip", "stop"):
+            raise InputError(f"on_error is {on_error}: choose skip or stop.")
+        if alpha is not None and not 0 <= alpha <= 1:
+            raise InputError(f"alpha is {alpha}: it must lie between 0 and 1.")
+        self.source = source or DebianSpeech()
+        self.source_name = self.source.name
+        self.sample_rate, self.crop_seconds, self.seconds_per_batch = sample_rate, crop_seconds, seconds_per_batch
+        self.max_seconds, self.min_seconds = max_seconds, min_seconds
+        self.on_error, self.alpha = on_error, alpha
+
+    def prepare_data(self) -> None:
+        """Lets one of several processes on a machine fetch what is missing, before all of them look for it."""
+        if self.trainer is not None and self.trainer.world_size > 1:
+            self.source.load()
+
+    def read(self) -> None:
+        """Finds or decodes the samples, and splits the recordings.
+
+        Raises:
+            InputError: the data is missing, all of it is bad or, when asked to stop, any, or there is too little.
+        """
+        loaded = self.source.load()
+        pcm = open_pcm(self.source_name, loaded.recordings, self.sample_rate)
+        usable = self._usable(pcm, loaded)
+        self.classes, self.tasks, self.phones = loaded.classes, loaded.tasks, loaded.phones
+        train, validation, test, unlabelled = self._split(loaded, usable)
+        labels = [[recording.label, recording.part, dict(recording.tasks)] for recording in loaded.recordings]
+        self.name_of = [recording.name for recording in loaded.recordings].__getitem__
+        self.identity = identity(pcm.digest, loaded.classes, loaded.tasks, labels)
+        self.split_hash = split_hash(self.identity, train, validation, test)
+        self.warn_of_shared(pcm.hashes, [torch.cat([train, unlabelled]), validation, test], "recordings")
+        self.train_set, self.validation_set, self.test_set, self.pretrain_set = (
+            Recordings(pcm, loaded, chosen, self.sample_rate, self._samples(self.max_seconds))
+            for chosen in (train, validation, test, torch.cat([train, unlabelled]).sort().values)
+        )
+
+    @property
+    def padding(self) -> float:
+        """Which part of the samples in the first pass over the training set is padding, on one process."""
+        if self.crop_seconds is not None:
+            return 0.0
+        batches = draw_pass(self._buckets(self.pretrain_set, self.batch_size), self.order_seed, 0)
+        return padding_share(batches, self._lengths(self.pretrain_set))
+
+    def shuffled(self, examples: Examples, batch_size: int, seed: int, trainer: Trainer | None = None) -> TrainLoader:
+        """Crops or buckets of some recordings without end; see `DataModule`."""
+        assert isinstance(examples, Recordings)
+        if self.crop_seconds is None:
+            rank, world_size = (0, 1) if trainer is None else (trainer.global_rank, trainer.world_size)
+        else:
+            rank, world_size = place_of(batch_size, trainer)
+            if batch_size > len(examples):
+                raise InputError(
+                    f"batch_size {batch_size} is larger than the training set of {len(examples)} recordings: make the "
+                    "batch smaller or the training set larger."
+                )
+        sampler = BucketSampler(self._buckets(examples, batch_size), seed, rank, world_size)
+        length = self._samples(self.crop_seconds or self.max_seconds)
+        crops = RandomCrops(examples, length, repeated=self.crop_seconds is not None, seed=seed)
+        settings = fetching(self.num_workers)
+        return TrainLoader(crops, sampler=sampler, trainer=trainer, batch_size=None, **settings)
+
+    def as_validated(self, examples: Examples) -> Examples:
+        """The middles of recordings, or whole ones as training has them."""
+        assert isinstance(examples, Recordings)
+        return examples if self.crop_seconds is None else Centred(examples, self._samples(self.crop_seconds))
+
+    def _samples(self, seconds: float) -> int:
+        return round(seconds * self.sample_rate)
+
+    def _lengths(self, recordings: Recordings) -> np.ndarray:
+        return np.minimum(recordings.sizes, self._samples(self.max_seconds))
+
+    def _buckets(self, recordings: Recordings, batch_size: int) -> list[Bucket]:
+        weights = np.ones(len(recordings))
+        if self.alpha is not None:
+            if recordings.labels is None:
+                raise InputError(
+                    f"alpha balances classes, but recordings of {self.source_name} have none: leave it out."
+                )
+            weights = class_weights(recordings.labels, self.alpha)
+        if self.seconds_per_batch is None:
+            return one_bucket(weights, batch_size)
+        return buckets_by_length(self._lengths(recordings), weights, self._samples(self.seconds_per_batch))
+
+    def _usable(self, pcm: PCM, loaded: LoadedAudio) -> Tensor:
+        """Positions of the recordings without a fault; warns of the others, or stops."""
+        reasons: dict[str, list[str]] = defaultdict(list)
+        shortest = self.min_seconds * self.sample_rate
+        fine = []
+        for position, (recording, size) in enumerate(zip(loaded.recordings, np.diff(pcm.offsets), strict=True)):
+            reason = pcm.bad.get(position)
+            if reason is None and size < shortest:
+                reason = f"is shorter than min_seconds, {self.min_seconds} s"
+            if reason is None:
+                fine.append(position)
+            else:
+                reasons[reason].append(recording.name)
+        for reason, names in reasons.items():
+            if self.on_error == "stop":
+                raise InputError(f"{names[0]} {reason}: remove it, or set the data's on_error to skip.")
+            warnings.warn(
+                f"{self.source_name}: left out {len(names)} of {len(loaded.recordings)} files, each of which {reason}: "
+                f"{_some(names)}.",
+                stacklevel=2,
+            )
+        if not fine:
+            raise InputError(f"{self.source_name} has no recording that can be used: choose another source.")
+        loud = {loaded.recordings[place].name: peak for place, peak in pcm.peaks.items() if peak > LOUD}
+        if loud:
+            warnings.warn(
+                f"{self.source_name}: {len(loud)} of {len(loaded.recordings)} files go beyond full scale, one "
+                f"{max(loud.values()):,.0f} times, and were scaled down to it, each by its own loudest sample: "
+                f"{_some(list(loud))}.",
+                stacklevel=2,
+            )
+        return torch.tensor(fine)
+
+    def _split(self, loaded: LoadedAudio, usable: Tensor) -> Split:
+        """Positions of the usable recordings of each part."""
+        here = [loaded.recordings[position] for position in usable.tolist()]
+        labels = torch.tensor([recording.label for recording in here])
+        parts = torch.tensor([PARTS.index(recording.part) for recording in here])
+        return Split(*(usable[part] for part in self.split(labels, parts, "recordings")))
+
+
+def _some(names: list[str]) -> str:
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return f"{', '.join(names[:NAMED])}{more}"

@@ -1,0 +1,1 @@
+"""Where recordings, their labels and their phones come from."""

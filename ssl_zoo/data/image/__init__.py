@@ -1,0 +1,1 @@
+"""Images: the data module, what it keeps in memory, and its sources."""

@@ -1,0 +1,191 @@
+"""Images for pretraining and probing."""
+
+import warnings
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import lightning as L
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from ssl_zoo.batch import Batch
+from ssl_zoo.data.base import UNLABELLED, DataModule, Examples, check_at_least
+from ssl_zoo.data.image.kept_images import JoinedImages, Survey, keep, survey
+from ssl_zoo.data.image.sources.base import Images, ImageSource, LoadedImages
+from ssl_zoo.data.image.sources.digits import Digits
+from ssl_zoo.data.image.statistics import channel_statistics
+from ssl_zoo.data.splits import Split, split_hash
+from ssl_zoo.errors import InputError
+
+if TYPE_CHECKING:
+    from ssl_zoo.data.loader import TrainLoader
+
+IN_MEMORY_BYTES = 4 * 2**30
+ALMOST = 1 / 16  # of the range, from black or white; where images use so little of it they need a value_range
+
+
+class ImageExamples(Examples):
+    """Some of a source's images.
+
+    Args:
+        images: all of the source's images.
+        chosen: ``(N,)`` int64, the positions in `images` of the examples; they become `Batch.index`.
+        size: height and width in pixels.
+        stored_size: height and width of the whole images that views are cut from, in `Batch.fields`; None when views
+            and encoders see the same.
+    """
+
+    def __init__(self, images: Images, chosen: Tensor, size: int, stored_size: int | None = None) -> None:
+        self.images, self.chosen, self.size, self.stored_size = images, chosen, size, stored_size
+        labels = None if images.labels is None else images.labels[chosen]
+        self.labels = None if labels is None or (labels == UNLABELLED).any() else labels
+
+    def __len__(self) -> int:
+        """Number of examples."""
+        return len(self.chosen)
+
+    def __getitems__(self, positions: list[int]) -> Batch:
+        """The examples at these positions; ``(B, C, size, size)``."""
+        local = torch.tensor(positions, dtype=torch.int64)
+        index = self.chosen[local]
+        labels = None if self.labels is None else self.labels[local]
+        if self.stored_size is None:
+            return Batch(self.images.read(index, self.size), None, labels, index)
+        middle, whole, aspect = self.images.read_whole(index, self.size, self.stored_size)
+        return Batch(middle, None, labels, index, {"whole": whole, "aspect": aspect})
+
+
+class ImageData(DataModule):
+    """Images of one source at one size, split the same way in every run.
+
+    Probes, and methods without views, see the middle of every image. Views are cut from all of it, which lies beside
+    the middle in another size; images that are square and no larger than `image_size` are kept once.
+
+    The official validation and test parts are used where there are some. Otherwise a part is held out for testing, and
+    then a tenth of the training images (`validation_fraction`) for validation. Every class is represented in proportion
+    in each part, and the split depends on no seed. Up to 4 GiB of images are decoded once and kept in memory; more are
+    decoded while training, in worker processes.
+
+    Args:
+        source: where the images come from; scikit-learn's digits when left out.
+        image_size: height and width in pixels of what an encoder sees; the source's own when left out. The shorter side
+            is resized to it and the longer one cropped.
+        stored_size: height and width in pixels at which whole images are kept for views to be cut from, so that a crop
+            is not enlarged; one and a half times `image_size` when left out, or what the images have if that is less.
+        batch_size: images per optimizer step, over all processes together.
+        train_size: use only so many of the training images; all when left out.
+        validation_fraction: part of the training images held out for validation when there is no official validation
+            part, in (0, 1).
+        test_fraction: part of all images held out for testing when there is no official test set, in (0, 1).
+        num_workers: processes that decode images; 0 is best for images in memory.
+        measure_statistics: give encoders the mean and standard deviation of every channel of the training images, in
+            place of their own `mean` and `std`.
+
+    Attributes:
+        channels: 1 for grey, 3 for colour, any other number where the source says so.
+
+    Raises:
+        InputError: an argument is out of its range, or images of many sizes come without `image_size`.
+    """
+
+    def __init__(
+        self,
+        source: ImageSource | None = None,
+        image_size: int | None = None,
+        batch_size: int = 256,
+        train_size: int | None = None,
+        validation_fraction: float = 0.1,
+        test_fraction: float = 0.2,
+        num_workers: int = 0,
+        stored_size: int | None = None,
+        measure_statistics: bool = False,
+    ) -> None:
+        super().__init__(batch_size, train_size, validation_fraction, test_fraction, num_workers)
+        self.save_hyperparameters()
+        check_at_least(1, image_size=image_size, stored_size=stored_size)
+        self.source = source or Digits()
+        self.channels = self.source.channels
+        size = image_size or self.source.image_size
+        if size is None:
+            raise InputError(f"The images of {self.source.name} may differ in size: set the data's image_size.")
+        if stored_size is not None and stored_size < size:
+            raise InputError(f"stored_size is {stored_size}: it must be at least the image_size of {size}.")
+        self.image_size, self.stored_size, self.measure_statistics = size, stored_size, measure_statistics
+        self.source_name = self.source.name
+
+    def prepare_data(self) -> None:
+        """Lets one of several processes on a machine fetch what is missing, before all of them look for it."""
+        if self.trainer is not None and self.trainer.world_size > 1:
+            self.source.load()
+
+    def read(self) -> None:
+        """Reads, resizes and splits the images.
+
+        Raises:
+            InputError: the data is missing or damaged, or there is too little of it.
+        """
+        loaded = self.source.load()
+        self.classes = loaded.classes
+        train, validation, test, unlabelled = self._split(loaded)
+        self.identity = loaded.identity
+        self.name_of = None if loaded.names is None else loaded.names.__getitem__
+        self.split_hash = split_hash(self.identity, train, validation, test)
+        if loaded.contents is not None and loaded.contents.hashes is not None:
+            self.warn_of_shared(loaded.contents.hashes, [torch.cat([train, unlabelled]), validation, test], "images")
+        joined = JoinedImages([part for part in loaded.in_order() if part], self.channels)
+        found = survey(joined)
+        if self.source.image_size is None:
+            self._warn_if_flat(found)
+        images, self._kept_size = keep(joined, found, self.image_size, self.stored_size, IN_MEMORY_BYTES)
+        self.train_set, self.validation_set, self.test_set, self.pretrain_set = (
+            ImageExamples(images, chosen, self.image_size)
+            for chosen in (train, validation, test, torch.cat([train, unlabelled]))
+        )
+
+    def _split(self, loaded: LoadedImages) -> Split:
+        """Positions of the examples of each part; see `LoadedImages.in_order` for their order."""
+        labels, parts = [], []
+        for number, images in enumerate(loaded.in_order()):
+            if images is not None:
+                labels.append(torch.full((len(images),), UNLABELLED) if images.labels is None else images.labels)
+                parts.append(torch.full((len(images),), number))
+        return self.split(torch.cat(labels), torch.cat(parts), "images")
+
+    @cached_property
+    def statistics(self) -> tuple[list[float], list[float]] | None:
+        """Mean and standard deviation of every channel, where `measure_statistics` asks for them."""
+        if not self.measure_statistics:
+            return None
+        self.setup()
+        return channel_statistics(self.train_set)
+
+    def with_whole(self, examples: Examples) -> Examples:
+        """The examples with the whole images that views are cut from, where there are any besides what encoders see.
+
+        A method without views trains on what encoders see.
+        """
+        method = None if self.trainer is None else self.trainer.lightning_module
+        if self._kept_size is None or not isinstance(examples, ImageExamples) or getattr(method, "views", True) is None:
+            return examples
+        return ImageExamples(examples.images, examples.chosen, examples.size, self._kept_size)
+
+    def shuffled(
+        self, examples: Examples, batch_size: int, seed: int, trainer: L.Trainer | None = None
+    ) -> "TrainLoader":
+        """See `DataModule`; with whole images."""
+        return super().shuffled(self.with_whole(examples), batch_size, seed, trainer)
+
+    def _in_order(self, examples: Examples, order: Tensor | None = None) -> DataLoader[Batch]:
+        return super()._in_order(self.with_whole(examples), order)
+
+    def _warn_if_flat(self, found: Survey) -> None:
+        """Files of 12 bits in 16 are common, and black when taken for what they say they are."""
+        colour = "black" if found.brightest <= ALMOST else "white" if found.darkest >= 1 - ALMOST else None
+        if colour is not None:
+            warnings.warn(
+                f"The images of {self.source_name} are nearly {colour}: none of those looked at uses more than a "
+                "sixteenth of the range of its type or of `value_range`. Set the source's `value_range` to the values "
+                "that are black and white.",
+                stacklevel=2,
+            )

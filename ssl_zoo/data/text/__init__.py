@@ -1,0 +1,1 @@
+"""Texts: the data module, tokenizers, the corpus in tokens, and its sources."""

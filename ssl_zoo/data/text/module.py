@@ -1,0 +1,249 @@
+"""Text for pretraining and probing."""
+
+import warnings
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ssl_zoo.batch import Batch
+from ssl_zoo.data.base import DataModule, Examples, check_at_least
+from ssl_zoo.data.cache.mapped import MappedArray
+from ssl_zoo.data.splits import Split, identity, split_hash
+from ssl_zoo.data.text.corpus import Corpus, open_corpus
+from ssl_zoo.data.text.sources.base import UNLABELLED, TextSource
+from ssl_zoo.data.text.sources.python_docs import PythonDocs
+from ssl_zoo.data.text.tokenizer import TRAINERS, check_trained
+from ssl_zoo.errors import InputError
+from ssl_zoo.vocabulary import Vocabulary
+
+
+class PackedRows(Examples):
+    """Rows without padding, cut from documents that lie one after the other; what is left over at the end is dropped.
+
+    Args:
+        tokens: of all documents.
+        shares: bytes of text that each of them stands for.
+        length: tokens per row.
+        end: id that closes a document.
+    """
+
+    labels = None
+    in_source = False
+
+    def __init__(self, tokens: MappedArray, shares: MappedArray, length: int, end: int) -> None:
+        self.tokens, self.shares, self.length, self.end = tokens, shares, length, end
+
+    def __len__(self) -> int:
+        """Number of rows."""
+        return len(self.tokens) // self.length
+
+    def __getitems__(self, positions: list[int]) -> Batch:
+        """The rows at these positions; the mask numbers the documents of a row, or is None if every row has one."""
+        rows, shares = (
+            column.values[: len(self) * self.length].reshape(-1, self.length)[positions].astype(np.int64)
+            for column in (self.tokens, self.shares)
+        )
+        ends = rows == self.end
+        mask = None
+        if ends[:, :-1].any():
+            mask = torch.from_numpy(1 + ends.cumsum(1) - ends)  # a document's end still belongs to it
+        fields = {"bytes": torch.from_numpy(shares)}
+        return Batch(torch.from_numpy(rows), mask, None, torch.tensor(positions), fields)
+
+
+class Documents(Examples):
+    """Documents one by one, padded on the right to the longest of their batch.
+
+    Args:
+        corpus: all documents.
+        chosen: ``(N,)`` int64, positions in `corpus` of the examples; they become `Batch.index`.
+        length: the most tokens of a document; a longer one is cut, and has no end.
+    """
+
+    def __init__(self, corpus: Corpus, chosen: Tensor, length: int) -> None:
+        self.tokens, self.shares, self.chosen, self.length = corpus.tokens, corpus.bytes, chosen, length
+        self.pad = corpus.tokenizer.special["pad"]
+        self.starts = corpus.offsets[:-1][chosen.numpy()]
+        self.lengths: Tensor = torch.from_numpy(np.minimum(corpus.offsets[1:][chosen.numpy()] - self.starts, length))
+        labels = torch.from_numpy(corpus.labels[chosen.numpy()])
+        self.labels = None if (labels == UNLABELLED).any() else labels
+
+    def __len__(self) -> int:
+        """Number of documents."""
+        return len(self.chosen)
+
+    def __getitems__(self, positions: list[int]) -> Batch:
+        """The documents at these positions; the mask is True where a token is real, or None if all are."""
+        local = np.array(positions)
+        lengths = self.lengths.numpy()[local, None]
+        places = np.arange(lengths.max())
+        real = places < lengths
+        where = self.starts[local, None] + np.minimum(places, lengths - 1)
+        inputs, shares = self.tokens.values[where].astype(np.int64), self.shares.values[where].astype(np.int64)
+        inputs[~real], shares[~real] = self.pad, 0
+        mask = None if real.all() else torch.from_numpy(real)
+        labels = None if self.labels is None else self.labels[local]
+        fields = {"bytes": torch.from_numpy(shares)}
+        return Batch(torch.from_numpy(inputs), mask, labels, self.chosen[local], fields)
+
+
+class TextData(DataModule):
+    """Documents of one source as token ids, split the same way in every run.
+
+    The official validation and test parts are used where there are some. Otherwise a part is held out for testing, and
+    then a tenth of the training documents (`validation_fraction`) for validation. The split is by whole documents, with
+    every class in proportion in each part, and depends on no seed. Where a source has labels, its training documents
+    without one serve only for pretraining.
+
+    Tokens are made once and kept in ~/.cache/ssl_zoo/text, from where they are mapped: a second run starts at once, and
+    memory does not grow with the text.
+
+    Args:
+        source: where the documents come from; the running Python's manual when left out.
+        tokenizer: `wordpiece` (lower case, as in BERT), `bpe` (byte-level, as in GPT-2) or `characters` trains one on
+            the documents of `pretrain_set`; a model's name on the Hugging Face hub, a folder or a tokenizer.json takes
+            that one.
+        vocab_size: token ids of a trained tokenizer, at most; one taken ready-made has its own size.
+        length: tokens per packed row, and the most tokens of a single document, with its begin and end. A longer one
+            is cut there and has no end.
+        packing: pretrain on rows of `length` tokens without padding, cut from the documents one after the other. False
+            pretrains on single documents.
+        batch_size: rows or documents per optimizer step, over all processes together.
+        train_size: use only so many of the training documents; all when left out.
+        validation_fraction: part of the training documents held out for validation when there is no official
+            validation part, in (0, 1).
+        test_fraction: part of all documents held out for testing when there is no official test set, in (0, 1).
+        num_workers: processes that fetch batches; 0 is best, as nothing has to be decoded.
+        on_error: what a bad text does, one that is blank or not UTF-8: `skip` warns and goes on without it, `stop` ends
+            the run.
+
+    Attributes:
+        length: tokens per packed row, and the most of a single document.
+        train_set: single documents of a source with labels, packed rows of one without.
+
+    Raises:
+        InputError: an argument is out of its range.
+    """
+
+    def __init__(
+        self,
+        source: TextSource | None = None,
+        tokenizer: str = "wordpiece",
+        vocab_size: int = 8192,
+        length: int = 128,
+        packing: bool = True,
+        batch_size: int = 32,
+        train_size: int | None = None,
+        validation_fraction: float = 0.1,
+        test_fraction: float = 0.2,
+        num_workers: int = 0,
+        on_error: Literal["skip", "stop"] = "skip",
+    ) -> None:
+        super().__init__(batch_size, train_size, validation_fraction, test_fraction, num_workers)
+        self.save_hyperparameters()
+        if on_error not in ("skip", "stop"):
+            raise InputError(f"on_error is {on_error}: choose skip or stop.")
+        check_at_least(3, length=length)  # begin, a token and end
+        if tokenizer in TRAINERS:
+            check_trained(tokenizer, vocab_size)
+        self.source = source or PythonDocs()
+        self.source_name = self.source.name
+        self.on_error = on_error
+        self.tokenizer, self.vocab_size, self.length, self.packing = tokenizer, vocab_size, length, packing
+
+    @cached_property
+    def corpus(self) -> Corpus:
+        """All documents as token ids, made at the first call.
+
+        Raises:
+            InputError: the data or the tokenizer cannot be had, or there is too little data.
+        """
+        choice = [self.train_size, self.validation_fraction, self.test_fraction]
+        return open_corpus(self.source, self.tokenizer, self.vocab_size, self._choose_pretraining, choice)
+
+    @cached_property
+    def vocabulary(self) -> Vocabulary:
+        """What encoders and methods know of the tokenizer; errors as for `corpus`."""
+        return self.corpus.tokenizer.vocabulary()
+
+    def decode(self, ids: Tensor) -> str:
+        """The text of ``(T,)`` token ids, without special tokens."""
+        return self.corpus.tokenizer.decode(ids.tolist())
+
+    def read(self) -> None:
+        """Finds or makes the tokens, and splits the documents.
+
+        Raises:
+            InputError: the data or the tokenizer cannot be had, or there is too little data.
+        """
+        corpus = self.corpus
+        for remark in corpus.remarks:
+            warnings.warn(remark, stacklevel=2)
+        self._answer_bad()
+        train, validation, test, unlabelled = self._split(corpus.labels, corpus.parts)
+        self.classes = corpus.classes
+        self.name_of = corpus.name_of if corpus.named else None
+        self.identity = identity(corpus.digest, corpus.classes)
+        self.split_hash = split_hash(self.identity, train, validation, test)
+        pretrain = torch.cat([train, unlabelled]).sort().values
+        self.warn_of_shared(corpus.hashes, [pretrain, validation, test], "texts")
+        self.pretrain_set = self._packed(pretrain, "to train on") if self.packing else self._documents(pretrain)
+        if self.classes or not self.packing:
+            self.train_set, self.validation_set, self.test_set = map(self._documents, (train, validation, test))
+        else:
+            self.train_set = self.pretrain_set
+            self.validation_set = self._packed(validation, "to validate on")
+            self.test_set = self._packed(test, "to test on")
+
+    def _answer_bad(self) -> None:
+        """Warns of texts that were left out, or stops."""
+        for reason, (count, names) in self.corpus.bad.items():
+            if self.on_error == "stop":
+                raise InputError(f"{names[0]} {reason}: mend or remove it, or set the data's on_error to skip.")
+            more = f" and {count - len(names):,} more" if count > len(names) else ""
+            warnings.warn(
+                f"{self.source_name}: left out {count:,} texts, each of which {reason}: {', '.join(names)}{more}.",
+                stacklevel=3,
+            )
+
+    def _documents(self, chosen: Tensor) -> Examples:
+        return Documents(self.corpus, chosen, self.length)
+
+    def _packed(self, chosen: Tensor, purpose: str) -> Examples:
+        tokens = self.corpus.packed(chosen.numpy())
+        if len(tokens) < self.length:
+            raise InputError(
+                f"{self.source_name} has {len(tokens)} tokens {purpose}, less than one row of {self.length}: "
+                "lower the data's length, or give more text."
+            )
+        shares = self.corpus.packed(chosen.numpy(), "bytes")
+        return PackedRows(tokens, shares, self.length, self.corpus.tokenizer.special["end"])
+
+    def _split(self, labels: np.ndarray, parts: np.ndarray) -> Split:
+        """Positions of the documents of each part."""
+        return self.split(torch.tensor(labels), torch.tensor(parts), "documents")
+
+    def _choose_pretraining(self, labels: np.ndarray, parts: np.ndarray) -> np.ndarray:
+        train, _, _, unlabelled = self._split(labels, parts)
+        return torch.cat([train, unlabelled]).sort().values.numpy()
+
+    def state_dict(self) -> dict[str, Any]:
+        """The seed of the order, the split, and which tokenizer it is."""
+        return {**super().state_dict(), "tokenizer": self.vocabulary["hash"]}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Takes over a checkpoint's order.
+
+        Raises:
+            InputError: the checkpoint was made with another tokenizer or on another split.
+        """
+        made, here = state_dict.get("tokenizer"), self.vocabulary["hash"]
+        if made is not None and made != here:
+            raise InputError(
+                f"The checkpoint was made with another tokenizer ({made}) than {self.tokenizer} is on "
+                f"{self.source_name} here ({here}): give it the data and the tokenizer it was trained with."
+            )
+        super().load_state_dict(state_dict)

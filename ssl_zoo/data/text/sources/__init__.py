@@ -1,0 +1,1 @@
+"""Where texts and their labels come from."""

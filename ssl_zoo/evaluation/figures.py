@@ -1,0 +1,121 @@
+"""Pictures of a run's results."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from ssl_zoo.probes.linear import center_and_scale
+
+# Two of Okabe and Ito's colours for the run and the ceiling, greys for the floors: told apart by everybody.
+COLOURS = ("#0072B2", "#767676", "#B0B0B0")
+CEILING = "#D55E00"
+
+
+def draw_label_efficiency(results: dict[str, Any], path: Path, title: str) -> None:
+    """Accuracy of the linear probe against labels per class, with a band of one standard deviation over draws."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.4, 4.4), layout="constrained")
+    axes = figure.subplots()
+    rows = {name: probes["linear"] for name, probes in results.items() if name != "supervised"}
+    ticks = list(next(iter(rows.values())))
+    for (name, by_labels), colour in zip(rows.items(), COLOURS, strict=True):
+        mean = 100 * np.array([by_labels[tick]["mean"] for tick in ticks])
+        std = 100 * np.array([by_labels[tick]["std"] for tick in ticks])
+        axes.plot(range(len(ticks)), mean, "o-", color=colour, label=name, linewidth=2)
+        axes.fill_between(range(len(ticks)), mean - std, mean + std, color=colour, alpha=0.15, linewidth=0)
+    if "supervised" in results:
+        top = 100 * results["supervised"]["linear"]["all"]["mean"]
+        axes.axhline(top, color=CEILING, linestyle="--", label="supervised, all labels")
+    axes.set_xticks(range(len(ticks)), ticks)
+    axes.set_xlabel("labels per class")
+    axes.set_ylabel("linear probe, test accuracy (%)")
+    axes.set_title(title, fontsize=10)
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False)
+    figure.savefig(path, dpi=150)
+
+
+def map_features(vectors: Tensor) -> np.ndarray | None:
+    """``(N, 2)`` t-SNE map of ``(N, D)`` vectors; None of fewer than four, or where all are the same."""
+    if len(vectors) < 4 or center_and_scale(vectors)[1].isinf():
+        return None
+    return tsne(vectors)
+
+
+def draw_feature_maps(
+    maps: dict[str, np.ndarray | None], labels: Tensor, results: Any, classes: list[str], path: Path
+) -> None:
+    """The test features of every row in two dimensions, coloured by class.
+
+    Args:
+        maps: ``(N, 2)`` points of every row; None where there is no map.
+        labels: ``(N,)``, of the same examples.
+        results: by row, as in results.json.
+        classes: names in label order.
+        path: of the picture.
+    """
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+
+    colours = class_colours(len(classes))
+    figure = Figure(figsize=(4.2 * len(maps), 4.6), layout="constrained")
+    for axes, (name, points) in zip(figure.subplots(1, len(maps), squeeze=False)[0], maps.items(), strict=True):
+        if points is None:
+            axes.text(0.5, 0.5, "too few examples, or all\nfeatures are the same", ha="center", va="center")
+        else:
+            axes.scatter(*points.T, c=labels.cpu(), cmap=colours, s=8, vmin=-0.5, vmax=len(classes) - 0.5)
+        axes.set_title(f"{name}: kNN {100 * results[name]['knn']['all']['mean']:.1f} %", fontsize=11)
+        axes.set_xticks([])
+        axes.set_yticks([])
+    if len(classes) <= 20:
+        handles = [
+            Line2D([], [], linestyle="", marker="o", markeredgecolor="none", markerfacecolor=colours(label))
+            for label in range(len(classes))
+        ]
+        figure.legend(handles, classes, loc="outside lower center", ncols=min(10, len(classes)), frameon=False)
+    figure.savefig(path, dpi=120)
+
+
+def draw_layer_weights(tasks: dict[str, dict[str, dict[str, Any]]], path: Path, title: str) -> None:
+    """What each layer of the trained and of the untrained encoder counts in the probes, as bars, task by task."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(3.6 * len(tasks) + 0.6, 3.6), layout="constrained")
+    for axes, (task, rows) in zip(figure.subplots(1, len(tasks), squeeze=False)[0], tasks.items(), strict=True):
+        encoders = list(rows.items())[:2]
+        for place, ((name, found), colour) in enumerate(zip(encoders, COLOURS, strict=False)):
+            shares = 100 * np.array(found["layers"])
+            label = f"{name}: {100 * found['accuracy']:.1f} %"
+            axes.bar(np.arange(len(shares)) + 0.4 * place - 0.2, shares, 0.4, color=colour, label=label)
+        axes.set_xticks(range(len(encoders[0][1]["layers"])))
+        axes.set_xlabel("layer")
+        axes.set_title(task, fontsize=11)
+        axes.margins(y=0.3)  # room for the legend above the bars
+        axes.legend(frameon=False, fontsize=8)
+    figure.supylabel("weight (%)", fontsize=10)
+    figure.suptitle(title, fontsize=10)
+    figure.savefig(path, dpi=150)
+
+
+def class_colours(classes: int) -> Any:
+    """A matplotlib colour map with one colour per class."""
+    from matplotlib import colormaps
+    from matplotlib.colors import ListedColormap
+
+    palette = colormaps["tab10" if classes <= 10 else "gist_rainbow"]
+    return ListedColormap([palette(label / max(9, classes - 1)) for label in range(classes)])
+
+
+def tsne(vectors: Tensor) -> np.ndarray:
+    """``(N, 2)`` t-SNE map (van der Maaten and Hinton, 2008) of ``(N, D)`` vectors, the same at every call."""
+    from sklearn.decomposition import PCA
+    from sklearn.manifold import TSNE
+
+    points = vectors.cpu().numpy()
+    if min(points.shape) > 50:
+        points = PCA(50, random_state=0).fit_transform(points)
+    init = "pca" if points.shape[1] > 1 else "random"
+    return TSNE(init=init, perplexity=min(30, (len(points) - 1) / 3), random_state=0).fit_transform(points)

@@ -1,0 +1,188 @@
+"""In-context learning: does a language model sort texts into classes when its prompt shows how, without training?"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from ssl_zoo.data.text.module import Documents, TextData
+from ssl_zoo.errors import InputError
+from ssl_zoo.methods.gpt import GPT
+from ssl_zoo.objectives.language_modeling import token_nats
+from ssl_zoo.probes.accuracy import is_informative, scores, summarize
+from ssl_zoo.probes.features import choose_examples
+from ssl_zoo.runs.run import load_run, rebuild
+
+TEXT, LABEL = "{text}", "{label}"
+
+
+def in_context(
+    run: Path,
+    shots: list[int] = [0, 1, 4, 16],  # noqa: B006  # never changed, and --help shows it
+    draws: int = 3,
+    examples: int = 200,
+    template: str = "{text} = {label}\n",
+    label_names: list[str] | None = None,
+    allow_other_split: bool = False,
+) -> None:
+    """Sorts test texts into classes by which class name a language model finds likeliest after a prompt.
+
+    The prompt shows some solved examples, drawn from the training set anew for every draw and the same for all texts,
+    then the text to be sorted. As in Brown et al. (2020, arXiv:2005.14165, section 2.4) every class name is scored by
+    its mean log-likelihood per token. Nothing is trained. Prints the accuracy beside that of the same network untrained
+    and that of always saying the commonest class, and writes in_context.json into the run directory.
+
+    Args:
+        run: the run directory of a GPT on data with labels, runs/<experiment>/<time>-<id>.
+        shots: numbers of solved examples in the prompt to try.
+        draws: random choices of the solved examples to average over.
+        examples: evaluate on so many test texts at most, evenly spaced.
+        template: how an example is written; it ends with what follows {label}.
+        label_names: what the classes are called in the prompt, in label order; the data's own names, from their last
+            dot on, when left out.
+        allow_other_split: go on although the data is not split any more as it was while the run trained, so that the
+            run may be tested on examples that it has seen.
+    """
+    loaded = load_run(run, allow_other_split)
+    method, data = loaded.method, loaded.data
+    if not isinstance(method, GPT) or not isinstance(data, TextData) or not isinstance(data.test_set, Documents):
+        raise InputError(
+            f"in_context: {run} is no run of GPT on texts with labels, so it has nothing to say of classes."
+        )
+    if not (TEXT in template and LABEL in template and template.index(TEXT) < template.index(LABEL)):
+        raise InputError(f"in_context: the template {template!r} must have {TEXT} and after it {LABEL}.")
+    if min([*shots, draws - 1, examples - 1]) < 0:
+        raise InputError("in_context: shots must be at least 0, draws and examples at least 1.")
+    names = label_names or [name.split(".")[-1] for name in data.classes]
+    if len(names) != len(data.classes):
+        raise InputError(f"in_context: {len(names)} label_names for {len(data.classes)} classes: give one for each.")
+    if not all(name.strip() for name in names):
+        raise InputError(f"in_context: a class has a blank name in {names}: give every class one with --label_names.")
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    tested = choose_examples(len(data.test_set), examples)
+    assert data.test_set.labels is not None and data.train_set.labels is not None
+    if not is_informative(data.train_set.labels, data.test_set.labels):
+        raise InputError(f"in_context: {data.source_name} has no two classes to predict, so there is nothing to ask.")
+    labels = data.test_set.labels[tested]
+    if not is_informative(data.train_set.labels, labels):
+        raise InputError(
+            f"in_context: with examples {examples} the test texts of {data.source_name} are not of two classes, some "
+            "of them in the training part, so that any accuracy would be 0 or 100 %: take more."
+        )
+    if max(shots, default=0) > len(data.train_set):
+        raise InputError(
+            f"in_context: shots is {max(shots)}, but {data.source_name} has {len(data.train_set)} training texts: take "
+            "fewer."
+        )
+    untrained = rebuild(loaded.checkpoint).eval()
+    assert isinstance(untrained, GPT)
+    models = {"GPT": method, "untrained encoder": untrained}
+    rows: dict[str, Any] = {
+        name: {
+            str(count): _accuracies(model.to(device), data, tested, labels, names, template, count, draws)
+            for count in sorted(shots)
+        }
+        for name, model in models.items()
+    }
+    commonest = float((labels == data.train_set.labels.mode().values).float().mean())
+    settings = {"template": template, "label_names": names, "examples": len(tested), "draws": draws}
+    cut = {count: found["cut"] for count, found in rows["GPT"].items() if found["cut"]}
+    remarks = [
+        f"With {count} solved examples {share:.0%} of the prompts lost their beginning: the network takes "
+        f"{method.encoder.max_length} tokens."
+        for count, share in cut.items()
+    ]
+    record = {
+        "run": run.name,
+        "source": data.source_name,
+        **settings,
+        "commonest_class": commonest,
+        "rows": rows,
+        "remarks": remarks,
+    }
+    (run / "in_context.json").write_text(json.dumps(record, indent=2) + "\n")
+    _print_table(record)
+    for remark in remarks:
+        Console(soft_wrap=True).print(remark, highlight=False)
+
+
+def score(model: GPT, prompt: Tensor, candidates: list[Tensor]) -> Tensor:
+    """How likely each candidate is to follow the prompt: ``(C,)`` float32, the mean log-likelihood of its tokens.
+
+    Args:
+        model: in evaluation mode.
+        prompt: ``(P,)`` int64 token ids, at least one.
+        candidates: ``(T_c,)`` int64 each, at least one.
+    """
+    device, pad = model.device, model.encoder.vocabulary["pad"]
+    rows = pad_sequence([torch.cat([prompt, each]) for each in candidates], batch_first=True, padding_value=pad)
+    lengths = torch.tensor([len(prompt) + len(each) for each in candidates])
+    real = (torch.arange(rows.shape[1]) < lengths[:, None]).to(device)
+    rows = rows.to(device)
+    with torch.no_grad():
+        sequence = model.encoder(rows, real).sequence[:, len(prompt) - 1 : -1]
+        nats = token_nats(model.token_logits(sequence), rows[:, len(prompt) :])
+    real = real[:, len(prompt) :]
+    return -(nats * real).sum(1) / real.sum(1)
+
+
+def _accuracies(
+    model: GPT, data: TextData, tested: Tensor, labels: Tensor, names: list[str], template: str, shots: int, draws: int
+) -> dict[str, Any]:
+    """The scores of every draw, their means and standard deviations, and the share of prompts that were cut."""
+    before, after = template.split(LABEL, 1)
+    candidates = [_encode(data, name) for name in names]
+    room = model.encoder.max_length - max(map(len, candidates))
+    begin = data.vocabulary["begin"]
+    opening = torch.tensor([data.vocabulary["end"] if begin is None else begin])
+    known = data.train_set.labels
+    assert known is not None
+    found, cut, asked = [], 0, 0
+    for draw in range(draws if shots else 1):  # without examples there is nothing to draw
+        chosen = torch.randperm(len(data.train_set), generator=torch.Generator().manual_seed(draw))[:shots].tolist()
+        solved = ""
+        for text, label in zip(_texts(data, data.train_set, chosen), known[chosen], strict=True):
+            solved += before.replace(TEXT, text) + names[label] + after
+        predicted = []
+        for text in track(_texts(data, data.test_set, tested.tolist()), f"{shots} shots", transient=True):
+            # What is too long loses its beginning, as a reader's memory does.
+            whole = _encode(data, solved + before.replace(TEXT, text))
+            prompt = whole[-(room - 1) :]
+            cut, asked = cut + (len(prompt) < len(whole)), asked + 1
+            predicted.append(int(score(model, torch.cat([opening, prompt]), candidates).argmax()))
+        found.append(scores(torch.tensor(predicted), labels))
+    return {**summarize(found), "cut": cut / asked}
+
+
+def _texts(data: TextData, examples: Any, positions: list[int]) -> list[str]:
+    """The texts of some documents, without special tokens."""
+    return [data.decode(ids) for ids in examples.__getitems__(positions).inputs] if positions else []
+
+
+def _encode(data: TextData, text: str) -> Tensor:
+    """``(T,)`` int64 token ids, without begin and end."""
+    return torch.tensor(data.corpus.tokenizer.splitter.encode(text, add_special_tokens=False).ids, dtype=torch.int64)
+
+
+def _print_table(record: dict[str, Any]) -> None:
+    table = Table(
+        title=f"In context on {record['source']}, {record['examples']} test texts",
+        caption="accuracy in %, ± standard deviation over draws of the examples in the prompt",
+    )
+    table.add_column("solved examples in the prompt")
+    shots = list(next(iter(record["rows"].values())))
+    for count in shots:
+        table.add_column(count, justify="right", no_wrap=True)
+    for name, by_shots in record["rows"].items():
+        table.add_row(name, *(f"{100 * by_shots[n]['mean']:.1f} ±{100 * by_shots[n]['std']:4.1f}" for n in shots))
+        balanced = [by_shots[n].get("balanced") for n in shots]
+        if all(balanced):  # classes differ in size
+            table.add_row("  mean over classes", *(f"{100 * b['mean']:.1f} ±{100 * b['std']:4.1f}" for b in balanced))
+    table.add_row("commonest class", *(f"{100 * record['commonest_class']:.1f}" for _ in shots))
+    Console().print(table)

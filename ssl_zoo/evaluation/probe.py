@@ -1,0 +1,172 @@
+"""Offline evaluation: how well does the frozen encoder of a run do, next to its baselines and its ceiling?"""
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ssl_zoo import metrics
+from ssl_zoo.callbacks.throughput import Throughput
+from ssl_zoo.data.audio.module import AudioData
+from ssl_zoo.data.text.module import TextData
+from ssl_zoo.errors import InputError
+from ssl_zoo.evaluation.flops import training_flops
+from ssl_zoo.evaluation.labelled import check_choices, count_classes, remarks_on
+from ssl_zoo.evaluation.listening import listen_with
+from ssl_zoo.evaluation.results import save_record, write_results
+from ssl_zoo.evaluation.rows import Rows, evaluate_rows, extract_parts, probe_words
+from ssl_zoo.evaluation.speech import speech_rows
+from ssl_zoo.evaluation.supervised import train_supervised
+from ssl_zoo.methods.base import Method
+from ssl_zoo.probes.accuracy import scores, summarize
+from ssl_zoo.probes.features import extract, raw_inputs, to_device
+from ssl_zoo.runs.logged import last_values, read_metrics
+from ssl_zoo.runs.run import Run, load_run, rebuild
+
+# Raised whenever a change makes numbers incomparable with those of earlier runs; docs/evaluation.md says what changed.
+PROTOCOL = 3
+# Enough for batch norm and negatives; the cost per example hardly depends on it.
+FLOPS_BATCH = 32
+
+UNTRAINED = "untrained encoder"
+
+
+# The lists are never changed, and as defaults in the signature they are what --help shows.
+def probe(
+    run: Path,
+    labels_per_class: list[int] = [1, 5, 10],  # noqa: B006
+    draws: int = 10,
+    ceiling: bool = True,
+    allow_other_split: bool = False,
+) -> None:
+    """Evaluates the frozen encoder of a run's last checkpoint on test data.
+
+    Fits a kNN and a linear probe with few labels and with all, on the run's representations and on the baselines: the
+    same encoder untrained, and raw pixels, a text's words in no order, or what a recording's log-mel spectrogram is on
+    average. With few labels nothing beyond the labelled examples chooses anything; docs/evaluation.md has the protocol.
+    Speech with further labels (words, phones) is also evaluated by probes that weigh the encoder's layers. Prints the
+    tables, and writes results.json, features.npz (of 1,000 test examples chosen at random once) and pictures in
+    figures/ into the run directory.
+
+    Args:
+        run: the run directory, runs/<experiment>/<time>-<id>.
+        labels_per_class: labels per class to try, besides all.
+        draws: random choices of the labelled examples to average over, the same for every row.
+        ceiling: also train the same encoder with all labels for as many steps, the supervised ceiling.
+        allow_other_split: go on although the data is not split any more as it was while the run trained, so that the
+            run may be tested on examples that it has seen.
+    """
+    check_choices(labels_per_class, draws)
+    loaded = load_run(run, allow_other_split)
+    classes = count_classes(loaded.data, f"the run {run}")
+    name = type(loaded.method).__name__
+    rows, sizes = _rows(loaded, name)
+    results, tasks, kept, remarks = evaluate_rows(rows, classes, labels_per_class, draws)
+    if classes:
+        remarks = remarks_on(loaded.data, labels_per_class) + remarks
+        if isinstance(loaded.data, TextData):
+            results["tf-idf"] = probe_words(loaded.data, labels_per_class, draws)
+        if ceiling:
+            results["supervised"] = {"linear": {"all": _ceiling(loaded, classes)}}
+    if loaded.data.split_remark is not None:
+        remarks = [loaded.data.split_remark, *remarks]
+    health, damage = _logged_health(run / "metrics.csv")
+    if not results and not tasks:
+        raise InputError(f"There is nothing to evaluate on the data of the run {run}: no task has two classes.")
+    record = {**_describe(loaded, name), "health": health, "remarks": remarks + damage, "rows": results}
+    if tasks:
+        record |= {"tasks": tasks, "task_sizes": sizes}
+    # The results first: what follows is nice to have, and must not cost them.
+    save_record(run, record)
+    record["budget"]["flops"] = _flops(loaded, record["budget"]["samples"])
+    write_results(run, record, kept, loaded.data)
+
+
+def _rows(run: Run, name: str) -> tuple[Rows, dict[str, dict[str, int]]]:
+    """What extracts every row's features, and for speech how many labels its tasks have."""
+    device = best_device()
+    trained = run.method.to(device)
+    # In evaluation mode, so that batch norm does nothing yet: with statistics of the data the baseline is far lower.
+    untrained = rebuild(run.checkpoint).to(device).eval()
+    encoders = {name: trained, UNTRAINED: untrained}
+    if isinstance(run.data, AudioData):
+        listeners = {row: listen_with(each.encoder, each.represent, row) for row, each in encoders.items()}
+        return speech_rows(run.data, listeners, device)
+    represents: dict[str, Any] = {row: each.represent for row, each in encoders.items()}
+    if run.method.encoder.modality == "image":
+        represents["raw inputs"] = raw_inputs
+    return {row: partial(extract_parts, each, run.data, device) for row, each in represents.items()}, {}
+
+
+def best_device() -> torch.device:
+    """The GPU where there is one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _ceiling(run: Run, classes: int) -> dict[str, Any]:
+    """Scores on test data of the same encoder trained with all labels."""
+    steps = int(run.checkpoint["global_step"])
+    method = rebuild(run.checkpoint)
+    module = train_supervised(method, run.data, classes, steps, precision=_precision(run.directory))
+    module.to(best_device())
+    logits = extract(module, run.data.test_set, best_device())
+    assert logits.labels is not None
+    return summarize([scores(logits.vectors.argmax(1), logits.labels)])
+
+
+def _precision(run: Path) -> Any:
+    """The precision that the run was trained in."""
+    return _config(run).get("trainer", {}).get("precision", "32-true")
+
+
+def _config(run: Path) -> dict[str, Any]:
+    """The settings of a run; empty where it was started without the command line."""
+    import yaml
+
+    path = run / "config.yaml"
+    return yaml.safe_load(path.read_text()) if path.is_file() else {}
+
+
+def _describe(run: Run, name: str) -> dict[str, Any]:
+    cost = run.checkpoint["callbacks"].get(Throughput.__qualname__, {"samples": 0, "seconds": 0.0})
+    method: Method = run.method
+    return {
+        "protocol": PROTOCOL,
+        "run": run.directory.name,
+        "experiment": run.directory.parent.name,
+        "method": name,
+        "encoder": type(method.encoder).__name__,
+        "modality": method.encoder.modality,
+        "seed": _config(run.directory).get("seed_everything"),
+        "parameters": sum(p.numel() for p in method.encoder.parameters()),
+        "data": {
+            "source": run.data.source_name,
+            "identity": run.data.identity,
+            "split": run.data.split_hash,
+            "train": len(run.data.train_set),
+            "validation": len(run.data.validation_set),
+            "test": len(run.data.test_set),
+        },
+        "budget": {"steps": int(run.checkpoint["global_step"]), **cost, "flops": None},
+        "chance_loss": method.chance_loss(run.data.batch_size),
+    }
+
+
+def _logged_health(path: Path) -> tuple[dict[str, float], list[str]]:
+    """The last health figures of a run's log, and what is wrong with it: no reason to withhold the evaluation."""
+    if not path.is_file():
+        return {}, []
+    try:
+        return last_values(read_metrics(path), f"{metrics.HEALTH}/"), []
+    except (OSError, ValueError) as error:
+        return {}, [f"{path} is damaged ({error}), so the health figures are left out."]
+
+
+def _flops(run: Run, samples: int) -> float | None:
+    """Of the whole training, from what its first examples cost an untrained copy of the method."""
+    examples = run.data.as_validated(run.data.pretrain_set)  # cut as long as training has them
+    count = min(FLOPS_BATCH, run.data.batch_size, len(examples))
+    batch = to_device(examples.__getitems__(list(range(count))), best_device())
+    each = training_flops(rebuild(run.checkpoint).to(best_device()), batch)
+    return None if each is None else each * samples

@@ -1,0 +1,139 @@
+"""The rows of results.json: one representation after the other, extracted, evaluated and freed."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from rich.progress import track
+from torch import Tensor
+
+from ssl_zoo.batch import Batch
+from ssl_zoo.data.base import DataModule
+from ssl_zoo.data.text.module import TextData
+from ssl_zoo.evaluation.bag_of_words import classify_words, count_words
+from ssl_zoo.evaluation.kept_features import EXAMPLES
+from ssl_zoo.probes.accuracy import Prediction, Results, over_draws
+from ssl_zoo.probes.features import Features, choose_examples, extract
+from ssl_zoo.probes.knn import choose_vote, knn_predict
+from ssl_zoo.probes.linear import center_and_scale, fit_linear
+
+Splits = dict[str, Features]  # by part: train, validation and test
+
+
+class Extracted(NamedTuple):
+    """What one representation makes of the data.
+
+    Attributes:
+        splits: pooled features of every part.
+        tasks: of speech, evaluated on all layers: what was found, by task and by row of its table.
+    """
+
+    splits: Splits
+    tasks: dict[str, dict[str, dict[str, Any]]]
+
+
+Rows = dict[str, Callable[[], Extracted]]  # what a row is called, and what extracts its features when its turn comes
+
+
+class Evaluated(NamedTuple):
+    """What came of all rows.
+
+    Attributes:
+        results: by row.
+        tasks: accuracies by task of speech and by row.
+        kept: features of the test examples that maps show and runs keep, by row, on the CPU.
+        remarks: sentences about rows whose numbers do not mean what they seem to.
+    """
+
+    results: dict[str, Results]
+    tasks: dict[str, dict[str, dict[str, Any]]]
+    kept: dict[str, Features]
+    remarks: list[str]
+
+
+def evaluate_rows(rows: Rows, classes: int, labels_per_class: list[int], draws: int) -> Evaluated:
+    """Extracts and evaluates one row after the other; the features of one are freed before the next has any.
+
+    Args:
+        rows: in the order of the table, the run's own first.
+        classes: number of classes; 0 where only tasks of speech have labels.
+        labels_per_class: numbers of labels to try, besides all.
+        draws: random choices of the labelled examples.
+    """
+    evaluated = Evaluated({}, {}, {}, [])
+    for row, extract_row in rows.items():
+        _evaluate(evaluated, row, extract_row(), classes, labels_per_class, draws)
+    return evaluated
+
+
+def _evaluate(
+    evaluated: Evaluated, row: str, extracted: Extracted, classes: int, labels_per_class: list[int], draws: int
+) -> None:
+    for task, by_row in extracted.tasks.items():
+        evaluated.tasks.setdefault(task, {}).update(by_row)
+    if not classes:
+        return
+    test = extracted.splits["test"]
+    evaluated.results[row] = probe_features(extracted.splits, classes, labels_per_class, draws)
+    chosen = choose_examples(len(test.vectors), EXAMPLES).to(test.vectors.device)
+    assert test.labels is not None
+    evaluated.kept[row] = Features(test.vectors[chosen].cpu(), test.labels[chosen].cpu())
+    if center_and_scale(extracted.splits["train"].vectors)[1].isinf():
+        evaluated.remarks.append(
+            f"The features of {row} are the same for all examples: it has collapsed, and its accuracies are chance."
+        )
+
+
+def extract_parts(
+    represent: Callable[[Batch], Tensor],
+    data: DataModule,
+    device: torch.device,
+    at_once: int | None = None,
+    announce: str = "",
+) -> Extracted:
+    """One row's features of every part.
+
+    Args:
+        represent: maps a batch on `device` to ``(B, D)`` vectors.
+        data: set up.
+        device: to compute on.
+        at_once: examples of a batch; as many as the data says when left out.
+        announce: what a bar shows the progress of; no bar when empty.
+    """
+    parts = {"train": data.train_set, "validation": data.validation_set, "test": data.test_set}
+    shown = track(parts.items(), announce, total=len(parts), transient=True, disable=not announce)
+    return Extracted({name: extract(represent, part, device, at_once) for name, part in shown}, {})
+
+
+def probe_features(features: Splits, classes: int, labels_per_class: list[int], draws: int) -> Results:
+    """Scores of the linear probe and of the kNN on one row's features.
+
+    With few labels nothing beyond the labelled examples chooses anything; with all of them the validation part does.
+    """
+    train, validation, test = features["train"], features["validation"], features["test"]
+    assert train.labels is not None and validation.labels is not None and test.labels is not None
+    known, held = train.labels, (validation.vectors, validation.labels)
+
+    def predict(chosen: Tensor, everything: bool) -> dict[str, Prediction]:
+        # All of them are not copied.
+        vectors, labels = (train.vectors, known) if everything else (train.vectors[chosen], known[chosen])
+        chooses = held if everything else None
+        linear, penalty = fit_linear(vectors, labels, classes, chooses)
+        vote = choose_vote(vectors, labels, chooses)
+        return {
+            "linear": Prediction(linear.predict(test.vectors), {"penalty": penalty}),
+            "knn": Prediction(knn_predict(test.vectors, vectors, labels, *vote), vote._asdict()),
+        }
+
+    return over_draws(predict, known, test.labels, labels_per_class, draws)
+
+
+def probe_words(data: TextData, labels_per_class: list[int], draws: int) -> Results:
+    """Scores of a text's words in no order, by the principle of `probe_features`."""
+    parts = (data.train_set, data.validation_set, data.test_set)
+    train, validation, test = (count_words(part, data.vocabulary) for part in parts)
+
+    def predict(chosen: Tensor, everything: bool) -> dict[str, Prediction]:
+        return {"linear": classify_words(train.choose(chosen), test, validation if everything else None)}
+
+    return over_draws(predict, train.labels, test.labels, labels_per_class, draws)

@@ -1,0 +1,1 @@
+"""Parts of methods that are no losses: heads, teachers, codebooks, queues."""

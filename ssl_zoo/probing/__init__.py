@@ -1,1 +1,0 @@
-"""The offline evaluation of a finished run, next to its floors and its ceiling."""

@@ -1,0 +1,195 @@
+"""Where a run lives, and how `ssl-zoo fit --resume` takes it up again: its settings, its checkpoint, its end."""
+
+import secrets
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonargparse import Namespace
+from lightning.pytorch.cli import LightningCLI
+from lightning.pytorch.utilities import rank_zero_only
+
+from ssl_zoo.errors import InputError
+from ssl_zoo.evaluation.labelled import check_choices
+from ssl_zoo.runs.checkpoints import before, check_weights, read_newest_whole
+from ssl_zoo.runs.resuming import (
+    AUTO,
+    CONFIG,
+    RESULTS,
+    check_optimizer,
+    check_unfinished,
+    check_writable,
+    evaluated_steps,
+    how_to_go_on,
+    newest_run,
+    occupied,
+    overridden,
+    resumable,
+    run_to_resume,
+    take_resume,
+)
+from ssl_zoo.signals import Stopped
+
+FOR_LIGHTNING = ("last", "best", "hpc", "registry")  # checkpoints that it finds by itself
+
+
+class RunDirectoryCLI(LightningCLI):
+    """LightningCLI whose runs have a directory each, in which they begin or go on.
+
+    Attributes:
+        version: name of the run's directory.
+        resumed: the directory of the run that goes on; None for a new one.
+        checkpoint: the file that the weights come from, and what it holds until that has been checked.
+    """
+
+    version: str
+    resumed: Path | None
+    checkpoint: tuple[Path, dict[str, Any]] | None
+
+    @property
+    def directory(self) -> Path:
+        """Of this run, which may have been moved since it was begun."""
+        config = self.config[self.subcommand]
+        return self.resumed or Path(config.runs_dir) / config.experiment / self.version
+
+    @property
+    def steps_kept(self) -> int | None:
+        """Optimizer steps after which a run goes on; None for a new one."""
+        if self.resumed is None:
+            return None
+        return 0 if self.checkpoint is None else int(self.checkpoint[1]["global_step"])
+
+    def find_run(self, args: list[str], read: Callable[[list[str]], dict[str, Any]]) -> list[str]:
+        """Finds the run that --resume names; returns the command line with its settings in front of all others.
+
+        Args:
+            args: the command line without the program's name.
+            read: gives the settings that options of `ssl-zoo fit` come to.
+
+        Raises:
+            InputError: there is no such run.
+        """
+        self.version = f"{datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+        self.resumed, self.checkpoint = None, None
+        resume, rest = take_resume(args) if args[:1] == ["fit"] else (None, args)
+        if resume is None:
+            return args
+        if any(option.split("=")[0] == "--ckpt_path" for option in rest):
+            raise InputError(
+                "--resume takes the run's own checkpoint: leave --ckpt_path out, or begin a new run with it."
+            )
+        if resume == AUTO:
+            settings = read(rest[1:])
+            folder = Path(settings["runs_dir"]) / settings["experiment"]
+            self.resumed = newest_run(folder)
+            if self.resumed is not None:
+                run_to_resume(self.resumed)
+            else:
+                say(f"There is no run in {folder} to resume: a new one begins.")
+                return rest
+        else:
+            self.resumed = run_to_resume(Path(resume))
+        self.version = self.resumed.name
+        return [rest[0], "--config", str(self.resumed / CONFIG), *rest[1:]]
+
+    def say_what_changed(self) -> None:
+        """Names the settings of a resumed run that the command line overrides."""
+        if self.resumed is None:
+            return
+        config = self.config["fit"]
+        saved = yaml.safe_load((self.resumed / CONFIG).read_text(encoding="utf-8"))
+        now = yaml.safe_load(self._subcommand_parsers["fit"].dump(config, skip_none=False))
+        changes = overridden(saved, now)
+        if changes:
+            say(f"The command line overrides settings of the run {self.resumed}: {', '.join(changes)}.")
+
+    def find_checkpoint(self) -> None:
+        """Reads the checkpoint to begin with, and finds out before training what would end it later.
+
+        Raises:
+            InputError: something would.
+        """
+        config = self.config[self.subcommand]
+        given = config.get("ckpt_path")
+        if self.subcommand == "fit":
+            if config.resume is not None:
+                raise InputError("resume is for the command line, as --resume, and for no file: leave it out there.")
+            _check_output(self.directory, config)
+        if self.resumed is not None:
+            paths = resumable(self.resumed)
+            if not paths and (self.resumed / RESULTS).exists():
+                raise InputError(
+                    f"The run {self.resumed} has results but no checkpoint in checkpoints/ any more, and would begin "
+                    "anew over them: put the checkpoint back, or begin a new run."
+                )
+            if not paths:
+                say(f"The run {self.resumed} has written no checkpoint yet: it begins anew.")
+        else:
+            paths = [] if given is None or given in FOR_LIGHTNING else [Path(given), before(Path(given))]
+            if paths and not paths[0].is_file():
+                raise InputError(
+                    f"--ckpt_path: there is no file {given}; give one like runs/.../checkpoints/last.ckpt."
+                )
+        if paths:
+            self.checkpoint = read_newest_whole(paths)
+        if paths or self.resumed is not None:
+            config.ckpt_path = str(self.checkpoint[0]) if self.checkpoint is not None else None
+        if self.checkpoint is not None and self.subcommand == "fit":
+            self._check_progress(*self.checkpoint)
+
+    def check_checkpoint(self) -> None:
+        """Whether the model can go on from the checkpoint.
+
+        Raises:
+            InputError: it is another one.
+        """
+        if self.checkpoint is not None:
+            path, content = self.checkpoint
+            check_weights(content, path, self.model.state_dict())
+            if self.subcommand == "fit":
+                check_optimizer(content, path, self.model.hparams)
+            self.checkpoint = None  # Lightning reads it again
+
+    def _check_progress(self, path: Path, content: dict[str, Any]) -> None:
+        config = self.config["fit"]
+        only_probed = False
+        if self.resumed is not None and config.probe_after_fit:
+            # Results of another step are of before the run was taken up with more.
+            only_probed = evaluated_steps(self.resumed) != content["global_step"]
+        if not only_probed:
+            check_unfinished(content, path, config.trainer.max_steps, config.trainer.max_epochs)
+        if self.resumed is not None:
+            say(f"The run {self.resumed} goes on after step {content['global_step']}, from {path}.")
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        """Runs it, alone in its directory, and says what to type where it was stopped."""
+        if subcommand != "fit":
+            super()._run_subcommand(subcommand)
+            return
+        try:
+            with occupied(self.directory):
+                super()._run_subcommand(subcommand)
+        except Stopped as stopped:
+            stopped.sentence = how_to_go_on(stopped.sentence, self.directory, self.trainer.global_step)
+            raise
+
+
+def _check_output(directory: Path, config: Namespace) -> None:
+    check_writable(directory)
+    if config.trainer.max_steps == 0:
+        raise InputError("trainer.max_steps is 0: nothing would be trained; make it at least 1.")
+    if config.probe_after_fit:
+        check_choices(config.probe.labels_per_class, config.probe.draws)
+    if config.trainer.enable_checkpointing is False and config.probe_after_fit and not config.trainer.fast_dev_run:
+        raise InputError(
+            "trainer.enable_checkpointing is false, but a checkpoint is what is probed after training: leave it out, "
+            "or set --probe_after_fit=false."
+        )
+
+
+@rank_zero_only
+def say(sentence: str) -> None:
+    """Prints a sentence, once for all processes."""
+    print(sentence, flush=True)

@@ -1,0 +1,218 @@
+"""`ssl-zoo fit --resume`: which run goes on, from where, and what must not have changed."""
+
+import json
+import os
+import shlex
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+from filelock import FileLock, Timeout
+from lightning.pytorch.utilities import rank_zero_only
+
+from ssl_zoo.errors import InputError
+from ssl_zoo.runs.checkpoints import LAST, before
+
+AUTO = "auto"
+CONFIG, RESULTS, LOCK = "config.yaml", "results.json", ".lock"
+# Part of the optimizer's state, which is taken from the checkpoint whatever the settings say.
+KEPT_BY_THE_OPTIMIZER = ("optimizer", "learning_rate", "weight_decay")
+# Settings of one start of a run, not of the run.
+OF_THE_START = ("config", "ckpt_path", "resume", "runs_dir")
+
+
+def take_resume(args: list[str]) -> tuple[str | None, list[str]]:
+    """What follows --resume on a command line of `ssl-zoo fit`, and the command line without it.
+
+    Raises:
+        InputError: nothing follows.
+    """
+    rest = list(args)
+    for place, option in enumerate(args):
+        if option == "--resume":
+            if place + 1 == len(args) or args[place + 1].startswith("--"):
+                raise InputError("--resume: name a run directory, runs/<experiment>/<time>-<id>, or auto.")
+            del rest[place : place + 2]
+            return args[place + 1], rest
+        if option.startswith("--resume="):
+            del rest[place]
+            return option.removeprefix("--resume="), rest
+    return None, rest
+
+
+def run_to_resume(directory: Path) -> Path:
+    """`directory`, if a run lies there.
+
+    Raises:
+        InputError: none does, or its settings are damaged.
+    """
+    if not (directory / CONFIG).is_file():
+        raise InputError(
+            f"--resume: there is no run at {directory}, as it holds no {CONFIG}: give a folder like "
+            "runs/<experiment>/<time>-<id>."
+        )
+    path = directory / CONFIG
+    try:
+        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError):
+        settings = None
+    missing = [name for name in ("model", "data") if not (isinstance(settings, dict) and settings.get(name))]
+    if missing:
+        raise InputError(
+            f"--resume: the settings in {path} are damaged, they lack {' and '.join(missing)}: put a whole file there, "
+            f"or begin a new run with --config and --ckpt_path {directory / 'checkpoints' / LAST}."
+        )
+    return directory
+
+
+def newest_run(folder: Path) -> Path | None:
+    """The run directory in an experiment's folder that was begun last; None where there is none."""
+    return max((path.parent for path in folder.glob(f"*/{CONFIG}")), key=lambda path: path.name, default=None)
+
+
+def resumable(directory: Path) -> list[Path]:
+    """A run's checkpoints, the one that was written last first."""
+    paths = list(directory.glob("checkpoints/*.ckpt"))
+    kept = {before(path) for path in paths}  # copying a folder may have changed the times: these are never the last
+    return sorted(paths, key=lambda path: (path not in kept, path.stat().st_mtime), reverse=True)
+
+
+def check_unfinished(checkpoint: dict[str, Any], path: Path, max_steps: int, max_epochs: int | None) -> None:
+    """Refuses to resume a run that is over.
+
+    Raises:
+        InputError: it is.
+    """
+    if has_finished(checkpoint, max_steps, max_epochs):
+        steps = checkpoint["global_step"]
+        by_steps = 0 <= max_steps <= steps
+        limit = f"trainer.max_steps beyond {steps}" if by_steps else f"trainer.max_epochs beyond {max_epochs}"
+        raise InputError(
+            f"The run has finished: its checkpoint {path} is of its last step, {steps}; raise "
+            f"{limit} to train it further."
+        )
+
+
+def has_finished(checkpoint: dict[str, Any], max_steps: int, max_epochs: int | None) -> bool:
+    """Whether a checkpoint is that of a run's end.
+
+    Args:
+        checkpoint: of Lightning.
+        max_steps: of the run; negative for no limit.
+        max_epochs: of the run; None or negative for no limit.
+    """
+    epochs = checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]["completed"]
+    by_epochs = max_epochs is not None and 0 <= max_epochs <= epochs
+    return 0 <= max_steps <= checkpoint["global_step"] or by_epochs
+
+
+def check_optimizer(checkpoint: dict[str, Any], path: Path, settings: Mapping[str, Any]) -> None:
+    """Refuses settings that a resumed run would not follow.
+
+    Args:
+        checkpoint: of Lightning.
+        path: where it lies, for messages.
+        settings: hyperparameters of the method.
+
+    Raises:
+        InputError: one differs.
+    """
+    saved = checkpoint.get("hyper_parameters", {})
+    for name in KEPT_BY_THE_OPTIMIZER:
+        if name in saved and name in settings and saved[name] != settings[name]:
+            raise InputError(
+                f"model.{name} is {settings[name]}, but {path} goes on with its optimizer's {saved[name]}: leave the "
+                "setting as it was, or begin a new run."
+            )
+
+
+def overridden(saved: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """Which of a run's saved settings have another value now, as `name: before -> now`."""
+    before_, now_ = _flat(saved), _flat(now)
+    return [
+        f"{name.replace('.init_args', '').replace('.class_path', '')}: {value} -> {now_.get(name)}"
+        for name, value in before_.items()
+        if name.split(".")[0] not in OF_THE_START and now_.get(name) != value
+    ]
+
+
+def check_writable(directory: Path) -> None:
+    """Finds out before training whether a run directory can be made and written to.
+
+    Raises:
+        InputError: it cannot.
+    """
+    folder = directory
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    try:
+        if not folder.is_dir():
+            raise NotADirectoryError(20, "it is a file", str(folder))
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(b"x")
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise InputError(
+            f"Nothing can be written to {folder} ({error.strerror}): choose another --runs_dir or make room."
+        ) from error
+
+
+@contextmanager
+def occupied(directory: Path) -> Iterator[None]:
+    """Within, no other process may train in a run directory, which two that resume the same run would spoil.
+
+    Raises:
+        InputError: another one does already.
+    """
+    if rank_zero_only.rank != 0:  # type: ignore[attr-defined]  # which Lightning sets
+        yield
+        return
+    directory.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(directory / LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise InputError(f"The run {directory} is being trained by another process: wait for it to end.") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def evaluated_steps(directory: Path) -> int | None:
+    """After how many optimizer steps a run was evaluated that has results; None where it has none that can be read."""
+    try:
+        return int(json.loads((directory / RESULTS).read_text(encoding="utf-8"))["budget"]["steps"])
+    except (OSError, ValueError, TypeError, KeyError):  # missing, or no whole results.json
+        return None
+
+
+def how_to_go_on(sentence: str, directory: Path, steps: int) -> str:
+    """What the user of a run that was stopped is to know.
+
+    Args:
+        sentence: what is known of where it was stopped and what was saved; empty if nothing is.
+        directory: of the run.
+        steps: optimizer steps that it has done.
+    """
+    path = directory / "checkpoints" / LAST
+    if not (directory / CONFIG).is_file():
+        return "before there was anything to save; the same command begins again"
+    if not sentence and path.exists() and steps == evaluated_steps(directory):
+        again = shlex.join(["ssl-zoo", "probe", "--run", str(directory)])
+        return f"after its results were written to {directory / RESULTS}; `{again}` makes them again with all pictures"
+    if not sentence:
+        sentence = f"at once; the checkpoint is {path}" if path.exists() else "before there was anything to save"
+    return f"{sentence}; `{shlex.join(['ssl-zoo', 'fit', '--resume', str(directory)])}` goes on"
+
+
+def _flat(settings: Any, name: str = "") -> dict[str, Any]:
+    if not isinstance(settings, dict):
+        return {name: settings}
+    return {
+        key: value for each in settings for key, value in _flat(settings[each], f"{name}.{each}".lstrip(".")).items()
+    }

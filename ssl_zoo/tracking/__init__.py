@@ -1,0 +1,1 @@
+"""Weights & Biases: what is logged there, and a workspace that shows it."""

@@ -1,0 +1,33 @@
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from ssl_zoo.evaluation.figures import draw_feature_maps, map_features
+
+CONSTANT = torch.ones(200, 8) + 1e-8
+
+
+@pytest.mark.parametrize("vectors", [CONSTANT, torch.zeros(200, 8), torch.randn(3, 8)], ids=["ones", "zeros", "three"])
+def test_what_has_no_map_gets_none_and_no_crash(vectors):
+    assert map_features(vectors) is None
+
+
+@pytest.mark.parametrize(("examples", "dim"), [(4, 8), (200, 1), (200, 2), (60, 100)])
+def test_small_and_thin_features_have_maps(examples, dim):
+    points = map_features(torch.randn(examples, dim, generator=torch.Generator().manual_seed(0)))
+    assert points.shape == (examples, 2) and np.isfinite(points).all() and points.std() > 0
+
+
+def test_points_that_coincide_have_a_map(tmp_path):
+    points = map_features(torch.tensor([[1.0, 0.0], [0.0, 1.0]]).repeat(50, 1))
+    assert np.isfinite(points).all()
+
+
+def test_the_picture_says_where_there_is_no_map(tmp_path):
+    found = {"knn": {"all": {"mean": 0.5}}}
+    maps = {"collapsed": None, "raw inputs": np.random.default_rng(0).normal(size=(50, 2))}
+    results = {row: found for row in maps}
+    draw_feature_maps(maps, torch.arange(50) % 2, results, ["cat", "dog"], tmp_path / "map.png")
+    with Image.open(tmp_path / "map.png") as picture:
+        assert picture.size[0] > 900

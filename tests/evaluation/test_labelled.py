@@ -1,0 +1,80 @@
+import pytest
+import torch
+
+from ssl_zoo.batch import Batch
+from ssl_zoo.cli import run
+from ssl_zoo.data.base import Examples
+from ssl_zoo.errors import InputError
+from ssl_zoo.evaluation.labelled import count_classes, nothing_to_evaluate, remarks_on
+
+
+class Part(Examples):
+    def __init__(self, labels: list[int] | None, count: int = 3) -> None:
+        self.labels = None if labels is None else torch.tensor(labels, dtype=torch.int64)
+        self.count = count if labels is None else len(labels)
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitems__(self, positions: list[int]) -> Batch:
+        raise NotImplementedError
+
+
+class Data:
+    def __init__(self, train: list[int] | None, validation: list[int] | None, test: list[int] | None) -> None:
+        self.train_set, self.validation_set, self.test_set = Part(train), Part(validation), Part(test)
+
+
+@pytest.mark.parametrize(
+    ("parts", "reason"),
+    [
+        ((None, None, None), "it has no labels"),
+        (([0, 1], [], [0, 1]), "its validation part is empty"),
+        (([0] * 9, [0], [0, 0]), "it has one class only"),
+        (([0, 1] * 9, [0], [1]), "its test part has a single example"),
+        (([0, 1] * 9, [0], [1, 1]), "all examples of its test part are of one class"),
+        (([0, 1, 2], [3], [4, 5]), "no class of its test part has an example in the training part"),
+        (([0, 0, 0], [1], [0, 1]), "all examples of its training part are of one class"),
+    ],
+)
+def test_what_cannot_be_evaluated_is_a_sentence(parts, reason):
+    assert nothing_to_evaluate(Data(*parts)).startswith(reason)
+    with pytest.raises(InputError, match=f"nothing to evaluate on the data of the run x: {reason}"):
+        count_classes(Data(*parts), "the run x")
+
+
+def test_what_can_be_evaluated_is_counted_and_remarked_on():
+    data = Data([0, 1, 2] * 10, [0, 1, 2], [0, 1, 2] * 10)
+    assert nothing_to_evaluate(data) == "" and count_classes(data, "x") == 3 and remarks_on(data, [1, 10]) == []
+    found = remarks_on(Data([0] * 9 + [1] * 4, [0], [0, 1, 1, 2]), [1, 5, 10])
+    assert found[0].startswith("1 of 3 classes of the test part have no training example")
+    assert found[1] == "The smallest class has 4 training examples, so 5, 10 per class take fewer of it."
+    alone = remarks_on(Data([0] * 9 + [1], [0], [0, 1] * 10), [5])
+    assert alone == ["The smallest class has a single training example, so 5 per class take fewer of it."]
+    assert found[2] == "The test part has 4 examples: each is 25.0 points of accuracy."
+
+
+@pytest.mark.parametrize(("folders", "count", "reason"), [(1, 30, "it has one class only"), (30, 1, "no class of its")])
+def test_a_run_on_data_that_cannot_be_evaluated_ends_with_a_sentence(tmp_path, capsys, folders, count, reason):
+    import numpy as np
+    from PIL import Image
+
+    draw = np.random.default_rng(0)
+    for folder in range(folders):
+        (tmp_path / "images" / f"class{folder:02}").mkdir(parents=True)
+        for number in range(count):
+            pixels = draw.integers(0, 255, (8, 8, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "images" / f"class{folder:02}" / f"{number}.png")
+    run(
+        ["fit", "--model", "VAE", "--model.encoder", "MLP", "--model.decoder", "MLPDecoder", "--data", "ImageData",
+         "--data.source", "ImageFolder", f"--data.source.root={tmp_path / 'images'}", "--data.image_size=8",
+         "--data.batch_size=8", "--trainer.max_steps=3", f"--runs_dir={tmp_path / 'runs'}",
+         "--trainer.enable_progress_bar=false"]
+    )  # fmt: skip
+    assert f"The run is not probed, as its data cannot tell representations apart: {reason}" in capsys.readouterr().out
+    (directory,) = (tmp_path / "runs").glob("*/*")
+    assert not (directory / "results.json").exists()
+    logged = (directory / "metrics.csv").read_text()
+    assert "health/rank" in logged and "probe/knn" not in logged  # which could only be 0 or 1
+    with pytest.raises(InputError, match=reason):
+        run(["probe", "--run", str(directory)])
