@@ -69,6 +69,7 @@ class LabelledExamples(TaskExamples):
 
     def __init__(self, examples: Examples, chosen: Tensor) -> None:
         self.examples, self.chosen = examples, chosen
+        self.lengths = None if examples.lengths is None else examples.lengths[chosen]
 
     def __len__(self) -> int:
         """Number of examples."""

@@ -26,7 +26,13 @@ class TaskBatch(NamedTuple):
 
 
 class TaskExamples(Dataset[TaskBatch], ABC):
-    """The training or the test examples of a task, fetched a batch at a time."""
+    """The training or the test examples of a task, fetched a batch at a time.
+
+    Attributes:
+        lengths: ``(N,)`` int64, of every example, where a batch is padded to its longest one; None where all are alike.
+    """
+
+    lengths: Tensor | None = None
 
     @abstractmethod
     def __len__(self) -> int:

@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 import torch
 from rich.console import Console
-from rich.progress import track
 from rich.table import Table
+from torch import Tensor
 
 from ssl_zoo import __version__
 from ssl_zoo.callbacks.throughput import Throughput
@@ -24,6 +24,7 @@ from ssl_zoo.finetuning.token_tasks import SpanTask, TagTask
 from ssl_zoo.finetuning.train import CLIP, WARMUP, WEIGHT_DECAY, Settings, fine_tune, with_passes
 from ssl_zoo.finetuning.wordnet_tasks import wordnet_records
 from ssl_zoo.hardware import fastest_precision
+from ssl_zoo.long_work import LongWork
 from ssl_zoo.runs.run import Run, load_run, rebuild
 
 # Raised whenever a change makes numbers incomparable with earlier ones.
@@ -152,12 +153,19 @@ def _compare(run: Run, task: Task, few: list[int], draws: int, settings: Setting
     name = type(run.method).__name__
     found: dict[str, dict[str, dict[str, list[float]]]] = {name: {}, UNTRAINED: {}}
     jobs = [(number, draw, row) for number in [*few, None] for draw in range(draws) for row in found]
-    for number, draw, row in track(jobs, "fine-tuning"):
-        encoder = deepcopy(run.method.encoder) if row == name else rebuild(run.checkpoint, seed=draw).encoder
-        chosen = task.draw(number, draw)
-        answers = fine_tune(encoder, task, chosen, draw, with_passes(settings, len(chosen), epochs))
-        for figure, value in task.score(answers).items():
-            found[row].setdefault(figure, {}).setdefault(str(number or "all"), []).append(value)
+    steps = _steps(task, few, settings, epochs)
+    with LongWork("fine-tuning", sum(steps[str(number or "all")] for number, _, _ in jobs)) as work:
+        for number, draw, row in jobs:
+            doing = f"{row}, {number or 'all'} {task.counted}, draw {draw + 1}"
+
+            def on_step(loss: Tensor, doing: str = doing) -> None:
+                work.advance(lambda: f"{doing}, loss {float(loss):.3f}")
+
+            encoder = deepcopy(run.method.encoder) if row == name else rebuild(run.checkpoint, seed=draw).encoder
+            chosen = task.draw(number, draw)
+            answers = fine_tune(encoder, task, chosen, draw, with_passes(settings, len(chosen), epochs), on_step)
+            for figure, value in task.score(answers).items():
+                found[row].setdefault(figure, {}).setdefault(str(number or "all"), []).append(value)
     return {
         row: {
             figure: {number: _summarize(values) for number, values in by_number.items()}

@@ -36,6 +36,7 @@ class TokenizedExamples(TaskExamples):
 
     def __init__(self, examples: list[Tokenized], pad: int) -> None:
         self.examples, self.pad = examples, pad
+        self.lengths = torch.tensor([len(example.ids) for example in examples])
 
     def __len__(self) -> int:
         """Number of examples."""

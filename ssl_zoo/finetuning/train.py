@@ -2,7 +2,8 @@
 
 import math
 import warnings
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import lightning as L
 import torch
@@ -23,6 +24,13 @@ WARMUP = 0.1
 CLIP = 1.0
 
 TEST_BATCH = 128
+# Batches of similar lengths are made of so many that follow each other in the order, which is random ...
+NEIGHBOURS = 50
+# ... or of such a part of a pass, so that with few examples an example meets others in every pass.
+PART_OF_A_PASS = 8
+
+# Is given the loss of every step; reading it makes a device wait.
+OnStep = Callable[[Tensor], None]
 
 
 class Settings(NamedTuple):
@@ -43,6 +51,23 @@ def with_passes(settings: Settings, examples: int, passes: int) -> Settings:
     """The settings with as many steps as go over so many examples so many times, or their own if those are more."""
     steps = math.ceil(passes * examples / min(settings.batch_size, examples))
     return settings._replace(steps=max(settings.steps, steps))
+
+
+class EveryStep(L.Callback):
+    """Hands the loss of every step to somebody.
+
+    Args:
+        on_step: who wants it.
+    """
+
+    def __init__(self, on_step: OnStep) -> None:
+        self.on_step = on_step
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Does so."""
+        self.on_step(outputs["loss"])
 
 
 class FineTuner(L.LightningModule):
@@ -86,7 +111,9 @@ def choose_trained(module: FineTuner) -> None:
     module.requires_grad_(True)
 
 
-def fine_tune(encoder: Encoder, task: Task, chosen: Tensor, seed: int, settings: Settings) -> list[list[int]]:
+def fine_tune(
+    encoder: Encoder, task: Task, chosen: Tensor, seed: int, settings: Settings, on_step: OnStep | None = None
+) -> list[list[int]]:
     """Trains on some examples and answers the test examples with the weights of the last step, on one device.
 
     Args:
@@ -95,6 +122,7 @@ def fine_tune(encoder: Encoder, task: Task, chosen: Tensor, seed: int, settings:
         chosen: ``(n,)`` int64, positions of the training examples.
         seed: of the head's weights, the order of the examples and dropout.
         settings: of the training.
+        on_step: called after every step.
 
     Returns:
         The head's answers to the test examples in their order.
@@ -110,6 +138,7 @@ def fine_tune(encoder: Encoder, task: Task, chosen: Tensor, seed: int, settings:
             max_steps=settings.steps,
             precision=fastest_precision(),
             logger=False,
+            callbacks=[] if on_step is None else [EveryStep(on_step)],
             enable_checkpointing=False,
             enable_progress_bar=False,
             enable_model_summary=False,
@@ -117,9 +146,13 @@ def fine_tune(encoder: Encoder, task: Task, chosen: Tensor, seed: int, settings:
         )
         size = min(settings.batch_size, len(chosen))
         order = draw_order(chosen, settings.steps * size, seed)
+        if task.train.lengths is not None:
+            order = group_by_length(order, task.train.lengths, size, len(chosen), seed)
         trainer.fit(module, _loader(task.train, size, order))
-        answers = trainer.predict(module, _loader(task.test, TEST_BATCH))
-    return [answer for batch in answers or [] for answer in batch]
+        tested = longest_first(task.test)
+        found = trainer.predict(module, _loader(task.test, TEST_BATCH, tested.tolist()))
+    answers = [answer for batch in found or [] for answer in batch]
+    return [answers[place] for place in tested.argsort().tolist()]
 
 
 def draw_order(chosen: Tensor, count: int, seed: int) -> list[int]:
@@ -129,6 +162,35 @@ def draw_order(chosen: Tensor, count: int, seed: int) -> list[int]:
     return torch.cat(passes)[:count].tolist()
 
 
-def _loader(examples: TaskExamples, batch_size: int, order: list[int] | None = None) -> DataLoader[TaskBatch]:
-    """The examples at these positions or all in turn; they come as whole batches."""
+def group_by_length(order: list[int], lengths: Tensor, size: int, examples: int, seed: int) -> list[int]:
+    """The same positions, rearranged among neighbouring batches so that the examples of a batch are similarly long.
+
+    Batches at random are mostly padding where lengths vary. What is rearranged stays near its place, and batches come
+    in random order within the neighbourhood, so that training does not go from short to long.
+
+    Args:
+        order: positions to train on, whole batches.
+        lengths: ``(N,)`` int64 of the examples by position.
+        size: of a batch.
+        examples: how many different ones there are.
+        seed: of the order of batches.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    together = size * max(1, min(NEIGHBOURS, examples // size // PART_OF_A_PASS))
+    found = []
+    for neighbours in torch.tensor(order).split(together):
+        batches = neighbours[lengths[neighbours].argsort(stable=True)].view(-1, size)
+        found.append(batches[torch.randperm(len(batches), generator=generator)].flatten())
+    return torch.cat(found).tolist()
+
+
+def longest_first(examples: TaskExamples) -> Tensor:
+    """``(N,)`` int64, all positions from the longest example to the shortest, so that little has to be padded."""
+    if examples.lengths is None:
+        return torch.arange(len(examples))
+    return examples.lengths.argsort(descending=True, stable=True)
+
+
+def _loader(examples: TaskExamples, batch_size: int, order: list[int]) -> DataLoader[TaskBatch]:
+    """The examples at these positions in turn; they come as whole batches."""
     return DataLoader(examples, batch_size, sampler=order, collate_fn=lambda batch: batch)

@@ -3,12 +3,14 @@
 import json
 import math
 import random
+import re
 from collections import Counter
 from pathlib import Path
 
 import pytest
 import torch
 
+from ssl_zoo import long_work
 from ssl_zoo.cli import run
 from ssl_zoo.errors import InputError
 from ssl_zoo.finetuning import finetune as finetune_module
@@ -106,7 +108,7 @@ def test_the_same_numbers_again(text_run):
 def test_rows_differ_in_the_weights_they_begin_with_and_in_nothing_else(text_run, monkeypatch):
     calls = []
 
-    def note(encoder, task, chosen, seed, settings):
+    def note(encoder, task, chosen, seed, settings, on_step):
         weights = {name: value.clone() for name, value in encoder.state_dict().items()}
         calls.append((weights, chosen.tolist(), seed, settings))
         for parameter in encoder.parameters():
@@ -145,6 +147,18 @@ def test_all_labels_are_seen_by_both_rows_as_often_as_asked_for(text_run, monkey
         times = Counter(order)
         assert len(times) == examples and min(times.values()) >= 3
     assert len(many[0][1]) == math.ceil(3 * 86 / 8) * 8
+
+
+def test_without_a_terminal_a_line_now_and_then_says_how_far_it_is(text_run, capsys, monkeypatch):
+    monkeypatch.setattr(long_work, "LINE_SECONDS", 0.0)
+    finetune(text_run, labels_per_class=[2], **QUICK)
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("fine-tuning: ")]
+    steps = 2 * 2 * (3 + 11)  # draws, rows, and steps as in `test_classes_of_the_run_s_own_texts`
+    assert len(lines) == steps
+    assert re.fullmatch(
+        rf"fine-tuning: 1 of {steps} steps, \d+ min left \(BERT, 2 labels per class, draw 1, loss \d\.\d+\)", lines[0]
+    )
+    assert "(untrained encoder, all labels per class, draw 2, loss " in lines[-1] and f"{steps} of {steps}" in lines[-1]
 
 
 def test_both_rows_learn(text_run):

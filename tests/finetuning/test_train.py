@@ -12,7 +12,7 @@ from ssl_zoo.finetuning.scores import accuracy
 from ssl_zoo.finetuning.tasks import Task
 from ssl_zoo.finetuning.token_tasks import Asked, SpanTask, TagTask
 from ssl_zoo.finetuning.tokens import Tokenized, TokenizedExamples
-from ssl_zoo.finetuning.train import FineTuner, Settings, draw_order, fine_tune
+from ssl_zoo.finetuning.train import FineTuner, Settings, draw_order, fine_tune, group_by_length
 
 PAD, BEGIN, END = 0, 1, 2
 VOCABULARY = {
@@ -166,3 +166,53 @@ def test_the_order_goes_through_all_before_any_comes_again():
         assert sorted(order[start : start + 5]) == sorted(chosen.tolist())
     assert order[:5] != order[5:10] and len(set(order[10:])) == 3
     assert order == draw_order(chosen, 13, seed=0) != draw_order(chosen, 13, seed=1)
+
+
+def padded_share(order: list[int], lengths: Tensor, size: int) -> float:
+    batches = lengths[torch.tensor(order)].view(-1, size)
+    return 1 - float(batches.sum() / (batches.max(1).values * size).sum())
+
+
+def test_batches_of_many_examples_have_little_padding_and_stay_random():
+    generator = torch.Generator().manual_seed(0)
+    lengths = torch.poisson(torch.full((20_000,), 20.0).exponential_(1 / 20, generator=generator) + 3).long()
+    order = draw_order(torch.arange(20_000), 40_000, seed=0)
+    grouped = group_by_length(order, lengths, 32, 20_000, seed=0)
+    assert padded_share(order, lengths, 32) > 0.6 and padded_share(grouped, lengths, 32) < 0.1
+    assert sorted(grouped) == sorted(order)
+    # Nothing comes much later or earlier than it would have: a pass is still a pass.
+    moved = torch.tensor(grouped).view(-1, 1600).sort(1).values
+    assert torch.equal(moved, torch.tensor(order).view(-1, 1600).sort(1).values)
+    # Training does not go from short to long, and batches are others in the next pass.
+    means = lengths[torch.tensor(grouped)].view(-1, 32).float().mean(1)
+    assert abs(float(torch.corrcoef(torch.stack([means, torch.arange(len(means)).float()]))[0, 1])) < 0.1
+    first, second = (set(map(frozenset, torch.tensor(part).view(-1, 32).tolist()))
+                     for part in (grouped[:20_000], grouped[20_000:]))  # fmt: skip
+    assert not first & second
+
+
+def test_few_examples_meet_others_in_every_pass():
+    lengths = torch.arange(128)
+    order = draw_order(torch.arange(128), 1280, seed=0)  # passes of 8 batches: grouped whole, all would be alike
+    assert group_by_length(order, lengths, 16, 128, seed=0) != order  # each batch by itself is sorted
+    batches = [frozenset(batch) for batch in torch.tensor(order).view(-1, 16).tolist()]
+    assert [
+        frozenset(batch) for batch in torch.tensor(group_by_length(order, lengths, 16, 128, 0)).view(-1, 16).tolist()
+    ] == batches
+
+
+def test_training_batches_are_grouped_and_answers_come_in_the_order_of_the_test_examples(monkeypatch):
+    task, seen = class_toy(), []
+    fetch = TokenizedExamples.__getitems__
+
+    def note(self, positions):
+        seen.append((self is task.train, self.lengths[positions].tolist()))
+        return fetch(self, positions)
+
+    monkeypatch.setattr(TokenizedExamples, "__getitems__", note)
+    answers = fine_tune(encoder(dropout=0.0), task, task.draw(None, 0), 0, SETTINGS)
+    trained, tested = ([lengths for train, lengths in seen if train is part] for part in (True, False))
+    spread = sum(max(lengths) - min(lengths) for lengths in trained) / SETTINGS.steps
+    assert len(trained) == SETTINGS.steps and spread < 3  # of lengths from 6 to 12
+    assert [length for batch in tested for length in batch] == sorted(task.test.lengths.tolist(), reverse=True)
+    assert task.score(answers)["accuracy"] > 0.9

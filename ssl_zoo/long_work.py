@@ -1,0 +1,76 @@
+"""How far work of known size is: a bar on a terminal, elsewhere a line now and then."""
+
+import time
+from collections.abc import Callable
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+REFRESH_SECONDS = 0.5
+# Between two lines where there is no terminal: few enough for the log of a job of days.
+LINE_SECONDS = 30.0
+
+
+class LongWork:
+    """Counts steps while somebody waits for the last of them.
+
+    Args:
+        title: what the work is called.
+        total: steps in all of it.
+        unit: what its steps are called, in the plural.
+    """
+
+    def __init__(self, title: str, total: int, unit: str = "steps") -> None:
+        self.title, self.total, self.unit = title, total, unit
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[latest]}"),
+        )
+        self._bar = Progress(*columns, refresh_per_second=1 / REFRESH_SECONDS, transient=True)
+        self._task = self._bar.add_task(title, total=total, latest="")
+        self._done, self._began, self._shown = 0, time.monotonic(), time.monotonic()
+
+    def __enter__(self) -> "LongWork":
+        """Begins to count."""
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Gives the terminal back."""
+        self.stop()
+
+    def start(self) -> None:
+        """Draws the bar, and starts the clock."""
+        self._began = self._shown = time.monotonic()
+        if self._bar.console.is_terminal:
+            self._bar.start()
+
+    def stop(self) -> None:
+        """Takes the bar away; may be called twice."""
+        if self._bar.live.is_started:
+            self._bar.stop()
+
+    def advance(self, latest: Callable[[], str] = str) -> None:
+        """One more step is done.
+
+        Args:
+            latest: says what is being done, and perhaps how well; asked only when it is shown, as reading a number from
+                a device makes the device wait.
+        """
+        self._done += 1
+        now, terminal = time.monotonic(), self._bar.console.is_terminal
+        if terminal:
+            self._bar.update(self._task, completed=self._done)
+        if now - self._shown < (REFRESH_SECONDS if terminal else LINE_SECONDS):
+            return
+        self._shown = now
+        if terminal:
+            self._bar.update(self._task, latest=latest())
+            return
+        minutes = (now - self._began) / self._done * (self.total - self._done) / 60
+        said = latest()
+        doing = f" ({said})" if said else ""
+        print(f"{self.title}: {self._done:,} of {self.total:,} {self.unit}, {minutes:.0f} min left{doing}", flush=True)
