@@ -3,7 +3,7 @@
 from ssl_zoo.compare.entry import CEILING, UNTRAINED
 from ssl_zoo.compare.leaderboard import Leaderboard
 from ssl_zoo.compare.results import BALANCED
-from ssl_zoo.probes.linear import FIXED_PENALTY
+from ssl_zoo.probes.cross_validation import ENOUGH, FIXED_PENALTY
 
 FLOORS = {
     UNTRAINED: "the same encoder before any training",
@@ -32,8 +32,9 @@ def explain(boards: list[Leaderboard]) -> list[tuple[str, str]]:
             "Linear probe",
             "Multinomial logistic regression on the frozen features of labelled training examples, its accuracy taken "
             "on the test part. With few labels per class the same random choices of examples are used for every row, "
-            f"and their accuracies averaged; the penalty is {FIXED_PENALTY:g} over the number of labelled examples, so "
-            "that nothing beyond them chooses anything. With all labels the validation part chooses the penalty.",
+            "and their accuracies averaged; the penalty is chosen by five-fold cross-validation within the labelled "
+            f"examples, and with fewer than {ENOUGH} per class it is {FIXED_PENALTY:g} over their number; nothing else "
+            "chooses anything. With all labels the validation part chooses the penalty.",
         ),
         (
             "kNN",

@@ -9,8 +9,14 @@ from torch import Tensor
 
 from ssl_zoo.data.base import Examples
 from ssl_zoo.probes.accuracy import Prediction
+from ssl_zoo.probes.cross_validation import (
+    FIXED_PENALTY,
+    FOLDS,
+    PENALTIES,
+    assign_folds,
+    choose_by_held_out_loss,
+)
 from ssl_zoo.probes.features import batches
-from ssl_zoo.probes.linear import FIXED_PENALTY, PENALTIES
 from ssl_zoo.vocabulary import Vocabulary
 
 
@@ -56,17 +62,14 @@ def classify_words(train: WordCounts, test: WordCounts, validation: WordCounts |
     """Predicts the classes of the test texts by scikit-learn's logistic regression on tf-idf weights.
 
     The weights are (1 + log count) times the inverse document frequency over the training texts, and every text has
-    length one.
+    length one. The penalty is chosen as that of the linear probe.
 
     Args:
         train: labelled texts.
         test: to be classified.
-        validation: choose the penalty as in the linear probe; None lets nothing choose and takes the linear probe's
-            fixed one.
+        validation: texts whose accuracy chooses the penalty; None lets nothing beyond the labelled texts choose.
     """
-    from sklearn.exceptions import ConvergenceWarning
     from sklearn.feature_extraction.text import TfidfTransformer
-    from sklearn.linear_model import LogisticRegression
 
     weigh = TfidfTransformer(sublinear_tf=True).fit(train.counts)
     # What no training text has would get no weight: few texts have few tokens, and are fitted as fast.
@@ -75,21 +78,56 @@ def classify_words(train: WordCounts, test: WordCounts, validation: WordCounts |
     def weights(part: WordCounts) -> Any:
         return weigh.transform(part.counts)[:, seen]
 
-    known, wanted, best, prediction = weights(train), weights(test), -1, None
-    penalties = (FIXED_PENALTY / len(train.labels),) if validation is None else sorted(PENALTIES, reverse=True)
-    held, right = (None, 0) if validation is None else (weights(validation), 0)
-    classifier = LogisticRegression(warm_start=True, max_iter=100)
-    for penalty in penalties:
-        classifier.C = 1 / (penalty * len(train.labels))
-        with warnings.catch_warnings():
-            # A hundred iterations are the linear probe's limit, too.
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            # With one label per class there are as many classes as examples, and no regression is meant.
-            warnings.filterwarnings("ignore", "The number of unique classes is greater than 50%", UserWarning)
-            classifier.fit(known, train.labels.numpy())
-        if validation is not None:
-            right = int((classifier.predict(held) == validation.labels.numpy()).sum())
+    known, labels, wanted = weights(train), train.labels.numpy(), weights(test)
+    if validation is None:
+        penalty = _choose_within(known, train.labels)
+        classifier = _fit(_classifier(), known, labels, penalty)
+        return Prediction(torch.from_numpy(classifier.predict(wanted)), {"penalty": penalty})
+    held, classifier, best, prediction = weights(validation), _classifier(), -1, None
+    for penalty in PENALTIES:
+        _fit(classifier, known, labels, penalty)
+        right = int((classifier.predict(held) == validation.labels.numpy()).sum())
         if right > best:
             best, prediction = right, Prediction(torch.from_numpy(classifier.predict(wanted)), {"penalty": penalty})
-    assert prediction is not None, "no penalty to choose from"
+    assert prediction is not None, "some penalty is better than none"
     return prediction
+
+
+def _choose_within(known: Any, labels: Tensor) -> float:
+    """The linear probe's choice within labelled examples, of weights ``(N, V)`` and ``(N,)`` int64 labels."""
+    from sklearn.metrics import log_loss
+
+    fold = assign_folds(labels)
+    if fold is None:
+        return FIXED_PENALTY / len(labels)
+    kept, target = [(fold != one).numpy() for one in range(FOLDS)], labels.numpy()
+    classifiers = [_classifier() for _ in kept]
+
+    def held_out_loss(penalty: float) -> float:
+        losses = []
+        for part, classifier in zip(kept, classifiers, strict=True):
+            _fit(classifier, known[part], target[part], penalty)
+            chances = classifier.predict_proba(known[~part])
+            losses.append(log_loss(target[~part], chances, normalize=False, labels=classifier.classes_))
+        return sum(losses)
+
+    return choose_by_held_out_loss(held_out_loss)
+
+
+def _classifier() -> Any:
+    from sklearn.linear_model import LogisticRegression
+
+    # A hundred iterations are the linear probe's limit, too; each fit starts from the last.
+    return LogisticRegression(warm_start=True, max_iter=100)
+
+
+def _fit(classifier: Any, known: Any, labels: np.ndarray, penalty: float) -> Any:
+    """The same classifier, fitted with a penalty against the mean cross entropy."""
+    from sklearn.exceptions import ConvergenceWarning
+
+    classifier.C = 1 / (penalty * len(labels))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # the limit of iterations is meant
+        # With one label per class there are as many classes as examples, and no regression is meant.
+        warnings.filterwarnings("ignore", "The number of unique classes is greater than 50%", UserWarning)
+        return classifier.fit(known, labels)

@@ -7,6 +7,7 @@ import torch
 
 from ssl_zoo.batch import Batch
 from ssl_zoo.evaluation.rows import Extracted, evaluate_rows, probe_features
+from ssl_zoo.probes.cross_validation import PENALTIES
 from ssl_zoo.probes.features import Features, raw_inputs
 
 
@@ -40,13 +41,14 @@ def test_with_few_labels_validation_data_changes_nothing_and_with_all_it_may():
     one, other = parts(), parts()
     generator = torch.Generator().manual_seed(0)
     other["validation"] = Features(other["validation"].vectors, torch.randint(3, (60,), generator=generator))
-    first, second = (probe_features(each, 3, [1, 5], draws=3) for each in (one, other))
+    first, second = (probe_features(each, 3, [1, 5, 10], draws=3) for each in (one, other))
     for probe in ("linear", "knn"):
-        for labels in ("1", "5"):
+        for labels in ("1", "5", "10"):
             assert first[probe][labels] == second[probe][labels]
     assert first["knn"]["all"]["chosen"] != second["knn"]["all"]["chosen"]
     assert {vote["neighbours"] for vote in first["knn"]["1"]["chosen"]} == {1}
     assert first["linear"]["5"]["chosen"] == [{"penalty": 0.01 / 15}] * 3
+    assert {one["penalty"] for one in first["linear"]["10"]["chosen"]} <= set(PENALTIES)
     assert first["linear"]["all"]["balanced"]["mean"] > 0.7
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.feature_extraction.text import TfidfTransformer, TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
 from ssl_zoo.batch import Batch
@@ -17,6 +17,7 @@ from ssl_zoo.data.base import Examples
 from ssl_zoo.errors import InputError
 from ssl_zoo.evaluation.bag_of_words import classify_words, count_words
 from ssl_zoo.evaluation.in_context import in_context, score
+from ssl_zoo.probes.cross_validation import FOLDS, PENALTIES, assign_folds
 from ssl_zoo.runs.run import load_run, rebuild
 
 VOCABULARY = {"size": 40, "special": [0, 1, 2]}
@@ -74,12 +75,31 @@ def test_few_texts_are_classified_as_by_a_fit_of_all_tokens():
     train, test = (Sentences(seed, 100) for seed in (1, 3))
     known, wanted = (count_words(part, VOCABULARY) for part in (train, test))
     predicted, chosen = classify_words(known.choose(torch.arange(12)), wanted)
-    assert chosen == {"penalty": 0.01 / 12}  # nothing but the labelled texts chooses
+    assert chosen == {"penalty": 0.01 / 12}
     words = [f"w{token}" for token in range(VOCABULARY["size"])]
     weigh = TfidfVectorizer(sublinear_tf=True, token_pattern=r"\w+", vocabulary=words).fit(train.texts()[:12])
     fit = LogisticRegression(C=100, max_iter=10_000).fit(weigh.transform(train.texts()[:12]), train.labels[:12])
     expected = torch.from_numpy(fit.predict(weigh.transform(test.texts())))
     assert len(set(expected.tolist())) == 2 and (predicted == expected).float().mean() > 0.97
+
+
+def test_ten_texts_per_class_choose_the_penalty_by_cross_validation():
+    train, test = (count_words(Sentences(seed, 60), VOCABULARY) for seed in (1, 3))
+    predicted, chosen = classify_words(train, test)
+    weigh = TfidfTransformer(sublinear_tf=True).fit(train.counts)
+    known, fold, labels = weigh.transform(train.counts), assign_folds(train.labels).numpy(), train.labels.numpy()
+
+    def held_out(penalty: float) -> float:
+        total = 0.0
+        for one in range(FOLDS):
+            kept = fold != one
+            fit = LogisticRegression(C=1 / (penalty * kept.sum()), max_iter=10_000).fit(known[kept], labels[kept])
+            chances = fit.predict_proba(known[~kept])[range(sum(~kept)), labels[~kept]]
+            total -= float(np.log(chances).sum())
+        return total
+
+    assert chosen == {"penalty": min(PENALTIES, key=held_out)}
+    assert (predicted == test.labels).float().mean() > 0.6
 
 
 def test_one_text_per_class_is_enough_and_no_cause_for_a_warning():

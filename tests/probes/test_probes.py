@@ -3,11 +3,13 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
 from sklearn.neighbors import KNeighborsClassifier
 
-from ssl_zoo.probes import knn
+from ssl_zoo.evaluation import knn
+from ssl_zoo.probes.cross_validation import FOLDS, PENALTIES, assign_folds
 from ssl_zoo.probes.knn import choose_vote, knn_predict
-from ssl_zoo.probes.linear import PENALTIES, LinearProbe, center_and_scale, fit_linear, logistic_regression
+from ssl_zoo.probes.linear import LinearProbe, center_and_scale, fit_linear, logistic_regression
 
 
 def digits() -> tuple[torch.Tensor, torch.Tensor]:
@@ -38,9 +40,44 @@ def test_with_all_labels_validation_data_chooses_the_penalty():
     assert penalty in PENALTIES
 
 
-def test_with_few_labels_the_penalty_is_a_fixed_prior_of_the_weights():
+def test_with_ten_labels_per_class_they_choose_the_penalty_by_cross_validation():
+    """Five folds in plain loops, by scikit-learn; the more noise, the stronger the penalty."""
     features, labels = digits()
-    for count in (30, 200):
+    features, labels = features[:250], labels[:250]
+    chosen = []
+    for noise in (0.0, 0.5, 2.0):
+        noisy = features + noise * torch.randn(features.shape, generator=torch.Generator().manual_seed(0))
+        center, scale = center_and_scale(noisy)
+        given, wanted = ((noisy - center) / scale).double().numpy(), labels.numpy()
+        fold = assign_folds(labels).numpy()
+        losses = {}
+        for penalty in PENALTIES:
+            losses[penalty] = 0.0
+            for one in range(FOLDS):
+                known = fold != one
+                fit = LogisticRegression(C=1 / (penalty * known.sum()), tol=1e-6, max_iter=10_000)
+                chances = fit.fit(given[known], wanted[known]).predict_proba(given[~known])
+                losses[penalty] += log_loss(wanted[~known], chances, labels=range(10), normalize=False)
+        _, penalty = fit_linear(noisy, labels, 10)
+        assert penalty == min(losses, key=lambda one: losses[one])
+        chosen.append(penalty)
+    assert chosen[0] < chosen[1] <= chosen[2]
+
+
+def test_folds_have_their_share_of_every_class_and_are_equally_large():
+    labels = torch.tensor([0, 1, 2] * 11 + [0] * 17)
+    fold = assign_folds(labels)
+    for one in range(FOLDS):
+        assert ((labels[fold == one].bincount() - labels.bincount() / FOLDS).abs() < 1).all()
+        assert abs(int((fold == one).sum()) - len(labels) / FOLDS) < 1
+    # One class with too few of them is no reason to do without, and most classes are.
+    assert assign_folds(torch.tensor([0] * 10 + [1] * 10 + [2] * 3)) is not None
+    assert assign_folds(torch.tensor([0] * 10 + [1] * 9 + [2] * 9)) is None
+
+
+def test_with_fewer_labels_the_penalty_is_a_fixed_prior_of_the_weights():
+    features, labels = digits()
+    for count in (30, 80):
         given = features[:count], labels[:count]
         probe, penalty = fit_linear(*given, 10)
         center, scale = given[0].mean(0), float((given[0] - given[0].mean(0)).square().sum(1).mean().sqrt())
