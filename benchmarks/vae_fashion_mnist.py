@@ -33,7 +33,7 @@ import torch
 from timing import DEVICE, PRECISION, WARMUP_STEPS, compare, now, train
 from torch import Tensor
 
-from ssl_zoo.data.base import Examples
+from ssl_zoo.data.examples import Examples
 from ssl_zoo.data.image.module import ImageData
 from ssl_zoo.data.image.sources.fashion_mnist import FashionMNIST
 from ssl_zoo.decoders.image import MLPDecoder

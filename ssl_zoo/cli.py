@@ -17,13 +17,13 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from ssl_zoo import __version__
 from ssl_zoo.compare.compare import compare
-from ssl_zoo.errors import InputError
+from ssl_zoo.errors import InputError, own_errors
 from ssl_zoo.evaluation.in_context import in_context
 from ssl_zoo.evaluation.probe import probe
 from ssl_zoo.evaluation.public import probe_public
 from ssl_zoo.export.export import export
 from ssl_zoo.finetuning.finetune import finetune
-from ssl_zoo.parsing import STRICT, own_errors, parse
+from ssl_zoo.parsing import STRICT, parse
 from ssl_zoo.signals import Stopped, requests
 from ssl_zoo.sweep.sweep import sweep
 from ssl_zoo.tracking.dashboard import dashboard

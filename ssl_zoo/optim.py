@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from ssl_zoo.data.base import data_of
 from ssl_zoo.errors import InputError
 
 OptimizerName = Literal["adamw", "sgd", "lars"]
@@ -179,8 +178,17 @@ def total_steps(trainer: L.Trainer) -> int:
 
 
 def batches_per_epoch(trainer: L.Trainer) -> int:
-    """Training batches between two epochs' beginnings."""
-    batches = len(data_of(trainer).train_dataloader())
+    """Training batches between two epochs' beginnings.
+
+    Raises:
+        InputError: the trainer was given bare loaders.
+    """
+    data = getattr(trainer, "datamodule", None)
+    if not isinstance(data, L.LightningDataModule):
+        raise InputError(
+            "Schedules ask the data module how long an epoch is: give the Trainer a DataModule of ssl_zoo."
+        )
+    batches = len(data.train_dataloader())
     if isinstance(trainer.limit_train_batches, int):
         return min(batches, trainer.limit_train_batches)
     return int(batches * trainer.limit_train_batches)

@@ -1,8 +1,7 @@
 """Command lines read strictly: a typo becomes one sentence that says what was meant."""
 
 import inspect
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -52,20 +51,6 @@ def resolve_paths(config: Namespace) -> None:
             continue
         if "Path" in str(parameter.annotation) or (Path(value).expanduser().is_dir() and name == "name"):
             source.init_args[name] = resolved(value)
-
-
-@contextmanager
-def own_errors() -> Iterator[None]:
-    """Takes a constructor's InputError out of the errors that jsonargparse wraps it in."""
-    try:
-        yield
-    except (ValueError, ArgumentError) as error:
-        cause: BaseException | None = error
-        while cause is not None and not isinstance(cause, InputError):
-            cause = cause.__cause__
-        if cause is None:
-            raise
-        raise cause from error
 
 
 def _below(base: type) -> set[type]:

@@ -23,12 +23,13 @@ from ssl_zoo.callbacks.online_probe import OnlineProbe
 from ssl_zoo.callbacks.progress import StepProgress
 from ssl_zoo.callbacks.throughput import Throughput
 from ssl_zoo.distributed import CPUSyncBatchNorm, leave_group
-from ssl_zoo.evaluation.labelled import nothing_to_evaluate
+from ssl_zoo.errors import own_errors
+from ssl_zoo.evaluation.labelled import check_choices, nothing_to_evaluate
 from ssl_zoo.evaluation.probe import probe
 from ssl_zoo.evaluation.speech import has_tasks
 from ssl_zoo.hardware import fastest_precision
 from ssl_zoo.methods.base import Method
-from ssl_zoo.parsing import STRICT, own_errors, parse, resolve_paths
+from ssl_zoo.parsing import STRICT, parse, resolve_paths
 from ssl_zoo.rebuilding import with_absolute_paths
 from ssl_zoo.runs.directory import RunDirectoryCLI, say
 from ssl_zoo.runs.log import RunLog
@@ -120,6 +121,8 @@ class ZooCLI(RunDirectoryCLI):
             config.trainer.precision = fastest_precision(config.trainer.accelerator)
             chosen = f"Precision {config.trainer.precision}, convolutions in channels_last"
             say(f"{chosen}: the fastest on this machine (--trainer.precision overrides).")
+        if self.subcommand == "fit" and config.probe_after_fit:
+            check_choices(config.probe.labels_per_class, config.probe.draws)
         self.find_checkpoint()
         _make_paths_absolute(config.data)
         _make_paths_absolute(config.model)

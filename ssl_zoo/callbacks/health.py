@@ -13,7 +13,8 @@ from ssl_zoo.batch import Batch
 from ssl_zoo.distributed import gather_examples
 from ssl_zoo.methods.base import Method
 from ssl_zoo.optim import total_steps
-from ssl_zoo.probes.health import alignment, feature_std, rank_me, uniformity
+from ssl_zoo.parts.spread import feature_std
+from ssl_zoo.probes.health import alignment, rank_me, uniformity
 
 # A constant representation has scaled std 0, an even spread 1.
 COLLAPSED_STD = 0.01

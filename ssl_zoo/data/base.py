@@ -4,49 +4,21 @@ import sys
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import lightning as L
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 from ssl_zoo.batch import Batch
-from ssl_zoo.data.same_split import record_split, require_same_split
-from ssl_zoo.data.sources.contents import count_shared
-from ssl_zoo.data.splits import PARTS, Split, fixed_order, hold_out
+from ssl_zoo.data.examples import UNLABELLED, Examples
+from ssl_zoo.data.loader import TrainLoader, ordered_loader, train_loader
+from ssl_zoo.data.same_split import SplitRecord, require_same_split
+from ssl_zoo.data.splits import PARTS, Split, count_shared, fixed_order, hold_out
 from ssl_zoo.errors import InputError
 from ssl_zoo.rebuilding import Rebuildable, keep_settings
-
-if TYPE_CHECKING:  # the loaders' module imports `Examples` from this one
-    from ssl_zoo.data.loader import TrainLoader
-
-UNLABELLED = -1
-
-
-class Examples(Dataset[Batch], ABC):
-    """One part of a data set, fetched a batch at a time.
-
-    Attributes:
-        labels: ``(N,)`` int64, or None when the data has none.
-        lengths: ``(N,)`` int64, in tokens or samples; None when all examples have the same.
-        fetched_at_once: how many examples are encoded at once in evaluation.
-        in_source: whether `Batch.index` says where an example stands in its source; otherwise it numbers the examples.
-    """
-
-    labels: Tensor | None
-    lengths: Tensor | None = None
-    fetched_at_once: int = 512
-    in_source: bool = True
-
-    @abstractmethod
-    def __len__(self) -> int:
-        """Number of examples."""
-
-    @abstractmethod
-    def __getitems__(self, positions: list[int]) -> Batch:
-        """The examples at these positions, on the CPU."""
 
 
 class DataModule(Rebuildable, L.LightningDataModule, ABC):
@@ -201,13 +173,11 @@ class DataModule(Rebuildable, L.LightningDataModule, ABC):
         kept, held = hold_out(labels[candidates], min(len(candidates), max(1, round(fraction * len(candidates)))))
         return candidates[kept], candidates[held]
 
-    def train_dataloader(self) -> "TrainLoader":
+    def train_dataloader(self) -> TrainLoader:
         """Shuffled batches, in an order that a resumed run takes up where it was left."""
         return self.shuffled(self.pretrain_set, self.batch_size, self.order_seed, self.trainer)
 
-    def shuffled(
-        self, examples: Examples, batch_size: int, seed: int, trainer: L.Trainer | None = None
-    ) -> "TrainLoader":
+    def shuffled(self, examples: Examples, batch_size: int, seed: int, trainer: L.Trainer | None = None) -> TrainLoader:
         """Shuffled batches of some examples, as methods are trained on them.
 
         Args:
@@ -219,8 +189,6 @@ class DataModule(Rebuildable, L.LightningDataModule, ABC):
         Raises:
             InputError: there are fewer examples, or the processes cannot share a batch evenly.
         """
-        from ssl_zoo.data.loader import train_loader
-
         return train_loader(examples, batch_size, seed, self.num_workers, trainer)
 
     def val_dataloader(self) -> DataLoader[Batch]:
@@ -249,13 +217,11 @@ class DataModule(Rebuildable, L.LightningDataModule, ABC):
         return examples
 
     def _in_order(self, examples: Examples, order: Tensor | None = None) -> DataLoader[Batch]:
-        from ssl_zoo.data.loader import ordered_loader
-
         return ordered_loader(examples, self.batch_size, self.num_workers, self.trainer, order)
 
     def state_dict(self) -> dict[str, Any]:
         """The seed of the order, and the split where it is known."""
-        split = {"split": record_split(self)} if hasattr(self, "train_set") else {}
+        split = {"split": self._split_record()} if hasattr(self, "train_set") else {}
         return {"order_seed": self.order_seed, **split}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -265,8 +231,17 @@ class DataModule(Rebuildable, L.LightningDataModule, ABC):
             InputError: the checkpoint was trained on another split, or as `read`.
         """
         self.setup()
-        self.split_remark = require_same_split(state_dict.get("split"), record_split(self), self.allow_other_split)
+        self.split_remark = require_same_split(state_dict.get("split"), self._split_record(), self.allow_other_split)
         self.order_seed = state_dict.get("order_seed", self.order_seed)
+
+    def _split_record(self) -> SplitRecord:
+        return {
+            "source": self.source_name,
+            "hash": self.split_hash,
+            "train": len(self.train_set),
+            "validation": len(self.validation_set),
+            "test": len(self.test_set),
+        }
 
 
 def check_at_least(least: int, **settings: int | None) -> None:

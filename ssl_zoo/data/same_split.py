@@ -1,13 +1,10 @@
 """A checkpoint knows how its data was split; on data that is split otherwise it would be tested on what it has seen."""
 
-from typing import TYPE_CHECKING, TypedDict
+from typing import TypedDict
 
 from lightning.pytorch.utilities import rank_zero_warn
 
 from ssl_zoo.errors import InputError
-
-if TYPE_CHECKING:  # the data module's file imports this one
-    from ssl_zoo.data.base import DataModule
 
 OVERRIDE = "allow_other_split"
 
@@ -28,17 +25,6 @@ class SplitRecord(TypedDict):
     train: int
     validation: int
     test: int
-
-
-def record_split(data: "DataModule") -> SplitRecord:
-    """The split of data that is set up."""
-    return {
-        "source": data.source_name,
-        "hash": data.split_hash,
-        "train": len(data.train_set),
-        "validation": len(data.validation_set),
-        "test": len(data.test_set),
-    }
 
 
 def require_same_split(made: SplitRecord | None, here: SplitRecord, allow_other: bool) -> str | None:

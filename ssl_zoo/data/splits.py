@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -58,6 +59,22 @@ def fixed_order(count: int) -> Tensor:
     Sources come sorted, by class or by file. The first few in this order are a fair choice of them all.
     """
     return torch.from_numpy(np.random.RandomState(0).permutation(count))
+
+
+def count_shared(hashes: np.ndarray, parts: Sequence[Tensor]) -> int:
+    """How many examples of later parts have the content of one in an earlier part.
+
+    Args:
+        hashes: ``(N,)`` uint64.
+        parts: ``(n,)`` int64 each, positions.
+    """
+    seen = np.empty(0, dtype=np.uint64)
+    shared = 0
+    for part in parts:
+        here = hashes[part.numpy()]
+        shared += int(np.isin(here, seen).sum())
+        seen = np.concatenate([seen, here])
+    return shared
 
 
 def identity(*facts: Any) -> str:

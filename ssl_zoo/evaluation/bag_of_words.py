@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ssl_zoo.data.base import Examples
+from ssl_zoo.data.examples import Examples
 from ssl_zoo.probes.accuracy import Prediction
 from ssl_zoo.probes.cross_validation import (
     FIXED_PENALTY,

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from ssl_zoo.data.base import Examples
+from ssl_zoo.data.examples import Examples
 from ssl_zoo.probes.features import Features, choose_examples
 
 EXAMPLES = 1000

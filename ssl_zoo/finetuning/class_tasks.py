@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor
 
-from ssl_zoo.data.base import DataModule, Examples
+from ssl_zoo.data.base import DataModule
+from ssl_zoo.data.examples import Examples
 from ssl_zoo.data.text.tokenizer import TextTokenizer
 from ssl_zoo.errors import InputError
 from ssl_zoo.evaluation.labelled import remarks_on_labels

@@ -9,8 +9,8 @@ from ssl_zoo.encoders.base import Encoder
 from ssl_zoo.methods.base import Method
 from ssl_zoo.objectives.similarity import negative_cosine
 from ssl_zoo.parts.heads import mlp
+from ssl_zoo.parts.spread import feature_std
 from ssl_zoo.parts.teacher import MomentumCopy, cosine_momentum
-from ssl_zoo.probes.health import feature_std
 from ssl_zoo.views.base import Views
 
 

@@ -12,7 +12,6 @@ from lightning.pytorch.cli import LightningCLI
 from lightning.pytorch.utilities import rank_zero_only
 
 from ssl_zoo.errors import InputError
-from ssl_zoo.evaluation.labelled import check_choices
 from ssl_zoo.runs.checkpoints import before, check_weights, read_newest_whole
 from ssl_zoo.runs.resuming import (
     AUTO,
@@ -180,8 +179,6 @@ def _check_output(directory: Path, config: Namespace) -> None:
     check_writable(directory)
     if config.trainer.max_steps == 0:
         raise InputError("trainer.max_steps is 0: nothing would be trained; make it at least 1.")
-    if config.probe_after_fit:
-        check_choices(config.probe.labels_per_class, config.probe.draws)
     if config.trainer.enable_checkpointing is False and config.probe_after_fit and not config.trainer.fast_dev_run:
         raise InputError(
             "trainer.enable_checkpointing is false, but a checkpoint is what is probed after training: leave it out, "

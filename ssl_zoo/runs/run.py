@@ -9,9 +9,8 @@ from jsonargparse import ArgumentError
 from lightning.pytorch.cli import instantiate_module
 
 from ssl_zoo.data.base import DataModule
-from ssl_zoo.errors import InputError
+from ssl_zoo.errors import InputError, own_errors
 from ssl_zoo.methods.base import Method
-from ssl_zoo.parsing import own_errors
 from ssl_zoo.rebuilding import LEFT_OUT
 from ssl_zoo.runs.checkpoints import check_weights, checkpoints_of, read_newest_whole
 

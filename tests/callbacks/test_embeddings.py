@@ -16,7 +16,7 @@ from PIL import Image
 
 from ssl_zoo.batch import Batch
 from ssl_zoo.callbacks.embeddings import Embeddings
-from ssl_zoo.data.base import Examples
+from ssl_zoo.data.examples import Examples
 from ssl_zoo.data.image.module import ImageData
 from ssl_zoo.data.image.sources.folder import ImageFolder
 from ssl_zoo.encoders.image import MLP

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from ssl_zoo.batch import Batch
-from ssl_zoo.data.base import DataModule, Examples
+from ssl_zoo.data.base import DataModule
+from ssl_zoo.data.examples import Examples
 from ssl_zoo.data.loader import OrderedSampler, ShuffledSampler, TrainLoader, train_loader
 from ssl_zoo.errors import InputError
 

@@ -1,7 +1,7 @@
 import torch
 
 from ssl_zoo.batch import Batch
-from ssl_zoo.data.base import Examples
+from ssl_zoo.data.examples import Examples
 from ssl_zoo.evaluation.kept_features import EXAMPLES, load_features, save_features
 from ssl_zoo.probes.features import Features, choose_examples
 from ssl_zoo.runs.logged import last_values, read_metrics

@@ -3,7 +3,7 @@ import torch
 
 from ssl_zoo.batch import Batch
 from ssl_zoo.cli import run
-from ssl_zoo.data.base import Examples
+from ssl_zoo.data.examples import Examples
 from ssl_zoo.errors import InputError
 from ssl_zoo.evaluation.labelled import count_classes, nothing_to_evaluate, remarks_on
 

@@ -13,7 +13,7 @@ from sklearn.linear_model import LogisticRegression
 
 from ssl_zoo.batch import Batch
 from ssl_zoo.cli import run
-from ssl_zoo.data.base import Examples
+from ssl_zoo.data.examples import Examples
 from ssl_zoo.errors import InputError
 from ssl_zoo.evaluation.bag_of_words import classify_words, count_words
 from ssl_zoo.evaluation.in_context import in_context, score

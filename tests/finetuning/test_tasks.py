@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from ssl_zoo.batch import Batch
-from ssl_zoo.data.base import Examples
+from ssl_zoo.data.examples import Examples
 from ssl_zoo.data.text.tokenizer import TextTokenizer, train_tokenizer
 from ssl_zoo.errors import InputError
 from ssl_zoo.finetuning.class_tasks import LabelledExamples, class_task, pair_task

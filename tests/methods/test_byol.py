@@ -8,7 +8,7 @@ from ssl_zoo.data.image.module import ImageData
 from ssl_zoo.encoders.image import ResNet
 from ssl_zoo.methods.byol import BYOL
 from ssl_zoo.methods.simsiam import SimSiam
-from ssl_zoo.probes.health import feature_std
+from ssl_zoo.parts.spread import feature_std
 from ssl_zoo.views.image import DigitViews
 
 

@@ -2,7 +2,7 @@ import torch
 from torch.utils.data import Subset
 
 from ssl_zoo.batch import Batch
-from ssl_zoo.data.base import Examples
+from ssl_zoo.data.examples import Examples
 from ssl_zoo.probes.features import batches, extract, similar_lengths
 
 

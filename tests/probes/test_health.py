@@ -3,7 +3,8 @@ import math
 import pytest
 import torch
 
-from ssl_zoo.probes.health import alignment, feature_std, rank_me, uniformity
+from ssl_zoo.parts.spread import feature_std
+from ssl_zoo.probes.health import alignment, rank_me, uniformity
 
 
 def sphere(examples: int = 2000, dim: int = 16) -> torch.Tensor:

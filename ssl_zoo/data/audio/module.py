@@ -13,7 +13,7 @@ from ssl_zoo.data.audio.pcm import PCM, open_pcm
 from ssl_zoo.data.audio.recordings import Centred, RandomCrops, Recordings
 from ssl_zoo.data.audio.sources.base import AudioSource, LoadedAudio
 from ssl_zoo.data.audio.sources.debian_speech import DebianSpeech
-from ssl_zoo.data.base import DataModule, Examples, check_at_least
+from ssl_zoo.data.base import DataModule, check_at_least
 from ssl_zoo.data.buckets import (
     Bucket,
     BucketSampler,
@@ -23,6 +23,7 @@ from ssl_zoo.data.buckets import (
     one_bucket,
     padding_share,
 )
+from ssl_zoo.data.examples import Examples
 from ssl_zoo.data.loader import TrainLoader, fetching, place_of
 from ssl_zoo.data.splits import PARTS, Split, identity, split_hash
 from ssl_zoo.errors import InputError

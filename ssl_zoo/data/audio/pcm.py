@@ -11,12 +11,12 @@ import torch
 
 from ssl_zoo.data.audio.quantize import Quantized, quantize
 from ssl_zoo.data.audio.sources.base import BadSound, Recording
+from ssl_zoo.data.cache import folder as cache_folder
 from ssl_zoo.data.cache.mapped import ArrayWriter, MappedArray
 from ssl_zoo.data.cache.progress import patient_progress
 from ssl_zoo.data.cache.sealed import open_sealed, read_facts, write_facts
-from ssl_zoo.data.image.sources import base
 
-CACHE = base.CACHE / "audio"
+CACHE = cache_folder.CACHE / "audio"
 # Raised whenever the files below change, or what is written into them.
 FORMAT = 4
 # So many recordings are decoded side by side before they are written.

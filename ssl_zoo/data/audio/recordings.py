@@ -9,8 +9,8 @@ from ssl_zoo.batch import Batch
 from ssl_zoo.data.audio.pcm import PCM
 from ssl_zoo.data.audio.quantize import FULL_SCALE
 from ssl_zoo.data.audio.sources.base import UNLABELLED, LoadedAudio, Segments
-from ssl_zoo.data.base import Examples
 from ssl_zoo.data.buckets import Draw
+from ssl_zoo.data.examples import Examples
 from ssl_zoo.randomness import example_keys, uniform
 
 

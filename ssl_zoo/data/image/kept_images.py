@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ssl_zoo.data.base import UNLABELLED
+from ssl_zoo.data.examples import UNLABELLED
 from ssl_zoo.data.image.sources.base import ArrayImages, Images, Photographs, rows
 from ssl_zoo.data.splits import fixed_order
 

@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from ssl_zoo.batch import Batch
-from ssl_zoo.data.base import UNLABELLED, DataModule, Examples, check_at_least
+from ssl_zoo.data.base import DataModule, check_at_least
+from ssl_zoo.data.examples import UNLABELLED, Examples
 from ssl_zoo.data.image.kept_images import JoinedImages, Survey, keep, survey
 from ssl_zoo.data.image.sources.base import Images, ImageSource, LoadedImages
 from ssl_zoo.data.image.sources.digits import Digits

@@ -2,7 +2,7 @@
 
 import torch
 
-from ssl_zoo.data.base import Examples
+from ssl_zoo.data.examples import Examples
 from ssl_zoo.data.splits import fixed_order
 
 ENOUGH = 10_000  # images; more change no digit that matters

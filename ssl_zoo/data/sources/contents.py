@@ -57,22 +57,6 @@ def digest_of_pixels(pixels: Tensor) -> str:
     return digest.hexdigest()
 
 
-def count_shared(hashes: np.ndarray, parts: Sequence[Tensor]) -> int:
-    """How many examples of later parts have the content of one in an earlier part.
-
-    Args:
-        hashes: ``(N,)`` uint64.
-        parts: ``(n,)`` int64 each, positions.
-    """
-    seen = np.empty(0, dtype=np.uint64)
-    shared = 0
-    for part in parts:
-        here = hashes[part.numpy()]
-        shared += int(np.isin(here, seen).sum())
-        seen = np.concatenate([seen, here])
-    return shared
-
-
 def _size(path: Path) -> int:
     try:
         return path.stat().st_size

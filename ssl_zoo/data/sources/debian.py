@@ -6,7 +6,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from ssl_zoo.data.image.sources.base import CACHE
+from ssl_zoo.data.cache.folder import CACHE
 from ssl_zoo.errors import InputError
 
 

@@ -12,17 +12,17 @@ import numpy as np
 from filelock import FileLock
 from tokenizers import Tokenizer
 
+from ssl_zoo.data.cache import folder as cache_folder
 from ssl_zoo.data.cache.kept_warnings import kept_warnings
 from ssl_zoo.data.cache.mapped import ArrayWriter, MappedArray, Seal, is_damaged, seal_of
 from ssl_zoo.data.cache.progress import Show, patient_progress
 from ssl_zoo.data.cache.sealed import lock_of, open_sealed, read_facts, write_facts
-from ssl_zoo.data.image.sources import base
 from ssl_zoo.data.splits import PARTS
 from ssl_zoo.data.text.sources.base import UNLABELLED, BadText, TextSource
 from ssl_zoo.data.text.tokenizer import TRAINERS, TextTokenizer, load_tokenizer, train_tokenizer
 from ssl_zoo.errors import InputError
 
-CACHE = base.CACHE / "text"
+CACHE = cache_folder.CACHE / "text"
 # Raised whenever the files below change, or what is written into them.
 FORMAT = 8
 # Documents are tokenized so many characters at a time, or one document if it is longer.

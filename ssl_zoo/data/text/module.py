@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from ssl_zoo.batch import Batch
-from ssl_zoo.data.base import DataModule, Examples, check_at_least
+from ssl_zoo.data.base import DataModule, check_at_least
 from ssl_zoo.data.cache.mapped import MappedArray
+from ssl_zoo.data.examples import Examples
 from ssl_zoo.data.splits import Split, identity, split_hash
 from ssl_zoo.data.text.corpus import Corpus, open_corpus
 from ssl_zoo.data.text.sources.base import UNLABELLED, TextSource

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import Subset
 
 from ssl_zoo.batch import Batch
-from ssl_zoo.data.base import Examples
+from ssl_zoo.data.examples import Examples
 from ssl_zoo.data.text import corpus as corpus_module
 from ssl_zoo.data.text.module import TextData
 from ssl_zoo.data.text.sources.base import Document, TextSource

@@ -6,7 +6,7 @@ from typing import Any
 
 from ssl_zoo.data.audio.sources.base import AudioSource, LoadedAudio
 from ssl_zoo.data.audio.sources.sound_files import recording
-from ssl_zoo.data.image.sources.base import CACHE
+from ssl_zoo.data.cache.folder import CACHE
 from ssl_zoo.data.sources.files import resolved
 from ssl_zoo.data.splits import Part
 from ssl_zoo.errors import InputError

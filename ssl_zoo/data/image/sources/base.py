@@ -1,10 +1,8 @@
 """What an image source is, and the two forms in which it hands over images: an array, or files decoded when needed."""
 
 import hashlib
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -13,9 +11,6 @@ from torch import Tensor
 from ssl_zoo.data.image.sources.pixels import Depth, PixelFormat, resize, stretch
 from ssl_zoo.data.sources.contents import Contents, digest_of_pixels
 from ssl_zoo.rebuilding import Rebuildable
-
-# Downloads and tokenized texts; the environment may name another folder.
-CACHE = Path(os.environ.get("SSL_ZOO_CACHE", "~/.cache/ssl_zoo"))
 
 
 class Photographs(NamedTuple):

@@ -7,7 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ssl_zoo.data.image.sources.base import CACHE, ArrayImages, ImageSource, LoadedImages
+from ssl_zoo.data.cache.folder import CACHE
+from ssl_zoo.data.image.sources.base import ArrayImages, ImageSource, LoadedImages
 from ssl_zoo.data.sources.debian import fetch_package
 from ssl_zoo.data.sources.files import resolved
 from ssl_zoo.errors import InputError

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-from ssl_zoo.data.image.sources.base import CACHE
+from ssl_zoo.data.cache.folder import CACHE
 from ssl_zoo.data.sources.debian import fetch_package
 from ssl_zoo.data.sources.files import resolved
 from ssl_zoo.data.text.sources.base import UNLABELLED, Document, TextSource
