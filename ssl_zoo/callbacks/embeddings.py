@@ -73,7 +73,7 @@ class Embeddings(L.Callback):
             features = outputs
         else:  # a language model predicts the tokens that it writes
             with trainer.precision_plugin.predict_step_context(), torch.no_grad():
-                features = pl_module.represent(batch)
+                features = pl_module.encode(batch).pooled
         labels = torch.full_like(batch.index, UNLABELLED) if batch.labels is None else batch.labels
         part = (features.float(), labels, batch.index)
         if trainer.world_size > 1:

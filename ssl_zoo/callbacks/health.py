@@ -82,7 +82,7 @@ class Health(L.Callback):
                 self._pairs.append(
                     torch.stack(
                         [
-                            pl_module.represent(batch._replace(inputs=view))
+                            pl_module.encode(batch._replace(inputs=view)).pooled.float()
                             for view in views.chunk(pl_module.views.views_per_example)[:2]
                         ]
                     )

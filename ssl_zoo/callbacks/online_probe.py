@@ -76,7 +76,7 @@ class OnlineProbe(L.Callback):
         size = min(self.bank_size or data.cheap_examples, len(data.train_set))
         chosen = fixed_order(len(data.train_set))[:size].tolist()
         with trainer.precision_plugin.forward_context(), torch.no_grad():
-            bank = extract(pl_module.represent, Subset(examples, chosen), pl_module.device)
+            bank = extract(lambda batch: pl_module.encode(batch).pooled, Subset(examples, chosen), pl_module.device)
         assert bank.labels is not None
         linear, _ = fit_linear(bank.vectors, bank.labels, int(bank.labels.max()) + 1)
         predicted = {

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from ssl_zoo.encoders.attention import use_fast_attention
 from ssl_zoo.encoders.audio_base import AudioEncoder, FrontEnd
-from ssl_zoo.encoders.base import Encoded
+from ssl_zoo.encoders.base import Embedded, Encoded
 from ssl_zoo.encoders.convolution import convolve
 from ssl_zoo.encoders.front_ends import WaveConvolutions
 from ssl_zoo.encoders.pretrained import load_model
@@ -49,7 +49,7 @@ class Wav2Vec2Encoder(AudioEncoder):
         InputError: sizes do not fit each other, or the published model cannot be read.
     """
 
-    causal = False
+    droppable = True
 
     def __init__(
         self,
@@ -118,15 +118,21 @@ class Wav2Vec2Encoder(AudioEncoder):
         """Linear, then dropout."""
         return self.dropout(self.projection(normalized))
 
-    def contextualize(self, vectors: Tensor, mask: Tensor | None = None, *, layers: bool = False) -> Encoded:
-        """Vectors in context; `layers` begins with the first layer's input and has no norm after the last layer."""
+    def contextualize(self, embedded: Embedded, *, places: Tensor | None = None, layers: bool = False) -> Encoded:
+        """Frames in context; where one is left out, the convolution for positions finds zeros."""
+        vectors, mask = embedded.vectors, embedded.mask
         attention_mask = None
         if mask is not None:
             # The convolution for positions reaches into padding, where it must find what lies beyond the last frame.
             vectors = vectors.masked_fill(~mask[..., None], 0)
             attention_mask = mask[:, None, None, :]
         trunk, pre_norm = self.trunk, self.trunk.config.do_stable_layer_norm
-        vectors = vectors + trunk.pos_conv_embed(vectors)
+        if places is None:
+            vectors = vectors + trunk.pos_conv_embed(vectors)
+        else:
+            spread = places[..., None].expand_as(vectors)
+            whole = vectors.new_zeros(len(vectors), embedded.hints["frames"], vectors.shape[2])
+            vectors = vectors + trunk.pos_conv_embed(whole.scatter(1, spread, vectors)).gather(1, spread)
         vectors = trunk.dropout(vectors if pre_norm else trunk.layer_norm(vectors))
         states = [vectors]
         for layer in trunk.layers:
@@ -197,16 +203,17 @@ class CausalConvEncoder(AudioEncoder):
         """Linear."""
         return self.projection(normalized)
 
-    def contextualize(self, vectors: Tensor, mask: Tensor | None = None, *, layers: bool = False) -> Encoded:
+    def contextualize(self, embedded: Embedded, *, places: Tensor | None = None, layers: bool = False) -> Encoded:
         """Vectors in the context of earlier ones; padding lies to the right, out of sight."""
-        states, frames = [vectors], vectors.shape[1]
+        self.require_all(places)
+        states, frames = [vectors := embedded.vectors], embedded.vectors.shape[1]
         for layer, norm in zip(self.convolutions, self.norms, strict=True):
             convolution = cast(nn.Conv1d, layer)
             past = F.pad(vectors, (0, 0, convolution.kernel_size[0] - 1, 0))
             seen = convolve(past, convolution.weight, convolution.bias, stride=1)[:, :frames]
             vectors = (vectors + torch.relu(norm(self.dropout(seen)))) * math.sqrt(0.5)
             states.append(vectors)
-        return self.encoded(vectors, mask, states if layers else [])
+        return self.encoded(vectors, embedded.mask, states if layers else [])
 
 
 class GRULayer(nn.RNNBase):
@@ -250,16 +257,17 @@ class GRUEncoder(AudioEncoder):
         """Linear."""
         return self.projection(normalized)
 
-    def contextualize(self, vectors: Tensor, mask: Tensor | None = None, *, layers: bool = False) -> Encoded:
+    def contextualize(self, embedded: Embedded, *, places: Tensor | None = None, layers: bool = False) -> Encoded:
         """Vectors in the context of earlier ones; padding lies to the right, out of sight."""
-        states = [vectors]
+        self.require_all(places)
+        states = [vectors := embedded.vectors]
         # A state that is added to hundreds of times wants float32.
         with torch.autocast(vectors.device.type, enabled=False):
             vectors = vectors.float()
             for layer in self.layers:
                 vectors = layer(vectors)
                 states.append(vectors)
-        return self.encoded(vectors, mask, states if layers else [])
+        return self.encoded(vectors, embedded.mask, states if layers else [])
 
 
 def _front_end_config(front_end: FrontEnd) -> dict[str, Any]:

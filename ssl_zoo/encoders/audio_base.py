@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ssl_zoo.encoders.base import Encoded, Encoder
+from ssl_zoo.encoders.base import Embedded, Encoded, Encoder, mean_over_places
 from ssl_zoo.errors import InputError
 from ssl_zoo.rebuilding import Rebuildable
 
@@ -66,10 +66,9 @@ class AudioEncoder(Encoder):
     """What the audio encoders share: a front end, a norm of its frames, and a projection to the trunk's width.
 
     `inputs` are waveforms ``(B, S)`` float32 in [-1, 1] at `sample_rate`; `mask` is bool ``(B, S)``, True where real,
-    with padding on the right, or None. `embed` gives ``project(feature_norm(front_end(inputs, mask)))``; methods that
-    predict frames, like wav2vec 2.0, take their targets in between. `layers` of `contextualize` begins with what
-    enters the first layer and goes on with every layer's output, as SUPERB's weighted sums expect
-    (Yang et al., 2021, arXiv:2105.01051). Pooled is the mean over real frames.
+    with padding on the right, or None. `embed` gives ``embed_frames(feature_norm(front_end(inputs, mask)))``; methods
+    that predict frames, like wav2vec 2.0, take their targets in between. All sequences in `layers` are of one size, as
+    SUPERB's weighted sums expect (Yang et al., 2021, arXiv:2105.01051). Pooled is the mean over real frames.
 
     Args:
         front_end: makes frames of waveforms.
@@ -80,7 +79,6 @@ class AudioEncoder(Encoder):
     Attributes:
         front_end: as given.
         feature_norm: over each frame of the front end.
-        causal: whether a vector sees only frames up to its own.
         offset: the sample at the centre of frame 0; frame n's is at ``offset + n * stride``.
         sample_rate: as given.
 
@@ -89,7 +87,7 @@ class AudioEncoder(Encoder):
     """
 
     modality = "audio"
-    causal: bool
+    maskable = True
 
     def __init__(self, front_end: FrontEnd, dim: int, depth: int, sample_rate: int) -> None:
         super().__init__()
@@ -108,14 +106,18 @@ class AudioEncoder(Encoder):
     def project(self, normalized: Tensor) -> Tensor:
         """From normalised frames ``(B, N, C)`` to the trunk's inputs ``(B, N, D')``."""
 
-    def embed(self, inputs: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
-        """The trunk's inputs ``(B, N, D')`` and which of them are real ``(B, N)``, or None."""
+    def embed(self, inputs: Tensor, mask: Tensor | None = None) -> Embedded:
+        """Projected frames ``(B, N, D')``, and which of them are real ``(B, N)``, or None."""
         features, frame_mask = self.front_end(inputs, mask)
-        return self.project(self.feature_norm(features)), frame_mask
+        return self.embed_frames(self.feature_norm(features), frame_mask)
+
+    def embed_frames(self, normalized: Tensor, mask: Tensor | None) -> Embedded:
+        """The same of normalised frames ``(B, N, C)`` and their mask ``(B, N)`` bool or None."""
+        return Embedded(self.project(normalized), mask, {"frames": normalized.shape[1]})
 
     def encoded(self, sequence: Tensor, mask: Tensor | None, layers: list[Tensor]) -> Encoded:
         """The result with its pooled vector."""
-        return Encoded(sequence, mean_over_time(sequence, mask), mask, tuple(layers))
+        return Encoded(sequence, mean_over_places(sequence, mask), mask, tuple(layers))
 
 
 def frame_count(samples: int, receptive_field: int, stride: int) -> int:
@@ -129,15 +131,6 @@ def frame_mask(mask: Tensor | None, samples: int, receptive_field: int, stride: 
         return None
     counts = (mask.sum(1) - receptive_field).clamp(min=0) // stride + 1
     return torch.arange(frame_count(samples, receptive_field, stride), device=mask.device) < counts[:, None]
-
-
-def mean_over_time(sequence: Tensor, mask: Tensor | None) -> Tensor:
-    """The mean over real positions, ``(B, D)``, of ``(B, N, D)`` with mask ``(B, N)`` bool or None."""
-    if mask is None:
-        return sequence.mean(1)
-    # Frame counts above 256 are not all to be had in bfloat16.
-    total = sequence.masked_fill(~mask[..., None], 0).sum(1, dtype=torch.float32)
-    return (total / mask.sum(1, keepdim=True)).to(sequence.dtype)
 
 
 def normalize_waveforms(inputs: Tensor, mask: Tensor | None) -> Tensor:

@@ -4,9 +4,9 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from ssl_zoo.encoders.audio_base import mean_over_time
-from ssl_zoo.encoders.base import Encoded, Encoder
+from ssl_zoo.encoders.base import Embedded, Encoded, Encoder, mean_over_places
 from ssl_zoo.encoders.image import ResNet
 from ssl_zoo.encoders.log_mel import log_mel, window_and_hop
 
@@ -30,8 +30,7 @@ class AudioResNet(Encoder):
     """
 
     modality = "audio"
-    num_layers = 1
-    causal = False
+    num_layers = 5
 
     def __init__(
         self, depth: Literal[10, 18, 34] = 18, width: int = 16, mels: int = 80, sample_rate: int = 16000
@@ -44,21 +43,29 @@ class AudioResNet(Encoder):
         # A convolution of stride 2, padded, is centred on every second position from the first on.
         self.offset, self.stride = window // 2, self.network.stride * hop
 
-    def embed(self, inputs: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
-        """The last stage's feature map ``(B, N, dim)``, frequencies averaged, and which of its steps are real."""
-        spectra, mask = log_mel(inputs, mask, self.sample_rate, self.mels)
+    def embed(self, inputs: Tensor, mask: Tensor | None = None) -> Embedded:
+        """The spectrogram's frames ``(B, N', mels)``, eight for each vector that leaves, and which of them are real."""
+        return Embedded(*log_mel(inputs, mask, self.sample_rate, self.mels))
+
+    def contextualize(self, embedded: Embedded, *, places: Tensor | None = None, layers: bool = False) -> Encoded:
+        """The last stage's feature map ``(B, N, dim)``, averaged over frequencies, and its mean over real steps.
+
+        `layers` holds what the stem and the four stages give, each averaged over the time that a vector stands for.
+        """
+        self.require_all(places)
+        spectra, mask = embedded.vectors, embedded.mask
         counts = None if mask is None else mask.sum(1)
         network: Any = self.network
         maps = _silence(spectra.transpose(1, 2)[:, None], mask).contiguous(memory_format=torch.channels_last)
         maps = _silence(torch.relu(_normalize(network.bn1, network.conv1(maps), mask)), mask)
-        for stage in (network.layer1, network.layer2, network.layer3, network.layer4):
+        states, steps = [_averaged(maps, counts, 8)] if layers else [], (8, 4, 2, 1)
+        for stage, step in zip((network.layer1, network.layer2, network.layer3, network.layer4), steps, strict=True):
             for block in stage:
                 maps, counts = _residual(block, maps, counts)
-        return maps.mean(2).transpose(1, 2), _real(maps, counts)
-
-    def contextualize(self, vectors: Tensor, mask: Tensor | None = None, *, layers: bool = False) -> Encoded:
-        """The mean over real steps; a convolutional network has seen the context already."""
-        return Encoded(vectors, mean_over_time(vectors, mask), mask, (vectors,) if layers else ())
+            if layers:
+                states.append(_averaged(maps, counts, step))
+        vectors, real = maps.mean(2).transpose(1, 2), _real(maps, counts)
+        return Encoded(vectors, mean_over_places(vectors, real), real, tuple(states))
 
 
 def _residual(block: Any, maps: Tensor, counts: Tensor | None) -> tuple[Tensor, Tensor | None]:
@@ -78,6 +85,24 @@ def _residual(block: Any, maps: Tensor, counts: Tensor | None) -> tuple[Tensor, 
         convolution, norm = block.downsample
         maps = _normalize(norm, convolution(maps), real)
     return _silence(torch.relu(branch + maps), real), after
+
+
+def _averaged(maps: Tensor, counts: Tensor | None, step: int) -> Tensor:
+    """The mean over all frequencies and over the real ones of each `step` steps: ``(B, ceil(N / step), C)``.
+
+    Args:
+        maps: ``(B, C, mels, N)``, zero in padding.
+        counts: ``(B,)`` how many of the N steps are real, or None.
+        step: how many steps become one.
+    """
+
+    def average(sequences: Tensor) -> Tensor:
+        return F.avg_pool1d(sequences, step, ceil_mode=True)
+
+    means, real = average(maps.mean(2)), _real(maps, counts)
+    if real is not None:
+        means = means / average(real[:, None].to(means.dtype)).clamp(min=1 / step)
+    return means.transpose(1, 2)
 
 
 def _real(maps: Tensor, counts: Tensor | None) -> Tensor | None:

@@ -1,74 +1,120 @@
 """The contract between methods and networks: one encoder interface for every modality."""
 
 from abc import ABC, abstractmethod
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Self
 
+import torch
 from torch import Tensor, nn
 
+from ssl_zoo.errors import InputError
 from ssl_zoo.rebuilding import Rebuildable
+
+
+class Embedded(NamedTuple):
+    """What an encoder makes of a batch before any vector knows where it stands or what is around it.
+
+    A method replaces vectors by `_replace(vectors=...)` and leaves some out by `at`.
+
+    Attributes:
+        vectors: ``(B, N, D')``, one per place (token, patch, frame), of what is at that place and nothing else.
+        mask: ``(B, N)`` True where the place is real, or the number of its document as in `ssl_zoo.batch.Batch`; None
+            when nothing is padded.
+        hints: whatever else `contextualize` of the same encoder needs to know of the whole input, by name, such as an
+            image's size; methods pass it on as it is.
+    """
+
+    vectors: Tensor
+    mask: Tensor | None = None
+    hints: dict[str, Any] = {}  # noqa: RUF012  # never changed
+
+    def at(self, places: Tensor, real: Tensor | None = None) -> Self:
+        """The vectors at some places only, for `contextualize(..., places=places)`.
+
+        Args:
+            places: ``(B, K)`` int64, ascending and no place twice.
+            real: ``(B, K)`` bool, False where an example of fewer places is only filled up, which comes last; None
+                where none is.
+        """
+        mask = None if self.mask is None else self.mask.gather(1, places)
+        if real is not None:
+            mask = real if mask is None else mask * real
+        return self._replace(vectors=torch.take_along_dim(self.vectors, places[..., None], dim=1), mask=mask)
 
 
 class Encoded(NamedTuple):
     """What an encoder makes of a batch.
 
     Attributes:
-        sequence: ``(B, N, D)``, one vector per position (token, patch, frame).
+        sequence: ``(B, N, D)``, one vector per place (token, patch, frame).
         pooled: ``(B, D)``, one vector per example.
-        mask: ``(B, N)`` bool, True where the position is real; None when nothing is padded.
-        layers: every layer's sequence, each ``(B, N, D_layer)``, from the first to the last; empty unless asked for.
+        mask: ``(B, N)`` bool, True where the place is real; None when nothing is padded.
+        layers: what enters the first layer, then what each layer gives, ``(B, P + N, D_layer)`` with the encoder's
+            `prefix` of P vectors in front; empty unless asked for. Norms after the last layer come later.
+        prefix: ``(B, P, D)``, the vectors that stand for no place; None where the encoder has none.
     """
 
     sequence: Tensor
     pooled: Tensor
     mask: Tensor | None
     layers: tuple[Tensor, ...] = ()
+    prefix: Tensor | None = None
 
 
 class Encoder(Rebuildable, nn.Module, ABC):
     """Turns raw inputs of one modality into vectors, in two steps.
 
-    `embed` makes local vectors, `contextualize` lets them see each other. The split is where a masked method corrupts
-    its input; a contrastive method calls the encoder as a whole. An encoder normalises its inputs itself, so that
-    everything outside sees images in [0, 1] and waveforms in [-1, 1]. Padding never changes a real vector, and the
-    order of a batch never matters.
+    `embed` makes local vectors, `contextualize` says where they stand and lets them see each other. The split is where
+    a masked method corrupts its input, and where it leaves parts of it out; a contrastive method calls the encoder as a
+    whole. An encoder normalises its inputs itself, so that everything outside sees images in [0, 1] and waveforms in
+    [-1, 1]. Padding never changes a real vector, and the order of a batch never matters.
 
     Attributes:
         modality: what the encoder reads.
         dim: size D of the vectors it gives.
-        num_layers: how many sequences `layers` holds.
+        num_layers: how many sequences `layers` holds, the first layer's input included.
         stride: raw inputs (tokens, pixels along a side, samples) per vector.
+        causal: whether a vector sees only what stands before it.
+        prefix: vectors in front of the sequence that stand for no place, such as a class token.
+        maskable: whether `embed` gives local vectors that a method may replace. The same vector at two places then
+            leaves as two different ones.
+        droppable: whether some of them may be left out, which is the same as hiding them from all others.
     """
 
     modality: Literal["image", "text", "audio"]
     dim: int
     num_layers: int
     stride: int
+    causal: bool = False
+    prefix: int = 0
+    maskable: bool = False
+    droppable: bool = False
 
     @abstractmethod
-    def embed(self, inputs: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
-        """Local vectors.
+    def embed(self, inputs: Tensor, mask: Tensor | None = None) -> Embedded:
+        """Local vectors: what one token, patch or frame says by itself, without position, prefix or context.
 
         Args:
             inputs: raw inputs as in `ssl_zoo.batch.Batch`.
             mask: as there; True where the input is real, the number of its document, or None.
-
-        Returns:
-            Vectors ``(B, N, D')`` and their mask ``(B, N)`` of the same kind, or None.
         """
 
     @abstractmethod
-    def contextualize(self, vectors: Tensor, mask: Tensor | None = None, *, layers: bool = False) -> Encoded:
-        """Vectors in context.
+    def contextualize(self, embedded: Embedded, *, places: Tensor | None = None, layers: bool = False) -> Encoded:
+        """Vectors that know where they stand and what is around them.
 
         Args:
-            vectors: ``(B, N, D')``, as `embed` gives them or corrupted by a method.
-            mask: ``(B, N)`` as `embed` gives it; vectors of another document are out of sight.
-            layers: also return every layer's sequence.
+            embedded: as `embed` gives it, or with vectors replaced or left out by a method.
+            places: ``(B, K)`` int64, where the vectors ``(B, K, D')`` that are left stand among the N places of the
+                whole input, as in `Embedded.at`; None when all are there.
+            layers: also return what enters the first layer and what each layer gives.
+
+        Raises:
+            InputError: there are `places` but the encoder is not `droppable`.
         """
 
     def forward(self, inputs: Tensor, mask: Tensor | None = None, *, layers: bool = False) -> Encoded:
         """`contextualize` of `embed`; shapes as there."""
-        return self.contextualize(*self.embed(inputs, mask), layers=layers)
+        return self.contextualize(self.embed(inputs, mask), layers=layers)
 
     def no_weight_decay(self) -> list[str]:
         """Parameters, or parts with all of theirs, that weight decay must not shrink besides norms and biases.
@@ -76,3 +122,38 @@ class Encoder(Rebuildable, nn.Module, ABC):
         Those that stand for a position, and class tokens.
         """
         return []
+
+    def require_all(self, places: Tensor | None) -> None:
+        """Raise `InputError` where vectors have been left out: what an encoder that is not `droppable` does first."""
+        if places is not None:
+            raise InputError(
+                f"{type(self).__name__} needs the vectors of all places, because context runs through each of them; "
+                "take an encoder that can do without some, such as ViT, BertEncoder or Wav2Vec2Encoder."
+            )
+
+
+def mean_over_places(sequence: Tensor, mask: Tensor | None) -> Tensor:
+    """The mean over real places, ``(B, D)``, of ``(B, N, D)`` with mask ``(B, N)`` bool or None."""
+    if mask is None:
+        return sequence.mean(1)
+    # Counts above 256 are not all to be had in bfloat16.
+    total = sequence.masked_fill(~mask[..., None], 0).sum(1, dtype=torch.float32)
+    return (total / mask.sum(1, keepdim=True)).to(sequence.dtype)
+
+
+def require_maskable(encoder: Encoder, method: str) -> None:
+    """Raise `InputError` unless a method may replace the encoder's local vectors."""
+    if not encoder.maskable:
+        raise InputError(
+            f"{method} replaces patches, tokens or frames before they see each other, and {type(encoder).__name__} has "
+            "no such step: take a transformer, such as ViT, BertEncoder or Wav2Vec2Encoder."
+        )
+
+
+def require_droppable(encoder: Encoder, method: str) -> None:
+    """Raise `InputError` unless a method may leave some of the encoder's local vectors out."""
+    if not encoder.droppable:
+        raise InputError(
+            f"{method} leaves patches, tokens or frames out, and {type(encoder).__name__} cannot do without any: take "
+            "a transformer, such as ViT, BertEncoder or Wav2Vec2Encoder."
+        )

@@ -6,9 +6,11 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from ssl_zoo.encoders.attention import use_fast_attention
-from ssl_zoo.encoders.base import Encoded, Encoder
+from ssl_zoo.encoders.base import Embedded, Encoded, Encoder, mean_over_places
+from ssl_zoo.encoders.normalize import Normalize
 from ssl_zoo.encoders.positions import sine_cosine_positions
 from ssl_zoo.encoders.residual import residual_stage
 from ssl_zoo.errors import InputError
@@ -40,7 +42,7 @@ class ResNet(Encoder):
     """
 
     modality = "image"
-    num_layers = 1
+    num_layers = 5
 
     def __init__(
         self,
@@ -80,16 +82,32 @@ class ResNet(Encoder):
                 nn.init.zeros_(last.weight)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
 
-    def embed(self, inputs: Tensor, mask: Tensor | None = None) -> tuple[Tensor, None]:
-        """The last stage's feature map as a sequence of its positions, row by row; images are never padded."""
+    def embed(self, inputs: Tensor, mask: Tensor | None = None) -> Embedded:
+        """The normalised pixels ``(B, H * W, channels)``, row by row; images are never padded."""
         images = self.normalize(inputs, self.conv1.in_channels).contiguous(memory_format=torch.channels_last)
-        maps = self.maxpool(torch.relu_(self.bn1(self.conv1(images))))
-        maps = self.layer4(self.layer3(self.layer2(self.layer1(maps))))
-        return maps.flatten(2).transpose(1, 2), None
+        return Embedded(_as_sequence(images), None, {"size": images.shape[2:]})
 
-    def contextualize(self, vectors: Tensor, mask: Tensor | None = None, *, layers: bool = False) -> Encoded:
-        """The mean over positions; a convolutional network has seen the context already."""
-        return Encoded(vectors, vectors.mean(1), mask, (vectors,) if layers else ())
+    def contextualize(self, embedded: Embedded, *, places: Tensor | None = None, layers: bool = False) -> Encoded:
+        """The last stage's feature map as a sequence of its positions, row by row, and their mean.
+
+        `layers` holds what the stem and the four stages give, at their own resolutions and widths.
+        """
+        self.require_all(places)
+        images = embedded.vectors.transpose(1, 2).unflatten(2, embedded.hints["size"])
+        maps = self.conv1(images.contiguous(memory_format=torch.channels_last))
+        maps = self.maxpool(torch.relu_(self.bn1(maps)))
+        states = [_as_sequence(maps)] if layers else []
+        for stage in (self.layer1, self.layer2, self.layer3, self.layer4):
+            maps = stage(maps)
+            if layers:
+                states.append(_as_sequence(maps))
+        vectors = _as_sequence(maps)
+        return Encoded(vectors, vectors.mean(1), None, tuple(states))
+
+
+def _as_sequence(maps: Tensor) -> Tensor:
+    """Maps ``(B, C, H, W)`` as ``(B, H * W, C)``; in channels_last no copy."""
+    return maps.flatten(2).transpose(1, 2)
 
 
 class ViT(Encoder):
@@ -115,6 +133,8 @@ class ViT(Encoder):
     """
 
     modality = "image"
+    prefix = 1
+    maskable = droppable = True
 
     def __init__(
         self,
@@ -143,7 +163,7 @@ class ViT(Encoder):
             )
         if positions == "sincos" and dim % 4:
             raise InputError(f"ViT: dim {dim} is not a multiple of 4, which positions of sines and cosines need.")
-        self.dim, self.num_layers, self.stride, self.pooling = dim, depth, patch_size, pooling
+        self.dim, self.num_layers, self.stride, self.pooling = dim, depth + 1, patch_size, pooling
         self.normalize = Normalize(*(statistics or (mean, std)))
         config = ViTConfig(
             image_size=image_size,
@@ -176,21 +196,41 @@ class ViT(Encoder):
         learnt = ["model.embeddings.position_embeddings"] if self.positions == "learnt" else []
         return ["model.embeddings.cls_token", *learnt]
 
-    def embed(self, inputs: Tensor, mask: Tensor | None = None) -> tuple[Tensor, None]:
-        """The class token, then the patches row by row, with positions added; images are never padded."""
+    def embed(self, inputs: Tensor, mask: Tensor | None = None) -> Embedded:
+        """The projected patches ``(B, N, dim)``, row by row; images are never padded."""
         images = self.normalize(inputs, self.model.config.num_channels)
-        return self.model.embeddings(images, interpolate_pos_encoding=True), None
+        return Embedded(self.model.embeddings.patch_embeddings(images), None, {"size": images.shape[2:]})
 
-    def contextualize(self, vectors: Tensor, mask: Tensor | None = None, *, layers: bool = False) -> Encoded:
-        """Tokens after the last layer (class token first); `layers` holds what each layer gives."""
-        states = []
+    def contextualize(self, embedded: Embedded, *, places: Tensor | None = None, layers: bool = False) -> Encoded:
+        """Patches and the class token, which is the prefix, after the last layer and its norm.
+
+        A mask, which no image has by itself, hides patches from attention.
+        """
+        mask, attention_mask = embedded.mask, None
+        if mask is not None:
+            attention_mask = F.pad(mask, (1, 0), value=True)[:, None, None]
+        vectors = self._with_positions(embedded, places)
+        states = [vectors] if layers else []
         for layer in self.model.layers:
-            vectors = layer(vectors)
+            vectors = layer(vectors, attention_mask)
             if layers:
                 states.append(vectors)
-        sequence = self.model.layernorm(vectors)
-        pooled = sequence[:, 0] if self.pooling == "cls" else sequence[:, 1:].mean(1)
-        return Encoded(sequence, pooled, mask, tuple(states))
+        vectors = self.model.layernorm(vectors)
+        class_token, sequence = vectors[:, :1], vectors[:, 1:]
+        pooled = vectors[:, 0] if self.pooling == "cls" else mean_over_places(sequence, mask)
+        return Encoded(sequence, pooled, mask, tuple(states), class_token)
+
+    def _with_positions(self, embedded: Embedded, places: Tensor | None) -> Tensor:
+        """The class token, then the patches, with positions added, ``(B, 1 + K, dim)``."""
+        embeddings: Any = self.model.embeddings
+        height, width = embedded.hints["size"]
+        patches = (height // self.stride) * (width // self.stride)
+        # Of its first argument the library's function wants no more than the shape.
+        positions = embeddings.interpolate_pos_encoding(embeddings.cls_token.expand(1, 1 + patches, -1), height, width)
+        if places is not None:
+            positions = positions[0, F.pad(places + 1, (1, 0))]
+        tokens = torch.cat([embeddings.cls_token.expand(len(embedded.vectors), -1, -1), embedded.vectors], dim=1)
+        return embeddings.dropout(tokens + positions)
 
 
 class MLP(Encoder):
@@ -219,68 +259,25 @@ class MLP(Encoder):
         super().__init__()
         if not hidden or min(hidden) < 1:
             raise InputError(f"MLP: hidden is {hidden}; give the width of at least one layer, like [512].")
-        self.dim, self.num_layers, self.stride = hidden[-1], len(hidden), image_size
+        self.dim, self.num_layers, self.stride = hidden[-1], len(hidden) + 1, image_size
         self.channels = channels
         self.normalize = Normalize(*(statistics or (mean, std)))
         widths = [channels * image_size**2, *hidden]
         self.layers = nn.ModuleList(nn.Linear(*each) for each in pairwise(widths))
 
-    def embed(self, inputs: Tensor, mask: Tensor | None = None) -> tuple[Tensor, None]:
-        """The normalised pixels as one long vector; images are never padded."""
+    def embed(self, inputs: Tensor, mask: Tensor | None = None) -> Embedded:
+        """The normalised pixels as one long vector, ``(B, 1, pixels)``; images are never padded."""
         if math.prod(inputs.shape[2:]) != self.stride**2:
             raise InputError(
                 f"MLP: built for images of {self.stride} pixels a side, but these are {inputs.shape[2]} x "
                 f"{inputs.shape[3]}; set the encoder's `image_size` to match the data."
             )
-        return self.normalize(inputs, self.channels).flatten(1)[:, None], None
+        return Embedded(self.normalize(inputs, self.channels).flatten(1)[:, None])
 
-    def contextualize(self, vectors: Tensor, mask: Tensor | None = None, *, layers: bool = False) -> Encoded:
+    def contextualize(self, embedded: Embedded, *, places: Tensor | None = None, layers: bool = False) -> Encoded:
         """The hidden vectors; pooled is the only one of the last layer."""
-        states = []
+        self.require_all(places)
+        states = [embedded.vectors]
         for layer in self.layers:
-            vectors = torch.relu(layer(vectors))
-            if layers:
-                states.append(vectors)
-        return Encoded(vectors, vectors[:, 0], mask, tuple(states))
-
-
-class Normalize(nn.Module):
-    """Images as a network wants them: uint8 in [0, 255] or float in [0, 1] to (x - mean) / std.
-
-    Args:
-        mean: one number or one per channel.
-        std: one number or one per channel.
-    """
-
-    mean: Tensor
-    std: Tensor
-
-    def __init__(self, mean: float | list[float], std: float | list[float]) -> None:
-        super().__init__()
-        # Settings, not state: they come back with the constructor, so weight files stay those of the plain network.
-        self.register_buffer("mean", torch.tensor(mean).view(-1, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(std).view(-1, 1, 1), persistent=False)
-
-    def forward(self, images: Tensor, channels: int) -> Tensor:
-        """Normalised images.
-
-        Args:
-            images: ``(B, C, H, W)``.
-            channels: the C that the network was built for.
-
-        Raises:
-            InputError: the images have another number of channels than the network, or than mean or std.
-        """
-        if images.shape[1] != channels:
-            raise InputError(
-                f"The encoder is built for {channels} image channels but the images have {images.shape[1]}; "
-                "set the encoder's `channels` to match the data."
-            )
-        if not {len(self.mean), len(self.std)} <= {1, channels}:
-            raise InputError(
-                f"The encoder's mean and std have {len(self.mean)} and {len(self.std)} numbers but the images have "
-                f"{channels} channels: give one number, or one per channel."
-            )
-        if not images.is_floating_point():
-            images = images.float() / 255
-        return (images - self.mean) / self.std
+            states.append(torch.relu(layer(states[-1])))
+        return Encoded(states[-1], states[-1][:, 0], None, tuple(states) if layers else ())

@@ -5,6 +5,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from ssl_zoo.encoders.base import Embedded
 from ssl_zoo.encoders.text_base import Layer, TextEncoder, check_heads, load_pretrained
 from ssl_zoo.errors import InputError
 from ssl_zoo.vocabulary import Vocabulary
@@ -76,26 +77,28 @@ class ModernBertEncoder(TextEncoder):
             model = ModernBertModel(config)
         super().__init__(vocabulary, model, pooling)
 
-    def embed(self, inputs: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
-        """Token embeddings, normalised; ``(B, T, dim)`` and the mask as given. Positions come in with attention."""
-        self.check_length(inputs)
-        return self.model.embeddings(inputs), mask
+    def place(self, embedded: Embedded, places: Tensor | None) -> Tensor:
+        """The vectors, normalised; positions come in with attention."""
+        return self.model.embeddings(inputs_embeds=embedded.vectors)
 
-    def layers_and_inputs(self, vectors: Tensor, mask: Tensor | None) -> list[tuple[Layer, dict[str, Any]]]:
+    def layers_and_inputs(
+        self, vectors: Tensor, mask: Tensor | None, places: Tensor | None
+    ) -> list[tuple[Layer, dict[str, Any]]]:
         """Local layers get a narrower attention mask and faster rotations than the others."""
         # Counted over the row: distances, which are all that attention sees of positions, are those in the document.
-        places = torch.arange(vectors.shape[1], device=vectors.device)
+        positions = torch.arange(vectors.shape[1], device=vectors.device)[None] if places is None else places
         masks = {"full_attention": self.attention_mask(mask)}
         masks["sliding_attention"] = masks["full_attention"]
-        # An exported program has rows of every length in one.
-        if torch.compiler.is_exporting() or len(places) - 1 > self.model.config.sliding_window:
-            near = (places[:, None] - places).abs() <= self.model.config.sliding_window
+        window = self.model.config.sliding_window
+        # An exported program has rows of every length in one, and a few places can lie far apart.
+        if torch.compiler.is_exporting() or places is not None or vectors.shape[1] - 1 > window:
+            near = ((positions[:, :, None] - positions[:, None]).abs() <= window)[:, None]
             full = masks["full_attention"]
-            masks["sliding_attention"] = near[None, None] if full is None else full & near
+            masks["sliding_attention"] = near if full is None else full & near
         inputs = {
             kind: {
                 "attention_mask": masks[kind],
-                "position_embeddings": self.model.rotary_emb(vectors, places[None], kind),
+                "position_embeddings": self.model.rotary_emb(vectors, positions, kind),
             }
             for kind in set(self.model.config.layer_types)
         }

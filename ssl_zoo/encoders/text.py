@@ -7,11 +7,13 @@ import torch
 from torch import Tensor, nn
 
 from ssl_zoo.encoders.attention import attend
+from ssl_zoo.encoders.base import Embedded
 from ssl_zoo.encoders.text_base import (
     Layer,
     TextEncoder,
     check_heads,
     load_pretrained,
+    positions_at,
     positions_in_documents,
     since_start,
 )
@@ -74,21 +76,28 @@ class BertEncoder(TextEncoder):
             model = BertModel(config, add_pooling_layer=False)
         super().__init__(vocabulary, model, pooling)
 
-    def embed(self, inputs: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
-        """The sum of token, position and segment embeddings, normalised; ``(B, T, dim)`` and the mask as given."""
-        self.check_length(inputs)
+    def hints(self, inputs: Tensor, mask: Tensor | None) -> dict[str, Any]:
+        """Every token's segment and, in packed rows, its position in its document, both ``(B, T)`` int64."""
         ends = (inputs == self.vocabulary["end"]).long()
         segments, positions = ends.cumsum(1) - ends, None
         if mask is not None and mask.dtype != torch.bool:
             segments, positions = since_start(segments, mask), positions_in_documents(mask)
-        segments = segments.clamp(max=self.model.config.type_vocab_size - 1)
-        return self.model.embeddings(inputs, token_type_ids=segments, position_ids=positions), mask
+        return {"segments": segments.clamp(max=self.model.config.type_vocab_size - 1), "positions": positions}
+
+    def place(self, embedded: Embedded, places: Tensor | None) -> Tensor:
+        """The sum of token, segment and position embeddings, normalised."""
+        segments, positions = embedded.hints["segments"], positions_at(embedded.hints["positions"], places)
+        if places is not None:
+            segments = segments.gather(1, places)
+        return self.model.embeddings(inputs_embeds=embedded.vectors, token_type_ids=segments, position_ids=positions)
 
     def no_weight_decay(self) -> list[str]:
         """The positions."""
         return ["model.embeddings.position_embeddings"]
 
-    def layers_and_inputs(self, vectors: Tensor, mask: Tensor | None) -> list[tuple[Layer, dict[str, Any]]]:
+    def layers_and_inputs(
+        self, vectors: Tensor, mask: Tensor | None, places: Tensor | None
+    ) -> list[tuple[Layer, dict[str, Any]]]:
         """Every layer gets the attention mask."""
         inputs = {"attention_mask": self.attention_mask(mask)}
         return [(layer, inputs) for layer in self.model.encoder.layer]
@@ -159,20 +168,25 @@ class GPT2Encoder(TextEncoder):
                 _fix_biases_at_zero(model)
         super().__init__(vocabulary, model, "mean")
 
-    def embed(self, inputs: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
-        """The sum of token and position embeddings; ``(B, T, dim)`` and the mask as given."""
-        self.check_length(inputs)
-        if mask is None or mask.dtype == torch.bool:
-            positions = torch.arange(inputs.shape[1], device=inputs.device)
-        else:
-            positions = positions_in_documents(mask)
-        return self.model.drop(self.model.wte(inputs) + self.model.wpe(positions)), mask
+    def hints(self, inputs: Tensor, mask: Tensor | None) -> dict[str, Any]:
+        """In packed rows every token's position in its document, ``(B, T)`` int64."""
+        packed = None if mask is None or mask.dtype == torch.bool else mask
+        return {"positions": None if packed is None else positions_in_documents(packed)}
+
+    def place(self, embedded: Embedded, places: Tensor | None) -> Tensor:
+        """The sum of token and position embeddings."""
+        vectors, positions = embedded.vectors, positions_at(embedded.hints["positions"], places)
+        if positions is None:
+            positions = torch.arange(vectors.shape[1], device=vectors.device)
+        return self.model.drop(vectors + self.model.wpe(positions))
 
     def no_weight_decay(self) -> list[str]:
         """The positions."""
         return ["model.wpe"]
 
-    def layers_and_inputs(self, vectors: Tensor, mask: Tensor | None) -> list[tuple[Layer, dict[str, Any]]]:
+    def layers_and_inputs(
+        self, vectors: Tensor, mask: Tensor | None, places: Tensor | None
+    ) -> list[tuple[Layer, dict[str, Any]]]:
         """Every layer gets the attention mask; without one it is causal by itself."""
         inputs = {"attention_mask": self.attention_mask(mask)}
         return [(partial(_gpt2_layer, layer), inputs) for layer in self.model.h]

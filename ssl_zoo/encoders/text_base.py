@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ssl_zoo.encoders.attention import use_fast_attention
-from ssl_zoo.encoders.base import Encoded, Encoder
+from ssl_zoo.encoders.base import Embedded, Encoded, Encoder
 from ssl_zoo.encoders.pretrained import load_model
 from ssl_zoo.errors import InputError
 from ssl_zoo.vocabulary import Vocabulary
@@ -30,12 +30,14 @@ class TextEncoder(Encoder):
     rows, int64 ``(B, T)``, the number from 1 on of the token's document in its row and 0 for padding. No document sees
     another: in a packed row it gets the vectors that it would get alone.
 
+    `embed` looks tokens up in the vocabulary's table and nothing more, so that a method's mask vector gets position,
+    segment and norm as a token does. The token that begins a text is one of its places: there is no prefix.
+
     Pooled is the mean over a row's real tokens, or the first token's vector where an encoder offers that. A packed
     row's pooled vector mixes its documents.
 
     Attributes:
         vocabulary: of the tokenizer.
-        causal: whether a token sees only those before it.
         max_length: the most tokens that a row may have.
         pooling: `mean` over real tokens, or `cls`, the first one.
         model: the model of the transformers library; `model.save_pretrained` writes it for others to load.
@@ -43,14 +45,14 @@ class TextEncoder(Encoder):
 
     modality = "text"
     stride = 1
-    causal: bool
+    maskable = droppable = True
     max_length: int
     pooling: Literal["mean", "cls"]
 
     def __init__(self, vocabulary: Vocabulary, model: Any, pooling: Literal["mean", "cls"]) -> None:
         super().__init__()
         self.vocabulary, self.model, self.pooling = vocabulary, model, pooling
-        self.dim, self.num_layers = model.config.hidden_size, model.config.num_hidden_layers
+        self.dim, self.num_layers = model.config.hidden_size, model.config.num_hidden_layers + 1
         self.max_length = model.config.max_position_embeddings
         use_fast_attention(model)
 
@@ -60,18 +62,35 @@ class TextEncoder(Encoder):
         return self.model.get_input_embeddings()
 
     @abstractmethod
-    def layers_and_inputs(self, vectors: Tensor, mask: Tensor | None) -> list[tuple[Layer, dict[str, Any]]]:
-        """The trunk's layers in order, each with what it is given besides the vectors ``(B, T, D)``."""
+    def place(self, embedded: Embedded, places: Tensor | None) -> Tensor:
+        """What enters the first layer, ``(B, K, D)``: the vectors with all that is added to them; see `Encoder`."""
+
+    @abstractmethod
+    def layers_and_inputs(
+        self, vectors: Tensor, mask: Tensor | None, places: Tensor | None
+    ) -> list[tuple[Layer, dict[str, Any]]]:
+        """The trunk's layers in order, each with what it is given besides the vectors ``(B, K, D)`` at `places`."""
 
     @property
     @abstractmethod
     def last_norm(self) -> nn.Module:
         """What follows the last layer."""
 
-    def contextualize(self, vectors: Tensor, mask: Tensor | None = None, *, layers: bool = False) -> Encoded:
-        """Vectors in context; `layers` holds what each layer gives, before any normalisation after the last."""
-        states = []
-        for layer, inputs in self.layers_and_inputs(vectors, mask):
+    def embed(self, inputs: Tensor, mask: Tensor | None = None) -> Embedded:
+        """Token embeddings ``(B, T, dim)``, and the mask as given."""
+        self.check_length(inputs)
+        hints = self.hints(inputs, mask)
+        return Embedded(self.token_embedding(inputs), mask, hints)
+
+    def hints(self, inputs: Tensor, mask: Tensor | None) -> dict[str, Any]:
+        """What `place` needs to know of a row besides its vectors; arguments as those of `embed`."""
+        return {}
+
+    def contextualize(self, embedded: Embedded, *, places: Tensor | None = None, layers: bool = False) -> Encoded:
+        """Tokens in context; shapes as in `Encoder`."""
+        mask, vectors = embedded.mask, self.place(embedded, places)
+        states = [vectors] if layers else []
+        for layer, inputs in self.layers_and_inputs(vectors, mask, places):
             vectors = layer(vectors, **inputs)
             if layers:
                 states.append(vectors)
@@ -127,6 +146,18 @@ def since_start(counts: Tensor, documents: Tensor) -> Tensor:
 def positions_in_documents(documents: Tensor) -> Tensor:
     """``(B, T)`` int64, every token's position in its document, given packed rows' document numbers ``(B, T)``."""
     return since_start(torch.arange(documents.shape[1], device=documents.device), documents)
+
+
+def positions_at(positions: Tensor | None, places: Tensor | None) -> Tensor | None:
+    """Positions ``(B, K)`` int64 of the tokens at `places` ``(B, K)``; None where they are 0, 1, 2 and so on.
+
+    Args:
+        positions: ``(B, T)`` int64, of all tokens of packed rows in their documents; None for rows of one document.
+        places: those of the tokens that are left; None when all are.
+    """
+    if places is None or positions is None:
+        return positions if places is None else places
+    return positions.gather(1, places)
 
 
 def check_heads(encoder: str, dim: int, heads: int) -> None:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ssl_zoo.data.audio.recordings import Recordings
 from ssl_zoo.data.audio.segments import frame_labels
-from ssl_zoo.encoders.audio_base import mean_over_time
+from ssl_zoo.encoders.base import mean_over_places
 from ssl_zoo.errors import InputError
 
 # Of the numbers of a layer, those down to a thousandth of the largest are to have all of float16's digits.
@@ -103,8 +103,8 @@ def frames_at(frames: Tensor, rows: Tensor, places: Tensor, counts: Tensor, cont
 
 def mean_and_deviation(frames: Tensor, mask: Tensor | None) -> Tensor:
     """Mean and standard deviation over real frames, ``(B, 2 * C)``, of ``(B, N, C)`` with mask ``(B, N)`` or None."""
-    mean = mean_over_time(frames, mask)
-    variance = mean_over_time((frames - mean[:, None]).square(), mask)
+    mean = mean_over_places(frames, mask)
+    variance = mean_over_places((frames - mean[:, None]).square(), mask)
     return torch.cat([mean, variance.sqrt()], 1)
 
 

@@ -1,16 +1,14 @@
 """What representations of recordings give: pooled vectors, and vectors of every layer, from one pass over the data."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ssl_zoo.batch import Batch
 from ssl_zoo.data.audio.recordings import Recordings
-from ssl_zoo.encoders.audio_base import mean_over_time
-from ssl_zoo.encoders.base import Encoded
+from ssl_zoo.encoders.base import mean_over_places
 from ssl_zoo.encoders.log_mel import log_mel, window_and_hop
 from ssl_zoo.evaluation.frames import (
     Moments,
@@ -20,6 +18,7 @@ from ssl_zoo.evaluation.frames import (
     nearest_frames,
     real_counts,
 )
+from ssl_zoo.methods.base import Method
 from ssl_zoo.probes.features import Features, batches, similar_lengths, to_device
 
 # The baseline: frames of so many bands, put together with so many neighbours on either side.
@@ -88,21 +87,21 @@ class Cache(NamedTuple):
     frames: Tensor
 
 
-def listen_with(encoder: Any, represent: Callable[[Batch], Tensor], row: str) -> Listener:
-    """Every layer of an encoder of speech, utterances being means over time.
+def listen_with(method: Method, row: str) -> Listener:
+    """Those layers of a method's encoder of speech that are as wide as its last, utterances being means over time.
 
     Args:
-        encoder: the network.
-        represent: ``(B, D)`` float32 vectors of a batch for the probes of pooled vectors, by means of the encoder.
+        method: whose encoder's vectors are probed.
         row: of the table.
     """
+    encoder: Any = method.encoder
 
     def extract(batch: Batch) -> SpeechVectors:
-        with _all_layers(encoder) as given:
-            vectors = represent(batch)
-        (encoded,) = given
-        utterances = torch.stack([mean_over_time(layer, encoded.mask) for layer in encoded.layers])
-        return SpeechVectors(vectors, utterances, encoded.layers, encoded.mask)
+        encoded = method.encode(batch, layers=True)
+        width = encoded.layers[-1].shape[2]
+        layers = tuple(layer[:, encoder.prefix :] for layer in encoded.layers if layer.shape[2] == width)
+        utterances = torch.stack([mean_over_places(layer, encoded.mask) for layer in layers])
+        return SpeechVectors(encoded.pooled.float(), utterances, layers, encoded.mask)
 
     return Listener(extract, encoder.offset, encoder.stride, 0, {row: slice(None)})
 
@@ -119,25 +118,6 @@ def listen_to_log_mel(sample_rate: int) -> Listener:
     middle = slice(CONTEXT * MELS, (CONTEXT + 1) * MELS)
     rows = {"log-mel frame": middle, f"log-mel, {2 * CONTEXT + 1} frames": slice(None)}
     return Listener(extract, window // 2, hop, CONTEXT, rows)
-
-
-@contextmanager
-def _all_layers(encoder: nn.Module) -> Iterator[list[Encoded]]:
-    """Has an encoder give all layers, whoever calls it, and lists what it gives."""
-    given: list[Encoded] = []
-
-    def ask(module: nn.Module, args: Any, kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-        return args, {**kwargs, "layers": True}
-
-    hooks = [
-        encoder.register_forward_pre_hook(ask, with_kwargs=True),
-        encoder.register_forward_hook(lambda module, args, encoded: given.append(encoded)),
-    ]
-    try:
-        yield given
-    finally:
-        for hook in hooks:
-            hook.remove()
 
 
 @torch.no_grad()

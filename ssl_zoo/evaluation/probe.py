@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from ssl_zoo import metrics
+from ssl_zoo.batch import Batch
 from ssl_zoo.callbacks.throughput import Throughput
 from ssl_zoo.data.audio.module import AudioData
 from ssl_zoo.data.text.module import TextData
@@ -91,12 +93,17 @@ def _rows(run: Run, name: str) -> tuple[Rows, dict[str, dict[str, int]]]:
     untrained = rebuild(run.checkpoint).to(device).eval()
     encoders = {name: trained, UNTRAINED: untrained}
     if isinstance(run.data, AudioData):
-        listeners = {row: listen_with(each.encoder, each.represent, row) for row, each in encoders.items()}
+        listeners = {row: listen_with(each, row) for row, each in encoders.items()}
         return speech_rows(run.data, listeners, device)
-    represents: dict[str, Any] = {row: each.represent for row, each in encoders.items()}
+    represents: dict[str, Any] = {row: partial(_pooled, each) for row, each in encoders.items()}
     if run.method.encoder.modality == "image":
         represents["raw inputs"] = raw_inputs
     return {row: partial(extract_parts, each, run.data, device) for row, each in represents.items()}, {}
+
+
+def _pooled(method: Method, batch: Batch) -> Tensor:
+    """``(B, D)`` vectors of a batch."""
+    return method.encode(batch).pooled
 
 
 def best_device() -> torch.device:

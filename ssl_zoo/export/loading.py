@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from ssl_zoo.encoders.image import Normalize
+from ssl_zoo.encoders.normalize import Normalize
 
 
 class Loading(NamedTuple):

@@ -23,8 +23,8 @@ model = AutoModel.from_pretrained(folder, add_pooling_layer=False).eval()
 @torch.no_grad()
 def encode(images):
     pixels = processor(list(images), input_data_format="channels_first", return_tensors="pt")["pixel_values"]
-    sequence = model(pixels).last_hidden_state
-    return {pooled}, sequence
+    tokens = model(pixels).last_hidden_state
+    return {pooled}, tokens[:, 1:]
 """
 
 _TEXTS = """
@@ -78,7 +78,7 @@ def save_vit(encoder: ViT, folder: Path) -> Loading:
     size = {"height": config.image_size, "width": config.image_size}
     encoder.model.save_pretrained(folder)
     ViTImageProcessor(size=size, image_mean=mean, image_std=std, rescale_factor=1 / 255).save_pretrained(folder)
-    pooled = "sequence[:, 0]" if encoder.pooling == "cls" else "sequence[:, 1:].mean(1)"
+    pooled = "tokens[:, 0]" if encoder.pooling == "cls" else "tokens[:, 1:].mean(1)"
     text = (
         f"`images` are uint8 `(B, {config.num_channels}, H, W)`, resized to {config.image_size} pixels a side. Another "
         "size needs `do_resize=False` for the processor and `interpolate_pos_encoding=True` for the model."

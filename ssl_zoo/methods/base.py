@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 
 from ssl_zoo import metrics, optim
 from ssl_zoo.batch import Batch
-from ssl_zoo.encoders.base import Encoder
+from ssl_zoo.encoders.base import Encoded, Encoder
 from ssl_zoo.errors import InputError
 from ssl_zoo.randomness import example_keys
 from ssl_zoo.rebuilding import Rebuildable, keep_settings
@@ -72,9 +72,14 @@ class Method(Rebuildable, L.LightningModule, ABC):
             Scalars by name; "loss" is minimised, everything is logged.
         """
 
-    def represent(self, batch: Batch) -> Tensor:
-        """What probes see: ``(B, D)`` float32, the encoder's pooled vectors unless the paper says otherwise."""
-        return self.encoder(batch.inputs, batch.mask).pooled.float()
+    def encode(self, batch: Batch, layers: bool = False) -> Encoded:
+        """What probes see: the encoder's vectors, the pooled ones as the paper wants them.
+
+        Args:
+            batch: on the method's device.
+            layers: also what enters the encoder's first layer and what each layer gives.
+        """
+        return self.encoder(batch.inputs, batch.mask, layers=layers)
 
     def chance_loss(self, batch_size: int) -> float | None:
         """The loss of an encoder that ignores its input, in a global batch of this size; None if unknown."""
@@ -136,7 +141,7 @@ class Method(Rebuildable, L.LightningModule, ABC):
             InputError: the run has diverged: its representations are not finite numbers.
         """
         self._log_losses(batch, metrics.VALIDATION)
-        vectors = self.represent(batch)
+        vectors = self.encode(batch).pooled.float()
         if not vectors.isfinite().all():
             raise InputError(
                 f"{type(self).__name__} has diverged: after {self.global_step} steps its vectors are not finite "
@@ -149,8 +154,8 @@ class Method(Rebuildable, L.LightningModule, ABC):
         self._log_losses(batch, metrics.TEST)
 
     def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """``(B, D)`` representations."""
-        return self.represent(batch)
+        """``(B, D)`` float32 representations."""
+        return self.encode(batch).pooled.float()
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """The optimizer, with warm-up and cosine decay over the run."""

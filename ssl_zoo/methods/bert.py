@@ -60,7 +60,7 @@ class BERT(Method):
         **training: Any,
     ) -> None:
         super().__init__(encoder, **training)
-        if getattr(encoder, "causal", True):
+        if encoder.modality != "text" or encoder.causal:
             raise InputError(
                 "BERT tells hidden words from both sides and needs a bidirectional text encoder, which "
                 f"{type(encoder).__name__} is not: take BertEncoder or ModernBertEncoder."

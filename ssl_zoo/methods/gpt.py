@@ -67,7 +67,7 @@ class GPT(Method):
         **training: Any,
     ) -> None:
         super().__init__(encoder, **training)
-        if not getattr(encoder, "causal", False):
+        if encoder.modality != "text" or not encoder.causal:
             raise InputError(
                 "GPT predicts each token from those before it and needs a causal text encoder, which "
                 f"{type(encoder).__name__} is not: take GPT2Encoder."

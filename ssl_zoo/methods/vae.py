@@ -97,7 +97,7 @@ class VAE(Method):
         """The loss, and the bound with its two terms."""
         keys = self.keys(batch)
         targets = self.targets(batch.inputs, keys)
-        # The encoder sees no dequantisation noise: represent() has none either.
+        # The encoder sees no dequantisation noise: encode() has none either.
         mean, log_variance = self.posterior(batch)
         latents = mean + (0.5 * log_variance).exp() * normal(fold_in(keys, LATENT), self.decoder.latent_dim)
         if self.gradient == "score_function":

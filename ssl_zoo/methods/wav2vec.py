@@ -66,7 +66,7 @@ class Wav2Vec(Method):
         **training: Any,
     ) -> None:
         super().__init__(encoder, **training)
-        if not getattr(encoder, "causal", False) or not isinstance(encoder, AudioEncoder):
+        if not isinstance(encoder, AudioEncoder) or not encoder.causal:
             raise InputError(
                 f"{type(self).__name__} tells frames from those before them and needs a causal encoder of frames of "
                 f"speech, which {type(encoder).__name__} is not: take CausalConvEncoder or GRUEncoder."
@@ -88,7 +88,8 @@ class Wav2Vec(Method):
                 f"{type(self).__name__} tells the frame {self.offset} ahead, and the longest recording of a batch has "
                 f"{targets.shape[1]} frames: raise data.crop_seconds or lower offset."
             )
-        context = self.encoder.contextualize(self.encoder.project(targets), mask).sequence[:, :frames]
+        embedded = self.encoder.embed_frames(targets, mask)
+        context = self.encoder.contextualize(embedded).sequence[:, :frames]
         queries = self.predictors(context).unflatten(2, (self.steps, -1)).flatten(1, 2) / targets.shape[2] ** 0.5
 
         ahead = self.offset + torch.arange(self.steps, device=targets.device)

@@ -87,7 +87,7 @@ class Wav2Vec2(Method):
         **training: Any,
     ) -> None:
         super().__init__(encoder, **training)
-        if getattr(encoder, "causal", True) or not isinstance(encoder, AudioEncoder):
+        if not isinstance(encoder, AudioEncoder) or encoder.causal:
             raise InputError(
                 "Wav2Vec2 tells hidden frames from both sides and needs a bidirectional encoder of frames of speech, "
                 f"which {type(encoder).__name__} is not: take Wav2Vec2Encoder."
@@ -119,9 +119,10 @@ class Wav2Vec2(Method):
         normalized = self.encoder.feature_norm(features)
         spans = self.masking(all_real(features, mask), fold_in(keys, MASKING))
 
-        vectors = self.encoder.project(normalized)
-        hidden = torch.where(spans.mask[..., None], self.mask_vector.to(vectors.dtype), vectors)
-        context = self.encoder.contextualize(hidden, mask).sequence
+        embedded = self.encoder.embed_frames(normalized, mask)
+        mask_vector = self.mask_vector.to(embedded.vectors.dtype)
+        hidden = embedded._replace(vectors=torch.where(spans.mask[..., None], mask_vector, embedded.vectors))
+        context = self.encoder.contextualize(hidden).sequence
         queries = self.context_head(at_positions(context, spans.positions))
 
         targets = at_positions(normalized, spans.positions)

@@ -69,7 +69,7 @@ def expected(module: Method) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     test: Examples = examples.test_set
     batch = test.__getitems__(list(range(len(test))))
     with torch.no_grad():
-        return module.represent(batch).numpy(), batch.labels.numpy(), batch.index.numpy()
+        return module.encode(batch).pooled.numpy(), batch.labels.numpy(), batch.index.numpy()
 
 
 @pytest.mark.parametrize("kind", [Plain, Writer])

@@ -11,8 +11,9 @@ import pytest
 import torch
 
 import ssl_zoo.encoders
-from ssl_zoo.encoders.base import Encoded, Encoder
+from ssl_zoo.encoders.base import Embedded, Encoded, Encoder, require_droppable, require_maskable
 from ssl_zoo.encoders.front_ends import LogMel, WaveConvolutions
+from ssl_zoo.errors import InputError
 from ssl_zoo.optim import parameter_groups
 
 VOCABULARY = {
@@ -83,12 +84,17 @@ def encoder(request) -> Encoder:
 
 def test_forward_is_contextualize_of_embed_and_declares_its_shapes(encoder):
     data, mask = inputs(encoder)
-    vectors, vector_mask = encoder.embed(data, mask)
-    whole, parts = encoder(data, mask, layers=True), encoder.contextualize(vectors, vector_mask, layers=True)
-    assert isinstance(whole, Encoded)
+    embedded = encoder.embed(data, mask)
+    whole, parts = encoder(data, mask, layers=True), encoder.contextualize(embedded, layers=True)
+    assert isinstance(embedded, Embedded) and isinstance(whole, Encoded)
     assert torch.equal(whole.sequence, parts.sequence) and torch.equal(whole.pooled, parts.pooled)
     assert whole.pooled.shape == (BATCH, encoder.dim)
-    assert whole.sequence.shape == (BATCH, vectors.shape[1], encoder.dim)
+    assert whole.sequence.shape[::2] == (BATCH, encoder.dim)
+    if encoder.maskable:
+        assert whole.sequence.shape[1] == embedded.vectors.shape[1]
+        assert {layer.shape[:2] for layer in whole.layers} == {(BATCH, encoder.prefix + whole.sequence.shape[1])}
+    assert (whole.prefix is None) == (encoder.prefix == 0)
+    assert whole.prefix is None or whole.prefix.shape == (BATCH, encoder.prefix, encoder.dim)
     assert len(whole.layers) == encoder.num_layers
     assert encoder(data, mask).layers == ()
     assert encoder.stride >= 1
@@ -150,6 +156,98 @@ def test_weights_come_back_from_a_state_dict(encoder):
     assert not torch.equal(other(data, mask).pooled, encoder(data, mask).pooled)
     other.load_state_dict(encoder.state_dict())
     assert torch.equal(other(data, mask).pooled, encoder(data, mask).pooled)
+
+
+def uneven(encoder: Encoder) -> Encoder:
+    """With weights so large that vectors depend on their context and on their position."""
+    with torch.no_grad():
+        for parameter in encoder.parameters():
+            if parameter.ndim > 1:
+                parameter.mul_(4)
+    return encoder
+
+
+def real_places(mask: torch.Tensor | None, vectors: torch.Tensor) -> torch.Tensor:
+    return torch.ones(vectors.shape[:2], dtype=torch.bool) if mask is None else mask > 0
+
+
+@torch.no_grad()
+def test_the_same_mask_vector_at_two_places_leaves_as_two_different_vectors(encoder):
+    if not encoder.maskable:
+        pytest.skip("its vectors are not replaced")
+    data, mask = inputs(encoder)
+    embedded = uneven(encoder).embed(data, mask)
+    real = real_places(embedded.mask, embedded.vectors)
+    row = int(real.sum(1).argmax())
+    first, second = 2, int(real[row].sum()) // 2
+    vectors = embedded.vectors.clone()
+    vectors[row, first] = vectors[row, second] = torch.randn(
+        vectors.shape[2], generator=torch.Generator().manual_seed(3)
+    )
+    hidden = encoder.contextualize(embedded._replace(vectors=vectors))
+    difference = (hidden.sequence[row, first] - hidden.sequence[row, second]).norm()
+    assert difference > 0.05 * hidden.sequence[row, first].norm()
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("padded", [False, True])
+def test_leaving_places_out_equals_hiding_them_from_attention(encoder, padded):
+    if not encoder.droppable:
+        pytest.skip("it needs all places")
+    data, mask = inputs(encoder)
+    if padded and mask is None:
+        pytest.skip("inputs of this modality are never padded")
+    if not padded:  # the longest examples alone
+        rows = torch.ones(BATCH, dtype=torch.bool) if mask is None else mask.all(1)
+        data, mask = data[rows], None
+    embedded = uneven(encoder).embed(data, mask)
+    real = real_places(embedded.mask, embedded.vectors)
+    # Half of the real places of every example, filled up with others where it has fewer than the longest.
+    generator = torch.Generator().manual_seed(4)
+    ranks = torch.rand(real.shape, generator=generator).masked_fill(~real, 2).argsort(1).argsort(1)
+    kept = (ranks < (real.sum(1, keepdim=True) + 1) // 2) & real
+    most = int(kept.sum(1).max())
+    places = (~kept).to(torch.int8).argsort(1, stable=True)[:, :most]
+    taken = kept.gather(1, places)
+    # Where a text's mask is bool, its padding is on the right and a causal model sees none of it anyway.
+    hiding = kept.long() if encoder.modality == "text" else kept
+    fewer = encoder.contextualize(embedded.at(places, taken if padded else None), places=places, layers=True)
+    hidden = encoder.contextualize(embedded._replace(mask=hiding), layers=True)
+    assert torch.equal(real_places(fewer.mask, fewer.sequence), taken)
+    torch.testing.assert_close(fewer.sequence[taken], hidden.sequence[kept], atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(fewer.pooled, hidden.pooled, atol=1e-4, rtol=1e-4)
+    for one, other in zip(fewer.layers, hidden.layers, strict=True):
+        torch.testing.assert_close(
+            one[:, encoder.prefix :][taken], other[:, encoder.prefix :][kept], atol=1e-4, rtol=1e-4
+        )
+        torch.testing.assert_close(one[:, : encoder.prefix], other[:, : encoder.prefix], atol=1e-4, rtol=1e-4)
+    # Hiding matters: what was hidden had been seen.
+    whole = encoder.contextualize(embedded).sequence
+    assert (whole[kept] - hidden.sequence[kept]).abs().max() > 1e-2
+
+
+@torch.no_grad()
+def test_all_places_in_order_are_no_places(encoder):
+    data, mask = inputs(encoder)
+    embedded = encoder.embed(data, mask)
+    every = torch.arange(embedded.vectors.shape[1]).expand(BATCH, -1)
+    if not encoder.droppable:
+        with pytest.raises(InputError, match=rf"^{type(encoder).__name__} needs the vectors of all places, [^.]*\.$"):
+            encoder.contextualize(embedded, places=every)
+        return
+    found = encoder.contextualize(embedded.at(every), places=every)
+    torch.testing.assert_close(found.sequence, encoder(data, mask).sequence, atol=1e-5, rtol=1e-4)
+
+
+def test_a_method_that_needs_more_than_an_encoder_promises_is_refused_in_a_sentence(encoder):
+    name = type(encoder).__name__
+    for require, promised in ((require_maskable, encoder.maskable), (require_droppable, encoder.droppable)):
+        if promised:
+            require(encoder, "MAE")
+        else:
+            with pytest.raises(InputError, match=rf"^MAE [^.]* {name} [^.]*\.$"):
+                require(encoder, "MAE")
+    assert encoder.maskable or not encoder.droppable
 
 
 # What libraries call vectors that stand for a place, and tokens that stand for no input.

@@ -8,6 +8,7 @@ from torch.nn import functional as F
 from transformers import HubertConfig, HubertModel, Wav2Vec2Config, Wav2Vec2Model
 
 from ssl_zoo.encoders.audio import CausalConvEncoder, GRUEncoder, Wav2Vec2Encoder
+from ssl_zoo.encoders.base import Embedded
 from ssl_zoo.encoders.front_ends import LogMel, WaveConvolutions
 from ssl_zoo.errors import InputError
 
@@ -157,7 +158,7 @@ def test_no_sample_after_its_window_changes_a_causal_vector(kind, front_end):
 def test_causal_convolutions_by_plain_loops():
     encoder = make(CausalConvEncoder)
     vectors = noise(2, 6, 32, seed=3)
-    found = encoder.contextualize(vectors, layers=True)
+    found = encoder.contextualize(Embedded(vectors), layers=True)
     for convolution, norm, before, after in zip(
         encoder.convolutions, encoder.norms, found.layers[:-1], found.layers[1:], strict=True
     ):
@@ -175,8 +176,9 @@ def test_causal_convolutions_by_plain_loops():
 
 @torch.no_grad()
 def test_layers_begin_with_what_enters_the_first_and_end_with_the_last(encoder):
-    vectors, mask = encoder.embed(noise(4, 6000), MASK)
-    found = encoder.contextualize(vectors, mask, layers=True)
+    embedded = encoder.embed(noise(4, 6000), MASK)
+    vectors, mask = embedded.vectors, embedded.mask
+    found = encoder.contextualize(embedded, layers=True)
     assert len(found.layers) == encoder.num_layers
     assert all(layer.shape == (4, 18, 32) for layer in found.layers)
     if isinstance(encoder, Wav2Vec2Encoder):
@@ -216,9 +218,10 @@ def test_attention_gets_a_mask_only_where_something_is_padded(monkeypatch):
 
 def test_what_a_method_puts_into_padding_stays_there(encoder):
     """A mask embedding, or worse, behind a recording's end."""
-    vectors, mask = encoder.embed(noise(4, 6000), MASK)
-    spoilt = vectors.masked_fill(~mask[..., None], 1e3)
-    found, clean = encoder.contextualize(spoilt, mask), encoder.contextualize(vectors, mask)
+    embedded = encoder.embed(noise(4, 6000), MASK)
+    mask = embedded.mask
+    spoilt = embedded._replace(vectors=embedded.vectors.masked_fill(~mask[..., None], 1e3))
+    found, clean = encoder.contextualize(spoilt), encoder.contextualize(embedded)
     torch.testing.assert_close(found.sequence[mask], clean.sequence[mask], atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(found.pooled, clean.pooled, atol=1e-5, rtol=1e-4)
 

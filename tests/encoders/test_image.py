@@ -27,10 +27,12 @@ def test_vit_gives_transformers_own_hidden_states_and_layers():
     images = torch.rand(2, 3, 16, 16)
     expected = encoder.model(images, output_hidden_states=True)
     found = encoder(images, layers=True)
-    torch.testing.assert_close(found.sequence, expected.last_hidden_state)
-    assert len(found.layers) == encoder.num_layers == 3
-    for layer, state in zip(found.layers[:2], expected.hidden_states[1:], strict=False):
+    torch.testing.assert_close(torch.cat([found.prefix, found.sequence], 1), expected.last_hidden_state)
+    assert len(found.layers) == encoder.num_layers == 4
+    # The library's list begins with what enters the first layer, too, and its last entry has been through the norm.
+    for layer, state in zip(found.layers[:-1], expected.hidden_states[:-1], strict=True):
         torch.testing.assert_close(layer, state)
+    torch.testing.assert_close(encoder.model.layernorm(found.layers[-1])[:, 1:], found.sequence)
 
 
 @pytest.mark.parametrize("size", [(32, 32), (40, 56), (97, 33)])
@@ -62,12 +64,11 @@ def test_each_channel_is_normalised_by_its_own_statistics():
 def test_a_vit_pools_the_class_token_or_the_patches():
     torch.manual_seed(0)
     encoder = ViT(8, 4, 16, 1, 2, pooling="cls").eval()
-    found = encoder(torch.rand(2, 3, 8, 8))
-    assert torch.equal(found.pooled, found.sequence[:, 0])
+    images = torch.rand(2, 3, 8, 8)
+    found = encoder(images)
+    assert found.sequence.shape[1] == 4 and torch.equal(found.pooled, found.prefix[:, 0])
     encoder.pooling = "mean"
-    assert torch.equal(
-        encoder.contextualize(found.sequence).pooled, encoder.contextualize(found.sequence).sequence[:, 1:].mean(1)
-    )
+    assert torch.equal(encoder(images).pooled, found.sequence.mean(1))
 
 
 def test_width_sets_the_number_of_parameters():
@@ -93,7 +94,7 @@ def test_an_mlp_is_linear_layers_on_the_flattened_normalised_image():
         hidden.append((hidden[-1] @ layer.weight.T + layer.bias).clamp_min(0))
     found = encoder(images, layers=True)
     torch.testing.assert_close(found.pooled, hidden[2])
-    torch.testing.assert_close(found.layers, (hidden[1][:, None], hidden[2][:, None]))
+    torch.testing.assert_close(found.layers, tuple(each[:, None] for each in hidden))
 
 
 def test_an_mlp_refuses_images_of_another_size_and_no_layers():

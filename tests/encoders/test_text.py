@@ -69,8 +69,8 @@ def test_vectors_are_those_of_the_whole_model(encoder):
         whole = encoder.model(inputs, attention_mask=real, output_hidden_states=True)
         seen = torch.ones_like(inputs, dtype=torch.bool) if real is None else real
         torch.testing.assert_close(encoded.sequence[seen], whole.last_hidden_state[seen], atol=1e-5, rtol=1e-5)
-        # The library's list begins with the embeddings, and its last entry has been through the last norm.
-        for ours, theirs in zip(encoded.layers[:-1], whole.hidden_states[1:-1], strict=True):
+        # The library's list begins with the embeddings, too, and its last entry has been through the last norm.
+        for ours, theirs in zip(encoded.layers[:-1], whole.hidden_states[:-1], strict=True):
             torch.testing.assert_close(ours[seen], theirs[seen], atol=1e-5, rtol=1e-5)
         torch.testing.assert_close(encoder.last_norm(encoded.layers[-1]), encoded.sequence)
 
@@ -187,7 +187,7 @@ def test_a_saved_encoder_comes_back_with_its_sizes(encoder, tmp_path):
     assert loaded.training and loaded.model.training
     rates = {module.p for module in loaded.modules() if isinstance(module, torch.nn.Dropout)}
     assert rates == {0.25}
-    assert (loaded.dim, loaded.num_layers, loaded.max_length) == (32, 3, encoder.max_length)
+    assert (loaded.dim, loaded.num_layers, loaded.max_length) == (32, 4, encoder.max_length)
     ids, mask = padded()
     assert torch.equal(loaded.eval()(ids, mask).pooled, encoder(ids, mask).pooled)
 

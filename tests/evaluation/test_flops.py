@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from ssl_zoo.batch import Batch
-from ssl_zoo.encoders.base import Encoded, Encoder
+from ssl_zoo.encoders.base import Embedded, Encoded, Encoder
 from ssl_zoo.evaluation.flops import training_flops
 from ssl_zoo.methods.base import Method
 
@@ -22,10 +22,11 @@ class Attending(Encoder):
         super().__init__()
         self.attention, self.linear = attention, nn.Linear(WIDTH, OUT, bias=False)
 
-    def embed(self, inputs: Tensor, mask: Tensor | None = None) -> tuple[Tensor, None]:
-        return self.linear(inputs), None
+    def embed(self, inputs: Tensor, mask: Tensor | None = None) -> Embedded:
+        return Embedded(self.linear(inputs))
 
-    def contextualize(self, vectors: Tensor, mask: Tensor | None = None, *, layers: bool = False) -> Encoded:
+    def contextualize(self, embedded: Embedded, *, places: Tensor | None = None, layers: bool = False) -> Encoded:
+        vectors = embedded.vectors
         if self.attention:
             heads = vectors[:, None]
             vectors = nn.functional.scaled_dot_product_attention(heads, heads, heads)[:, 0]

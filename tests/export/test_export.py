@@ -14,7 +14,7 @@ from transformers import AutoTokenizer
 from ssl_zoo.batch import Batch
 from ssl_zoo.cli import main, run
 from ssl_zoo.data.text.module import Documents
-from ssl_zoo.encoders.base import Encoded, Encoder
+from ssl_zoo.encoders.base import Embedded, Encoded, Encoder
 from ssl_zoo.errors import InputError
 from ssl_zoo.export.card import write_card
 from ssl_zoo.export.export import write_export
@@ -207,10 +207,10 @@ class Untraceable(Encoder):
     modality, dim, num_layers, stride = "image", 2, 1, 1
 
     def embed(self, inputs, mask=None):
-        return inputs.flatten(1)[:, None, : 2 if float(inputs.sum()) > 0 else 1], mask
+        return Embedded(inputs.flatten(1)[:, None, : 2 if float(inputs.sum()) > 0 else 1], mask)
 
-    def contextualize(self, vectors, mask=None, *, layers=False):
-        return Encoded(vectors, vectors[:, 0], mask)
+    def contextualize(self, embedded, *, places=None, layers=False):
+        return Encoded(embedded.vectors, embedded.vectors[:, 0], embedded.mask)
 
 
 def test_an_encoder_that_cannot_be_traced_is_refused_in_a_sentence(tmp_path):

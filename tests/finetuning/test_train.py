@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from ssl_zoo.encoders.base import Encoded
+from ssl_zoo.encoders.base import Embedded
 from ssl_zoo.encoders.text import BertEncoder, GPT2Encoder
 from ssl_zoo.finetuning.class_tasks import ClassTask
 from ssl_zoo.finetuning.heads import ClassHead
@@ -31,8 +31,8 @@ def encoder(kind: type = BertEncoder, **settings) -> BertEncoder:
 class Blind(BertEncoder):
     """An encoder whose vectors do not depend on its input."""
 
-    def contextualize(self, vectors: Tensor, mask: Tensor | None = None, *, layers: bool = False) -> Encoded:
-        return super().contextualize(torch.zeros_like(vectors).detach(), mask)
+    def place(self, embedded: Embedded, places: Tensor | None) -> Tensor:
+        return torch.zeros_like(embedded.vectors).detach()
 
 
 def sentences(count: int, seed: int) -> list[list[int]]:

@@ -98,6 +98,12 @@ class Toy:
             predicted = knn_predict(represent(queries), represent(bank), bank.labels, neighbours=20, temperature=0.07)
         return float((predicted == queries.labels).float().mean())
 
+    @staticmethod
+    def learnt(method: Method) -> float:
+        """The same of a method's representations."""
+        method.eval()
+        return Toy.accuracy(lambda batch: method.encode(batch).pooled)
+
 
 @pytest.fixture(scope="session")
 def toy() -> type[Toy]:

@@ -206,7 +206,7 @@ def test_under_bfloat16_the_loss_is_a_float32_close_to_the_exact_one():
 
 def test_probes_see_the_pooled_vectors_of_the_text_as_it_is():
     model, batch = make(sentence_task="sop").eval(), padded()
-    assert torch.equal(model.represent(batch), model.encoder(batch.inputs, batch.mask).pooled)
+    assert torch.equal(model.encode(batch).pooled, model.encoder(batch.inputs, batch.mask).pooled)
 
 
 def alternating(count: int, seed: int) -> torch.Tensor:

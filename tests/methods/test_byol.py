@@ -102,7 +102,7 @@ def test_it_learns_what_views_share_and_a_broken_version_does_not(toy):
     assert not any("collapsed" in message for message in toy.train(whole, 400, [Health()]))
     toy.train(broken, 400)
     pixels = toy.accuracy(lambda batch: batch.inputs.flatten(1))
-    assert toy.accuracy(whole.eval().represent) > 0.15 + max(pixels, toy.accuracy(broken.eval().represent))
+    assert toy.learnt(whole) > 0.15 + max(pixels, toy.learnt(broken))
 
 
 def test_without_predictor_and_stop_gradient_its_projections_collapse_and_the_run_says_so(toy):
@@ -143,4 +143,4 @@ def test_simsiam_learns_what_views_share_and_a_broken_version_does_not(toy):
     assert not any("collapsed" in message for message in toy.train(whole, 400, [Health()]))
     toy.train(broken, 400)
     pixels = toy.accuracy(lambda batch: batch.inputs.flatten(1))
-    assert toy.accuracy(whole.eval().represent) > 0.1 + max(pixels, toy.accuracy(broken.eval().represent))
+    assert toy.learnt(whole) > 0.1 + max(pixels, toy.learnt(broken))

@@ -268,7 +268,7 @@ def test_every_encoder_and_any_number_of_channels(kind, likelihood, channels):
     terms["loss"].backward()
     assert [name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0] == []
     model.eval()
-    assert model.represent(batch).shape == (6, encoder.dim)
+    assert model.encode(batch).pooled.shape == (6, encoder.dim)
     images = model.decode(torch.randn(3, 5))
     assert images.shape == (3, channels, 12, 12) and 0 <= images.min() and images.max() <= 1
 

@@ -42,7 +42,7 @@ def by_loop(model: Wav2Vec, batch: Batch, binary: bool) -> tuple[torch.Tensor, f
         length = SAMPLES if batch.mask is None else int(batch.mask[row].sum())
         features, _ = model.encoder.front_end(batch.inputs[row : row + 1, :length])
         z = model.encoder.feature_norm(features)
-        c = model.encoder.contextualize(model.encoder.project(z)).sequence[0]
+        c = model.encoder.contextualize(model.encoder.embed_frames(z, None)).sequence[0]
         z, frames = z[0], z.shape[1]
         keys = fold_in(model.keys(batch), NEGATIVES)[row : row + 1]
         ahead = [frame + model.offset + step for frame in range(most) for step in range(model.steps)]

@@ -158,9 +158,10 @@ def by_loop(model: Wav2Vec2, batch: Batch) -> tuple[float, float]:
         features, _ = model.encoder.front_end(batch.inputs[row : row + 1, :length])
         normalized = model.encoder.feature_norm(features)
         masked = [frame for frame in range(normalized.shape[1]) if spans.mask[row, frame]]
-        hidden = model.encoder.project(normalized).clone()
+        embedded = model.encoder.embed_frames(normalized, None)
+        hidden = embedded.vectors.clone()
         hidden[0, masked] = model.mask_vector
-        context = model.context_head(model.encoder.contextualize(hidden).sequence[0, masked])
+        context = model.context_head(model.encoder.contextualize(embedded._replace(vectors=hidden)).sequence[0, masked])
         targets = normalized[:, masked]
         if model.quantizer is not None:
             targets = model.quantizer(targets, fold_in(model.keys(batch), NOISE)[row : row + 1], 1.0).vectors
@@ -365,7 +366,7 @@ def test_a_front_end_without_weights_has_no_penalty():
 
 def test_probes_see_the_pooled_vectors_of_the_unmasked_recording():
     model, batch = make().eval(), padded()
-    assert torch.equal(model.represent(batch), model.encoder(batch.inputs, batch.mask).pooled)
+    assert torch.equal(model.encode(batch).pooled, model.encoder(batch.inputs, batch.mask).pooled)
 
 
 def test_what_cannot_work_is_refused():
