@@ -193,9 +193,7 @@ def through_trainer(network: Network, device: torch.device, limits: Steps) -> fl
     data = L.LightningDataModule()
     data.train_dataloader = lambda: DataLoader(Repeated(batch), batch_size=None)  # type: ignore[method-assign]
     steps = WARMUP_STEPS + max(2, min(limits.most, int(limits.seconds * guess)))
-    method = network.method()
-    method.configure_callbacks = list  # type: ignore[method-assign]  # pictures and samples are of a real data set
-    return train(method, data, steps, "bf16-mixed")
+    return train(network.method(), data, steps, "bf16-mixed")
 
 
 def count_operations(network: Network, device: torch.device) -> float:

@@ -14,12 +14,16 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
 from ssl_zoo.callbacks.before_training import BeforeTraining
+from ssl_zoo.callbacks.codes import CodeHealth
 from ssl_zoo.callbacks.embeddings import Embeddings
 from ssl_zoo.callbacks.exact_resume import ExactResume
 from ssl_zoo.callbacks.figures import ViewsFigure
+from ssl_zoo.callbacks.generated_text import GeneratedText
+from ssl_zoo.callbacks.generation import GenerationFigures
 from ssl_zoo.callbacks.health import Health
 from ssl_zoo.callbacks.last_checkpoint import LastCheckpoint
 from ssl_zoo.callbacks.online_probe import OnlineProbe
+from ssl_zoo.callbacks.posterior import ActiveUnits
 from ssl_zoo.callbacks.progress import StepProgress
 from ssl_zoo.callbacks.throughput import Throughput
 from ssl_zoo.distributed import CPUSyncBatchNorm, leave_group
@@ -184,6 +188,12 @@ class ZooCLI(RunDirectoryCLI):
         callbacks: list[L.Callback] = [BeforeTraining(), ExactResume(), Throughput(), ViewsFigure()]
         if trainer.enable_progress_bar is not False:
             callbacks.append(StepProgress())
+        callbacks += [
+            ActiveUnits(),
+            CodeHealth(),
+            GenerationFigures(),
+            GeneratedText(),
+        ]  # each of the methods it is for
         if trainer.enable_checkpointing is not False:
             callbacks.append(LastCheckpoint(config.checkpoint_minutes))
         trainer.callbacks = [*(trainer.callbacks or []), *callbacks]

@@ -16,7 +16,7 @@ SAMPLES = 4
 
 
 class GeneratedText(L.Callback):
-    """Writes a few samples to samples.txt when training ends, and all that is predicted to generated.txt.
+    """Writes a few of a GPT's samples to samples.txt when training ends, and all that it predicts to generated.txt.
 
     Every text is shown with its prompt, a bar between them. The first samples are printed.
     """
@@ -26,13 +26,15 @@ class GeneratedText(L.Callback):
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Continues the first documents of the validation set."""
-        assert isinstance(pl_module, GPT)
+        if not isinstance(pl_module, GPT):
+            return
         data = data_of(trainer)
         directory = trainer.log_dir  # the ranks agree on it: all of them have to ask, and equally often
-        room = pl_module.prompt_tokens + pl_module.max_new_tokens
+        sampling = pl_module.sampling
+        room = pl_module.prompt_tokens + sampling.max_new_tokens
         if not isinstance(data, TextData) or directory is None or not trainer.is_global_zero:
             return
-        if pl_module.beams > 1 and room > pl_module.encoder.max_length:
+        if sampling.beams > 1 and room > pl_module.encoder.max_length:
             return  # refused with the reason when somebody asks for a prediction
         batch = data.validation_set.__getitems__(list(range(min(SAMPLES, len(data.validation_set)))))
         batch = pl_module.transfer_batch_to_device(batch, pl_module.device, 0)
@@ -53,12 +55,16 @@ class GeneratedText(L.Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Collects texts."""
+        if not isinstance(pl_module, GPT):
+            return
         data = data_of(trainer)
-        assert isinstance(pl_module, GPT) and isinstance(data, TextData)
+        assert isinstance(data, TextData)
         self._written += decode(outputs, pl_module.prompt_lengths(batch), data)
 
     def on_predict_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Writes this rank's texts, and prints the first."""
+        if not isinstance(pl_module, GPT):
+            return
         name = "generated.txt" if trainer.world_size == 1 else f"generated-{trainer.global_rank}.txt"
         path = Path(trainer.log_dir or ".") / name
         write(self._written, path)

@@ -39,13 +39,12 @@ class ActiveUnits(L.Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Collects the pooled vectors, from which the posterior is one linear layer away."""
-        if sum(map(len, self._vectors)) < self.examples:
+        if isinstance(pl_module, VAE) and sum(map(len, self._vectors)) < self.examples:
             self._vectors.append(outputs)
 
     def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Logs the figure and warns."""
-        assert isinstance(pl_module, VAE)
-        if not self._vectors:
+        if not isinstance(pl_module, VAE) or not self._vectors:
             return
         with torch.no_grad():
             active = active_units(pl_module.posterior_of(torch.cat(self._vectors))[0])

@@ -1,10 +1,8 @@
 """GPT: every token is predicted from those before it, and so the model can write."""
 
 import math
-from copy import deepcopy
 from typing import Any
 
-import lightning as L
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -16,7 +14,7 @@ from ssl_zoo.errors import InputError
 from ssl_zoo.methods.base import Method
 from ssl_zoo.objectives.language_modeling import bits_per_byte, global_mean, next_token_targets
 from ssl_zoo.objectives.token_loss import token_loss
-from ssl_zoo.randomness import fold_in, uniform
+from ssl_zoo.parts.generation import Sampling, generate
 from ssl_zoo.views.base import require_at_least, require_probability
 
 BITS = "bits_per_byte"
@@ -82,8 +80,7 @@ class GPT(Method):
             raise InputError(
                 "beams search for the likeliest text and draw nothing: set temperature to 0, or beams to 1."
             )
-        self.max_new_tokens, self.prompt_tokens, self.beams = max_new_tokens, prompt_tokens, beams
-        self.temperature, self.top_k, self.top_p = temperature, top_k, top_p
+        self.prompt_tokens, self.sampling = prompt_tokens, Sampling(max_new_tokens, temperature, top_k, top_p, beams)
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """The loss, as perplexity, and in bits per byte where the batch says how many bytes its tokens stand for."""
@@ -118,67 +115,16 @@ class GPT(Method):
         """``(B, L)`` int64, the beginning of each document and how the model goes on."""
         return self.generate(batch)
 
-    @torch.no_grad()
     def generate(self, batch: Batch) -> Tensor:
-        """Continues documents by the transformers library's `generate`, with its cache of keys and values.
-
-        Where a text has filled the encoder's `max_length`, the next tokens are predicted from the last half of it, with
-        which the cache is filled anew. What is drawn for a document depends on its key and its prompt alone, not on
-        the rest of the batch. Dropout is on when the method is in training mode.
+        """Continues documents, as `ssl_zoo.parts.generation.generate` says; errors as there.
 
         Args:
             batch: documents; of a packed row the first one counts. Their end token is no part of the prompt.
 
         Returns:
-            ``(B, L)`` int64: prompt, new tokens up to the end token if one was written, padding. No other
-            special token is written.
-
-        Raises:
-            InputError: a search by beams is to go on for longer than the encoder has positions for.
+            ``(B, L)`` int64: prompt, new tokens up to the end token if one was written, padding.
         """
-        written, real = self._prompts(batch)
-        prompt_width, window = written.shape[1], self.encoder.max_length
-        if self.beams > 1 and prompt_width + self.max_new_tokens > window:
-            raise InputError(
-                f"{prompt_width} tokens of prompt and {self.max_new_tokens} new ones are more than the encoder's "
-                f"max_length, {window}, and beams are compared as wholes; lower max_new_tokens or prompt_tokens."
-            )
-        missing, pad = (1 - real).sum(1, keepdim=True), self.encoder.vocabulary["pad"]
-        model, keys = self._language_model(), self.keys(batch)
-        ended = torch.zeros_like(missing, dtype=torch.bool)
-        last = prompt_width + self.max_new_tokens
-        while written.shape[1] < last and not ended.all():
-            seen = written.shape[1] if written.shape[1] < window else window // 2
-            more = model.generate(
-                written[:, -seen:],
-                attention_mask=real[:, -seen:],
-                generation_config=self._generation(min(window, last - written.shape[1] + seen) - seen),
-                logits_processor=self._processors(keys, seen - (written.shape[1] - prompt_width)),
-            )[:, seen:]
-            written = torch.cat([written, more.masked_fill(ended, pad)], dim=1)
-            real = torch.cat([real, torch.ones_like(more)], dim=1)
-            ended = (written[:, prompt_width:] == self.encoder.vocabulary["end"]).any(1, keepdim=True)
-        # Back to padding on the right.
-        place = torch.arange(written.shape[1], device=written.device) + missing
-        shifted = written.gather(1, place.clamp(max=written.shape[1] - 1))
-        return shifted.masked_fill(place >= written.shape[1], pad)
-
-    def _generation(self, tokens: int) -> Any:
-        """The library's settings for writing at most so many tokens."""
-        from transformers import GenerationConfig
-
-        end = self.encoder.vocabulary["end"]
-        settings = GenerationConfig(
-            max_new_tokens=tokens,
-            use_cache=True,
-            eos_token_id=end,
-            pad_token_id=self.encoder.vocabulary["pad"],
-            suppress_tokens=[token for token in self.encoder.vocabulary["special"] if token != end] or None,
-        )
-        if self.beams > 1:
-            # Beams are ranked by their log-likelihood, not by its mean over tokens.
-            settings.update(num_beams=self.beams, length_penalty=0.0)
-        return settings
+        return generate(self.encoder, *self._prompts(batch), self.keys(batch), self.sampling)
 
     def prompt_lengths(self, batch: Batch) -> Tensor:
         """``(B,)`` int64, how many of a document's first tokens `generate` goes on from."""
@@ -189,12 +135,6 @@ class GPT(Method):
         ended = inputs.gather(1, length[:, None] - 1)[:, 0] == self.encoder.vocabulary["end"]
         return (length - ended.long()).clamp(1, self.prompt_tokens)
 
-    def configure_callbacks(self) -> list[L.Callback]:
-        """What only a language model can do: leave texts that it has written."""
-        from ssl_zoo.callbacks.generated_text import GeneratedText
-
-        return [GeneratedText()]
-
     def _prompts(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """First tokens ``(B, P)``, padded on the left as `generate` wants them, and int64 1 where they are real."""
         inputs, length = batch.inputs, self.prompt_lengths(batch)[:, None]
@@ -202,39 +142,3 @@ class GPT(Method):
         place = torch.arange(width, device=inputs.device) - (width - length)
         prompts = inputs.gather(1, place.clamp_min(0)).masked_fill(place < 0, self.encoder.vocabulary["pad"])
         return prompts, (place >= 0).long()
-
-    def _language_model(self) -> Any:
-        """The encoder's own trunk, with its embeddings as output layer, in the library's class that can write."""
-        from transformers import GPT2LMHeadModel
-
-        trunk = self.encoder.model
-        with torch.device("meta"):  # weights that are replaced at once
-            model = GPT2LMHeadModel(deepcopy(trunk.config))
-        model.transformer, model.lm_head.weight = trunk, self.encoder.token_embedding.weight
-        return model
-
-    def _processors(self, keys: Tensor, first: int) -> list[Any]:
-        """What is done to the next token's logits in turn, before the highest one is taken.
-
-        Args:
-            keys: ``(B,)`` int64, of the documents.
-            first: where the model would see the first new token; below 0 when it sees only later ones.
-        """
-        from transformers import LogitsProcessorList, TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
-
-        processors = LogitsProcessorList()
-        if self.temperature == 0:
-            return processors
-        processors.append(TemperatureLogitsWarper(self.temperature))
-        if self.top_k is not None:
-            processors.append(TopKLogitsWarper(min(self.top_k, self.encoder.vocabulary["size"])))
-        if self.top_p < 1:
-            processors.append(TopPLogitsWarper(self.top_p))
-
-        def add_gumbel_noise(written: Tensor, logits: Tensor) -> Tensor:
-            """The highest of logits plus Gumbel noise is a draw from their softmax (Gumbel, 1954)."""
-            draws = uniform(fold_in(keys, written.shape[1] - first), logits.shape[1])
-            return logits - torch.log(-torch.log(draws))
-
-        processors.append(add_gumbel_noise)
-        return processors

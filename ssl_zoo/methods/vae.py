@@ -2,7 +2,6 @@
 
 from typing import Any, Literal
 
-import lightning as L
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -192,13 +191,6 @@ class VAE(Method):
             joint = self.log_likelihood(repeated[2], self.decoder(latents)) + elbo.prior_log_density(latents)
             weights.append((joint - elbo.posterior_log_density(latents, *repeated[:2])).view(len(draws), -1))
         return elbo.importance_bound(torch.cat(weights))
-
-    def configure_callbacks(self) -> list[L.Callback]:
-        """What only a VAE needs watched: its active units, and pictures at the end of the run."""
-        from ssl_zoo.callbacks.generation import GenerationFigures
-        from ssl_zoo.callbacks.posterior import ActiveUnits
-
-        return [ActiveUnits(), GenerationFigures()]
 
     @torch.no_grad()
     def _fit_observation_variance(self, targets: Tensor, decoded: Tensor) -> None:

@@ -3,7 +3,6 @@
 import math
 from typing import Any, Literal
 
-import lightning as L
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -170,9 +169,3 @@ class Wav2Vec2(Method):
     def chance_loss(self, batch_size: int) -> float:
         """The log of the number of candidates, all being equally likely: of the contrastive term, logged by itself."""
         return math.log(self.negatives + 1)
-
-    def configure_callbacks(self) -> list[L.Callback]:
-        """What only targets that are learnt need: a warning when they become one."""
-        from ssl_zoo.callbacks.codes import CodeHealth
-
-        return [CodeHealth()]

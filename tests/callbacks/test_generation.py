@@ -8,7 +8,8 @@ import torch
 from lightning.pytorch.loggers import CSVLogger
 from PIL import Image
 
-from ssl_zoo.callbacks.generation import interpolate, manifold
+from ssl_zoo.callbacks.generation import GenerationFigures, interpolate, manifold
+from ssl_zoo.callbacks.posterior import ActiveUnits
 from ssl_zoo.data.image.module import ImageData
 from ssl_zoo.decoders.image import MLPDecoder
 from ssl_zoo.encoders.image import MLP
@@ -37,6 +38,7 @@ def fit(folder: Path, latent_dim: int = 3, steps: int = 2, logger: CSVLogger | N
         enable_model_summary=False,
         enable_checkpointing=False,
         enable_progress_bar=False,
+        callbacks=[ActiveUnits(), GenerationFigures()],
         logger=logger or CSVLogger(folder, "logs", "one"),
     )
     with warnings.catch_warnings():

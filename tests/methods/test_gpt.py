@@ -10,6 +10,7 @@ from ssl_zoo.encoders.image import MLP
 from ssl_zoo.encoders.text import BertEncoder, GPT2Encoder
 from ssl_zoo.errors import InputError
 from ssl_zoo.methods.gpt import GPT
+from ssl_zoo.parts.generation import language_model
 
 PAD, BEGIN, END = 0, 1, 2
 SPECIAL = [0, 1, 2, 3, 4]
@@ -324,7 +325,7 @@ def test_it_writes_with_a_cache_and_without_copying_weights(monkeypatch):
     after = model.state_dict()
     assert before.keys() == after.keys() and all(torch.equal(after[name], value) for name, value in before.items())
     own = {parameter.data_ptr() for parameter in model.parameters()}
-    assert {parameter.data_ptr() for parameter in model._language_model().parameters()} == own
+    assert {parameter.data_ptr() for parameter in language_model(model.encoder).parameters()} == own
     assert trunk.config.use_cache is False
 
 

@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader
 from transformers import Wav2Vec2ForPreTraining
 
 from ssl_zoo.batch import Batch
+from ssl_zoo.callbacks.codes import CodeHealth
 from ssl_zoo.corruption.spans import Spans
 from ssl_zoo.encoders.audio import GRUEncoder, Wav2Vec2Encoder
 from ssl_zoo.encoders.front_ends import LogMel, WaveConvolutions
@@ -293,7 +294,7 @@ def fit(model: Wav2Vec2, steps: int, callbacks: list[L.Callback], **settings) ->
 
 
 def collapsed() -> Wav2Vec2:
-    """Its targets have one code only, whatever is heard."""
+    """Its targets have one code only, whatever comes in."""
     model = make(learning_rate=0.0)
     with torch.no_grad():
         model.quantizer.logits.weight.zero_()
@@ -307,7 +308,7 @@ def test_when_all_targets_are_one_code_the_figures_say_so_and_a_warning_names_it
     assert float(terms["equal_negatives"]) == 1 and float(terms["code_perplexity"]) == pytest.approx(2)
     assert float(terms["contrastive"]) == 0 and float(terms["accuracy"]) == 1  # nothing is left to be told apart
     with pytest.warns(UserWarning, match="codes have collapsed: 100 % of the negatives") as caught:
-        fit(collapsed(), 70, [], val_check_interval=2)
+        fit(collapsed(), 70, [CodeHealth()], val_check_interval=2)
     assert sum("collapsed" in str(warning.message) for warning in caught) == 1
 
 
