@@ -41,8 +41,10 @@ def keep_settings(module: Any) -> None:
     Args:
         module: a `Rebuildable` of Lightning's that has called `save_hyperparameters`.
     """
+    from ssl_zoo.lightning_inside import CLASS_PATH, INSTANTIATE, INSTANTIATOR, forget_given_objects
+
     hparams: dict[str, Any] = module.hparams
-    if "_instantiator" in hparams:
+    if INSTANTIATOR in hparams:
         return
     settings = module.settings["init_args"]
     foreign = [name for name, value in settings.items() if not _is_plain(value)]
@@ -54,11 +56,10 @@ def keep_settings(module: Any) -> None:
         )
     kept = {name: value for name, value in settings.items() if name not in foreign}
     hparams.clear()
-    hparams.update(kept, _class_path=module.settings["class_path"])
-    hparams.update(_instantiator="lightning.pytorch.cli.instantiate_module")
+    hparams.update({**kept, CLASS_PATH: module.settings["class_path"], INSTANTIATOR: INSTANTIATE})
     if foreign:  # or a default would silently take its place
         hparams[LEFT_OUT] = foreign
-    module._hparams_initial = module._to_hparams_dict(dict(hparams))  # or it keeps a copy of every network
+    forget_given_objects(module)
 
 
 def with_absolute_paths(class_: type, settings: dict[str, Any]) -> dict[str, Any]:

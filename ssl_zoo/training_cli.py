@@ -110,13 +110,10 @@ class ZooCLI(RunDirectoryCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parses the command line."""
-        self.config = parse(parser, args, self._subcommand_parsers.values())
+        self.config = parse(parser, args, self.parsers.values())
         resolve_paths(self.config[self.config.subcommand])
 
         self.say_what_changed()
-
-    def _parse_ckpt_path(self) -> None:
-        """The command line and YAML decide; Lightning would let a checkpoint's settings overrule them."""
 
     def before_instantiate_classes(self) -> None:
         """Chooses the precision unless the user has, and prepares W&B."""
@@ -154,15 +151,14 @@ class ZooCLI(RunDirectoryCLI):
         with own_errors():
             super().instantiate_classes()
 
-    def _dump_config(self) -> None:
+    def complete_settings(self, settings: dict[str, Any]) -> None:
         """Makes room for the sizes of a part that this method lacks; `after_instantiate_classes` clears it away.
 
         Lightning skips links to what is not there but records them among the settings in the checkpoint all the same.
         """
-        super()._dump_config()
-        settings = self.config_dump["model"]["init_args"]
+        arguments = settings["model"]["init_args"]
         for part in PARTS:
-            settings[part] = settings.get(part) or {"init_args": {}}
+            arguments[part] = arguments.get(part) or {"init_args": {}}
 
     def after_instantiate_classes(self) -> None:
         """Forgets the sizes that a part does not take; it could not be rebuilt from settings that have them."""
@@ -242,7 +238,8 @@ class ZooCLI(RunDirectoryCLI):
 class SettingsOnly(ZooCLI):
     """The command line read and checked, and no more."""
 
-    def _set_seed(self) -> None: ...
+    def set_seed(self) -> None:
+        """Draws nothing."""
 
     def before_instantiate_classes(self) -> None:
         """Decides nothing."""
@@ -253,7 +250,8 @@ class SettingsOnly(ZooCLI):
     def after_instantiate_classes(self) -> None:
         """Has built nothing."""
 
-    def _run_subcommand(self, subcommand: str) -> None: ...
+    def run_subcommand(self, subcommand: str) -> None:
+        """Runs nothing."""
 
 
 class SaveConfig(SaveConfigCallback):

@@ -1,1 +1,1 @@
-"""Lightning callbacks: what is watched, saved and repeated while a method trains."""
+"""Lightning callbacks: what is watched, saved, drawn and repeated while a method trains."""

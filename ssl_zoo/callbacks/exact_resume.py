@@ -5,6 +5,7 @@ from typing import Any
 import lightning as L
 import torch
 
+from ssl_zoo.lightning_inside import begun_batches
 from ssl_zoo.methods.base import Method
 
 
@@ -25,7 +26,7 @@ class ExactResume(L.Callback):
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
     ) -> None:
         """Seeds this step; with accumulated gradients every batch of a step has its own."""
-        step = trainer.fit_loop.total_batch_idx
+        step = begun_batches(trainer)
         seed = hash((self.seed, step, trainer.global_rank)) & (2**63 - 1)  # of integers: the same in every process
         if pl_module.device.type == "cpu":
             torch.default_generator.manual_seed(seed)  # torch.manual_seed takes half a millisecond without a GPU

@@ -3,25 +3,27 @@
 import math
 import os
 import time
-from copy import deepcopy
 from datetime import timedelta
 from typing import Any
 
 import lightning as L
 import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
-from lightning.pytorch.callbacks import ModelCheckpoint
 
 from ssl_zoo.callbacks.agreement import Agreement
 from ssl_zoo.errors import InputError
+from ssl_zoo.lightning_inside import (
+    Checkpointing,
+    leave_signals_alone,
+    loops_in_validation,
+    loops_within_epoch,
+    put_loops,
+)
 from ssl_zoo.runs.checkpoints import LAST, CheckpointFiles
 from ssl_zoo.signals import Stopped, requests
 
-# What Lightning counts of a validation that has begun and finished no batch; a run that goes on from there validates.
-BEGUN = {"ready": 1, "started": 1, "processed": 0, "completed": 0}
 
-
-class LastCheckpoint(ModelCheckpoint):
+class LastCheckpoint(Checkpointing):
     """Keeps `last.ckpt` up to date: every few minutes, when the run is stopped, and at its end.
 
     Ctrl-C and SIGTERM let the step that has begun come to its end, with all its accumulated batches. In the middle of
@@ -61,7 +63,7 @@ class LastCheckpoint(ModelCheckpoint):
         self._owns_signals = requests.take()
         requests.postponed = True
         # Lightning's own way to agree on SIGTERM makes the device wait after every batch, and has nothing to do now.
-        trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None  # type: ignore[method-assign]
+        leave_signals_alone(trainer)
 
     def on_train_batch_start(
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
@@ -78,12 +80,11 @@ class LastCheckpoint(ModelCheckpoint):
         if trainer.global_step == self._steps:
             return  # gradients are still being accumulated
         self._steps, self._between = trainer.global_step, True
-        assert self._last_time_checked is not None
-        late = time.monotonic() - self._last_time_checked >= self._seconds
+        late = time.monotonic() - self.checked_at >= self._seconds
         save, self._stop_for = self._agreement.look(self._steps, late, requests.received)
         if save or self._stop_for is not None:
             # Lightning resumes from this point of its loops and from few others.
-            self._loops = _loops_within_epoch(trainer)
+            self._loops = loops_within_epoch(trainer)
 
     def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Stops here if asked to."""
@@ -104,7 +105,7 @@ class LastCheckpoint(ModelCheckpoint):
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Saves the end, and stops here if asked to."""
         self._loops = None
-        if self._last_global_step_saved != trainer.global_step:
+        if self.saved_step != trainer.global_step:
             self._save(trainer)
         requests.postponed = False  # before looking: a signal that comes in between is not overlooked
         asked = torch.tensor(float(requests.received or self._stop_for or 0), device=pl_module.device)
@@ -118,8 +119,8 @@ class LastCheckpoint(ModelCheckpoint):
         # Not what has diverged or could not be saved; and several ranks could not save together, as one has failed.
         known = isinstance(exception, InputError | Stopped)
         in_validation = self._between and trainer.validating and not trainer.sanity_checking
-        if in_validation and not known and trainer.world_size == 1 and self._last_global_step_saved != self._steps:
-            self._loops = _loops_in_validation(trainer)
+        if in_validation and not known and trainer.world_size == 1 and self.saved_step != self._steps:
+            self._loops = loops_in_validation(trainer)
             self._save(trainer)
         self._between = False
         self._give_signals_back()
@@ -127,7 +128,7 @@ class LastCheckpoint(ModelCheckpoint):
     def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
         """Puts in how far the loops were."""
         if self._loops is not None:
-            checkpoint["loops"]["fit_loop"] = self._loops
+            put_loops(checkpoint, self._loops)
 
     def _stop_within_validation(self, trainer: L.Trainer) -> None:
         ends = trainer.global_step == trainer.max_steps  # a run of all its steps cannot be taken up in its validation
@@ -135,7 +136,7 @@ class LastCheckpoint(ModelCheckpoint):
             return  # several ranks agree on stopping between two steps only
         self._stop_for = self._stop_for or requests.received
         if self._stop_for is not None:
-            self._loops = _loops_in_validation(trainer)
+            self._loops = loops_in_validation(trainer)
             self._save_and_perhaps_stop(trainer)
 
     def _save_and_perhaps_stop(self, trainer: L.Trainer) -> None:
@@ -147,8 +148,8 @@ class LastCheckpoint(ModelCheckpoint):
 
     def _save(self, trainer: L.Trainer) -> None:
         if not trainer.fast_dev_run:  # type: ignore[attr-defined]  # Lightning sets it where type checkers cannot see
-            self._save_checkpoint(trainer, self._path)
-        self.last_model_path, self._last_time_checked, self._loops = self._path, time.monotonic(), None
+            self.save_now(trainer, self._path)
+        self.last_model_path, self.checked_at, self._loops = self._path, time.monotonic(), None
 
     @property
     def state_key(self) -> str:
@@ -171,24 +172,3 @@ class LastCheckpoint(ModelCheckpoint):
         if self._owns_signals:
             requests.give_back()
             self._owns_signals = False
-
-
-def _loops_within_epoch(trainer: L.Trainer) -> dict[str, Any]:
-    """How far the loops are, the present epoch having begun and not ended.
-
-    Lightning forgets to count the beginning of the first epoch after a resume, and once that is in a checkpoint, it
-    miscounts the ends of epochs too.
-    """
-    loops = deepcopy(trainer.fit_loop.state_dict())
-    for count in loops["epoch_progress"].values():
-        done = count["processed"]
-        count.update(ready=done + 1, started=done + 1, completed=done)
-    return loops
-
-
-def _loops_in_validation(trainer: L.Trainer) -> dict[str, Any]:
-    """How far the loops are, but for the validation, which has just begun."""
-    loops = _loops_within_epoch(trainer)
-    progress = loops["epoch_loop.val_loop.batch_progress"]
-    progress.update(total=dict(BEGUN), current=dict(BEGUN), is_last_batch=False)
-    return loops

@@ -9,6 +9,7 @@ import torch
 from ssl_zoo import metrics
 from ssl_zoo.batch import Batch
 from ssl_zoo.hardware import hardware_name, peak_memory
+from ssl_zoo.lightning_inside import logs_now
 
 
 class Throughput(L.Callback):
@@ -63,7 +64,7 @@ class Throughput(L.Callback):
             elapsed + now - self._last_end,
             waited + self._arrived - self._last_end,
         )
-        if trainer._logger_connector.should_update_logs:
+        if logs_now(trainer):
             seen, elapsed, waited = self._window
             pl_module.log_dict({metrics.THROUGHPUT: seen / elapsed, metrics.DATA_WAIT: waited / elapsed})
             self._window = (0, 0.0, 0.0)

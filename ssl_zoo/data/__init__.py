@@ -1,1 +1,1 @@
-"""Data modules, one per modality, fed by small sources."""
+"""What data modules of all modalities share: parts, splits, loaders and their order."""

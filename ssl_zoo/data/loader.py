@@ -13,6 +13,7 @@ from torch.utils.data.distributed import DistributedSampler
 from ssl_zoo.batch import Batch
 from ssl_zoo.data.examples import Examples
 from ssl_zoo.errors import InputError
+from ssl_zoo.lightning_inside import finished_batches
 from ssl_zoo.randomness import fold_in
 
 
@@ -127,8 +128,7 @@ class TrainLoader(DataLoader[Batch]):
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]  # a generator will do
         """Begins when the first batch is asked for: Lightning makes the iterator before it knows where to resume."""
         if self.trainer is not None and self.trainer.training:
-            # Typed as the base class of what it is, which lacks `processed`.
-            self.position = self.trainer.fit_loop.epoch_loop.batch_progress.total.processed  # type: ignore[attr-defined]
+            self.position = finished_batches(self.trainer)
         if isinstance(self.sampler, ShuffledSampler):
             self.sampler.first_batch = self.position
         for batch in super().__iter__():

@@ -14,6 +14,7 @@ from ssl_zoo import metrics, optim
 from ssl_zoo.batch import Batch
 from ssl_zoo.encoders.base import Encoded, Encoder
 from ssl_zoo.errors import InputError
+from ssl_zoo.lightning_inside import logs_now, trainer_of
 from ssl_zoo.randomness import example_keys
 from ssl_zoo.rebuilding import Rebuildable, keep_settings
 from ssl_zoo.views.base import Views
@@ -103,7 +104,7 @@ class Method(Rebuildable, L.LightningModule, ABC):
     @property
     def progress(self) -> float:
         """The part of the run that is over, in [0, 1], which schedules are functions of; 1 outside of training."""
-        if not self.training or self._trainer is None:
+        if not self.training or trainer_of(self) is None:
             return 1.0
         return min(1.0, self.global_step / self._total_steps)
 
@@ -129,7 +130,7 @@ class Method(Rebuildable, L.LightningModule, ABC):
         """One step on a batch stripped of its labels."""
         terms = self.losses(batch._replace(labels=None))
         # Lightning drops what is logged in between, but not before it has cost a small network a third of its time.
-        if self.trainer._logger_connector.should_update_logs:
+        if logs_now(self.trainer):
             self._log(terms, metrics.TRAIN, batch)
             self.log(metrics.LEARNING_RATE, self.trainer.optimizers[0].param_groups[0]["lr"])
         return terms["loss"]

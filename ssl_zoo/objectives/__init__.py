@@ -1,1 +1,1 @@
-"""Losses and their parts: pure functions and small modules, without Lightning and I/O."""
+"""Losses, as functions and small modules."""

@@ -8,10 +8,10 @@ from typing import Any
 
 import yaml
 from jsonargparse import Namespace
-from lightning.pytorch.cli import LightningCLI
 from lightning.pytorch.utilities import rank_zero_only
 
 from ssl_zoo.errors import InputError
+from ssl_zoo.lightning_inside import CommandLine
 from ssl_zoo.runs.checkpoints import before, check_weights, read_newest_whole
 from ssl_zoo.runs.resuming import (
     AUTO,
@@ -34,7 +34,7 @@ from ssl_zoo.signals import Stopped
 FOR_LIGHTNING = ("last", "best", "hpc", "registry")  # checkpoints that it finds by itself
 
 
-class RunDirectoryCLI(LightningCLI):
+class RunDirectoryCLI(CommandLine):
     """LightningCLI whose runs have a directory each, in which they begin or go on.
 
     Attributes:
@@ -99,7 +99,7 @@ class RunDirectoryCLI(LightningCLI):
             return
         config = self.config["fit"]
         saved = yaml.safe_load((self.resumed / CONFIG).read_text(encoding="utf-8"))
-        now = yaml.safe_load(self._subcommand_parsers["fit"].dump(config, skip_none=False))
+        now = yaml.safe_load(self.parsers["fit"].dump(config, skip_none=False))
         changes = overridden(saved, now)
         if changes:
             say(f"The command line overrides settings of the run {self.resumed}: {', '.join(changes)}.")
@@ -162,14 +162,14 @@ class RunDirectoryCLI(LightningCLI):
         if self.resumed is not None:
             say(f"The run {self.resumed} goes on after step {content['global_step']}, from {path}.")
 
-    def _run_subcommand(self, subcommand: str) -> None:
+    def run_subcommand(self, subcommand: str) -> None:
         """Runs it, alone in its directory, and says what to type where it was stopped."""
         if subcommand != "fit":
-            super()._run_subcommand(subcommand)
+            super().run_subcommand(subcommand)
             return
         try:
             with occupied(self.directory):
-                super()._run_subcommand(subcommand)
+                super().run_subcommand(subcommand)
         except Stopped as stopped:
             stopped.sentence = how_to_go_on(stopped.sentence, self.directory, self.trainer.global_step)
             raise

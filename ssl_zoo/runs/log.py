@@ -4,14 +4,11 @@ import csv
 import os
 from pathlib import Path
 
-from lightning.fabric.loggers.logger import rank_zero_experiment
-from lightning.pytorch.loggers import CSVLogger
-from lightning.pytorch.loggers.csv_logs import ExperimentWriter
-
 from ssl_zoo.errors import InputError
+from ssl_zoo.lightning_inside import Log, LogWriter
 
 
-class RunLog(CSVLogger):
+class RunLog(Log):
     """Lightning's CSVLogger, which goes on in the file of a run that is resumed, and never leaves half of it.
 
     Args:
@@ -24,24 +21,19 @@ class RunLog(CSVLogger):
         super().__init__(directory.parent.parent, directory.parent.name, directory.name)
         self._steps = steps
 
-    @property
-    @rank_zero_experiment
-    def experiment(self) -> ExperimentWriter:
-        """What writes the file; made when something is first logged."""
-        if self._experiment is None:
-            os.makedirs(self.root_dir, exist_ok=True)
-            self._experiment = _Writer(self.log_dir, self._steps)
-        assert isinstance(self._experiment, ExperimentWriter)
-        return self._experiment
+    def make_writer(self) -> LogWriter:
+        """What writes the file."""
+        os.makedirs(self.root_dir, exist_ok=True)
+        return _Writer(self.log_dir, self._steps)
 
 
-class _Writer(ExperimentWriter):
+class _Writer(LogWriter):
     def __init__(self, log_dir: str, steps: int | None) -> None:
         self._steps = steps
         super().__init__(log_dir)
 
-    def _check_log_dir_exists(self) -> None:
-        """Where Lightning deletes what is there."""
+    def take_up(self) -> None:
+        """Keeps what is there."""
         if self._steps is None or not os.path.exists(self.metrics_file_path):
             return
         names, rows = _read(self.metrics_file_path)
@@ -49,8 +41,9 @@ class _Writer(ExperimentWriter):
         _replace(self.metrics_file_path, names, [row for row in rows if int(row["step"]) < self._steps])
         self.metrics_keys = names
 
-    def _rewrite_with_new_header(self, fieldnames: list[str]) -> None:
-        _replace(self.metrics_file_path, fieldnames, _read(self.metrics_file_path)[1])
+    def add_columns(self, names: list[str]) -> None:
+        """Writes the file anew, in one go."""
+        _replace(self.metrics_file_path, names, _read(self.metrics_file_path)[1])
 
 
 def _read(path: str) -> tuple[list[str], list[dict[str, str]]]:

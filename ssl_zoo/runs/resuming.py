@@ -14,6 +14,7 @@ from filelock import FileLock, Timeout
 from lightning.pytorch.utilities import rank_zero_only
 
 from ssl_zoo.errors import InputError
+from ssl_zoo.lightning_inside import finished_epochs
 from ssl_zoo.runs.checkpoints import LAST, before
 
 AUTO = "auto"
@@ -104,7 +105,7 @@ def has_finished(checkpoint: dict[str, Any], max_steps: int, max_epochs: int | N
         max_steps: of the run; negative for no limit.
         max_epochs: of the run; None or negative for no limit.
     """
-    epochs = checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]["completed"]
+    epochs = finished_epochs(checkpoint)
     by_epochs = max_epochs is not None and 0 <= max_epochs <= epochs
     return 0 <= max_steps <= checkpoint["global_step"] or by_epochs
 

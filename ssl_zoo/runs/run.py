@@ -10,6 +10,7 @@ from lightning.pytorch.cli import instantiate_module
 
 from ssl_zoo.data.base import DataModule
 from ssl_zoo.errors import InputError, own_errors
+from ssl_zoo.lightning_inside import CLASS_PATH, INSTANTIATOR
 from ssl_zoo.methods.base import Method
 from ssl_zoo.rebuilding import LEFT_OUT
 from ssl_zoo.runs.checkpoints import check_weights, checkpoints_of, read_newest_whole
@@ -73,10 +74,10 @@ def rebuild(checkpoint: dict[str, Any], seed: int = 0) -> Method:
 
 
 def _build(kind: type[Built], hyperparameters: dict[str, Any]) -> Built:
-    settings = {name: value for name, value in hyperparameters.items() if name != "_instantiator"}
+    settings = {name: value for name, value in hyperparameters.items() if name != INSTANTIATOR}
     if LEFT_OUT in settings:
         raise InputError(
-            f"{settings['_class_path']} cannot be built again: when it was built in Python it was given "
+            f"{settings[CLASS_PATH]} cannot be built again: when it was built in Python it was given "
             f"{', '.join(settings[LEFT_OUT])}, which no setting describes; derive such a class from "
             "ssl_zoo.rebuilding.Rebuildable and train again."
         )
@@ -87,7 +88,7 @@ def _build(kind: type[Built], hyperparameters: dict[str, Any]) -> Built:
         reason: BaseException = error
         while reason.__cause__ is not None:
             reason = reason.__cause__
-        name = settings.get("_class_path", "method or data")
+        name = settings.get(CLASS_PATH, "method or data")
         raise InputError(
             f"The checkpoint's {name} cannot be built again ({' '.join(str(reason).split())}): run this in the folder "
             "of your own classes, with the version of ssl_zoo that trained it."

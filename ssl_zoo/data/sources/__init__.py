@@ -1,1 +1,1 @@
-"""Where raw examples and labels come from: embedded, downloaded, or a user's own folder."""
+"""What the sources of all modalities share: files and folders, labels, packages, the Hugging Face hub."""

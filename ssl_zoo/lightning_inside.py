@@ -1,0 +1,175 @@
+"""Every use of Lightning's private parts; whoever raises the bound on its version looks here and nowhere else.
+
+Each does what no public way does. What they are for is said where they are used.
+"""
+
+from abc import ABC, abstractmethod
+from copy import deepcopy
+from typing import Any
+
+import lightning as L
+from jsonargparse import ArgumentParser
+from lightning.fabric.loggers.logger import rank_zero_experiment
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.cli import LightningCLI
+from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.loggers.csv_logs import ExperimentWriter
+
+# Keys under which its command line keeps among hyperparameters what they belong to, and who builds it again.
+CLASS_PATH, INSTANTIATOR = "_class_path", "_instantiator"
+INSTANTIATE = "lightning.pytorch.cli.instantiate_module"
+
+# What it counts of a validation that has begun and finished no batch; a run that goes on from there validates.
+_BEGUN = {"ready": 1, "started": 1, "processed": 0, "completed": 0}
+
+
+def logs_now(trainer: L.Trainer) -> bool:
+    """Whether what is logged at this step is kept."""
+    return trainer._logger_connector.should_update_logs
+
+
+def trainer_of(module: L.LightningModule) -> L.Trainer | None:
+    """The trainer of a module; None where the public property raises an error."""
+    return module._trainer
+
+
+def finished_batches(trainer: L.Trainer) -> int:
+    """Training batches that the run has finished, those before it was resumed included."""
+    # Typed as the base class of what it is, which lacks `processed`.
+    return trainer.fit_loop.epoch_loop.batch_progress.total.processed  # type: ignore[attr-defined]
+
+
+def begun_batches(trainer: L.Trainer) -> int:
+    """Number of the training batch that is being worked on, those before the run was resumed included."""
+    return trainer.fit_loop.total_batch_idx
+
+
+def leave_signals_alone(trainer: L.Trainer) -> None:
+    """Keeps ranks from agreeing on SIGTERM, for which the device would wait after every batch."""
+    trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None  # type: ignore[method-assign]
+
+
+def loops_within_epoch(trainer: L.Trainer) -> dict[str, Any]:
+    """How far the loops are, the present epoch having begun and not ended.
+
+    Lightning forgets to count the beginning of the first epoch after a resume, and once that is in a checkpoint, it
+    miscounts the ends of epochs too.
+    """
+    loops = deepcopy(trainer.fit_loop.state_dict())
+    for count in loops["epoch_progress"].values():
+        done = count["processed"]
+        count.update(ready=done + 1, started=done + 1, completed=done)
+    return loops
+
+
+def loops_in_validation(trainer: L.Trainer) -> dict[str, Any]:
+    """How far the loops are, but for the validation, which has just begun."""
+    loops = loops_within_epoch(trainer)
+    progress = loops["epoch_loop.val_loop.batch_progress"]
+    progress.update(total=dict(_BEGUN), current=dict(_BEGUN), is_last_batch=False)
+    return loops
+
+
+def put_loops(checkpoint: dict[str, Any], loops: dict[str, Any]) -> None:
+    """Puts into a checkpoint how far the loops were."""
+    checkpoint["loops"]["fit_loop"] = loops
+
+
+def finished_epochs(checkpoint: dict[str, Any]) -> int:
+    """Epochs that a checkpoint's run had finished."""
+    return checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]["completed"]
+
+
+def forget_given_objects(module: Any) -> None:
+    """Makes the hyperparameters that a module has now those it was given; Lightning keeps a copy of every network."""
+    module._hparams_initial = module._to_hparams_dict(dict(module.hparams))
+
+
+class Checkpointing(ModelCheckpoint):
+    """Lightning's callback, which a subclass has save when it wants to."""
+
+    def save_now(self, trainer: L.Trainer, path: str) -> None:
+        """Writes a checkpoint."""
+        self._save_checkpoint(trainer, path)
+
+    @property
+    def saved_step(self) -> int:
+        """Optimizer steps at which the last checkpoint was written."""
+        return self._last_global_step_saved
+
+    @property
+    def checked_at(self) -> float:
+        """When, by `time.monotonic`, it was last looked whether to save; set by whoever looks."""
+        assert self._last_time_checked is not None, "training has not started"
+        return self._last_time_checked
+
+    @checked_at.setter
+    def checked_at(self, moment: float) -> None:
+        self._last_time_checked = moment
+
+
+class LogWriter(ExperimentWriter):
+    """Lightning's writer of metrics.csv, which a subclass has take up a file that is there and change its columns."""
+
+    def take_up(self) -> None:
+        """Begins in a folder that may hold a file already, which Lightning would delete."""
+
+    def add_columns(self, names: list[str]) -> None:
+        """Writes the file anew with these columns."""
+        super()._rewrite_with_new_header(names)
+
+    def _check_log_dir_exists(self) -> None:
+        self.take_up()
+
+    def _rewrite_with_new_header(self, fieldnames: list[str]) -> None:
+        self.add_columns(fieldnames)
+
+
+class Log(CSVLogger, ABC):
+    """Lightning's CSVLogger with a writer of one's own."""
+
+    @abstractmethod
+    def make_writer(self) -> LogWriter:
+        """What writes the file."""
+
+    @property
+    @rank_zero_experiment
+    def experiment(self) -> ExperimentWriter:
+        """What writes the file; made when something is first logged."""
+        if self._experiment is None:
+            self._experiment = self.make_writer()
+        assert isinstance(self._experiment, ExperimentWriter)
+        return self._experiment
+
+
+class CommandLine(LightningCLI):
+    """LightningCLI, which lets a subclass step in where it has no public place for it."""
+
+    @property
+    def parsers(self) -> dict[str, ArgumentParser]:
+        """Of the subcommands, by name."""
+        return dict(self._subcommand_parsers)
+
+    def complete_settings(self, settings: dict[str, Any]) -> None:
+        """Changes in place the settings that go into checkpoints."""
+
+    def run_subcommand(self, subcommand: str) -> None:
+        """Runs one."""
+        super()._run_subcommand(subcommand)
+
+    def set_seed(self) -> None:
+        """Seeds all generators."""
+        super()._set_seed()
+
+    def _parse_ckpt_path(self) -> None:
+        """The command line and YAML decide; Lightning would let a checkpoint's settings overrule them."""
+
+    def _dump_config(self) -> None:
+        super()._dump_config()
+        self.complete_settings(self.config_dump)
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        self.run_subcommand(subcommand)
+
+    def _set_seed(self) -> None:
+        self.set_seed()
