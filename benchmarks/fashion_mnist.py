@@ -46,6 +46,7 @@ from ssl_zoo.methods.base import Method
 from ssl_zoo.methods.byol import BYOL
 from ssl_zoo.methods.moco import MoCo
 from ssl_zoo.methods.simclr import SimCLR
+from ssl_zoo.optim import Optimizer
 from ssl_zoo.probes.features import extract, raw_inputs, to_device
 from ssl_zoo.probes.knn import choose_vote, knn_predict
 from ssl_zoo.probes.linear import fit_linear
@@ -65,11 +66,14 @@ def make_ours(method: str) -> Method:
     """The method as its experiment has it, untrained; LARS learns faster on larger batches, as lightly's SGD does."""
     experiment = yaml.safe_load((EXPERIMENTS / f"{method}.yaml").read_text())
     settings = experiment["model"]["init_args"]
-    if settings["optimizer"] == "lars":
-        settings["learning_rate"] *= BATCH_SIZE / experiment["data"]["init_args"]["batch_size"]
+    optimizer = settings.pop("optimizer")
+    if optimizer["name"] == "lars":
+        optimizer["learning_rate"] *= BATCH_SIZE / experiment["data"]["init_args"]["batch_size"]
     encoder, chosen = settings.pop("encoder"), settings.pop("views")
     views = getattr(image_views, chosen["class_path"])(**chosen["init_args"])
-    return METHODS[method](ResNet(channels=1, **encoder["init_args"]), views, **settings)
+    return METHODS[method](
+        ResNet(channels=1, **encoder["init_args"]), views, **settings, optimizer=Optimizer(**optimizer)
+    )
 
 
 class Lightly(L.LightningModule):

@@ -43,6 +43,7 @@ from ssl_zoo.data.text.sources.python_docs import PythonDocs
 from ssl_zoo.encoders.text import GPT2Encoder
 from ssl_zoo.methods.gpt import GPT
 from ssl_zoo.objectives.language_modeling import next_token_targets, token_nats
+from ssl_zoo.optim import Optimizer
 
 EXPERIMENT = Path(__file__).parents[1] / "experiments" / "text" / "gpt_characters.yaml"
 CONTEXT, BATCH_SIZE, STEPS = 64, 12, 2000
@@ -124,8 +125,8 @@ def train_nanogpt(stream: np.ndarray, vocabulary_size: int, steps: int, total: i
 def make_ours(data: TextData) -> GPT:
     """The method as its experiment has it, untrained."""
     settings = yaml.safe_load(EXPERIMENT.read_text())["model"]["init_args"]
-    encoder = settings.pop("encoder")["init_args"]
-    return GPT(GPT2Encoder(data.vocabulary, **encoder), **settings)
+    encoder, optimizer = settings.pop("encoder")["init_args"], Optimizer(**settings.pop("optimizer"))
+    return GPT(GPT2Encoder(data.vocabulary, **encoder), **settings, optimizer=optimizer)
 
 
 @torch.no_grad()

@@ -117,7 +117,7 @@ def loss_of(model: Method, batch: Batch, device: torch.device, low: bool = False
 
 def train(model: Method, batch: Batch) -> float:
     """The loss after a few steps in bfloat16."""
-    optimizer = make_optimizer(model.optimizer, model, model.learning_rate, model.weight_decay)
+    optimizer = make_optimizer(model.optimizer, model)
     for step in range(STEPS + 1):
         with torch.autocast(batch.inputs.device.type, torch.bfloat16):
             loss = model.losses(batch)["loss"]

@@ -125,7 +125,7 @@ def compiled_ways(network: Network, device: torch.device, limits: Steps) -> dict
 def bare(method: Method, batch: Batch, device: torch.device) -> Callable[[], Any]:
     """One training step on a batch that lies on the device."""
     method.to(device).train()
-    optimizer = make_optimizer(method.optimizer, method, method.learning_rate, method.weight_decay)
+    optimizer = make_optimizer(method.optimizer, method)
     batch = to_device(batch, device)
 
     def step() -> None:

@@ -67,7 +67,7 @@ def train(model: L.LightningModule, data: Any, steps: int, precision: Any = PREC
 def train_on_one_batch(model: Method, batch: Batch, steps: int) -> float:
     """The method's arithmetic alone, in a bare loop over one batch; steps per second in the fastest precision."""
     model.to(DEVICE)
-    optimizer = make_optimizer(model.optimizer, model, model.learning_rate, model.weight_decay)
+    optimizer = make_optimizer(model.optimizer, model)
     batch = to_device(batch, DEVICE)
     start = 0.0
     for step in range(steps):

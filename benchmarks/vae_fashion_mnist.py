@@ -40,7 +40,7 @@ from ssl_zoo.decoders.image import MLPDecoder
 from ssl_zoo.encoders.image import MLP
 from ssl_zoo.methods.vae import VAE
 from ssl_zoo.objectives.elbo import bernoulli_log_likelihood, kl_to_standard_normal
-from ssl_zoo.optim import make_optimizer
+from ssl_zoo.optim import Optimizer, make_optimizer
 
 try:
     import pythae.models
@@ -58,7 +58,7 @@ def make_ours() -> VAE:
     """ssl_zoo's VAE; like Pythae's, its encoder sees the images as they are, in [0, 1]."""
     encoder = MLP([512], channels=1, image_size=28, mean=0.0, std=1.0)
     decoder = MLPDecoder(LATENT_DIM, [512], channels=1, image_size=28)
-    return VAE(encoder, decoder, "bernoulli", learning_rate=PEAK_LEARNING_RATE, weight_decay=0.0, warmup=0.01)
+    return VAE(encoder, decoder, "bernoulli", optimizer=Optimizer("adamw", PEAK_LEARNING_RATE, 0.0, warmup=0.01))
 
 
 def make_pythae() -> Any:
@@ -108,7 +108,7 @@ def train_pythae(images: Tensor, epochs: int) -> tuple[Any, float]:
 def train_on_one_batch(data: ImageData, steps: int) -> float:
     """The arithmetic alone, in images per second."""
     model = make_ours().to(DEVICE)
-    optimizer = make_optimizer("adamw", model, LEARNING_RATE, 0.0)
+    optimizer = make_optimizer(Optimizer("adamw", LEARNING_RATE, 0.0), model)
     images = data.train_set.__getitems__(list(range(BATCH_SIZE))).inputs.to(DEVICE) / 255
     for step in range(steps):
         if step == WARMUP_STEPS:

@@ -1,23 +1,115 @@
-"""Optimizers and schedules: parameter groups, LARS, and a learning rate as a function of the fraction of a run."""
+"""Optimizers and schedules: their settings, parameter groups, and a learning rate over the part of a run."""
 
 import math
 import operator
 import os
-from collections.abc import Iterable
-from typing import Any, Literal
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
 
 import lightning as L
 import torch
-from torch import Tensor, nn
-from torch.optim import Optimizer
+from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from ssl_zoo.errors import InputError
+from ssl_zoo.lars import LARS
+from ssl_zoo.suggestions import nearest
 
-OptimizerName = Literal["adamw", "sgd", "lars"]
+Name = Literal["adamw", "sgd", "lars"]
+Schedule = Literal["cosine", "linear", "constant", "wsd"]
+
+# What each optimizer takes besides what all of them take, and its values where none are given.
+_OWN: dict[str, dict[str, Any]] = {
+    "adamw": {"betas": (0.9, 0.999), "eps": 1e-8},
+    "sgd": {"momentum": 0.9},
+    "lars": {"momentum": 0.9, "trust": 0.001},
+}
+# Factors of the learning rate, in [0, 1], given the part in [0, 1] of the time after the warm-up that is over.
+_COURSES: dict[str, Callable[[float], float]] = {
+    "cosine": lambda progress: 0.5 * (1.0 + math.cos(math.pi * progress)),
+    "linear": lambda progress: 1.0 - progress,
+    "constant": lambda progress: 1.0,
+    "wsd": lambda progress: min(1.0, 5.0 * (1.0 - progress)),
+}
 
 
-def parameter_groups(module: nn.Module, weight_decay: float, steady: Iterable[nn.Module] = ()) -> list[dict[str, Any]]:
+@dataclass(frozen=True)
+class Optimizer:
+    """How weights are updated, and how fast over the run.
+
+    Args:
+        name: Update rule: `adamw` (arXiv:1711.05101), `sgd` with momentum, or `lars` (arXiv:1708.03888).
+        learning_rate: Highest learning rate of the run, for the global batch.
+        weight_decay: Weight decay of matrices and kernels; norms, biases, positions, class tokens and codebooks have
+            none.
+        layer_decay: Factor of the learning rate for each layer down from the top of the encoder (Bao et al., 2021,
+            arXiv:2106.08254): heads and the last norm have the whole, the last layer this part of it, the layer below
+            its square. 1 trains all layers alike; fine-tuning takes about 0.65 to 0.9.
+        warmup: Part of the run over which the learning rate rises linearly from zero, in [0, 1).
+        schedule: Learning rate after the warm-up: half a `cosine` down to zero (arXiv:1608.03983), `linear` down to
+            zero, `constant`, or `wsd` (warm-up, stable, decay; arXiv:2404.06395), which is constant and falls linearly
+            to zero in the last fifth.
+        betas: Decay rates of AdamW's two running means; left out, 0.9 and 0.999.
+        eps: Number that AdamW adds to its denominator; left out, 1e-8.
+        momentum: Momentum of SGD and LARS; left out, 0.9.
+        trust: Trust coefficient of LARS; left out, SimCLR's 0.001.
+
+    Raises:
+        InputError: a number is out of its range, or a setting is given that the optimizer does not take.
+    """
+
+    name: Name = "adamw"
+    learning_rate: float = 1e-3
+    weight_decay: float = 1e-4
+    layer_decay: float = 1.0
+    warmup: float = 0.1
+    schedule: Schedule = "cosine"
+    betas: tuple[float, float] | None = None
+    eps: float | None = None
+    momentum: float | None = None
+    trust: float | None = None
+
+    def __post_init__(self) -> None:
+        """Checks the settings."""
+        for setting, choices in {"name": get_args(Name), "schedule": get_args(Schedule)}.items():
+            if (given := getattr(self, setting)) not in choices:
+                raise InputError(
+                    f"optimizer.{setting} is '{given}', but must be one of {', '.join(choices)}"
+                    f"{nearest(str(given), choices) or '.'}"
+                )
+        special = {setting for own in _OWN.values() for setting in own}
+        takes = [setting for setting in vars(self) if setting not in special or setting in _OWN[self.name]]
+        for setting in sorted(special.difference(takes)):
+            if getattr(self, setting) is not None:
+                others = " and ".join(name for name, own in _OWN.items() if setting in own)
+                raise InputError(
+                    f"optimizer: {self.name} takes no {setting}, which is a setting of {others}; it takes "
+                    f"{', '.join(takes[1:])}."
+                )
+        own = self.own
+        ranges = {
+            "learning_rate": (self.learning_rate >= 0, "at least 0"),
+            "weight_decay": (self.weight_decay >= 0, "at least 0"),
+            "layer_decay": (0 < self.layer_decay <= 1, "above 0 and at most 1"),
+            "warmup": (0 <= self.warmup < 1, "at least 0 and below 1"),
+            "betas": (all(0 <= beta < 1 for beta in own.get("betas", ())), "two numbers of at least 0 and below 1"),
+            "eps": (own.get("eps", 0) >= 0, "at least 0"),
+            "momentum": (0 <= own.get("momentum", 0) < 1, "at least 0 and below 1"),
+            "trust": (own.get("trust", 1) > 0, "above 0"),
+        }
+        for setting, (fits, range_) in ranges.items():
+            if not fits:
+                raise InputError(f"optimizer.{setting} is {getattr(self, setting)}; it must be {range_}.")
+
+    @property
+    def own(self) -> dict[str, Any]:
+        """Settings that only some optimizers take: those of this one, with its defaults where none are given."""
+        given = {setting: getattr(self, setting) for setting in _OWN[self.name]}
+        return {setting: _OWN[self.name][setting] if value is None else value for setting, value in given.items()}
+
+
+def parameter_groups(module: nn.Module, settings: Optimizer, steady: Iterable[nn.Module] = ()) -> list[dict[str, Any]]:
     """Trainable parameters in groups: matrices and kernels with weight decay; the others without.
 
     The others are norms, biases and all that a module inside names in its `no_weight_decay()` (as timm's models do):
@@ -25,131 +117,107 @@ def parameter_groups(module: nn.Module, weight_decay: float, steady: Iterable[nn
     `adapt` False, which exempts them from LARS's scaling too, as the SimCLR and BYOL papers do.
 
     Args:
-        module: whose parameters are trained.
-        weight_decay: of the first group.
-        steady: modules inside whose learning rate `warmup_cosine` leaves alone; they get groups of their own.
+        module: Network that is trained; where layers are trained at rates of their own, its `encoder` says which
+            parameters are in which layer.
+        settings: Weight decay, learning rate, and what becomes of it from layer to layer.
+        steady: Modules inside whose learning rate `scheduled` leaves alone; they get groups of their own.
 
     Returns:
-        Two groups, and two more with `steady` True where there are steady modules; parameters in the module's order.
+        Groups with the highest learning rate first and those of steady modules last, in each the parameters in the
+        module's order.
+
+    Raises:
+        InputError: layers are to be trained at rates of their own, and the encoder cannot say what its layers are.
     """
     exempt, kept = _undecayed(module), {parameter for part in steady for parameter in part.parameters()}
-    groups = []
-    for is_steady in (False, True) if kept else (False,):
-        parameters = [p for p in module.parameters() if p.requires_grad and (p in kept) == is_steady]
-        decayed = [p for p in parameters if p.ndim > 1 and p not in exempt]
-        free = [p for p in parameters if p.ndim <= 1 or p in exempt]
-        groups.append({"params": decayed, "weight_decay": weight_decay, "adapt": True, "steady": is_steady})
-        groups.append({"params": free, "weight_decay": 0.0, "adapt": False, "steady": is_steady})
-    return groups
+    depths: dict[nn.Parameter, int] = {}
+    if settings.layer_decay != 1:
+        assert isinstance(module.encoder, nn.Module)
+        depths = depths_from_top(module.encoder)
+    members: dict[tuple[bool, int, bool], list[nn.Parameter]] = {}
+    for parameter in module.parameters():
+        if parameter.requires_grad:
+            free = parameter.ndim <= 1 or parameter in exempt
+            members.setdefault((parameter in kept, depths.get(parameter, 0), free), []).append(parameter)
+    return [
+        {
+            "params": members[is_steady, depth, free],
+            "lr": settings.learning_rate * settings.layer_decay**depth,
+            "weight_decay": 0.0 if free else settings.weight_decay,
+            "adapt": not free,
+            "steady": is_steady,
+        }
+        for is_steady, depth, free in sorted(members)
+    ]
+
+
+def depths_from_top(encoder: nn.Module) -> dict[nn.Parameter, int]:
+    """How many layers down from the top an encoder's parameters are: 1 in the last layer; 0 is left out.
+
+    Args:
+        encoder: Network that says what its layers are in `parameter_layers()`, as encoders of this package do.
+
+    Raises:
+        InputError: the encoder does not say what its layers are.
+    """
+    layers = getattr(encoder, "parameter_layers", list)()
+    if not layers:
+        raise InputError(
+            f"optimizer.layer_decay needs an encoder that names its layers, which {type(encoder).__name__} does not: "
+            "set it to 1, or write the encoder's parameter_layers()."
+        )
+    return {
+        parameter: len(layers) - number
+        for number, names in enumerate(layers)
+        for name in names
+        for parameter in _named(encoder, name)
+    }
 
 
 def _undecayed(module: nn.Module) -> set[nn.Parameter]:
-    """What modules name in `no_weight_decay()`; a name is that of a parameter, or of a part with all of its own."""
-    found: set[nn.Parameter] = set()
-    for part in module.modules():
-        for name in getattr(part, "no_weight_decay", list)():
-            named = operator.attrgetter(name)(part)
-            found.update([named] if isinstance(named, nn.Parameter) else named.parameters())
-    return found
+    """What modules name in `no_weight_decay()`."""
+    return {
+        parameter
+        for part in module.modules()
+        for name in getattr(part, "no_weight_decay", list)()
+        for parameter in _named(part, name)
+    }
 
 
-def make_optimizer(
-    name: OptimizerName,
-    module: nn.Module,
-    learning_rate: float,
-    weight_decay: float,
-    steady: Iterable[nn.Module] = (),
-) -> Optimizer:
-    """The optimizer called `name`; SGD and LARS have momentum 0.9, AdamW PyTorch's default betas.
+def _named(module: nn.Module, name: str) -> Iterator[nn.Parameter]:
+    """The parameter of a name, or all those of the part of that name."""
+    found = operator.attrgetter(name)(module)
+    return iter([found]) if isinstance(found, nn.Parameter) else found.parameters()
 
-    The other arguments are those of `parameter_groups`, and the highest learning rate.
-    """
+
+def make_optimizer(settings: Optimizer, module: nn.Module, steady: Iterable[nn.Module] = ()) -> torch.optim.Optimizer:
+    """The optimizer of `settings`, with the groups of `parameter_groups`; arguments and errors as there."""
     if not torch.cuda.is_available():
         # Lightning sets this. With it, AdamW searches the machine for NVIDIA's library at every step.
         os.environ.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)
-    groups = parameter_groups(module, weight_decay, steady)
-    if name == "adamw":
-        return torch.optim.AdamW(groups, lr=learning_rate, fused=True)
-    if name == "sgd":
-        return torch.optim.SGD(groups, lr=learning_rate, momentum=0.9, fused=True)
-    return LARS(groups, lr=learning_rate)
+    groups, rate = parameter_groups(module, settings, steady), settings.learning_rate
+    if settings.name == "adamw":
+        return torch.optim.AdamW(groups, lr=rate, fused=True, **settings.own)
+    if settings.name == "sgd":
+        return torch.optim.SGD(groups, lr=rate, fused=True, **settings.own)
+    return LARS(groups, lr=rate, **settings.own)
 
 
-class LARS(Optimizer):
-    """Layer-wise adaptive rate scaling (You, Gitman and Ginsburg, 2017, arXiv:1708.03888), over SGD with momentum.
-
-    Each tensor's step g + decay * w is scaled by ``trust * |w| / (|g| + decay * |w|)`` (equation 6); tensors in groups
-    with `adapt` False take plain SGD steps.
+def scheduled(optimizer: torch.optim.Optimizer, settings: Optimizer, total_steps: int) -> LambdaLR:
+    """Linear warm-up from zero, then the schedule of the settings.
 
     Args:
-        params: parameters or groups; a group may set `weight_decay` and `adapt`.
-        lr: learning rate.
-        momentum: of the running sum of scaled gradients.
-        trust: the paper's coefficient; 0.001 is SimCLR's.
+        optimizer: Optimizer whose learning rates are scaled; those of groups with `steady` True stay as they are.
+        settings: Schedule, and the part of the run spent warming up.
+        total_steps: Optimizer steps in the whole run.
     """
-
-    def __init__(
-        self, params: Iterable[Any], lr: float, momentum: float = 0.9, weight_decay: float = 0.0, trust: float = 0.001
-    ) -> None:
-        super().__init__(
-            params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "trust": trust, "adapt": True}
-        )
-
-    @torch.no_grad()
-    def step(self, closure: Any = None) -> Any:
-        """One update of every parameter that has a gradient."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
-        for group in self.param_groups:
-            weights = [p for p in group["params"] if p.grad is not None]
-            if not weights:
-                continue
-            gradients = [p.grad for p in weights]
-            buffers = [self._momentum(p) for p in weights]
-            # All in place: a copy of the gradients alone would be as large as the network.
-            torch._foreach_mul_(buffers, group["momentum"])
-            if group["adapt"]:
-                ratios = _trust_ratios(weights, gradients, group["trust"], group["weight_decay"])
-                torch._foreach_addcmul_(buffers, gradients, list(ratios.unbind()))
-                torch._foreach_addcmul_(buffers, weights, list((ratios * group["weight_decay"]).unbind()))
-            else:
-                torch._foreach_add_(buffers, gradients)
-                torch._foreach_add_(buffers, weights, alpha=group["weight_decay"])
-            torch._foreach_add_(weights, buffers, alpha=-group["lr"])
-        return loss
-
-    def _momentum(self, parameter: Tensor) -> Tensor:
-        """The running sum of a parameter's scaled gradients."""
-        state = self.state[parameter]
-        if not state:
-            state["momentum_buffer"] = torch.zeros_like(parameter)
-        return state["momentum_buffer"]
-
-
-def _trust_ratios(weights: list[Tensor], gradients: list[Tensor], trust: float, weight_decay: float) -> Tensor:
-    """The paper's equation 6, ``(number of tensors,)``; 1 where the weight or its gradient is zero."""
-    of_weights, of_gradients = torch.stack(torch._foreach_norm(weights)), torch.stack(torch._foreach_norm(gradients))
-    ratios = trust * of_weights / (of_gradients + weight_decay * of_weights)
-    return torch.where((of_weights > 0) & (of_gradients > 0), ratios, 1.0)
-
-
-def warmup_cosine(optimizer: Optimizer, total_steps: int, warmup: float) -> LambdaLR:
-    """Linear warm-up from zero, then half a cosine down to zero (Loshchilov and Hutter, 2016, arXiv:1608.03983).
-
-    Args:
-        optimizer: whose learning rates are scaled; those of groups with `steady` True stay as they are.
-        total_steps: optimizer steps in the whole run.
-        warmup: the part of them spent warming up, in [0, 1).
-    """
-    warmup_steps = round(warmup * total_steps)
+    warmup_steps, course = round(settings.warmup * total_steps), _COURSES[settings.schedule]
 
     def factor(step: int) -> float:
         if step < warmup_steps:
             return (step + 1) / (warmup_steps + 1)
         progress = (step - warmup_steps) / max(1, total_steps - warmup_steps)
-        return 0.5 * (1.0 + math.cos(math.pi * min(1.0, progress)))
+        return course(min(1.0, progress))
 
     return LambdaLR(optimizer, [_steady if group.get("steady") else factor for group in optimizer.param_groups])
 

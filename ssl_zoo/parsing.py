@@ -8,6 +8,7 @@ from typing import Any
 
 import lightning as L
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
+from lightning.pytorch.cli import LightningArgumentParser
 from torch import nn
 
 from ssl_zoo.data.audio.sources.base import AudioSource
@@ -19,6 +20,13 @@ from ssl_zoo.suggestions import explain
 
 # Errors come to `ssl_zoo.cli.main`, and half an option's name is a typo, not a shorthand.
 STRICT: dict[str, Any] = {"exit_on_error": False, "allow_abbrev": False}
+
+
+class StrictParser(LightningArgumentParser):
+    """A parser to which half an option's name is a typo; so are those that it makes for settings of settings."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **{"allow_abbrev": False, **kwargs})
 
 
 def parse(parser: ArgumentParser, args: list[str], subparsers: Iterable[ArgumentParser] = ()) -> Namespace:

@@ -4,6 +4,7 @@ The command line hands Lightning the settings of a run. Whoever builds a method 
 checkpoint of those could be read only by unpickling code.
 """
 
+import dataclasses
 import inspect
 import typing
 import warnings
@@ -116,6 +117,8 @@ def _plain(value: Any) -> Any:
         return value.settings
     if isinstance(value, Path):
         return str(value)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        value = dataclasses.asdict(value)
     if isinstance(value, dict):
         return {name: _plain(part) for name, part in value.items()}
     if type(value) in (list, tuple):

@@ -9,11 +9,17 @@ from jsonargparse import ArgumentParser
 
 _KEY = re.compile(r'Parser key "([^"]+)"')
 _CLASS = re.compile(r"Problem with given class_path '([^']+)'")
+_NO_PART = re.compile(r'Parser key "(\w+)": Unable to load config "([^"]+)"')
+_NO_SETTING_OF_PART = re.compile(
+    r"Group '(?P<part>\w+)' does not accept option '(?P<name>[^']+)'|"
+    r"[Uu]nrecognized arguments: --(?P<option_part>\w+)\.(?P<option_name>[^=\s]+)"
+)
 _NO_SETTING = re.compile(r"Option '([^']+)' is not accepted")
 _NO_OPTION = re.compile(r"does not accept option '([^']+)'|[Uu]nrecognized arguments: (\S+)")
 _NO_CLASS = re.compile(r"Expected a dot import path string: (\S+)|Unexpected import path format: (\S+)")
 _REQUIRED = re.compile(r"the following arguments are required: (.+)")
 _NO_CHOICE = re.compile(r"invalid choice: '([^']+)' \(choose from (.+)\)")
+_WRONG_LENGTH = re.compile(r"(Expected a \w+ with \d+ elements).*?Given value: ([^\n]*)", re.DOTALL)
 _WRONG_VALUE = re.compile(r"(Expected (?:a|an|to be) .+?\. Got value: .*)")
 
 
@@ -26,12 +32,25 @@ def explain(message: str, options: Iterable[str] = (), class_names: Collection[s
         class_names: short names of the classes that may be named.
     """
     place = ".".join(key for key in _KEY.findall(message) if key != "config")
-    if found := _NO_SETTING.search(message):
-        owner = _CLASS.findall(message[: found.start()])[-1]
-        module, _, name = owner.rpartition(".")
-        settings = settings_of(getattr(importlib.import_module(module), name))
+    owners = _CLASS.findall(message)
+    if owners and (found := _NO_SETTING.search(message)):
+        owner = _imported(_CLASS.findall(message[: found.start()])[-1])
+        settings, parts = settings_of(owner), _settings_of_parts(owner)
+        for part, inner in parts.items():
+            if found[1] in inner:
+                return f"{place}.{found[1]} is a setting of {part}: write {place}.{part}.{found[1]}."
+        meant = nearest(found[1], [*settings, *(f"{part}.{name}" for part in parts for name in parts[part])])
+        return f"{place}: {owner.__name__} has no setting '{found[1]}'{meant}; it has {', '.join(settings)}."
+    if owners and (found := _NO_SETTING_OF_PART.search(message)):
+        part, name = found["part"] or found["option_part"], found["name"] or found["option_name"]
+        inner = _settings_of_parts(_imported(owners[-1])).get(part, [])
+        return f"{place}.{part} has no setting '{name}'{nearest(name, inner)}; it has {', '.join(inner)}."
+    found = _NO_PART.search(message)
+    if owners and found and (inner := _settings_of_parts(_imported(owners[-1])).get(found[1])):
+        place = ".".join(dict.fromkeys(place.split(".")))  # the message names the part twice
         return (
-            f"{place}: {name} has no setting '{found[1]}'{nearest(found[1], settings)}; it has {', '.join(settings)}."
+            f"{place} is '{found[2]}', but it has settings of its own: write {', '.join(inner)} below it, such as "
+            f"{place}.{inner[0]}: {found[2]}."
         )
     if found := _NO_OPTION.search(message):
         option = (found[1] or found[2]).removeprefix("--").split("=")[0]
@@ -42,7 +61,11 @@ def explain(message: str, options: Iterable[str] = (), class_names: Collection[s
     if (found := _REQUIRED.search(message)) and (owners := _CLASS.findall(message[: found.start()])):
         return f"{place}: {owners[-1].rpartition('.')[2]} needs the setting {found[1].strip()}."
     if found := _WRONG_VALUE.search(message):
-        return f"{place}: {_plain(found[1])}."
+        choices = re.findall(r"'(\w+)'", found[1]) if "Literal" in found[1] else []
+        meant = nearest(found[1].rpartition("Got value: ")[2], choices)
+        return f"{place}: {_plain(found[1])}{meant or '.'}"
+    if found := _WRONG_LENGTH.search(message):
+        return f"{place}: {_plain(found[1])}, got {found[2]}."
     if found := _NO_CLASS.search(message):
         name = found[1] or found[2]
         if name in class_names:
@@ -66,6 +89,22 @@ def _plain(complaint: str) -> str:
     complaint = re.sub(r"a typing\.Literal\[(.+?)\]", r"one of \1", complaint)
     complaint = re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", complaint)
     return complaint[0].lower() + complaint[1:].replace(". Got value:", ", got")
+
+
+def _imported(path: str) -> type:
+    module, _, name = path.rpartition(".")
+    return getattr(importlib.import_module(module), name)
+
+
+def _settings_of_parts(class_: type) -> dict[str, list[str]]:
+    """What those arguments of a constructor take that are groups of settings, such as `optimizer`."""
+    parser, parts = ArgumentParser(), dict[str, list[str]]()
+    names = parser.add_class_arguments(class_)
+    for action in parser._actions:
+        part, _, setting = action.dest.partition(".")
+        if setting and part in names:
+            parts.setdefault(part, []).append(setting)
+    return parts
 
 
 def settings_of(class_: type) -> list[str]:

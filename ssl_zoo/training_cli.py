@@ -33,7 +33,7 @@ from ssl_zoo.evaluation.probe import probe
 from ssl_zoo.evaluation.speech import has_tasks
 from ssl_zoo.hardware import fastest_precision
 from ssl_zoo.methods.base import Method
-from ssl_zoo.parsing import STRICT, parse, resolve_paths
+from ssl_zoo.parsing import STRICT, StrictParser, parse, resolve_paths
 from ssl_zoo.rebuilding import with_absolute_paths
 from ssl_zoo.runs.directory import RunDirectoryCLI, say
 from ssl_zoo.runs.log import RunLog
@@ -67,6 +67,7 @@ class ZooCLI(RunDirectoryCLI):
             subclass_mode_model=True,
             subclass_mode_data=True,
             auto_configure_optimizers=False,
+            parser_class=StrictParser,
             trainer_defaults={"enable_model_summary": False},
             seed_everything_default=0,
             save_config_callback=SaveConfig,

@@ -33,7 +33,30 @@ def refused(capsys: pytest.CaptureFixture[str], *args: str) -> str:
     ("option", "sentence"),
     [
         ("--model.temprature=0.1", "model: SimCLR has no setting 'temprature', did you mean 'temperature'"),
-        ("--model.learning_rat=0.1", "did you mean 'learning_rate'"),
+        (
+            "--model.optimizer.learning_rat=0.1",
+            "model.optimizer has no setting 'learning_rat', did you mean 'learning_rate'?; it has name, learning_rate,",
+        ),
+        (
+            "--model.optimizer.name=adam",
+            "model.optimizer.name: expected one of 'adamw', 'sgd', 'lars', got adam, did you",
+        ),
+        ("--model.learning_rat=0.1", "SimCLR has no setting 'learning_rat', did you mean 'optimizer.learning_rate'"),
+        ("--model.optimizer.betas=[0.9]", "model.optimizer.betas: expected a tuple with 2 elements, got [0.9]."),
+        ("--model.optimizer.schedule=cosin", "got cosin, did you mean 'cosine'?"),
+        (
+            "--model.optimizer.momentum=0.5",
+            "optimizer: adamw takes no momentum, which is a setting of sgd and lars; it",
+        ),
+        ("--model.optimizer.layer_decay=2", "optimizer.layer_decay is 2.0; it must be above 0 and at most 1"),
+        (
+            "--model.learning_rate=0.1",
+            "model.learning_rate is a setting of optimizer: write model.optimizer.learning_rate",
+        ),
+        (
+            "--model.optimizer=sgd",
+            "model.optimizer is 'sgd', but it has settings of its own: write name, learning_rate,",
+        ),
         ("--model.encoder.widht=8", "model.encoder: ResNet has no setting 'widht', did you mean 'width'"),
         ("--model.encoder=ResNett", "there is no class 'ResNett', did you mean 'ResNet'"),
         ("--model=SimCRL", "there is no class 'SimCRL', did you mean 'SimCLR'"),
@@ -68,9 +91,34 @@ def test_a_typo_in_a_file_does_too(capsys, tmp_path, right, wrong, sentence):
     assert sentence in refused(capsys, "fit", "--config", str(path))
 
 
+def test_settings_of_an_optimizer_in_their_old_places_are_said_to_have_moved(capsys, tmp_path):
+    path = tmp_path / "old.yaml"
+    whole = Path(SIMCLR).read_text()
+    settings = whole[whole.index("    optimizer:\n") : whole.index("\ndata:")]
+    flat = settings.replace("    optimizer:\n      name:", "    optimizer:").replace("      ", "    ")
+    path.write_text(whole.replace(settings, flat))
+    error = refused(capsys, "fit", "--config", str(path))
+    assert (
+        "model.optimizer is 'adamw', but it has settings of its own: write name, learning_rate, weight_decay" in error
+    )
+    path.write_text("model:\n  init_args:\n    learning_rate: 1.0e-3\n")
+    error = refused(capsys, "fit", "--config", SIMCLR, "--config", str(path))
+    assert "model.learning_rate is a setting of optimizer: write model.optimizer.learning_rate" in error
+    path.write_text("model:\n  init_args:\n    optimizer: {learning_rat: 1.0e-3}\n")
+    error = refused(capsys, "fit", "--config", SIMCLR, "--config", str(path))
+    assert "model.optimizer has no setting 'learning_rat', did you mean 'learning_rate'?; it has name," in error
+
+
+def test_help_lists_the_optimizers_settings(capsys):
+    with pytest.raises(SystemExit):
+        main(["fit", "--model.help=SimCLR"])
+    said = capsys.readouterr().out
+    assert "--model.optimizer.layer_decay" in said and "Highest learning rate of the run" in said
+
+
 def test_a_setting_that_a_method_fixes_is_not_offered(capsys):
     error = refused(capsys, "fit", "--config", "experiments/audio/cpc_log_mel.yaml", "--model.loss=binary")
-    assert "CPC has no setting 'loss'; it has encoder, steps, negatives, offset, optimizer, learning_rate," in error
+    assert "CPC has no setting 'loss'; it has encoder, steps, negatives, offset, optimizer." in error
 
 
 def test_a_command_that_does_not_exist(capsys):
@@ -96,8 +144,13 @@ def fit_folder(root: Path, *options: str) -> list[str]:
     [(True, "SimCLR has diverged: after 2 steps its vectors are not finite"), (False, "nothing to probe")],
 )
 def test_a_run_that_diverges_says_so(capsys, tmp_path, validated, sentence):
-    options = ["--model.encoder.depth=10", "--model.encoder.width=8", "--model.optimizer=sgd"]
-    options += ["--model.learning_rate=1e30", "--model.warmup=0", "--trainer.max_steps=2", f"--runs_dir={tmp_path}"]
+    options = ["--model.encoder.depth=10", "--model.encoder.width=8", "--model.optimizer.name=sgd"]
+    options += [
+        "--model.optimizer.learning_rate=1e30",
+        "--model.optimizer.warmup=0",
+        "--trainer.max_steps=2",
+        f"--runs_dir={tmp_path}",
+    ]
     options.append("--trainer.limit_val_batches=1" if validated else "--trainer.limit_val_batches=0")
     options += ["--probe_after_fit=true", "--probe.ceiling=false", "--trainer.enable_progress_bar=false"]
     assert sentence in refused(capsys, "fit", "--config", SIMCLR, "--config", SMOKE, *DIGITS, *options)
@@ -133,12 +186,13 @@ def test_a_users_own_method_runs_by_its_module_path(tmp_path):
     (tmp_path / "my_module.py").write_text(
         "import torch\n"
         "from ssl_zoo.encoders.base import Encoder\n"
-        "from ssl_zoo.methods.base import Method\n\n\n"
+        "from ssl_zoo.methods.base import Method\n"
+        "from ssl_zoo.optim import Optimizer\n\n\n"
         "class MyMethod(Method):\n"
         '    """Predicts an image\'s mean brightness.\n\n    Args:\n        encoder: the network.\n'
         '        power: of the error.\n    """\n\n'
-        "    def __init__(self, encoder: Encoder, power: float = 2.0, **training):\n"
-        "        super().__init__(encoder, **training)\n"
+        "    def __init__(self, encoder: Encoder, power: float = 2.0, optimizer: Optimizer = Optimizer('sgd', 0.01)):\n"
+        "        super().__init__(encoder, optimizer)\n"
         "        self.power, self.head = power, torch.nn.Linear(encoder.dim, 1)\n\n"
         "    def losses(self, batch):\n"
         "        brightness = batch.inputs.float().mean((1, 2, 3)) / 255\n"
@@ -150,23 +204,32 @@ def test_a_users_own_method_runs_by_its_module_path(tmp_path):
         "--model.encoder", "ResNet", "--model.encoder.depth", "10", "--model.encoder.width", "8",
         "--data", "ImageData", "--data.train_size", "40", "--data.batch_size", "10",
         "--trainer.max_steps", "4", "--probe.ceiling", "false", "--probe.draws", "1",
+        "--model.optimizer.momentum", "0.5",
     ]  # fmt: skip
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "MyMethod" in done.stdout and "untrained encoder" in done.stdout
     (settings,) = tmp_path.glob("runs/*/*/config.yaml")
-    assert yaml.safe_load(settings.read_text())["model"]["init_args"]["power"] == 1.5
+    chosen = yaml.safe_load(settings.read_text())["model"]["init_args"]
+    assert chosen["power"] == 1.5
+    assert [chosen["optimizer"][name] for name in ("name", "learning_rate", "momentum")] == ["sgd", 0.01, 0.5]
 
 
 def test_configs_compose_and_the_later_wins_and_two_runs_never_collide(tmp_path):
     overlay = tmp_path / "overlay.yaml"
-    overlay.write_text("model:\n  class_path: SimCLR\n  init_args:\n    temperature: 0.7\n")
+    overlay.write_text(
+        "model:\n  class_path: SimCLR\n  init_args:\n    temperature: 0.7\n    optimizer: {weight_decay: 0.5}\n"
+    )
     args = ["fit", "--config", SIMCLR, "--config", SMOKE, "--config", str(overlay), *DIGITS]
     run([*args, "--runs_dir", str(tmp_path)])
-    run([*args, "--runs_dir", str(tmp_path), "--model.temperature=0.9"])
-    found = sorted(yaml.safe_load(path.read_text())["model"]["init_args"]["temperature"] for path in
-                   tmp_path.glob("simclr/*/config.yaml"))  # fmt: skip
-    assert found == [0.7, 0.9]
+    run([*args, "--runs_dir", str(tmp_path), "--model.temperature=0.9", "--model.optimizer.warmup=0.25"])
+    settings = [yaml.safe_load(path.read_text()) for path in tmp_path.glob("simclr/*/config.yaml")]
+    found = sorted((each["model"]["init_args"] for each in settings), key=lambda each: each["temperature"])
+    assert [each["temperature"] for each in found] == [0.7, 0.9]
+    own = yaml.safe_load(Path(SIMCLR).read_text())["model"]["init_args"]["optimizer"]
+    for each, warmup in zip(found, (own["warmup"], 0.25), strict=True):
+        expected = {**own, "weight_decay": 0.5, "warmup": warmup}
+        assert {name: each["optimizer"][name] for name in own} == expected
 
 
 def test_on_resume_the_command_line_wins_over_the_checkpoint(tmp_path):

@@ -8,8 +8,12 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from ssl_zoo.encoders.image import MLP, ViT
 from ssl_zoo.errors import InputError
-from ssl_zoo.optim import LARS, make_optimizer, parameter_groups, total_steps, warmup_cosine
+from ssl_zoo.lars import LARS
+from ssl_zoo.methods.simsiam import SimSiam
+from ssl_zoo.optim import Optimizer, make_optimizer, parameter_groups, scheduled, total_steps
+from ssl_zoo.views.image import DigitViews
 
 
 def network() -> nn.Module:
@@ -19,7 +23,7 @@ def network() -> nn.Module:
 
 def test_norms_and_biases_have_no_weight_decay():
     module = network()
-    decayed, free = parameter_groups(module, 0.1)
+    decayed, free = parameter_groups(module, Optimizer(weight_decay=0.1))
     assert {id(p) for p in decayed["params"]} == {id(module[0].weight), id(module[2].weight)}
     assert {id(p) for p in free["params"]} == {
         id(p) for p in (module[0].bias, module[1].weight, module[1].bias, module[2].bias)
@@ -30,7 +34,8 @@ def test_norms_and_biases_have_no_weight_decay():
 def test_frozen_parameters_are_not_optimized():
     module = network()
     module[0].weight.requires_grad_(False)
-    assert all(p is not module[0].weight for group in parameter_groups(module, 0.1) for p in group["params"])
+    groups = parameter_groups(module, Optimizer())
+    assert all(p is not module[0].weight for group in groups for p in group["params"])
 
 
 def test_lars_takes_lightlys_steps():
@@ -43,7 +48,7 @@ def test_lars_takes_lightlys_steps():
         momentum=0.9,
         trust_coefficient=0.001,
     )
-    optimizer = LARS(parameter_groups(ours, 0.01), lr=0.5)
+    optimizer = make_optimizer(Optimizer("lars", 0.5, 0.01), ours)
     inputs = torch.randn(16, 4)
     for _ in range(5):
         for module, optim in ((ours, optimizer), (theirs, expected)):
@@ -72,7 +77,7 @@ class Allocated(TorchDispatchMode):
 
 def test_lars_makes_no_tensor_as_large_as_a_weight_and_leaves_gradients_alone():
     module = nn.Sequential(nn.Linear(40, 50), nn.BatchNorm1d(50), nn.Linear(50, 60))
-    optimizer = LARS(parameter_groups(module, 0.01), lr=0.5)
+    optimizer = make_optimizer(Optimizer("lars", 0.5, 0.01), module)
     for _ in range(2):  # the first step makes the buffers
         optimizer.zero_grad()
         module(torch.randn(16, 40)).square().mean().backward()
@@ -94,7 +99,7 @@ def test_lars_leaves_a_zero_weight_to_plain_sgd():
 @pytest.mark.parametrize("name", ["adamw", "sgd", "lars"])
 def test_every_optimizer_minimises(name):
     module, inputs = network(), torch.randn(16, 4)
-    optimizer = make_optimizer(name, module, 0.3 if name == "lars" else 0.01, 1e-4)
+    optimizer = make_optimizer(Optimizer(name, 0.3 if name == "lars" else 0.01), module)
     losses = []
     for _ in range(30):
         optimizer.zero_grad()
@@ -107,7 +112,7 @@ def test_every_optimizer_minimises(name):
 def test_warmup_rises_and_cosine_falls_as_fractions_of_the_run():
     def rates(steps: int) -> list[float]:
         optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=2.0)
-        schedule = warmup_cosine(optimizer, steps, warmup=0.1)
+        schedule = scheduled(optimizer, Optimizer(warmup=0.1), steps)
         found = []
         for _ in range(steps):
             found.append(optimizer.param_groups[0]["lr"])
@@ -124,8 +129,9 @@ def test_warmup_rises_and_cosine_falls_as_fractions_of_the_run():
 
 def test_steady_parts_keep_their_rate_in_groups_of_their_own():
     module = network()
-    optimizer = make_optimizer("sgd", module, 2.0, 0.1, steady=[module[2]])
-    schedule = warmup_cosine(optimizer, 20, warmup=0.2)
+    settings = Optimizer("sgd", 2.0, 0.1, warmup=0.2)
+    optimizer = make_optimizer(settings, module, steady=[module[2]])
+    schedule = scheduled(optimizer, settings, 20)
     rates: dict[bool, list[float]] = {True: [], False: []}
     for _ in range(20):
         for steady in rates:
@@ -139,6 +145,94 @@ def test_steady_parts_keep_their_rate_in_groups_of_their_own():
     assert kept == {module[2].weight: 0.1, module[2].bias: 0.0}
     everything = [p for group in optimizer.param_groups for p in group["params"]]
     assert sorted(map(id, everything)) == sorted(map(id, module.parameters()))
+
+
+@pytest.mark.parametrize(
+    ("schedule", "course"),
+    [
+        ("linear", {0.1: 1.0, 0.55: 0.5, 0.775: 0.25}),
+        ("constant", {0.1: 1.0, 0.55: 1.0, 0.999: 1.0}),
+        ("wsd", {0.1: 1.0, 0.55: 1.0, 0.82: 1.0, 0.91: 0.5, 0.955: 0.25}),
+    ],
+)
+def test_other_schedules_follow_the_same_warm_up_as_fractions_of_the_run(schedule, course):
+    for steps in (1000, 4000):
+        optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=2.0)
+        schedule_ = scheduled(optimizer, Optimizer(schedule=schedule, warmup=0.1), steps)
+        (factor,) = schedule_.lr_lambdas
+        assert factor(0) > 0 and factor(steps // 20) == pytest.approx(0.5, abs=0.01)
+        for part, expected in course.items():
+            assert factor(round(part * steps)) == pytest.approx(expected, abs=1e-6), (steps, part)
+
+
+def test_every_setting_reaches_the_optimizer_and_what_is_left_out_is_pytorchs_own():
+    module = network()
+    adamw = make_optimizer(Optimizer("adamw", 0.5, betas=(0.8, 0.95), eps=1e-6), module).defaults
+    assert (adamw["lr"], adamw["betas"], adamw["eps"]) == (0.5, (0.8, 0.95), 1e-6)
+    plain, theirs = make_optimizer(Optimizer(), module).defaults, torch.optim.AdamW(module.parameters()).defaults
+    assert {name: plain[name] for name in ("betas", "eps")} == {name: theirs[name] for name in ("betas", "eps")}
+    assert make_optimizer(Optimizer("sgd", momentum=0.0), module).defaults["momentum"] == 0.0
+    lars = make_optimizer(Optimizer("lars", momentum=0.5, trust=0.02), module).defaults
+    assert (lars["momentum"], lars["trust"]) == (0.5, 0.02)
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"momentum": 0.9}, "adamw takes no momentum, which is a setting of sgd and lars; it takes learning_rate"),
+        ({"name": "sgd", "trust": 0.1}, "sgd takes no trust, which is a setting of lars; it takes .*momentum"),
+        ({"name": "lars", "betas": (0.9, 0.95)}, "lars takes no betas, which is a setting of adamw"),
+        ({"name": "adam"}, "optimizer.name is 'adam', but must be one of adamw, sgd, lars, did you mean 'adamw'"),
+        ({"schedule": "step"}, "optimizer.schedule is 'step', but must be one of cosine, linear, constant, wsd"),
+        ({"learning_rate": -1.0}, "optimizer.learning_rate is -1.0; it must be at least 0"),
+        ({"learning_rate": math.nan}, "optimizer.learning_rate is nan"),
+        ({"warmup": 1.0}, "optimizer.warmup is 1.0; it must be at least 0 and below 1"),
+        ({"layer_decay": 0.0}, "optimizer.layer_decay is 0.0; it must be above 0"),
+        ({"betas": (0.9, 1.0)}, "optimizer.betas is"),
+    ],
+)
+def test_what_an_optimizer_does_not_take_is_refused(settings, sentence):
+    with pytest.raises(InputError, match=sentence):
+        Optimizer(**settings)
+
+
+def test_layer_decay_multiplies_the_rate_for_each_layer_down_from_the_top():
+    """Bao et al., 2021, appendix: the head trains at the whole rate, layer l of L at that times decay^(L + 1 - l)."""
+    vit = ViT(image_size=8, patch_size=4, dim=16, depth=3, heads=2, channels=1)
+    settings = Optimizer("sgd", 2.0, 0.1, layer_decay=0.5, warmup=0.0)
+    model = SimSiam(vit, DigitViews(), 16, 8, optimizer=settings)
+    optimizer = make_optimizer(settings, model, model.steady_parts())
+    names = {parameter: name for name, parameter in model.named_parameters()}
+    rates = {names[p]: group["lr"] for group in optimizer.param_groups for p in group["params"]}
+    decays = {names[p]: group["weight_decay"] for group in optimizer.param_groups for p in group["params"]}
+    assert rates.keys() == set(names.values())
+    for name, rate in rates.items():
+        expected = 2.0
+        if name.startswith("encoder.model.embeddings."):
+            expected = 2.0 * 0.5**4
+        elif name.startswith("encoder.model.layers."):
+            expected = 2.0 * 0.5 ** (3 - int(name.split(".")[3]))
+        assert rate == pytest.approx(expected), name
+    assert decays["encoder.model.embeddings.cls_token"] == 0 and decays["encoder.model.layers.0.mlp.fc1.bias"] == 0
+    assert optimizer.param_groups[0]["lr"] == 2.0  # which is what is logged
+    schedule = scheduled(optimizer, settings, 10)
+    for _ in range(5):
+        optimizer.step()
+        schedule.step()
+    later = {names[p]: group["lr"] for group in optimizer.param_groups for p in group["params"]}
+    assert later["encoder.model.embeddings.cls_token"] == pytest.approx(rates["encoder.model.embeddings.cls_token"] / 2)
+    assert later["predictor.0.weight"] == 2.0
+
+
+class Silent(MLP):
+    def parameter_layers(self) -> list[list[str]]:
+        return []
+
+
+def test_an_encoder_that_does_not_name_its_layers_refuses_layer_decay():
+    with pytest.raises(InputError, match=r"layer_decay needs an encoder that names its layers, which Silent does not"):
+        SimSiam(Silent([16], 1, 8), DigitViews(), 16, 8, optimizer=Optimizer(layer_decay=0.7))
+    SimSiam(Silent([16], 1, 8), DigitViews(), 16, 8)
 
 
 def test_a_run_without_an_end_is_refused():

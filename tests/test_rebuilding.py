@@ -23,6 +23,7 @@ from ssl_zoo.encoders.image import ResNet
 from ssl_zoo.errors import InputError
 from ssl_zoo.methods.base import Method
 from ssl_zoo.methods.simclr import SimCLR
+from ssl_zoo.optim import Optimizer
 from ssl_zoo.rebuilding import with_absolute_paths
 from ssl_zoo.runs.run import load_run, rebuild
 from ssl_zoo.views.image import DigitViews
@@ -68,6 +69,17 @@ def test_a_tokenizer_in_a_folder_is_found_from_any_other_and_a_name_stays_a_name
     monkeypatch.chdir(tmp_path)
     for given, kept in {"./mine": str(tmp_path / "mine"), "org/bert": "org/bert", "wordpiece": "wordpiece"}.items():
         assert with_absolute_paths(TextData, {"tokenizer": given, "length": 8}) == {"tokenizer": kept, "length": 8}
+
+
+def test_an_optimizers_settings_come_back_wherever_a_checkpoint_has_them(tmp_path):
+    given = Optimizer("adamw", 0.5, 0.1, warmup=0.3, betas=(0.8, 0.95), schedule="linear")
+    method = SimCLR(ResNet(10, 8), DigitViews(), projection_hidden=8, projection_dim=4, optimizer=given)
+    torch.save({"hyper_parameters": dict(method.hparams)}, tmp_path / "settings.ckpt")
+    saved = torch.load(tmp_path / "settings.ckpt", weights_only=True)
+    assert rebuild(saved).optimizer == given
+    # As they were before the optimizer's settings had an argument of their own.
+    old = {**saved["hyper_parameters"], "optimizer": "sgd", "learning_rate": 0.5, "weight_decay": 0.1, "warmup": 0.3}
+    assert rebuild({"hyper_parameters": old}).optimizer == Optimizer("sgd", 0.5, 0.1, warmup=0.3)
 
 
 class WithNetwork(Method):

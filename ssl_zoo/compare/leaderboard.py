@@ -148,7 +148,8 @@ def _differing(run: RunRecord, alike: list[RunRecord]) -> list[str]:
         if len(set(zip(*(values[one] for one in chosen), strict=True))) == len(known):
             break
         chosen.append(name)
-    return [f"{name.rsplit('.', 1)[-1]} {own.get(name)}" for name in chosen]
+    # `optimizer.name` is the optimizer.
+    return [f"{name.removesuffix('.name').rsplit('.', 1)[-1]} {own.get(name)}" for name in chosen]
 
 
 def _references(runs: list[RunRecord]) -> list[Entry]:

@@ -12,7 +12,7 @@ from ssl_zoo.encoders.attention import use_fast_attention
 from ssl_zoo.encoders.audio_base import AudioEncoder, FrontEnd
 from ssl_zoo.encoders.base import Embedded, Encoded
 from ssl_zoo.encoders.convolution import convolve
-from ssl_zoo.encoders.front_ends import WaveConvolutions
+from ssl_zoo.encoders.front_ends import WaveConvolutions, front_end_config, published_front_end
 from ssl_zoo.encoders.pretrained import load_model
 from ssl_zoo.errors import InputError
 
@@ -84,7 +84,7 @@ class Wav2Vec2Encoder(AudioEncoder):
                     f"Wav2Vec2Encoder: {pretrained} brings its own front end; leave out either front_end or pretrained."
                 )
             model = load_model([Wav2Vec2Model, HubertModel], pretrained, **settings)
-            front_end = _front_end_of(model)
+            front_end = published_front_end(model)
         else:
             if heads < 1 or dim % heads or position_groups < 1 or dim % position_groups:
                 raise InputError(
@@ -100,7 +100,7 @@ class Wav2Vec2Encoder(AudioEncoder):
                 do_stable_layer_norm=norm == "pre",
                 num_conv_pos_embeddings=position_kernel,
                 num_conv_pos_embedding_groups=position_groups,
-                **_front_end_config(front_end),
+                **front_end_config(front_end),
                 **settings,
             )
             model = Wav2Vec2Model(config)
@@ -144,6 +144,13 @@ class Wav2Vec2Encoder(AudioEncoder):
     def no_weight_decay(self) -> list[str]:
         """The convolution for positions, whose weight norm has its size as a parameter of its own."""
         return ["trunk.pos_conv_embed"]
+
+    def parameter_layers(self) -> list[list[str]]:
+        """Frames and positions, then every transformer layer."""
+        first = ["front_end", "feature_norm", "projection", "trunk.pos_conv_embed"]
+        if not self.trunk.config.do_stable_layer_norm:  # its norm is then before the layers, not after them
+            first.append("trunk.layer_norm")
+        return [first, *([f"trunk.layers.{number}"] for number in range(len(self.trunk.layers)))]
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write the encoder for others to load, as the transformers library's `Wav2Vec2Model` or `HubertModel`.
@@ -199,6 +206,11 @@ class CausalConvEncoder(AudioEncoder):
         self.norms = nn.ModuleList(nn.LayerNorm(dim) for _ in kernels)
         self.dropout = nn.Dropout(dropout)
 
+    def parameter_layers(self) -> list[list[str]]:
+        """Frames, then every convolution with its norm."""
+        layers = ([f"convolutions.{number}", f"norms.{number}"] for number in range(len(self.convolutions)))
+        return [["front_end", "feature_norm", "projection"], *layers]
+
     def project(self, normalized: Tensor) -> Tensor:
         """Linear."""
         return self.projection(normalized)
@@ -253,6 +265,11 @@ class GRUEncoder(AudioEncoder):
         self.projection = nn.Linear(front_end.dim, dim)
         self.layers = nn.ModuleList(GRULayer(dim) for _ in range(depth))
 
+    def parameter_layers(self) -> list[list[str]]:
+        """Frames, then every GRU."""
+        layers = ([f"layers.{number}"] for number in range(len(self.layers)))
+        return [["front_end", "feature_norm", "projection"], *layers]
+
     def project(self, normalized: Tensor) -> Tensor:
         """Linear."""
         return self.projection(normalized)
@@ -268,33 +285,3 @@ class GRUEncoder(AudioEncoder):
                 vectors = layer(vectors)
                 states.append(vectors)
         return self.encoded(vectors, embedded.mask, states if layers else [])
-
-
-def _front_end_config(front_end: FrontEnd) -> dict[str, Any]:
-    """How a configuration of the transformers library describes the front end, as far as it can."""
-    if not isinstance(front_end, WaveConvolutions):
-        return {"conv_dim": (front_end.dim,), "conv_kernel": (1,), "conv_stride": (1,), "num_feat_extract_layers": 1}
-    convolutions = [cast(nn.Conv1d, layer.conv) for layer in front_end.conv_layers]
-    return {
-        "conv_dim": [front_end.dim] * len(convolutions),
-        "conv_kernel": [each.kernel_size[0] for each in convolutions],
-        "conv_stride": [each.stride[0] for each in convolutions],
-        "conv_bias": convolutions[0].bias is not None,
-        "feat_extract_norm": front_end.norm,
-    }
-
-
-def _front_end_of(model: Any) -> WaveConvolutions:
-    """A published model's front end, weights included."""
-    config = model.config
-    if len(set(config.conv_dim)) > 1:
-        raise InputError(f"pretrained: {config.name_or_path} has convolutions of different widths; choose another.")
-    front_end = WaveConvolutions(
-        config.conv_dim[0],
-        list(config.conv_kernel),
-        list(config.conv_stride),
-        config.feat_extract_norm,
-        config.conv_bias,
-    )
-    front_end.load_state_dict(model.feature_extractor.state_dict())
-    return front_end

@@ -43,6 +43,10 @@ class AudioResNet(Encoder):
         # A convolution of stride 2, padded, is centred on every second position from the first on.
         self.offset, self.stride = window // 2, self.network.stride * hop
 
+    def parameter_layers(self) -> list[list[str]]:
+        """Those of the ResNet."""
+        return [[f"network.{name}" for name in names] for names in self.network.parameter_layers()]
+
     def embed(self, inputs: Tensor, mask: Tensor | None = None) -> Embedded:
         """The spectrogram's frames ``(B, N', mels)``, eight for each vector that leaves, and which of them are real."""
         return Embedded(*log_mel(inputs, mask, self.sample_rate, self.mels))

@@ -123,6 +123,15 @@ class Encoder(Rebuildable, nn.Module, ABC):
         """
         return []
 
+    def parameter_layers(self) -> list[list[str]]:
+        """Which parameters each layer has, from the input up; empty where an encoder cannot say.
+
+        The first entry is what makes the first layer's input, if that has parameters: patches, embeddings, positions, a
+        front end. Names are as in `no_weight_decay`. What is in no layer, such as a norm after the last one, is trained
+        at the learning rate of a method's heads.
+        """
+        return []
+
     def require_all(self, places: Tensor | None) -> None:
         """Raise `InputError` where vectors have been left out: what an encoder that is not `droppable` does first."""
         if places is not None:

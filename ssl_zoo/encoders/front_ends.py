@@ -1,6 +1,6 @@
 """Front ends of audio encoders: learnt convolutions over the waveform, and log-mel spectrograms."""
 
-from typing import Literal
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -213,3 +213,40 @@ def _check_layers(name: str, kernels: list[int], strides: list[int]) -> None:
         raise InputError(
             f"{name}: kernels {kernels} and strides {strides}; give both one number of at least 1 for every layer."
         )
+
+
+def front_end_config(front_end: FrontEnd) -> dict[str, Any]:
+    """How a configuration of the transformers library describes the front end, as far as it can."""
+    if not isinstance(front_end, WaveConvolutions):
+        return {"conv_dim": (front_end.dim,), "conv_kernel": (1,), "conv_stride": (1,), "num_feat_extract_layers": 1}
+    convolutions = [cast(nn.Conv1d, layer.conv) for layer in front_end.conv_layers]
+    return {
+        "conv_dim": [front_end.dim] * len(convolutions),
+        "conv_kernel": [each.kernel_size[0] for each in convolutions],
+        "conv_stride": [each.stride[0] for each in convolutions],
+        "conv_bias": convolutions[0].bias is not None,
+        "feat_extract_norm": front_end.norm,
+    }
+
+
+def published_front_end(model: Any) -> WaveConvolutions:
+    """The front end of a published model of the transformers library, weights included.
+
+    Args:
+        model: wav2vec 2.0 or HuBERT.
+
+    Raises:
+        InputError: its convolutions are of different widths.
+    """
+    config = model.config
+    if len(set(config.conv_dim)) > 1:
+        raise InputError(f"pretrained: {config.name_or_path} has convolutions of different widths; choose another.")
+    front_end = WaveConvolutions(
+        config.conv_dim[0],
+        list(config.conv_kernel),
+        list(config.conv_stride),
+        config.feat_extract_norm,
+        config.conv_bias,
+    )
+    front_end.load_state_dict(model.feature_extractor.state_dict())
+    return front_end

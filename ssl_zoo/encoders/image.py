@@ -82,6 +82,12 @@ class ResNet(Encoder):
                 nn.init.zeros_(last.weight)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
 
+    def parameter_layers(self) -> list[list[str]]:
+        """The stem, then every residual block."""
+        stages = ("layer1", "layer2", "layer3", "layer4")
+        blocks = [[f"{stage}.{number}"] for stage in stages for number in range(len(getattr(self, stage)))]
+        return [["conv1", "bn1"], *blocks]
+
     def embed(self, inputs: Tensor, mask: Tensor | None = None) -> Embedded:
         """The normalised pixels ``(B, H * W, channels)``, row by row; images are never padded."""
         images = self.normalize(inputs, self.conv1.in_channels).contiguous(memory_format=torch.channels_last)
@@ -196,6 +202,10 @@ class ViT(Encoder):
         learnt = ["model.embeddings.position_embeddings"] if self.positions == "learnt" else []
         return ["model.embeddings.cls_token", *learnt]
 
+    def parameter_layers(self) -> list[list[str]]:
+        """Patches, class token and positions, then every transformer layer."""
+        return [["model.embeddings"], *([f"model.layers.{number}"] for number in range(len(self.model.layers)))]
+
     def embed(self, inputs: Tensor, mask: Tensor | None = None) -> Embedded:
         """The projected patches ``(B, N, dim)``, row by row; images are never padded."""
         images = self.normalize(inputs, self.model.config.num_channels)
@@ -264,6 +274,10 @@ class MLP(Encoder):
         self.normalize = Normalize(*(statistics or (mean, std)))
         widths = [channels * image_size**2, *hidden]
         self.layers = nn.ModuleList(nn.Linear(*each) for each in pairwise(widths))
+
+    def parameter_layers(self) -> list[list[str]]:
+        """Every linear layer."""
+        return [[f"layers.{number}"] for number in range(len(self.layers))]
 
     def embed(self, inputs: Tensor, mask: Tensor | None = None) -> Embedded:
         """The normalised pixels as one long vector, ``(B, 1, pixels)``; images are never padded."""

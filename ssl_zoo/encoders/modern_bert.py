@@ -81,6 +81,10 @@ class ModernBertEncoder(TextEncoder):
         """The vectors, normalised; positions come in with attention."""
         return self.model.embeddings(inputs_embeds=embedded.vectors)
 
+    def parameter_layers(self) -> list[list[str]]:
+        """Tokens, then every transformer layer."""
+        return [["model.embeddings"], *([f"model.layers.{number}"] for number in range(len(self.model.layers)))]
+
     def layers_and_inputs(
         self, vectors: Tensor, mask: Tensor | None, places: Tensor | None
     ) -> list[tuple[Layer, dict[str, Any]]]:

@@ -95,6 +95,11 @@ class BertEncoder(TextEncoder):
         """The positions."""
         return ["model.embeddings.position_embeddings"]
 
+    def parameter_layers(self) -> list[list[str]]:
+        """Tokens, positions and segments, then every transformer layer."""
+        layers = range(len(self.model.encoder.layer))
+        return [["model.embeddings"], *([f"model.encoder.layer.{number}"] for number in layers)]
+
     def layers_and_inputs(
         self, vectors: Tensor, mask: Tensor | None, places: Tensor | None
     ) -> list[tuple[Layer, dict[str, Any]]]:
@@ -183,6 +188,10 @@ class GPT2Encoder(TextEncoder):
     def no_weight_decay(self) -> list[str]:
         """The positions."""
         return ["model.wpe"]
+
+    def parameter_layers(self) -> list[list[str]]:
+        """Tokens and positions, then every transformer layer."""
+        return [["model.wte", "model.wpe"], *([f"model.h.{number}"] for number in range(len(self.model.h)))]
 
     def layers_and_inputs(
         self, vectors: Tensor, mask: Tensor | None, places: Tensor | None

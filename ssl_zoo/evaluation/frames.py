@@ -128,7 +128,7 @@ def in_few_bytes(layers: Tensor) -> Tensor:
     if not largest.isfinite().all():
         raise InputError(
             "The encoder's layers give numbers that are not finite, so there is nothing to probe. If you trained it, "
-            "it has diverged: train it again with a lower model.learning_rate."
+            "it has diverged: train it again with a lower model.optimizer.learning_rate."
         )
     kinds = torch.finfo(torch.float16)
     fits = (largest <= kinds.max) & ((largest == 0) | (largest >= SMALLEST * kinds.smallest_normal))

@@ -27,8 +27,7 @@ class Supervised(L.LightningModule):
     def __init__(self, method: Method, classes: int) -> None:
         super().__init__()
         self.encoder, self.views = method.encoder, method.views
-        self.settings = (method.learning_rate, method.weight_decay)
-        self.optimizer, self.warmup = method.optimizer, method.warmup
+        self.optimizer = method.optimizer
         self.head = nn.Linear(method.encoder.dim, classes)
 
     def forward(self, batch: Batch) -> Tensor:
@@ -49,8 +48,8 @@ class Supervised(L.LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """As the method's."""
-        optimizer = optim.make_optimizer(self.optimizer, self, *self.settings)
-        schedule = optim.warmup_cosine(optimizer, optim.total_steps(self.trainer), self.warmup)
+        optimizer = optim.make_optimizer(self.optimizer, self)
+        schedule = optim.scheduled(optimizer, self.optimizer, optim.total_steps(self.trainer))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 

@@ -101,8 +101,9 @@ class FineTuner(L.LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """AdamW on what `choose_trained` has chosen."""
-        optimizer = optim.make_optimizer("adamw", self, self.settings.learning_rate, WEIGHT_DECAY)
-        schedule = optim.warmup_cosine(optimizer, self.settings.steps, WARMUP)
+        settings = optim.Optimizer("adamw", self.settings.learning_rate, WEIGHT_DECAY, warmup=WARMUP)
+        optimizer = optim.make_optimizer(settings, self)
+        schedule = optim.scheduled(optimizer, settings, self.settings.steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 

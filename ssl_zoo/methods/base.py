@@ -8,13 +8,13 @@ import lightning as L
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
 from ssl_zoo import metrics, optim
 from ssl_zoo.batch import Batch
 from ssl_zoo.encoders.base import Encoded, Encoder
 from ssl_zoo.errors import InputError
 from ssl_zoo.lightning_inside import logs_now, trainer_of
+from ssl_zoo.optim import Optimizer
 from ssl_zoo.randomness import example_keys
 from ssl_zoo.rebuilding import Rebuildable, keep_settings
 from ssl_zoo.views.base import Views
@@ -28,23 +28,16 @@ class Method(Rebuildable, L.LightningModule, ABC):
 
     Args:
         encoder: the network to pretrain.
-        optimizer: `adamw`, `sgd` (momentum 0.9) or `lars`.
-        learning_rate: the highest one, for the global batch.
-        weight_decay: on weights; norms, biases, positions, class tokens and codebooks have none.
-        warmup: part of the run over which the learning rate rises; after that it falls to zero along a cosine.
+        optimizer: Settings of the optimizer and of the learning rate over the run.
+
+    Raises:
+        InputError: layers are to be trained at rates of their own, and the encoder cannot say what its layers are.
     """
 
     views: Views | None
     noise_seed: Tensor
 
-    def __init__(
-        self,
-        encoder: Encoder,
-        optimizer: optim.OptimizerName = "adamw",
-        learning_rate: float = 1e-3,
-        weight_decay: float = 1e-4,
-        warmup: float = 0.1,
-    ) -> None:
+    def __init__(self, encoder: Encoder, optimizer: Optimizer = Optimizer()) -> None:
         super().__init__()
         with warnings.catch_warnings():
             # Lightning advises to leave modules out. Their settings are what rebuilds them from a checkpoint alone.
@@ -53,12 +46,9 @@ class Method(Rebuildable, L.LightningModule, ABC):
         keep_settings(self)
         self.encoder = encoder
         self.views = None
-        self.optimizer, self.learning_rate, self.weight_decay, self.warmup = (
-            optimizer,
-            learning_rate,
-            weight_decay,
-            warmup,
-        )
+        self.optimizer = optimizer
+        if optimizer.layer_decay != 1:
+            optim.depths_from_top(encoder)  # an encoder that cannot say is refused before the data is read
         # Drawn from the run's seed and kept in the checkpoint: a resumed run goes on with the same noise.
         self.register_buffer("noise_seed", torch.randint(2**62, ()))
 
@@ -146,7 +136,8 @@ class Method(Rebuildable, L.LightningModule, ABC):
         if not vectors.isfinite().all():
             raise InputError(
                 f"{type(self).__name__} has diverged: after {self.global_step} steps its vectors are not finite "
-                "numbers. Lower model.learning_rate, raise model.warmup or set trainer.gradient_clip_val."
+                "numbers. Lower model.optimizer.learning_rate, raise model.optimizer.warmup or set "
+                "trainer.gradient_clip_val."
             )
         return vectors
 
@@ -159,12 +150,10 @@ class Method(Rebuildable, L.LightningModule, ABC):
         return self.encode(batch).pooled.float()
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """The optimizer, with warm-up and cosine decay over the run."""
+        """The optimizer, and its learning rate over the run."""
         self._total_steps = optim.total_steps(self.trainer)
-        optimizer = optim.make_optimizer(
-            self.optimizer, self, self.learning_rate, self.weight_decay, self.steady_parts()
-        )
-        schedule = optim.warmup_cosine(optimizer, self._total_steps, self.warmup)
+        optimizer = optim.make_optimizer(self.optimizer, self, self.steady_parts())
+        schedule = optim.scheduled(optimizer, self.optimizer, self._total_steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
@@ -174,7 +163,7 @@ class Method(Rebuildable, L.LightningModule, ABC):
 
     def configure_gradient_clipping(
         self,
-        optimizer: Optimizer,
+        optimizer: torch.optim.Optimizer,
         gradient_clip_val: float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:

@@ -1,7 +1,7 @@
 """BERT: tokens are hidden and predicted from what stands around them."""
 
 import math
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,7 @@ from ssl_zoo.errors import InputError
 from ssl_zoo.methods.base import Method
 from ssl_zoo.objectives.language_modeling import global_mean, initialize_head, token_nats
 from ssl_zoo.objectives.token_loss import token_loss
+from ssl_zoo.optim import Optimizer
 from ssl_zoo.randomness import fold_in
 
 # What an example's keys are folded with, so that its draws are independent of each other.
@@ -42,7 +43,7 @@ class BERT(Method):
         whole_words: hide all pieces of a word together, which keeps the rest of a word from giving it away.
         sentence_task: `nsp` also tells whether one piece of text follows another (the paper's), `sop` in which order
             two pieces stand (ALBERT's); `none` is RoBERTa's choice. Needs single documents, not packed rows.
-        **training: `optimizer`, `learning_rate`, `weight_decay` and `warmup` of `Method`.
+        optimizer: Settings of the optimizer and of the learning rate over the run.
 
     Raises:
         InputError: the encoder is causal or reads no text, its tokenizer lacks a token that the task needs,
@@ -57,9 +58,9 @@ class BERT(Method):
         mask_fraction: float = 0.15,
         whole_words: bool = False,
         sentence_task: Literal["none", "nsp", "sop"] = "none",
-        **training: Any,
+        optimizer: Optimizer = Optimizer(),
     ) -> None:
-        super().__init__(encoder, **training)
+        super().__init__(encoder, optimizer)
         if encoder.modality != "text" or encoder.causal:
             raise InputError(
                 "BERT tells hidden words from both sides and needs a bidirectional text encoder, which "

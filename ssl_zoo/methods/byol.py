@@ -1,13 +1,12 @@
 """BYOL: one view predicts what a slowly moving copy of the network makes of the other; no negatives."""
 
-from typing import Any
-
 from torch import Tensor
 
 from ssl_zoo.batch import Batch
 from ssl_zoo.encoders.base import Encoder
 from ssl_zoo.methods.base import Method
 from ssl_zoo.objectives.similarity import negative_cosine
+from ssl_zoo.optim import Optimizer
 from ssl_zoo.parts.heads import mlp
 from ssl_zoo.parts.spread import feature_std
 from ssl_zoo.parts.teacher import MomentumCopy, cosine_momentum
@@ -35,7 +34,7 @@ class BYOL(Method):
         momentum: tau at the start; the paper takes 0.996 over 300 epochs and more, shorter runs need less.
         projection_hidden: hidden width of the projection and prediction heads.
         projection_dim: size of z.
-        **training: `optimizer`, `learning_rate`, `weight_decay` and `warmup` of `Method`.
+        optimizer: Settings of the optimizer and of the learning rate over the run.
     """
 
     def __init__(
@@ -45,9 +44,9 @@ class BYOL(Method):
         momentum: float = 0.996,
         projection_hidden: int = 4096,
         projection_dim: int = 256,
-        **training: Any,
+        optimizer: Optimizer = Optimizer(),
     ) -> None:
-        super().__init__(encoder, **training)
+        super().__init__(encoder, optimizer)
         self.views = views
         self.momentum = momentum
         self.projector = mlp(encoder.dim, projection_hidden, projection_dim)

@@ -1,9 +1,8 @@
 """CPC: the frames to come are picked out among others of the same recording."""
 
-from typing import Any
-
 from ssl_zoo.encoders.audio_base import AudioEncoder
 from ssl_zoo.methods.wav2vec import Wav2Vec
+from ssl_zoo.optim import Optimizer
 
 
 class CPC(Wav2Vec):
@@ -17,13 +16,18 @@ class CPC(Wav2Vec):
         steps: how many steps ahead are told.
         negatives: for every frame and step.
         offset: frames from a vector to the first one that it tells; None as in `Wav2Vec`.
-        **training: `optimizer`, `learning_rate`, `weight_decay` and `warmup` of `Method`.
+        optimizer: Settings of the optimizer and of the learning rate over the run.
 
     Raises:
         InputError: as `Wav2Vec`.
     """
 
     def __init__(
-        self, encoder: AudioEncoder, steps: int = 12, negatives: int = 10, offset: int | None = 1, **training: Any
+        self,
+        encoder: AudioEncoder,
+        steps: int = 12,
+        negatives: int = 10,
+        offset: int | None = 1,
+        optimizer: Optimizer = Optimizer(),
     ) -> None:
-        super().__init__(encoder, steps=steps, negatives=negatives, loss="infonce", offset=offset, **training)
+        super().__init__(encoder, steps=steps, negatives=negatives, loss="infonce", offset=offset, optimizer=optimizer)

@@ -1,7 +1,6 @@
 """GPT: every token is predicted from those before it, and so the model can write."""
 
 import math
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,6 +13,7 @@ from ssl_zoo.errors import InputError
 from ssl_zoo.methods.base import Method
 from ssl_zoo.objectives.language_modeling import bits_per_byte, global_mean, next_token_targets
 from ssl_zoo.objectives.token_loss import token_loss
+from ssl_zoo.optim import Optimizer
 from ssl_zoo.parts.generation import Sampling, generate
 from ssl_zoo.views.base import require_at_least, require_probability
 
@@ -45,7 +45,7 @@ class GPT(Method):
         top_k: draw among so many of the likeliest tokens only.
         top_p: draw among the likeliest tokens that together have this probability (arXiv:1904.09751).
         beams: texts kept at a time in a search for the likeliest whole; more than 1 needs temperature 0.
-        **training: `optimizer`, `learning_rate`, `weight_decay` and `warmup` of `Method`.
+        optimizer: Settings of the optimizer and of the learning rate over the run.
 
     Raises:
         InputError: the encoder is not causal or reads no text, or an argument is out of its range.
@@ -62,9 +62,9 @@ class GPT(Method):
         top_k: int | None = None,
         top_p: float = 1.0,
         beams: int = 1,
-        **training: Any,
+        optimizer: Optimizer = Optimizer(),
     ) -> None:
-        super().__init__(encoder, **training)
+        super().__init__(encoder, optimizer)
         if encoder.modality != "text" or not encoder.causal:
             raise InputError(
                 "GPT predicts each token from those before it and needs a causal text encoder, which "

@@ -1,7 +1,6 @@
 """MoCo: a query's own key among a queue of other images' keys, all made by a slowly moving encoder."""
 
 import math
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,6 +10,7 @@ from ssl_zoo.batch import Batch
 from ssl_zoo.encoders.base import Encoder
 from ssl_zoo.methods.base import Method
 from ssl_zoo.objectives.contrastive import queue_logits
+from ssl_zoo.optim import Optimizer
 from ssl_zoo.parts.heads import mlp
 from ssl_zoo.parts.queue import KeyQueue
 from ssl_zoo.parts.teacher import MomentumCopy, in_groups
@@ -46,7 +46,7 @@ class MoCo(Method):
         norm_groups: parts of the batch that the keys' batch norm sees; 1 lets it leak.
         projection_hidden: hidden width of the projection head.
         projection_dim: size of queries and keys.
-        **training: `optimizer`, `learning_rate`, `weight_decay` and `warmup` of `Method`.
+        optimizer: Settings of the optimizer and of the learning rate over the run.
     """
 
     def __init__(
@@ -60,9 +60,9 @@ class MoCo(Method):
         norm_groups: int = 4,
         projection_hidden: int = 2048,
         projection_dim: int = 128,
-        **training: Any,
+        optimizer: Optimizer = Optimizer(),
     ) -> None:
-        super().__init__(encoder, **training)
+        super().__init__(encoder, optimizer)
         self.views = views
         self.temperature, self.momentum = temperature, momentum
         self.symmetric, self.norm_groups = symmetric, norm_groups

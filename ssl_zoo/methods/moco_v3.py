@@ -1,7 +1,6 @@
 """MoCo v3: contrast with the other images of the batch, with a predictor and a momentum encoder; made for ViTs."""
 
 import math
-from typing import Any
 
 from torch import Tensor
 from torch.nn import functional as F
@@ -10,6 +9,7 @@ from ssl_zoo.batch import Batch
 from ssl_zoo.encoders.base import Encoder
 from ssl_zoo.methods.base import Method
 from ssl_zoo.objectives.contrastive import cross_view_logits
+from ssl_zoo.optim import Optimizer
 from ssl_zoo.parts.heads import mlp
 from ssl_zoo.parts.teacher import MomentumCopy, cosine_momentum
 from ssl_zoo.views.base import Views
@@ -36,7 +36,7 @@ class MoCoV3(Method):
         momentum: of the copies, at the start.
         projection_hidden: hidden width of the projection (three layers) and prediction (two layers) heads.
         projection_dim: size of queries and keys.
-        **training: `optimizer`, `learning_rate`, `weight_decay` and `warmup` of `Method`.
+        optimizer: Settings of the optimizer and of the learning rate over the run.
     """
 
     def __init__(
@@ -47,9 +47,9 @@ class MoCoV3(Method):
         momentum: float = 0.99,
         projection_hidden: int = 4096,
         projection_dim: int = 256,
-        **training: Any,
+        optimizer: Optimizer = Optimizer(),
     ) -> None:
-        super().__init__(encoder, **training)
+        super().__init__(encoder, optimizer)
         self.views = views
         self.temperature, self.momentum = temperature, momentum
         self.projector = mlp(encoder.dim, projection_hidden, projection_hidden, projection_dim, norm_last=True)

@@ -1,7 +1,6 @@
 """SimCLR: two views of an image attract each other and repel everybody else's."""
 
 import math
-from typing import Any
 
 from torch import Tensor
 from torch.nn import functional as F
@@ -10,6 +9,7 @@ from ssl_zoo.batch import Batch
 from ssl_zoo.encoders.base import Encoder
 from ssl_zoo.methods.base import Method
 from ssl_zoo.objectives.contrastive import nt_xent_logits
+from ssl_zoo.optim import Optimizer
 from ssl_zoo.parts.heads import mlp
 from ssl_zoo.views.base import Views
 
@@ -31,7 +31,7 @@ class SimCLR(Method):
         temperature: t; the paper takes 0.5 on CIFAR-10 and 0.1 on ImageNet.
         projection_hidden: hidden width of the projection head.
         projection_dim: size of z.
-        **training: `optimizer`, `learning_rate`, `weight_decay` and `warmup` of `Method`.
+        optimizer: Settings of the optimizer and of the learning rate over the run.
     """
 
     def __init__(
@@ -41,9 +41,9 @@ class SimCLR(Method):
         temperature: float = 0.5,
         projection_hidden: int = 2048,
         projection_dim: int = 128,
-        **training: Any,
+        optimizer: Optimizer = Optimizer(),
     ) -> None:
-        super().__init__(encoder, **training)
+        super().__init__(encoder, optimizer)
         self.views = views
         self.temperature = temperature
         self.projector = mlp(encoder.dim, projection_hidden, projection_dim)

@@ -1,13 +1,12 @@
 """SimSiam: BYOL without a momentum encoder."""
 
-from typing import Any
-
 from torch import Tensor, nn
 
 from ssl_zoo.batch import Batch
 from ssl_zoo.encoders.base import Encoder
 from ssl_zoo.methods.base import Method
 from ssl_zoo.objectives.similarity import negative_cosine
+from ssl_zoo.optim import Optimizer
 from ssl_zoo.parts.heads import mlp
 from ssl_zoo.parts.spread import feature_std
 from ssl_zoo.views.base import Views
@@ -31,7 +30,7 @@ class SimSiam(Method):
         views: makes two views of each example.
         projection_dim: size of z, and hidden width of the projection head.
         prediction_hidden: width of the predictor's bottleneck, a quarter of `projection_dim` in the paper.
-        **training: `optimizer`, `learning_rate`, `weight_decay` and `warmup` of `Method`.
+        optimizer: Settings of the optimizer and of the learning rate over the run.
     """
 
     def __init__(
@@ -40,9 +39,9 @@ class SimSiam(Method):
         views: Views,
         projection_dim: int = 2048,
         prediction_hidden: int = 512,
-        **training: Any,
+        optimizer: Optimizer = Optimizer(),
     ) -> None:
-        super().__init__(encoder, **training)
+        super().__init__(encoder, optimizer)
         self.views = views
         self.projector = mlp(encoder.dim, projection_dim, projection_dim, projection_dim, norm_last=True)
         self.predictor = mlp(projection_dim, prediction_hidden, projection_dim)

@@ -1,6 +1,6 @@
 """The variational autoencoder: a code that a decoder can rebuild the input from, and no larger than that needs."""
 
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,7 @@ from ssl_zoo.encoders.base import Encoder
 from ssl_zoo.errors import InputError
 from ssl_zoo.methods.base import Method
 from ssl_zoo.objectives import elbo
+from ssl_zoo.optim import Optimizer
 from ssl_zoo.randomness import fold_in, normal, uniform
 from ssl_zoo.views.base import require_at_least, require_probability
 
@@ -55,7 +56,7 @@ class VAE(Method):
             its gradient is far noisier.
         importance_samples: draws per example for the importance-weighted bound on test data (arXiv:1509.00519); 0
             leaves it out.
-        **training: `optimizer`, `learning_rate`, `weight_decay` and `warmup` of `Method`.
+        optimizer: Settings of the optimizer and of the learning rate over the run.
 
     Raises:
         InputError: an argument is out of its range, or `observation_std` is given for a Bernoulli.
@@ -75,9 +76,9 @@ class VAE(Method):
         free_bits: float = 0.0,
         gradient: Literal["reparameterization", "score_function"] = "reparameterization",
         importance_samples: int = 64,
-        **training: Any,
+        optimizer: Optimizer = Optimizer(),
     ) -> None:
-        super().__init__(encoder, **training)
+        super().__init__(encoder, optimizer)
         require_probability("kl_warmup", kl_warmup)
         for name, value in {"beta": beta, "free_bits": free_bits, "importance_samples": importance_samples}.items():
             require_at_least(name, value, 0)

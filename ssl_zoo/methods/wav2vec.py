@@ -1,7 +1,7 @@
 """wav2vec: the frames to come are picked out among others of the same recording."""
 
 import math
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,7 @@ from ssl_zoo.errors import InputError
 from ssl_zoo.methods.base import Method
 from ssl_zoo.objectives.frame_negatives import candidate_logits, draw_candidates, first_is_best
 from ssl_zoo.objectives.language_modeling import global_mean, token_nats
+from ssl_zoo.optim import Optimizer
 from ssl_zoo.randomness import fold_in
 from ssl_zoo.views.base import require_at_least
 
@@ -47,7 +48,7 @@ class Wav2Vec(Method):
         offset: frames from a vector to the first one that it tells. None takes the first frame whose window of samples
             begins after that of the vector's own frame has ended, as wav2vec's published code does: those before it
             overlap with what the encoder has heard, and could be told by copying. 1 is CPC's.
-        **training: `optimizer`, `learning_rate`, `weight_decay` and `warmup` of `Method`.
+        optimizer: Settings of the optimizer and of the learning rate over the run.
 
     Raises:
         InputError: the encoder is not causal or has no frames, an argument is out of its range, or recordings are too
@@ -63,9 +64,9 @@ class Wav2Vec(Method):
         negatives: int = 10,
         loss: Literal["binary", "infonce"] = "binary",
         offset: int | None = None,
-        **training: Any,
+        optimizer: Optimizer = Optimizer(),
     ) -> None:
-        super().__init__(encoder, **training)
+        super().__init__(encoder, optimizer)
         if not isinstance(encoder, AudioEncoder) or not encoder.causal:
             raise InputError(
                 f"{type(self).__name__} tells frames from those before them and needs a causal encoder of frames of "

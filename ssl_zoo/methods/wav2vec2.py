@@ -1,7 +1,7 @@
 """wav2vec 2.0: spans of speech are hidden, and each hidden frame is told from others of the same recording."""
 
 import math
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,7 @@ from ssl_zoo.errors import InputError
 from ssl_zoo.methods.base import Method
 from ssl_zoo.objectives.frame_negatives import cosine_logits, draw_candidates, equal_to_positive, first_is_best
 from ssl_zoo.objectives.language_modeling import global_mean, token_nats
+from ssl_zoo.optim import Optimizer
 from ssl_zoo.parts.codebooks import GumbelQuantizer, code_use
 from ssl_zoo.randomness import fold_in
 from ssl_zoo.views.base import require_at_least, require_probability, require_range
@@ -59,7 +60,7 @@ class Wav2Vec2(Method):
         front_end_gradient: factor of the gradient that reaches the front end.
         gumbel_temperature: of the quantizer, at the start and at the end of its decay.
         gumbel_decay: the part of the run over which it decays, exponentially.
-        **training: `optimizer`, `learning_rate`, `weight_decay` and `warmup` of `Method`.
+        optimizer: Settings of the optimizer and of the learning rate over the run.
 
     Raises:
         InputError: the encoder is causal or has no frames, or an argument is out of its range.
@@ -83,9 +84,9 @@ class Wav2Vec2(Method):
         front_end_gradient: float = 0.1,
         gumbel_temperature: tuple[float, float] = (2.0, 0.5),
         gumbel_decay: float = 0.7,
-        **training: Any,
+        optimizer: Optimizer = Optimizer(),
     ) -> None:
-        super().__init__(encoder, **training)
+        super().__init__(encoder, optimizer)
         if not isinstance(encoder, AudioEncoder) or encoder.causal:
             raise InputError(
                 "Wav2Vec2 tells hidden frames from both sides and needs a bidirectional encoder of frames of speech, "

@@ -61,7 +61,7 @@ def extract(
     if not features.vectors.isfinite().all():
         raise InputError(
             "The encoder's vectors are not finite numbers, so there is nothing to probe. If you trained it, it has "
-            "diverged: train it again with a lower model.learning_rate."
+            "diverged: train it again with a lower model.optimizer.learning_rate."
         )
     return features
 

@@ -174,6 +174,19 @@ def check_weights(checkpoint: dict[str, Any], path: Path, model: Mapping[str, Te
         )
 
 
+def method_settings(checkpoint: dict[str, Any]) -> dict[str, Any]:
+    """The settings of a checkpoint's method.
+
+    Args:
+        checkpoint: Checkpoint as Lightning writes it.
+    """
+    settings = dict(checkpoint.get("hyper_parameters", {}))
+    if isinstance(settings.get("optimizer"), str):  # of when the optimizer's settings stood beside its name
+        moved = {name: settings.pop(name) for name in ("learning_rate", "weight_decay", "warmup") if name in settings}
+        settings["optimizer"] = {"name": settings["optimizer"], **moved}
+    return settings
+
+
 def is_whole(path: Path) -> bool:
     """Whether a file is a checkpoint that holds what was written."""
     try:

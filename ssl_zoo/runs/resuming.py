@@ -15,12 +15,12 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from ssl_zoo.errors import InputError
 from ssl_zoo.lightning_inside import finished_epochs
-from ssl_zoo.runs.checkpoints import LAST, before
+from ssl_zoo.runs.checkpoints import LAST, before, method_settings
 
 AUTO = "auto"
 CONFIG, RESULTS, LOCK = "config.yaml", "results.json", ".lock"
-# Part of the optimizer's state, which is taken from the checkpoint whatever the settings say.
-KEPT_BY_THE_OPTIMIZER = ("optimizer", "learning_rate", "weight_decay")
+# Settings of the optimizer that a resumed run follows; the others are part of the state in its checkpoint.
+FOLLOWED = ("warmup", "schedule")
 # Settings of one start of a run, not of the run.
 OF_THE_START = ("config", "ckpt_path", "resume", "runs_dir")
 
@@ -121,11 +121,11 @@ def check_optimizer(checkpoint: dict[str, Any], path: Path, settings: Mapping[st
     Raises:
         InputError: one differs.
     """
-    saved = checkpoint.get("hyper_parameters", {})
-    for name in KEPT_BY_THE_OPTIMIZER:
-        if name in saved and name in settings and saved[name] != settings[name]:
+    saved = method_settings(checkpoint).get("optimizer", {})
+    for name, value in settings.get("optimizer", {}).items():
+        if name not in FOLLOWED and name in saved and saved[name] != value:
             raise InputError(
-                f"model.{name} is {settings[name]}, but {path} goes on with its optimizer's {saved[name]}: leave the "
+                f"model.optimizer.{name} is {value}, but {path} goes on with its optimizer's {saved[name]}: leave the "
                 "setting as it was, or begin a new run."
             )
 

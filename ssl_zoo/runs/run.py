@@ -13,7 +13,7 @@ from ssl_zoo.errors import InputError, own_errors
 from ssl_zoo.lightning_inside import CLASS_PATH, INSTANTIATOR
 from ssl_zoo.methods.base import Method
 from ssl_zoo.rebuilding import LEFT_OUT
-from ssl_zoo.runs.checkpoints import check_weights, checkpoints_of, read_newest_whole
+from ssl_zoo.runs.checkpoints import check_weights, checkpoints_of, method_settings, read_newest_whole
 
 Built = TypeVar("Built")
 
@@ -68,7 +68,7 @@ def rebuild(checkpoint: dict[str, Any], seed: int = 0) -> Method:
     """
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        method = _build(L.LightningModule, checkpoint["hyper_parameters"])
+        method = _build(L.LightningModule, method_settings(checkpoint))
     assert isinstance(method, Method)
     return method
 

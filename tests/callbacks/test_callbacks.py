@@ -21,17 +21,19 @@ from ssl_zoo.callbacks.throughput import Throughput
 from ssl_zoo.data.image.module import ImageData
 from ssl_zoo.encoders.image import ResNet
 from ssl_zoo.methods.simclr import SimCLR
+from ssl_zoo.optim import Optimizer
 from ssl_zoo.views.image import DigitViews
 
 
 def method(constant: bool = False) -> SimCLR:
     torch.manual_seed(0)
-    model = SimCLR(ResNet(10, 8, channels=1), DigitViews(), projection_hidden=32, projection_dim=16, learning_rate=1e-3)
+    optimizer = Optimizer(learning_rate=0.0 if constant else 1e-3)
+    encoder = ResNet(10, 8, channels=1)
+    model = SimCLR(encoder, DigitViews(), projection_hidden=32, projection_dim=16, optimizer=optimizer)
     if constant:
         for norm in (m for m in model.encoder.modules() if isinstance(m, torch.nn.BatchNorm2d)):
             torch.nn.init.zeros_(norm.weight)
             torch.nn.init.ones_(norm.bias)
-        model.learning_rate = 0.0
     return model
 
 

@@ -14,6 +14,7 @@ from ssl_zoo.data.image.module import ImageData
 from ssl_zoo.decoders.image import MLPDecoder
 from ssl_zoo.encoders.image import MLP
 from ssl_zoo.methods.vae import VAE
+from ssl_zoo.optim import Optimizer
 
 NAMES = ("reconstructions", "samples", "interpolations", "manifold")
 
@@ -114,9 +115,9 @@ def test_a_manifold_in_more_dimensions_lies_where_the_posterior_means_spread_mos
 def test_a_collapsed_posterior_is_reported_once_and_a_healthy_one_is_not(tmp_path):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")  # they are asserted on, not hidden
-        trainer = fit(tmp_path / "collapsed", steps=100, beta=1000.0, learning_rate=3e-3)
+        trainer = fit(tmp_path / "collapsed", steps=100, beta=1000.0, optimizer=Optimizer(learning_rate=3e-3))
     said = [str(warning.message) for warning in caught if "posterior has collapsed" in str(warning.message)]
     assert len(said) == 1 and said[0].startswith("The posterior has collapsed: 0 of 3 latent dimensions")
     assert trainer.callback_metrics["health/active_units"] == 0
-    trainer = fit(tmp_path / "healthy", steps=100, learning_rate=3e-3)  # warnings are errors here
+    trainer = fit(tmp_path / "healthy", steps=100, optimizer=Optimizer(learning_rate=3e-3))  # warnings are errors here
     assert trainer.callback_metrics["health/active_units"] > 0

@@ -167,6 +167,13 @@ def test_another_setting_makes_another_row_that_says_so(write_run):
     assert [entry.label for entry in made["Digits"].methods] == ["A (temperature 0.1)", "A (temperature 0.2)"]
 
 
+def test_two_optimizers_explain_what_two_learning_rates_would_leave_open(write_run):
+    chosen = {"lars": 2.0, "adamw": 0.001}
+    settings = [{"optimizer": {"name": name, "learning_rate": rate}} for name, rate in chosen.items()]
+    made, _ = boards(*[write_run(f"a/{number}", "A", model=model) for number, model in enumerate(settings)])
+    assert {entry.label for entry in made["Digits"].methods} == {"A (optimizer lars)", "A (optimizer adamw)"}
+
+
 def test_the_same_run_twice_counts_once(write_run):
     made, said = boards(write_run("a/1", "A", linear={"all": 0.5}), write_run("a/2", "A", linear={"all": 0.6}))
     (entry,) = made["Digits"].methods

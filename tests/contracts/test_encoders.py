@@ -14,7 +14,7 @@ import ssl_zoo.encoders
 from ssl_zoo.encoders.base import Embedded, Encoded, Encoder, require_droppable, require_maskable
 from ssl_zoo.encoders.front_ends import LogMel, WaveConvolutions
 from ssl_zoo.errors import InputError
-from ssl_zoo.optim import parameter_groups
+from ssl_zoo.optim import Optimizer, depths_from_top, parameter_groups
 
 VOCABULARY = {
     "size": 40, "pad": 0, "begin": 1, "end": 2, "mask": 3, "unknown": 4, "special": [0, 1, 2, 3, 4],
@@ -256,7 +256,7 @@ PLACES = re.compile(r"(^|[._])(pos|position|positions|wpe|cls|class|register|pro
 
 def test_weight_decay_leaves_norms_biases_positions_and_class_tokens_alone(encoder):
     names = {parameter: name for name, parameter in encoder.named_parameters()}
-    groups = parameter_groups(encoder, 0.1)
+    groups = parameter_groups(encoder, Optimizer(weight_decay=0.1))
     decayed = {names[p] for group in groups if group["weight_decay"] for p in group["params"]}
     spared = {names[p] for group in groups if not group["weight_decay"] for p in group["params"]}
     assert decayed | spared == set(names.values()) and not decayed & spared
@@ -265,6 +265,34 @@ def test_weight_decay_leaves_norms_biases_positions_and_class_tokens_alone(encod
     assert {names[p] for norm in norms for p in norm.parameters(recurse=False)} <= spared
     matrices = [m for m in encoder.modules() if isinstance(m, torch.nn.Linear | torch.nn.Conv2d | torch.nn.RNNBase)]
     assert {names[p] for m in matrices for p in m.parameters() if p.ndim > 1} <= decayed
+
+
+def test_a_layers_vectors_depend_on_its_parameters_and_those_of_the_layers_below_alone(encoder):
+    names = {parameter: name for name, parameter in encoder.named_parameters()}
+    from_top = depths_from_top(encoder)
+    layers = max(from_top.values())
+    assert set(from_top.values()) == set(range(1, layers + 1))  # none is without parameters
+    norms = [module for module in encoder.modules() if "Norm" in type(module).__name__]
+    last_norm = {parameter for norm in norms for parameter in norm.parameters()}
+    assert not [names[p] for p in names.keys() - from_top.keys() - last_norm]
+    encoded = encoder(*inputs(encoder), layers=True)
+    reached = []
+    for state in (*encoded.layers, encoded.sequence):
+        if not state.requires_grad:  # inputs as they are
+            reached.append(-1)
+            continue
+        gradients = torch.autograd.grad(state.sum(), list(from_top), retain_graph=True, allow_unused=True)
+        used = [number for number, gradient in zip(from_top.values(), gradients, strict=True) if gradient is not None]
+        assert set(used) == set(range(min(used), layers + 1))  # from the input up, without a gap
+        reached.append(layers - min(used))
+    assert reached[-1] == layers - 1 and reached == sorted(reached)
+    assert len(set(reached[:-1])) == len(encoded.layers)
+
+
+def test_no_parameter_is_in_two_layers(encoder):
+    parts = [encoder.get_submodule(name) for names in encoder.parameter_layers() for name in names]
+    parameters = [parameter for part in parts for parameter in part.parameters()]
+    assert len(parameters) == len(set(parameters)) == len(depths_from_top(encoder))
 
 
 def test_the_names_of_positions_are_the_libraries_own():

@@ -215,7 +215,7 @@ def test_a_method_built_in_python_is_rebuilt_from_its_checkpoint_too(reference, 
 def test_two_processes_compute_what_one_does_on_the_whole_batch(reference, tmp_path):
     path, _ = reference
     # Adam divides by the gradient's size, which turns a rounding error in a tiny gradient into a whole step.
-    exact = ["--trainer.precision=32-true", "--model.optimizer=sgd", "--trainer.max_steps=2"]
+    exact = ["--trainer.precision=32-true", "--model.optimizer.name=sgd", "--trainer.max_steps=2"]
     if "dropout" in yaml.safe_load(path.read_text())["model"]["init_args"]["encoder"]["init_args"]:
         exact.append("--model.encoder.dropout=0")  # drawn by each process for itself
     if yaml.safe_load(path.read_text())["model"]["init_args"]["encoder"]["class_path"] == "AudioResNet":
@@ -224,9 +224,9 @@ def test_two_processes_compute_what_one_does_on_the_whole_batch(reference, tmp_p
         exact += ["--model.encoder.depth=10", "--model.views.frequency_masks=0"]
     # The log-likelihood of a spectrogram is a sum over thousands of numbers.
     rate = "1e-6" if "SpectrogramDecoder" in path.read_text() else "1e-3"
-    start = weights(fit(path, tmp_path / "start", *exact, "--model.learning_rate=1e-12"))
-    one = weights(fit(path, tmp_path / "one", *exact, f"--model.learning_rate={rate}")) - start
-    two = weights(fit_on_two(path, tmp_path / "two", *exact, f"--model.learning_rate={rate}")) - start
+    start = weights(fit(path, tmp_path / "start", *exact, "--model.optimizer.learning_rate=1e-12"))
+    one = weights(fit(path, tmp_path / "one", *exact, f"--model.optimizer.learning_rate={rate}")) - start
+    two = weights(fit_on_two(path, tmp_path / "two", *exact, f"--model.optimizer.learning_rate={rate}")) - start
     # Not element by element: a rounding error that carries one activation over a ReLU's kink changes single gradients.
     # A gather without gradient or batch-norm statistics of half the batch change the whole direction.
     assert one.norm() > 0 and (one - two).norm() < 0.02 * one.norm()

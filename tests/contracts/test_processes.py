@@ -60,7 +60,7 @@ def test_what_is_logged_at_validation_is_that_of_one_process_on_the_same_example
     # 143 validation examples in batches of 8: the two processes share a last one of 7, and one of them has it twice.
     options = ["--data.validation_fraction=0.0995", "--trainer.limit_val_batches=1.0", "--trainer.max_steps=2"]
     # As good as no training, so that the encoders are the same to the last digit.
-    options += ["--trainer.precision=32-true", "--model.optimizer=sgd", "--model.learning_rate=1e-12"]
+    options += ["--trainer.precision=32-true", "--model.optimizer.name=sgd", "--model.optimizer.learning_rate=1e-12"]
     options.append(f"--health.examples={examples}")
     one, two = fit(OWN[FAST], tmp_path / "one", *options), fit_on_two(OWN[FAST], tmp_path / "two", *options)
     alone, shared = (read_metrics(directory / "metrics.csv") for directory in (one, two))

@@ -37,7 +37,7 @@ def test_not_even_a_tone_whose_power_is_all_in_one_band_is_cut_off():
 def test_a_vae_learns_to_tell_tones_apart_and_one_whose_code_is_empty_cannot(monkeypatch):
     def train() -> dict[str, torch.Tensor]:
         torch.manual_seed(0)
-        method = VAE(AudioResNet(10, 4), SpectrogramDecoder(4, 4), optimizer="adamw", learning_rate=3e-3)
+        method = VAE(AudioResNet(10, 4), SpectrogramDecoder(4, 4))
         optimizer = torch.optim.AdamW(method.parameters(), 3e-3)
         for step in range(60):
             waves = torch.stack([tone(200 * 2 ** float(octave)) for octave in torch.rand(16) * 4])

@@ -8,6 +8,7 @@ from ssl_zoo.data.image.module import ImageData
 from ssl_zoo.encoders.image import ResNet
 from ssl_zoo.methods.byol import BYOL
 from ssl_zoo.methods.simsiam import SimSiam
+from ssl_zoo.optim import Optimizer
 from ssl_zoo.parts.spread import feature_std
 from ssl_zoo.views.image import DigitViews
 
@@ -21,8 +22,8 @@ def data() -> ImageData:
 
 def byol(**settings) -> BYOL:
     torch.manual_seed(0)
-    settings = {"momentum": 0.9, "projection_hidden": 64, "projection_dim": 32, "learning_rate": 4e-3, **settings}
-    return BYOL(ResNet(10, 8, channels=1), DigitViews(), **settings)
+    settings = {"momentum": 0.9, "projection_hidden": 64, "projection_dim": 32, **settings}
+    return BYOL(ResNet(10, 8, channels=1), DigitViews(), optimizer=Optimizer(learning_rate=4e-3), **settings)
 
 
 def simsiam() -> SimSiam:
@@ -94,7 +95,7 @@ def test_the_target_follows_on_the_cosine_schedule_over_the_run(monkeypatch):
     assert all(low - 1e-6 <= m <= high + 1e-6 for low, m, high in zip(expected, momenta, expected[1:], strict=False))
 
 
-TOY = {"momentum": 0.9, "learning_rate": 3e-3, "projection_hidden": 128, "projection_dim": 64}
+TOY = {"momentum": 0.9, "projection_hidden": 128, "projection_dim": 64, "optimizer": Optimizer(learning_rate=3e-3)}
 
 
 def test_it_learns_what_views_share_and_a_broken_version_does_not(toy):
@@ -138,7 +139,7 @@ def test_simsiam_is_byol_whose_target_has_momentum_zero(data):
 
 
 def test_simsiam_learns_what_views_share_and_a_broken_version_does_not(toy):
-    settings = {"projection_dim": 128, "prediction_hidden": 32, "optimizer": "sgd", "learning_rate": 0.1}
+    settings = {"projection_dim": 128, "prediction_hidden": 32, "optimizer": Optimizer("sgd", 0.1)}
     whole, broken = (SimSiam(toy.encoder(), views(), **settings) for views in (toy.views, toy.swapped))
     assert not any("collapsed" in message for message in toy.train(whole, 400, [Health()]))
     toy.train(broken, 400)

@@ -12,6 +12,7 @@ from ssl_zoo.data.image.module import ImageData
 from ssl_zoo.encoders.image import ResNet, ViT
 from ssl_zoo.methods.moco import MoCo
 from ssl_zoo.methods.moco_v3 import MoCoV3
+from ssl_zoo.optim import Optimizer
 from ssl_zoo.views.image import DigitViews
 
 
@@ -29,13 +30,15 @@ def views() -> DigitViews:
 def method(**settings) -> MoCo:
     torch.manual_seed(0)
     settings = {"momentum": 0.9, "queue_size": 512, "projection_hidden": 64, "projection_dim": 32, **settings}
-    return MoCo(ResNet(10, 8, channels=1), views(), learning_rate=4e-3, **settings)
+    return MoCo(ResNet(10, 8, channels=1), views(), optimizer=Optimizer(learning_rate=4e-3), **settings)
 
 
 def version_3() -> MoCoV3:
     torch.manual_seed(0)
     vit = ViT(image_size=12, patch_size=3, dim=32, depth=2, heads=2, channels=1, freeze_patches=True)
-    return MoCoV3(vit, views(), momentum=0.9, projection_hidden=64, projection_dim=32, learning_rate=2e-3)
+    return MoCoV3(
+        vit, views(), momentum=0.9, projection_hidden=64, projection_dim=32, optimizer=Optimizer(learning_rate=2e-3)
+    )
 
 
 def fit(model: L.LightningModule, steps: int, **settings) -> None:
@@ -151,8 +154,8 @@ def test_an_encoder_that_ignores_its_input_sits_at_the_chance_loss(data):
 
 @pytest.mark.parametrize("symmetric", [False, True])
 def test_it_learns_what_views_share_and_a_broken_version_does_not(toy, symmetric):
-    settings = {"momentum": 0.99, "queue_size": 1024, "symmetric": symmetric, "learning_rate": 3e-3,
-                "projection_hidden": 128, "projection_dim": 64}  # fmt: skip
+    settings = {"momentum": 0.99, "queue_size": 1024, "symmetric": symmetric,
+                "projection_hidden": 128, "projection_dim": 64, "optimizer": Optimizer(learning_rate=3e-3)}  # fmt: skip
     whole, broken = (MoCo(toy.encoder(), views(), **settings) for views in (toy.views, toy.swapped))
     said = toy.train(whole, 400, [Health()])
     assert not any("chance" in message or "collapsed" in message for message in said)
@@ -176,7 +179,8 @@ def test_version_3_is_info_nce_over_the_batch_both_ways_in_plain_loops(data):
 
 
 def test_version_3_learns_what_views_share_and_a_broken_version_does_not(toy):
-    settings = {"momentum": 0.9, "learning_rate": 3e-3, "projection_hidden": 128, "projection_dim": 64}
+    settings = {"momentum": 0.9, "projection_hidden": 128, "projection_dim": 64}
+    settings["optimizer"] = Optimizer(learning_rate=3e-3)
     whole, broken = (MoCoV3(toy.encoder(), views(), **settings) for views in (toy.views, toy.swapped))
     said = toy.train(whole, 300, [Health()])
     assert not any("chance" in message or "collapsed" in message for message in said)

@@ -8,6 +8,7 @@ from ssl_zoo.data.image.module import ImageData
 from ssl_zoo.encoders.image import ResNet
 from ssl_zoo.methods.simclr import SimCLR
 from ssl_zoo.objectives.contrastive import nt_xent
+from ssl_zoo.optim import Optimizer
 from ssl_zoo.views.image import DigitViews
 
 
@@ -25,7 +26,8 @@ def method() -> SimCLR:
 
 
 def test_it_learns_what_views_share_and_a_broken_version_does_not(toy):
-    settings = {"temperature": 0.2, "learning_rate": 3e-3, "projection_hidden": 128, "projection_dim": 64}
+    settings = {"temperature": 0.2, "projection_hidden": 128, "projection_dim": 64}
+    settings["optimizer"] = Optimizer(learning_rate=3e-3)
     whole, broken = (SimCLR(toy.encoder(), views(), **settings) for views in (toy.views, toy.swapped))
     said = toy.train(whole, 200, [Health()])
     assert not any("chance" in message or "collapsed" in message for message in said)

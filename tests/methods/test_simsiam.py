@@ -5,14 +5,15 @@ import torch
 from ssl_zoo.data.image.module import ImageData
 from ssl_zoo.encoders.image import MLP
 from ssl_zoo.methods.simsiam import SimSiam
+from ssl_zoo.optim import Optimizer
 from ssl_zoo.views.image import DigitViews
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adamw", "lars"])
-def test_the_predictor_keeps_its_learning_rate(optimizer):
+@pytest.mark.parametrize("name", ["sgd", "adamw", "lars"])
+def test_the_predictor_keeps_its_learning_rate(name):
     """Chen and He, 2020, section 4.1: the predictor's rate is not decayed; the published code has `fix_lr` groups."""
     torch.manual_seed(0)
-    model = SimSiam(MLP([16], 1, 8), DigitViews(), 16, 8, optimizer=optimizer, learning_rate=0.05, warmup=0.2)
+    model = SimSiam(MLP([16], 1, 8), DigitViews(), 16, 8, optimizer=Optimizer(name, 0.05, warmup=0.2))
     rates: list[dict[int, float]] = []
 
     class Watch(L.Callback):

@@ -18,6 +18,7 @@ from ssl_zoo.encoders.image import MLP
 from ssl_zoo.errors import InputError
 from ssl_zoo.methods.wav2vec2 import MASKING, NEGATIVES, NOISE, Wav2Vec2
 from ssl_zoo.objectives.frame_negatives import draw_candidates
+from ssl_zoo.optim import Optimizer
 from ssl_zoo.parts.codebooks import gumbel
 from ssl_zoo.randomness import fold_in
 from tests.made_audio import padded_noise
@@ -267,7 +268,7 @@ def test_an_encoder_that_tells_nothing_has_the_chance_loss():
 
 
 def test_the_quantizers_temperature_decays_over_its_part_of_the_run():
-    model = make(gumbel_temperature=(2.0, 0.5), gumbel_decay=0.5, learning_rate=1e-4)
+    model = make(gumbel_temperature=(2.0, 0.5), gumbel_decay=0.5, optimizer=Optimizer(learning_rate=1e-4))
     seen = []
 
     class Watch(L.Callback):
@@ -295,7 +296,7 @@ def fit(model: Wav2Vec2, steps: int, callbacks: list[L.Callback], **settings) ->
 
 def collapsed() -> Wav2Vec2:
     """Its targets have one code only, whatever comes in."""
-    model = make(learning_rate=0.0)
+    model = make(optimizer=Optimizer(learning_rate=0.0))
     with torch.no_grad():
         model.quantizer.logits.weight.zero_()
         model.quantizer.logits.bias[0] = model.quantizer.logits.bias[8] = 50.0

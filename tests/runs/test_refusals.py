@@ -26,8 +26,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [
         (["--model.encoder.width=12"], "is of another model: its encoder."),
         (["--model.encoder=MLP"], "is of another model"),
-        (["--model.learning_rate=0.5"], "model.learning_rate is 0.5, but"),
-        (["--model.optimizer=sgd"], "model.optimizer is sgd, but"),
+        (["--model.optimizer.learning_rate=0.5"], "model.optimizer.learning_rate is 0.5, but"),
+        (["--model.optimizer.name=sgd"], "model.optimizer.name is sgd, but"),
         (["--trainer.max_steps=2"], "The run has finished: its checkpoint"),
     ],
 )
@@ -118,7 +118,7 @@ def test_a_batch_of_one_is_refused_or_learned_from(capsys, tmp_path, path):
 
 def test_a_last_batch_of_one_leaves_the_validation_loss_alone(tmp_path):
     """8 + 1 examples: a loss of 0 for the last would lower the mean."""
-    options = ["--data.train_size=16", "--trainer.max_steps=4", "--model.learning_rate=1e-12"]
+    options = ["--data.train_size=16", "--trainer.max_steps=4", "--model.optimizer.learning_rate=1e-12"]
     losses = []
     for count in ("1", "2"):
         runs = tmp_path / count

@@ -19,7 +19,7 @@ def test_every_listed_command_parses_to_the_run_it_stands_for(tmp_path, capsys, 
     monkeypatch.chdir(ROOT)
     paths = ["experiments/image/simclr.yaml", "experiments/image/vae.yaml"]
     out = tmp_path / "with a space"
-    overrides = ["--", "--model.learning_rate=0.5", "--config", "experiments/gpu.yaml"]
+    overrides = ["--", "--model.optimizer.learning_rate=0.5", "--config", "experiments/gpu.yaml"]
     run(["sweep", *paths, "--seeds=2", "--samples=12800", f"--out={out}", "--list", *overrides])
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 4
@@ -28,7 +28,8 @@ def test_every_listed_command_parses_to_the_run_it_stands_for(tmp_path, capsys, 
         assert (program, command) == ("ssl-zoo", "fit")
         settings = fit_settings(options)
         assert settings["trainer"]["max_steps"] * settings["data"]["init_args"]["batch_size"] == 12800
-        assert settings["seed_everything"] == seed and settings["model"]["init_args"]["learning_rate"] == 0.5
+        assert settings["seed_everything"] == seed
+        assert settings["model"]["init_args"]["optimizer"]["learning_rate"] == 0.5
         assert settings["trainer"]["accelerator"] == "gpu"  # of the overlay
         assert settings["trainer"]["val_check_interval"] == settings["trainer"]["max_steps"] // 5
         assert str(settings["runs_dir"]).startswith(str(out))
