@@ -36,8 +36,8 @@ from ssl_zoo.methods.base import Method
 from ssl_zoo.parsing import STRICT, StrictParser, parse, resolve_paths
 from ssl_zoo.rebuilding import with_absolute_paths
 from ssl_zoo.runs.directory import RunDirectoryCLI, say
+from ssl_zoo.runs.files import CONFIG
 from ssl_zoo.runs.log import RunLog
-from ssl_zoo.runs.resuming import CONFIG
 from ssl_zoo.suggestions import settings_of
 from ssl_zoo.tracking.wandb import has_wandb_key, log_results, log_settings, wandb_id
 

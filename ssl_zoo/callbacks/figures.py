@@ -13,6 +13,7 @@ from ssl_zoo.data.audio.module import AudioData
 from ssl_zoo.data.base import data_of
 from ssl_zoo.data.splits import fixed_order
 from ssl_zoo.methods.base import Method
+from ssl_zoo.runs.files import FIGURES, VIEWS
 
 EXAMPLES = {"image": 12, "audio": 4}
 WINDOW_SECONDS = 0.025
@@ -42,7 +43,7 @@ class ViewsFigure(L.Callback):
         batch = pl_module.transfer_batch_to_device(batch, pl_module.device, 0)
         with torch.no_grad():
             views = pl_module.make_views(batch).float().cpu()
-        path = Path(directory) / "figures" / "views.png"
+        path = Path(directory) / FIGURES / VIEWS
         path.parent.mkdir(parents=True, exist_ok=True)
         if modality == "audio":
             assert isinstance(data, AudioData)

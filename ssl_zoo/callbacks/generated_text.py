@@ -11,6 +11,7 @@ from ssl_zoo.batch import Batch
 from ssl_zoo.data.base import data_of
 from ssl_zoo.data.text.module import TextData
 from ssl_zoo.methods.gpt import GPT
+from ssl_zoo.runs import files
 
 SAMPLES = 4
 
@@ -43,7 +44,7 @@ class GeneratedText(L.Callback):
         with trainer.precision_plugin.forward_context(), torch.no_grad():
             texts = decode(pl_module.generate(batch), pl_module.prompt_lengths(batch), data)
         pl_module.train(was_training)
-        write(texts, Path(directory) / "samples.txt")
+        write(texts, Path(directory) / files.SAMPLES)
 
     def on_predict_batch_end(
         self,
@@ -65,8 +66,9 @@ class GeneratedText(L.Callback):
         """Writes this rank's texts, and prints the first."""
         if not isinstance(pl_module, GPT):
             return
-        name = "generated.txt" if trainer.world_size == 1 else f"generated-{trainer.global_rank}.txt"
-        path = Path(trainer.log_dir or ".") / name
+        path = Path(trainer.log_dir or ".") / files.GENERATED
+        if trainer.world_size > 1:
+            path = path.with_stem(f"{path.stem}-{trainer.global_rank}")
         write(self._written, path)
         self._written = []
         if trainer.is_global_zero:

@@ -11,6 +11,7 @@ from ssl_zoo import metrics
 from ssl_zoo.callbacks.figures import as_colours
 from ssl_zoo.data.base import data_of
 from ssl_zoo.methods.vae import VAE, as_unit_floats
+from ssl_zoo.runs.files import FIGURES
 
 RECONSTRUCTIONS = 12
 SAMPLES, INTERPOLATIONS, MANIFOLD = 8, 8, 15  # rows
@@ -41,7 +42,7 @@ class GenerationFigures(L.Callback):
             pictures = draw(trainer, pl_module)
         pl_module.train(was_training)
         for name, (images, row) in pictures.items():
-            path = Path(directory) / "figures" / f"{name}.png"
+            path = Path(directory) / FIGURES / f"{name}.png"
             save(images, row, path)
             for logger in trainer.loggers:
                 log_image: Callable[..., None] | None = getattr(logger, "log_image", None)

@@ -19,7 +19,8 @@ from ssl_zoo.lightning_inside import (
     loops_within_epoch,
     put_loops,
 )
-from ssl_zoo.runs.checkpoints import LAST, CheckpointFiles
+from ssl_zoo.runs.checkpoints import CheckpointFiles
+from ssl_zoo.runs.files import LAST
 from ssl_zoo.signals import Stopped, requests
 
 

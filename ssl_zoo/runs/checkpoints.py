@@ -15,8 +15,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 
 from ssl_zoo.errors import InputError
-
-LAST = "last.ckpt"
+from ssl_zoo.runs.files import CHECKPOINTS, CONFIG, LAST, last_checkpoint
 
 
 class CheckpointFiles(TorchCheckpointIO):
@@ -138,8 +137,8 @@ def read_newest_whole(paths: list[Path], weights_only: bool = True) -> tuple[Pat
 
 def checkpoints_of(directory: Path) -> list[Path]:
     """A run's checkpoint that counts, whether it is there or not, and what there is to fall back to, newest first."""
-    last = directory / "checkpoints" / LAST
-    others = [path for path in directory.glob("checkpoints/*.ckpt") if path != last]
+    last = last_checkpoint(directory)
+    others = [path for path in directory.glob(f"{CHECKPOINTS}/*.ckpt") if path != last]
     return [last, *sorted(others, key=lambda path: path.stat().st_mtime, reverse=True)]
 
 
@@ -170,7 +169,7 @@ def check_weights(checkpoint: dict[str, Any], path: Path, model: Mapping[str, Te
         more = f" ({len(differences) - 1} more differ)" if len(differences) > 1 else ""
         raise InputError(
             f"The checkpoint {path} is of another model: {first}{more}; give the settings it was trained with, which "
-            f"are in its run's config.yaml."
+            f"are in its run's {CONFIG}."
         )
 
 

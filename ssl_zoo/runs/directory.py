@@ -13,10 +13,9 @@ from lightning.pytorch.utilities import rank_zero_only
 from ssl_zoo.errors import InputError
 from ssl_zoo.lightning_inside import CommandLine
 from ssl_zoo.runs.checkpoints import before, check_weights, read_newest_whole
+from ssl_zoo.runs.files import CONFIG, RESULTS
 from ssl_zoo.runs.resuming import (
     AUTO,
-    CONFIG,
-    RESULTS,
     check_optimizer,
     check_unfinished,
     check_writable,

@@ -1,6 +1,5 @@
 """`ssl-zoo fit --resume`: which run goes on, from where, and what must not have changed."""
 
-import json
 import os
 import shlex
 import tempfile
@@ -15,10 +14,11 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from ssl_zoo.errors import InputError
 from ssl_zoo.lightning_inside import finished_epochs
-from ssl_zoo.runs.checkpoints import LAST, before, method_settings
+from ssl_zoo.runs.checkpoints import before, method_settings
+from ssl_zoo.runs.files import CHECKPOINTS, CONFIG, LOCK, RESULTS, last_checkpoint
+from ssl_zoo.runs.result_file import read_result
 
 AUTO = "auto"
-CONFIG, RESULTS, LOCK = "config.yaml", "results.json", ".lock"
 # Settings of the optimizer that a resumed run follows; the others are part of the state in its checkpoint.
 FOLLOWED = ("warmup", "schedule")
 # Settings of one start of a run, not of the run.
@@ -64,7 +64,7 @@ def run_to_resume(directory: Path) -> Path:
     if missing:
         raise InputError(
             f"--resume: the settings in {path} are damaged, they lack {' and '.join(missing)}: put a whole file there, "
-            f"or begin a new run with --config and --ckpt_path {directory / 'checkpoints' / LAST}."
+            f"or begin a new run with --config and --ckpt_path {last_checkpoint(directory)}."
         )
     return directory
 
@@ -76,7 +76,7 @@ def newest_run(folder: Path) -> Path | None:
 
 def resumable(directory: Path) -> list[Path]:
     """A run's checkpoints, the one that was written last first."""
-    paths = list(directory.glob("checkpoints/*.ckpt"))
+    paths = list(directory.glob(f"{CHECKPOINTS}/*.ckpt"))
     kept = {before(path) for path in paths}  # copying a folder may have changed the times: these are never the last
     return sorted(paths, key=lambda path: (path not in kept, path.stat().st_mtime), reverse=True)
 
@@ -187,8 +187,8 @@ def occupied(directory: Path) -> Iterator[None]:
 def evaluated_steps(directory: Path) -> int | None:
     """After how many optimizer steps a run was evaluated that has results; None where it has none that can be read."""
     try:
-        return int(json.loads((directory / RESULTS).read_text(encoding="utf-8"))["budget"]["steps"])
-    except (OSError, ValueError, TypeError, KeyError):  # missing, or no whole results.json
+        return read_result(directory).budget.steps
+    except (OSError, ValueError):  # missing, or no whole results.json
         return None
 
 
@@ -200,7 +200,7 @@ def how_to_go_on(sentence: str, directory: Path, steps: int) -> str:
         directory: of the run.
         steps: optimizer steps that it has done.
     """
-    path = directory / "checkpoints" / LAST
+    path = last_checkpoint(directory)
     if not (directory / CONFIG).is_file():
         return "before there was anything to save; the same command begins again"
     if not sentence and path.exists() and steps == evaluated_steps(directory):

@@ -14,6 +14,7 @@ from ssl_zoo.lightning_inside import CLASS_PATH, INSTANTIATOR
 from ssl_zoo.methods.base import Method
 from ssl_zoo.rebuilding import LEFT_OUT
 from ssl_zoo.runs.checkpoints import check_weights, checkpoints_of, method_settings, read_newest_whole
+from ssl_zoo.runs.moved import where_classes_are
 
 Built = TypeVar("Built")
 
@@ -75,6 +76,7 @@ def rebuild(checkpoint: dict[str, Any], seed: int = 0) -> Method:
 
 def _build(kind: type[Built], hyperparameters: dict[str, Any]) -> Built:
     settings = {name: value for name, value in hyperparameters.items() if name != INSTANTIATOR}
+    settings = where_classes_are(settings)
     if LEFT_OUT in settings:
         raise InputError(
             f"{settings[CLASS_PATH]} cannot be built again: when it was built in Python it was given "

@@ -8,6 +8,7 @@ from typing import Any
 
 from ssl_zoo import metrics
 from ssl_zoo.errors import InputError
+from ssl_zoo.runs.files import METRICS
 from ssl_zoo.runs.logged import read_metrics
 from ssl_zoo.sweep.process import last_line, run_logged
 from ssl_zoo.sweep.terms import samples_per_step
@@ -43,7 +44,7 @@ def measure_speed(fit: list[str], settings: dict[str, Any], log: Path, watch: Ca
     """
     with tempfile.TemporaryDirectory() as folder:
         code = run_logged([*fit, *OPTIONS, f"--runs_dir={folder}"], log, watch)
-        found = list(Path(folder).rglob("metrics.csv"))
+        found = list(Path(folder).rglob(METRICS))
         if code != 0 or not found:
             raise InputError(f"its speed could not be measured ({last_line(log)}); see {log}")
         speeds = [speed for _, speed in read_metrics(found[0]).get(metrics.THROUGHPUT, [])]

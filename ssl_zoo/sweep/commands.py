@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ssl_zoo.sweep.plan import Experiment
-from ssl_zoo.sweep.resume import directories, is_trained, judged, latest_checkpoint
+from ssl_zoo.sweep.resume import directories, evaluated, is_trained, latest_checkpoint
 from ssl_zoo.sweep.state import SweepState
 from ssl_zoo.sweep.terms import length_options
 
@@ -53,7 +53,7 @@ def finished(run: Run, state: SweepState) -> Path | None:
         directory = Path(known["directory"])
         if directory.is_dir():
             return directory
-    return judged(run.folder)
+    return evaluated(run.folder)
 
 
 def arguments(run: Run) -> list[str]:

@@ -1,11 +1,12 @@
 """What is there of a run already, and what is left to do."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 from ssl_zoo.runs.checkpoints import is_whole, read_checkpoint
-from ssl_zoo.runs.resuming import CONFIG, RESULTS, has_finished, resumable
+from ssl_zoo.runs.files import CONFIG
+from ssl_zoo.runs.result_file import read_result
+from ssl_zoo.runs.resuming import has_finished, resumable
 
 
 def directories(folder: Path) -> list[Path]:
@@ -13,11 +14,11 @@ def directories(folder: Path) -> list[Path]:
     return sorted((path.parent for path in folder.glob(f"*/*/{CONFIG}")), key=lambda directory: directory.name)
 
 
-def judged(folder: Path) -> Path | None:
+def evaluated(folder: Path) -> Path | None:
     """The run directory that has results, if there is one, whoever started the run."""
     for directory in reversed(directories(folder)):
         try:
-            json.loads((directory / RESULTS).read_text(encoding="utf-8"))
+            read_result(directory)
             return directory
         except (OSError, ValueError):
             continue

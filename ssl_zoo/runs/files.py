@@ -1,0 +1,33 @@
+"""What the files of a run's folder are called."""
+
+from pathlib import Path
+
+CONFIG = "config.yaml"
+METRICS = "metrics.csv"
+RESULTS = "results.json"
+FEATURES = "features.npz"
+IN_CONTEXT = "in_context.json"
+FINE_TUNED = "finetune-*.json"  # one for every task
+LOCK = ".lock"
+
+CHECKPOINTS = "checkpoints"  # a folder
+LAST = "last.ckpt"
+
+FIGURES = "figures"  # a folder
+VIEWS = "views.png"
+LABEL_EFFICIENCY = "label_efficiency.png"
+FEATURE_MAP = "feature_map.png"
+LAYER_WEIGHTS = "layer_weights.png"
+
+SAMPLES = "samples.txt"  # what a language model writes at the end
+GENERATED = "generated.txt"  # and what it predicts
+
+
+def last_checkpoint(directory: Path) -> Path:
+    """Where a run's checkpoint that counts lies."""
+    return directory / CHECKPOINTS / LAST
+
+
+def fine_tuned(directory: Path, task: str) -> Path:
+    """Where the figures of a run that was fine-tuned on a task lie."""
+    return directory / FINE_TUNED.replace("*", task)

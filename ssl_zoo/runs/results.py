@@ -1,0 +1,152 @@
+"""What the probes found out about one run, typed; `ssl_zoo.runs.result_file` keeps it in results.json."""
+
+from typing import NamedTuple
+
+# Raised whenever a change makes numbers incomparable with those of earlier runs; docs/evaluation.md says what changed.
+PROTOCOL = 3
+
+# Rows besides the run's own, which is called by its method or, of a published encoder, by the encoder.
+UNTRAINED = "untrained encoder"
+SUPERVISED = "supervised"
+ALL = "all"  # labels, where others are numbers per class
+LINEAR, KNN = "linear", "knn"
+# The task that has rows of its own; what files of older versions do not say is which task says most.
+CLASSES, PHONES = "classes", "phones"
+
+
+class Score(NamedTuple):
+    """An accuracy over draws of the labelled examples.
+
+    Attributes:
+        mean: over draws, in [0, 1].
+        std: standard deviation over draws.
+        draws: the accuracy of every draw.
+        balanced: the mean accuracy over classes, where these differ in size.
+        chosen: the probe's settings in every draw; None where there are none.
+    """
+
+    mean: float
+    std: float
+    draws: list[float]
+    balanced: "Score | None" = None
+    chosen: list[dict[str, float]] | None = None
+
+
+class TaskScore(NamedTuple):
+    """An accuracy in a task besides the classes.
+
+    Attributes:
+        accuracy: in [0, 1].
+        balanced: the mean accuracy over classes, where these differ in size.
+        layers: what every layer counts in the probe, from the first layer's input on; empty without layers.
+    """
+
+    accuracy: float
+    balanced: float | None
+    layers: list[float]
+
+
+class LayerScores(NamedTuple):
+    """What linear probes of the single layers reach.
+
+    Attributes:
+        validation: accuracy on validation data, from the first layer's input on.
+        test: accuracy on test data, likewise.
+        chosen: the layer that validation data chooses.
+    """
+
+    validation: list[float]
+    test: list[float]
+    chosen: int
+
+
+class Parts(NamedTuple):
+    """The data and how it was split.
+
+    Attributes:
+        source: what the data is called.
+        identity: of the data, whatever it is called and wherever it lies; empty where an old file does not say.
+        split: hash of the parts.
+        train: number of training examples.
+        validation: number of validation examples.
+        test: number of test examples.
+    """
+
+    source: str
+    identity: str
+    split: str
+    train: int
+    validation: int
+    test: int
+
+
+class Budget(NamedTuple):
+    """What a run cost; nothing where an encoder was trained elsewhere.
+
+    Attributes:
+        steps: optimizer steps.
+        samples: examples seen.
+        seconds: spent on training steps.
+        flops: of the training, forward and backward; None where unknown.
+        peak_memory: bytes; None where unknown.
+        hardware: what it was trained on; empty where unknown.
+    """
+
+    steps: int = 0
+    samples: int = 0
+    seconds: float = 0.0
+    flops: float | None = None
+    peak_memory: float | None = None
+    hardware: str = ""
+
+
+Rows = dict[str, dict[str, dict[str, Score]]]  # by row, by probe and by labels per class
+
+
+class Result(NamedTuple):
+    """What the probes found out about one run, or about a published encoder.
+
+    Attributes:
+        protocol: version of the evaluation.
+        run: name of its folder.
+        experiment: name of the folder above.
+        method: name of its method, `public` where it was trained elsewhere.
+        encoder: name of its encoder.
+        modality: `image`, `text`, `audio`, or empty where an old file does not say.
+        seed: of the run; None where unknown.
+        parameters: of the encoder.
+        data: that it was evaluated on.
+        budget: what it cost.
+        chance_loss: the loss of an encoder that ignores its input; None where unknown.
+        health: last values of the health figures, by name.
+        remarks: sentences about what the numbers do not say.
+        rows: accuracies on the classes, the run's own row first; empty without classes.
+        tasks: accuracies in other tasks, by task and by row, the run's own row first.
+        task_sizes: how many classes, and labels in every part, a task has, by task.
+        layers: by row.
+        main_task: the one that says most of a representation: one of `tasks`, or `classes`.
+    """
+
+    protocol: int
+    run: str
+    experiment: str
+    method: str
+    encoder: str
+    modality: str
+    seed: int | None
+    parameters: int
+    data: Parts
+    budget: Budget
+    chance_loss: float | None
+    health: dict[str, float]
+    remarks: list[str]
+    rows: Rows
+    tasks: dict[str, dict[str, TaskScore]]
+    task_sizes: dict[str, dict[str, int]]
+    layers: dict[str, LayerScores]
+    main_task: str
+
+    @property
+    def own_row(self) -> str:
+        """What the run's own row is called."""
+        return next(iter(self.rows)) if self.rows else next(iter(next(iter(self.tasks.values()))))

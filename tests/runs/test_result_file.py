@@ -1,0 +1,87 @@
+"""results.json comes back as it was written, and so do files of earlier versions."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from ssl_zoo.runs.result_file import read_result, write_result
+from ssl_zoo.runs.results import Budget, LayerScores, Parts, Result, Score, TaskScore
+
+
+def made(**settings) -> Result:
+    settings = {
+        "protocol": 3,
+        "run": "20260101-000000-abcd",
+        "experiment": "simclr",
+        "method": "SimCLR",
+        "encoder": "ResNet",
+        "modality": "image",
+        "seed": 0,
+        "parameters": 10,
+        "data": Parts("Digits", "12", "34", 3, 2, 1),
+        "budget": Budget(5, 40, 1.5, 3e9, None, "a machine"),
+        "chance_loss": None,
+        "health": {"health/rank": 3.5},
+        "remarks": ["It is small."],
+        "rows": {"SimCLR": {"linear": {"all": Score(0.5, 0.0, [0.5], Score(0.4, 0.0, [0.4]), [{"penalty": 0.1}])}}},
+        "tasks": {"phones": {"SimCLR": TaskScore(0.3, None, [0.25, 0.75]), "majority class": TaskScore(0.1, 0.5, [])}},
+        "task_sizes": {"phones": {"classes": 3, "train": 9, "validation": 8, "test": 7}},
+        "layers": {"SimCLR": LayerScores([0.2, 0.3], [0.1, 0.4], 1)},
+        "main_task": "phones",
+        **settings,
+    }
+    return Result(**settings)
+
+
+def test_what_is_written_is_read(tmp_path: Path) -> None:
+    for result in (made(), made(tasks={}, task_sizes={}, layers={}, main_task="classes"), made(rows={}, seed=None)):
+        write_result(tmp_path, result)
+        assert read_result(tmp_path) == result
+    assert [path.name for path in tmp_path.iterdir()] == ["results.json"]
+
+
+def test_the_file_has_the_entries_that_it_always_had(tmp_path: Path) -> None:
+    write_result(tmp_path, made())
+    record = json.loads((tmp_path / "results.json").read_text())
+    assert record["rows"]["SimCLR"]["linear"]["all"] == {
+        "mean": 0.5, "std": 0.0, "draws": [0.5], "chosen": [{"penalty": 0.1}],
+        "balanced": {"mean": 0.4, "std": 0.0, "draws": [0.4]},
+    }  # fmt: skip
+    assert record["tasks"]["phones"]["majority class"] == {"accuracy": 0.1, "balanced": 0.5}
+    assert record["budget"] == {
+        "steps": 5, "samples": 40, "seconds": 1.5, "flops": 3e9, "peak_memory": None, "hardware": "a machine",
+    }  # fmt: skip
+
+
+def test_a_file_of_the_first_protocol_is_read(tmp_path: Path) -> None:
+    old = {
+        "protocol": 1, "method": "SimCLR", "encoder": "ResNet", "parameters": 10,
+        "data": {"source": "Digits", "split": "34", "train": 3, "validation": 2, "test": 1},
+        "budget": {"steps": 5, "samples": 40, "seconds": 1}, "rows": {"SimCLR": {"linear": {"all": {"mean": 0.5}}}},
+    }  # fmt: skip
+    (tmp_path / "results.json").write_text(json.dumps(old))
+    result = read_result(tmp_path)
+    assert result.rows["SimCLR"]["linear"]["all"] == Score(0.5, 0.0, [0.5])
+    assert (result.modality, result.seed, result.budget.flops, result.main_task) == ("", None, None, "classes")
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda record: record.pop("budget"), "it lacks 'budget'"),
+        (lambda record: record.update(rows=[]), "not of the right kind"),
+        (lambda record: record.update(protocol=4), "protocol 4, of a newer ssl_zoo"),
+        (lambda record: record.update(method="MoCo"), "its first row is of 'SimCLR'"),
+        (lambda record: record["rows"]["SimCLR"]["linear"]["all"].update(mean=1.5), "1.5 is no accuracy"),
+        (lambda record: record["rows"]["SimCLR"].pop("linear"), "it lacks 'linear'"),
+        (lambda record: record["layers"]["SimCLR"].update(chosen=2), "2 is none of its 2 layers"),
+    ],
+)
+def test_what_is_wrong_with_a_file_is_said(tmp_path: Path, change, reason: str) -> None:
+    write_result(tmp_path, made())
+    record = json.loads((tmp_path / "results.json").read_text())
+    change(record)
+    (tmp_path / "results.json").write_text(json.dumps(record))
+    with pytest.raises(ValueError, match=reason):
+        read_result(tmp_path)
