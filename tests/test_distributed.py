@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from ssl_zoo.distributed import CPUSyncBatchNorm
 from ssl_zoo.objectives.contrastive import cross_view_logits, nt_xent, queue_logits
 from ssl_zoo.parts.queue import KeyQueue
-from ssl_zoo.parts.teacher import MomentumCopy, in_groups
+from ssl_zoo.parts.teacher import Teacher, in_groups
 
 EXAMPLES = 8
 
@@ -60,7 +60,7 @@ def share_of_one_step(rank: int, folder: str) -> None:
 
     model, copy = (CPUSyncBatchNorm().apply(network()) for _ in range(2))
     model, keys = nn.parallel.DistributedDataParallel(model), queue()
-    loss = contrast(model, MomentumCopy(copy), keys, share)
+    loss = contrast(model, Teacher(copy, 0.9), keys, share)
     torch.save((loss, [p.grad for p in model.parameters()], keys.state_dict()), f"{folder}/moco{rank}.pt")
 
 
@@ -97,7 +97,7 @@ def test_loss_gradients_and_batch_norm_statistics_equal_those_of_one_process(fol
 
 def test_queue_keys_and_gradients_of_moco_equal_those_of_one_process(folder):
     model, keys = network(), queue()
-    loss = contrast(model, MomentumCopy(network()), keys, slice(None))
+    loss = contrast(model, Teacher(network(), 0.9), keys, slice(None))
     (loss_0, gradients_0, queue_0), (loss_1, gradients_1, queue_1) = (
         torch.load(folder / f"moco{rank}.pt", weights_only=True) for rank in (0, 1)
     )

@@ -15,6 +15,7 @@ from ssl_zoo.encoders.base import Encoded, Encoder
 from ssl_zoo.errors import InputError
 from ssl_zoo.lightning_inside import logs_now, trainer_of
 from ssl_zoo.optim import Optimizer
+from ssl_zoo.parts.teacher import Teacher
 from ssl_zoo.randomness import example_keys
 from ssl_zoo.rebuilding import Rebuildable, keep_settings
 from ssl_zoo.views.base import Views
@@ -85,7 +86,10 @@ class Method(Rebuildable, L.LightningModule, ABC):
         return self.chance_loss(batch_size) == 0  # guessing costs nothing where there is one answer
 
     def after_step(self) -> None:
-        """Called after every optimizer step: where a momentum encoder follows the trained one."""
+        """Called after every optimizer step: every `Teacher` in the method follows its student."""
+        for module in self.modules():
+            if isinstance(module, Teacher):
+                module.follow(self.progress)
 
     def steady_parts(self) -> list[nn.Module]:
         """Parts whose learning rate neither warms up nor decays; none unless the paper says so."""

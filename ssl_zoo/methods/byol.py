@@ -1,5 +1,7 @@
 """BYOL: one view predicts what a slowly moving copy of the network makes of the other; no negatives."""
 
+from functools import partial
+
 from torch import Tensor
 
 from ssl_zoo.batch import Batch
@@ -9,7 +11,7 @@ from ssl_zoo.objectives.similarity import negative_cosine
 from ssl_zoo.optim import Optimizer
 from ssl_zoo.parts.heads import mlp
 from ssl_zoo.parts.spread import feature_std
-from ssl_zoo.parts.teacher import MomentumCopy, cosine_momentum
+from ssl_zoo.parts.teacher import Teacher, cosine_momentum
 from ssl_zoo.views.base import Views
 
 
@@ -48,10 +50,10 @@ class BYOL(Method):
     ) -> None:
         super().__init__(encoder, optimizer)
         self.views = views
-        self.momentum = momentum
         self.projector = mlp(encoder.dim, projection_hidden, projection_dim)
         self.predictor = mlp(projection_dim, projection_hidden, projection_dim)
-        self.target_encoder, self.target_projector = MomentumCopy(self.encoder), MomentumCopy(self.projector)
+        schedule = partial(cosine_momentum, momentum)
+        self.target_encoder, self.target_projector = (Teacher(each, schedule) for each in (encoder, self.projector))
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """The distance between prediction and target, summed over both assignments, and the projections' spread."""
@@ -62,9 +64,3 @@ class BYOL(Method):
         first_target, second_target = (self.target_projector(self.target_encoder(view).pooled) for view in views)
         loss = 4 + 2 * negative_cosine(first, second_target) + 2 * negative_cosine(second, first_target)
         return {"loss": loss, "std": feature_std(projected[0].detach())}
-
-    def after_step(self) -> None:
-        """The target follows."""
-        momentum = cosine_momentum(self.momentum, self.progress)
-        self.target_encoder.follow(self.encoder, momentum)
-        self.target_projector.follow(self.projector, momentum)

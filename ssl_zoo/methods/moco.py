@@ -13,7 +13,7 @@ from ssl_zoo.objectives.contrastive import queue_logits
 from ssl_zoo.optim import Optimizer
 from ssl_zoo.parts.heads import mlp
 from ssl_zoo.parts.queue import KeyQueue
-from ssl_zoo.parts.teacher import MomentumCopy, in_groups
+from ssl_zoo.parts.teacher import Teacher, in_groups
 from ssl_zoo.views.base import Views
 
 
@@ -64,10 +64,9 @@ class MoCo(Method):
     ) -> None:
         super().__init__(encoder, optimizer)
         self.views = views
-        self.temperature, self.momentum = temperature, momentum
-        self.symmetric, self.norm_groups = symmetric, norm_groups
+        self.temperature, self.symmetric, self.norm_groups = temperature, symmetric, norm_groups
         self.projector = mlp(encoder.dim, projection_hidden, projection_dim)
-        self.key_encoder, self.key_projector = MomentumCopy(self.encoder), MomentumCopy(self.projector)
+        self.key_encoder, self.key_projector = (Teacher(each, momentum) for each in (encoder, self.projector))
         self.queue = KeyQueue(queue_size, projection_dim)
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
@@ -93,11 +92,6 @@ class MoCo(Method):
         """The new keys enter the queue: after training batches only, and when no gradient needs the old ones."""
         for keys, index in self._fresh:
             self.queue.push(keys, index)
-
-    def after_step(self) -> None:
-        """The copies follow."""
-        self.key_encoder.follow(self.encoder, self.momentum)
-        self.key_projector.follow(self.projector, self.momentum)
 
     def chance_loss(self, batch_size: int) -> float:
         """log(1 + K), every candidate being equally likely."""

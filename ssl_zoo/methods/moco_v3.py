@@ -1,6 +1,7 @@
 """MoCo v3: contrast with the other images of the batch, with a predictor and a momentum encoder; made for ViTs."""
 
 import math
+from functools import partial
 
 from torch import Tensor
 from torch.nn import functional as F
@@ -11,7 +12,7 @@ from ssl_zoo.methods.base import Method
 from ssl_zoo.objectives.contrastive import cross_view_logits
 from ssl_zoo.optim import Optimizer
 from ssl_zoo.parts.heads import mlp
-from ssl_zoo.parts.teacher import MomentumCopy, cosine_momentum
+from ssl_zoo.parts.teacher import Teacher, cosine_momentum
 from ssl_zoo.views.base import Views
 
 
@@ -51,10 +52,11 @@ class MoCoV3(Method):
     ) -> None:
         super().__init__(encoder, optimizer)
         self.views = views
-        self.temperature, self.momentum = temperature, momentum
+        self.temperature = temperature
         self.projector = mlp(encoder.dim, projection_hidden, projection_hidden, projection_dim, norm_last=True)
         self.predictor = mlp(projection_dim, projection_hidden, projection_dim, norm_last=True)
-        self.key_encoder, self.key_projector = MomentumCopy(self.encoder), MomentumCopy(self.projector)
+        schedule = partial(cosine_momentum, momentum)
+        self.key_encoder, self.key_projector = (Teacher(each, schedule) for each in (encoder, self.projector))
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """InfoNCE summed over both assignments of the views, and how often the positive is the nearest candidate."""
@@ -66,12 +68,6 @@ class MoCoV3(Method):
         loss = F.cross_entropy(logits, targets) + F.cross_entropy(other_logits, targets)
         accuracy = (logits.detach().argmax(1) == targets).float().mean()
         return {"loss": 2 * self.temperature * loss, "accuracy": accuracy}
-
-    def after_step(self) -> None:
-        """The copies follow."""
-        momentum = cosine_momentum(self.momentum, self.progress)
-        self.key_encoder.follow(self.encoder, momentum)
-        self.key_projector.follow(self.projector, momentum)
 
     def chance_loss(self, batch_size: int) -> float:
         """4 t log N, every candidate being equally likely in both terms."""

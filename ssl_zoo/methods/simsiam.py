@@ -49,9 +49,8 @@ class SimSiam(Method):
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """The negative cosine of prediction and projection, averaged over both ways, and the projections' spread."""
         first, second = (self.projector(self.encoder(view).pooled) for view in self.make_views(batch).chunk(2))
-        forward = negative_cosine(self.predictor(first), second)
-        backward = negative_cosine(self.predictor(second), first)
-        return {"loss": (forward + backward) / 2, "std": feature_std(first.detach())}
+        both_ways = negative_cosine(self.predictor(first), second) + negative_cosine(self.predictor(second), first)
+        return {"loss": both_ways / 2, "std": feature_std(first.detach())}
 
     def steady_parts(self) -> list[nn.Module]:
         """The predictor."""

@@ -1,4 +1,4 @@
-"""Momentum encoders: copies that follow a network slowly and are never trained."""
+"""Teachers: copies that follow a network slowly and are never trained."""
 
 import math
 from collections.abc import Callable
@@ -11,18 +11,27 @@ from torch import Tensor, nn
 from ssl_zoo.errors import InputError
 
 
-class MomentumCopy(nn.Module):
+class Teacher(nn.Module):
     """A copy of a module that follows it as an exponential moving average (the key encoder of He et al., 2019).
 
-    It is never trained. Its batch norm works as the original's does, on the statistics of the batch, as in the papers.
+    After every optimizer step `Method.after_step` lets all teachers of a method follow: every parameter becomes
+
+        m teacher + (1 - m) student
+
+    What is no parameter does not follow. The copy's batch norm works as the student's does: in training on the
+    statistics of the batch, of which it keeps running means of its own for evaluation. So do the published codes of
+    MoCo (arXiv:1911.05722), BYOL (arXiv:2006.07733) and MoCo v3 (arXiv:2104.02057).
 
     Args:
-        module: what to copy; the copy starts equal to it.
+        student: What to copy and to follow; the copy starts equal to it.
+        momentum: m in [0, 1], where 1 stands still: a number, or a function of the part of the run that is over.
     """
 
-    def __init__(self, module: nn.Module) -> None:
+    def __init__(self, student: nn.Module, momentum: float | Callable[[float], float]) -> None:
         super().__init__()
-        self.module = deepcopy(module).requires_grad_(False)
+        self.module = deepcopy(student).requires_grad_(False)
+        self.momentum = momentum
+        self._student = (student,)  # in a tuple the student is no part of its teacher, nor saved twice
 
     @torch.no_grad()
     def forward(self, *inputs: Any, **named: Any) -> Any:
@@ -30,14 +39,14 @@ class MomentumCopy(nn.Module):
         return self.module(*inputs, **named)
 
     @torch.no_grad()
-    def follow(self, original: nn.Module, momentum: float) -> None:
-        """Moves every weight to ``momentum * copy + (1 - momentum) * original``, all in one operation.
+    def follow(self, progress: float) -> None:
+        """Moves every parameter towards the student's, all in one operation.
 
         Args:
-            original: the module that was copied, as it is now.
-            momentum: in [0, 1]; 1 stands still.
+            progress: Part of the run that is over, in [0, 1].
         """
-        torch._foreach_lerp_([*self.module.parameters()], [*original.parameters()], 1.0 - momentum)
+        momentum = self.momentum(progress) if callable(self.momentum) else self.momentum
+        torch._foreach_lerp_([*self.module.parameters()], [*self._student[0].parameters()], 1.0 - momentum)
 
 
 def in_groups(function: Callable[[Tensor], Tensor], examples: Tensor, groups: int) -> Tensor:

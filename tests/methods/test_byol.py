@@ -10,6 +10,7 @@ from ssl_zoo.methods.byol import BYOL
 from ssl_zoo.methods.simsiam import SimSiam
 from ssl_zoo.optim import Optimizer
 from ssl_zoo.parts.spread import feature_std
+from ssl_zoo.parts.teacher import Teacher
 from ssl_zoo.views.image import DigitViews
 
 
@@ -80,13 +81,13 @@ def test_no_gradient_reaches_the_target_and_the_optimizer_does_not_know_it():
 
 def test_the_target_follows_on_the_cosine_schedule_over_the_run(monkeypatch):
     seen = []
-    follow = type(byol().target_encoder).follow
+    follow = Teacher.follow
 
-    def spy(self, original, momentum):
-        seen.append(momentum)
-        follow(self, original, momentum)
+    def spy(self, progress):
+        seen.append(self.momentum(progress))
+        follow(self, progress)
 
-    monkeypatch.setattr(type(byol().target_encoder), "follow", spy)
+    monkeypatch.setattr(Teacher, "follow", spy)
     fit(byol(), 10)
     momenta = seen[::2]
     assert momenta == seen[1::2] and len(momenta) == 10
@@ -133,7 +134,7 @@ def test_simsiam_is_byol_whose_target_has_momentum_zero(data):
     twin.noise_seed.copy_(model.noise_seed)
     model.eval(), twin.eval()
     for copy, original in ((model.target_encoder, model.encoder), (model.target_projector, model.projector)):
-        copy.follow(original, 0.0)
+        copy.module.load_state_dict(original.state_dict())
     batch = data.train_set.__getitems__(list(range(6)))._replace(labels=None)
     torch.testing.assert_close(model.losses(batch)["loss"], 4 + 4 * twin.losses(batch)["loss"])
 
