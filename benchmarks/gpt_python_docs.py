@@ -42,8 +42,9 @@ from ssl_zoo.data.text.module import TextData
 from ssl_zoo.data.text.sources.python_docs import PythonDocs
 from ssl_zoo.encoders.text import GPT2Encoder
 from ssl_zoo.methods.gpt import GPT
-from ssl_zoo.objectives.language_modeling import next_token_targets, token_nats
+from ssl_zoo.objectives.language_modeling import token_nats
 from ssl_zoo.optim import Optimizer
+from ssl_zoo.targets.tokens import next_tokens
 
 EXPERIMENT = Path(__file__).parents[1] / "experiments" / "text" / "gpt_characters.yaml"
 CONTEXT, BATCH_SIZE, STEPS = 64, 12, 2000
@@ -141,7 +142,7 @@ def validation_nats(logits_of: Callable[[Tensor, Tensor | None], Tensor], data: 
     for start in range(0, len(data.validation_set), 256):
         rows = range(start, min(start + 256, len(data.validation_set)))
         batch = data.validation_set.__getitems__(list(rows))
-        targets, valid = next_token_targets(batch.inputs, batch.mask)
+        targets, valid = next_tokens(batch.inputs, batch.mask)
         mask = None if batch.mask is None else batch.mask[:, :-1].to(DEVICE)
         nats = token_nats(logits_of(batch.inputs[:, :-1].to(DEVICE), mask).cpu(), targets)
         total, count = total + float(nats[valid].double().sum()), count + int(valid.sum())

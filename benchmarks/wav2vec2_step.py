@@ -39,7 +39,7 @@ from ssl_zoo.methods.wav2vec2 import Wav2Vec2
 
 RATE, SECONDS, BATCH_SIZE = 16000, 2.0, 16
 CHANNELS, WIDTH, DEPTH, HEADS = 128, 256, 4, 4
-MASK_PROBABILITY, MASK_LENGTH, NEGATIVES, DROPOUT = 0.65, 10, 100, 0.1
+MASK_RATIO, MASK_LENGTH, NEGATIVES, DROPOUT = 0.65, 10, 100, 0.1
 AUDIO = SECONDS * BATCH_SIZE
 
 
@@ -47,7 +47,7 @@ def make_ours() -> Wav2Vec2:
     """The method, untrained."""
     rates = {"dropout": DROPOUT, "attention_dropout": DROPOUT}
     encoder = Wav2Vec2Encoder(WaveConvolutions(CHANNELS), dim=WIDTH, depth=DEPTH, heads=HEADS, **rates)
-    return Wav2Vec2(encoder, MASK_PROBABILITY, MASK_LENGTH, NEGATIVES)
+    return Wav2Vec2(encoder, MASK_RATIO, MASK_LENGTH, NEGATIVES)
 
 
 def make_transformers() -> Wav2Vec2ForPreTraining:
@@ -82,7 +82,7 @@ def run_transformers(waveforms: Tensor, steps: int, bfloat16: bool) -> float:
     for step in range(steps):
         if step == WARMUP_STEPS:
             start = now()
-        masked = _compute_mask_indices(shape, MASK_PROBABILITY, MASK_LENGTH, min_masks=2)
+        masked = _compute_mask_indices(shape, MASK_RATIO, MASK_LENGTH, min_masks=2)
         negatives = _sample_negative_indices(shape, NEGATIVES, masked)
         with torch.autocast(DEVICE.type, torch.bfloat16, enabled=bfloat16):
             loss = model(
@@ -114,11 +114,11 @@ def objective_share(steps: int) -> dict[str, float]:
 
     def objective() -> None:
         with torch.autocast(DEVICE.type, torch.bfloat16, enabled=PRECISION == "bf16-mixed"):
-            spans = method.masking(real, method.keys(batch))
+            hidden = method.masking(real, method.keys(batch))
             queries, targets = (
-                torch.randn(*spans.positions.shape, 256, device=DEVICE, requires_grad=True) for _ in range(2)
+                torch.randn(*hidden.positions.shape, 256, device=DEVICE, requires_grad=True) for _ in range(2)
             )
-            loss, _ = method._contrast(queries, targets, spans, method.keys(batch))
+            loss, _ = method._contrast(queries, targets, hidden.valid, method.keys(batch))
         loss.backward()
 
     took = {}

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from ssl_zoo.batch import Batch
 from ssl_zoo.corruption.sentence_pairs import SentencePairs
-from ssl_zoo.corruption.tokens import TokenMasking
+from ssl_zoo.corruption.tokens import TokenCorruption
 from ssl_zoo.encoders.text_base import TextEncoder
 from ssl_zoo.errors import InputError
 from ssl_zoo.methods.base import Method
@@ -31,23 +31,23 @@ class BERT(Method):
         loss = -1/|M| * sum over i in M of log softmax(E g(h_i) + b)[x_i]
 
     E are the encoder's own token embeddings and g is a layer with GELU and norm. It is computed at the masked positions
-    only. A sentence task adds the mean of -log p(pair is spoilt or not), told from the first token's vector.
+    only. A sentence task adds the mean of -log p(pair is spoilt or not), predicted from the first token's vector.
 
-    Watch `train/accuracy`, the part of hidden tokens that are told, and `train/perplexity`, among how many equally
+    Watch `train/accuracy`, the part of hidden tokens predicted right, and `train/perplexity`, among how many equally
     likely tokens the model still wavers. At first it learns how frequent tokens are, which says little; after that
     accuracy climbs with the context that the encoder uses. The perplexity of an epoch is the mean of its batches'.
 
     Args:
         encoder: the network to pretrain; bidirectional.
-        mask_fraction: of the text to predict; 0.15 is the paper's, larger models bear 0.4 (arXiv:2202.08005).
-        whole_words: hide all pieces of a word together, which keeps the rest of a word from giving it away.
-        sentence_task: `nsp` also tells whether one piece of text follows another (the paper's), `sop` in which order
-            two pieces stand (ALBERT's); `none` is RoBERTa's choice. Needs single documents, not packed rows.
+        mask_ratio: Part of the text to predict; 0.15 is the paper's, larger models bear 0.4 (arXiv:2202.08005).
+        whole_words: Hide all pieces of a word together, which keeps the rest of a word from giving it away.
+        sentence_task: A second task: `nsp` predicts whether one piece of text follows another (the paper's), `sop` in
+            which order two pieces stand (ALBERT's); `none` is RoBERTa's choice. It needs documents, not packed rows.
         optimizer: Settings of the optimizer and of the learning rate over the run.
 
     Raises:
         InputError: the encoder is causal or reads no text, its tokenizer lacks a token that the task needs,
-            `mask_fraction` is out of its range, or packed rows come with a sentence task.
+            `mask_ratio` is out of its range, or packed rows come with a sentence task.
     """
 
     encoder: TextEncoder
@@ -55,7 +55,7 @@ class BERT(Method):
     def __init__(
         self,
         encoder: TextEncoder,
-        mask_fraction: float = 0.15,
+        mask_ratio: float = 0.15,
         whole_words: bool = False,
         sentence_task: Literal["none", "nsp", "sop"] = "none",
         optimizer: Optimizer = Optimizer(),
@@ -63,10 +63,10 @@ class BERT(Method):
         super().__init__(encoder, optimizer)
         if encoder.modality != "text" or encoder.causal:
             raise InputError(
-                "BERT tells hidden words from both sides and needs a bidirectional text encoder, which "
+                "BERT predicts hidden words from both sides and needs a bidirectional text encoder, which "
                 f"{type(encoder).__name__} is not: take BertEncoder or ModernBertEncoder."
             )
-        self.masking = TokenMasking(encoder.vocabulary, mask_fraction, whole_words)
+        self.corruption = TokenCorruption(encoder.vocabulary, mask_ratio, whole_words)
         self.head = nn.Sequential(nn.Linear(encoder.dim, encoder.dim), nn.GELU(), nn.LayerNorm(encoder.dim, eps=1e-12))
         self.head_bias = nn.Parameter(torch.zeros(encoder.vocabulary["size"]))
         initialize_head(self.head)
@@ -77,18 +77,17 @@ class BERT(Method):
             initialize_head(self.pair_head)
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """The loss, how many hidden tokens are told, the perplexity, and the sentence task's loss and accuracy."""
+        """The loss, accuracy and perplexity of the hidden tokens, and the sentence task's loss and accuracy."""
         inputs, mask, keys = batch.inputs, batch.mask, self.keys(batch)
         if self.pairs is not None:
             if mask is not None and mask.dtype != torch.bool:
                 raise InputError("A sentence task cuts single documents, not packed rows: set data.packing to false.")
             inputs, mask, order, cut = self.pairs(inputs, mask, fold_in(keys, PAIRS))
-        masked = self.masking(inputs, mask, fold_in(keys, MASKING))
-        sequence = self.encoder(masked.inputs, mask).sequence
-        vectors = self.head(torch.take_along_dim(sequence, masked.positions[..., None], dim=1))
-        table = self.encoder.token_embedding.weight
-        (loss, nats), likeliest = token_loss(vectors, table, self.head_bias, masked.targets, masked.valid)
-        terms = {"accuracy": _accuracy(likeliest, masked.targets, masked.valid), "perplexity": nats.exp()}
+        corrupted, hidden = self.corruption(inputs, mask, fold_in(keys, MASKING))
+        sequence = self.encoder(corrupted, mask).sequence
+        vectors, targets, table = self.head(hidden.at(sequence)), hidden.at(inputs), self.encoder.token_embedding.weight
+        (loss, nats), likeliest = token_loss(vectors, table, self.head_bias, targets, hidden.valid)
+        terms = {"accuracy": _accuracy(likeliest, targets, hidden.valid), "perplexity": nats.exp()}
         if self.pairs is not None:
             logits = self.pair_head(sequence[:, 0])
             pair_loss, terms["pair_loss"] = global_mean(token_nats(logits, order), cut)

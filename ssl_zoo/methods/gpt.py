@@ -11,10 +11,11 @@ from ssl_zoo.batch import Batch
 from ssl_zoo.encoders.text_base import TextEncoder
 from ssl_zoo.errors import InputError
 from ssl_zoo.methods.base import Method
-from ssl_zoo.objectives.language_modeling import bits_per_byte, global_mean, next_token_targets
+from ssl_zoo.objectives.language_modeling import bits_per_byte, global_mean
 from ssl_zoo.objectives.token_loss import token_loss
 from ssl_zoo.optim import Optimizer
 from ssl_zoo.parts.generation import Sampling, generate
+from ssl_zoo.targets.tokens import next_tokens
 from ssl_zoo.views.base import require_at_least, require_probability
 
 BITS = "bits_per_byte"
@@ -84,7 +85,7 @@ class GPT(Method):
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """The loss, as perplexity, and in bits per byte where the batch says how many bytes its tokens stand for."""
-        targets, valid = next_token_targets(batch.inputs, batch.mask)
+        targets, valid = next_tokens(batch.inputs, batch.mask)
         context = None if batch.mask is None else batch.mask[:, :-1]
         sequence = self.encoder(batch.inputs[:, :-1], context).sequence
         loss, nats = token_loss(sequence, self.encoder.token_embedding.weight, None, targets, valid).mean
@@ -98,7 +99,7 @@ class GPT(Method):
         """Weighs bits per byte by the bytes that a batch predicts: an epoch's are all its nats over all its bytes."""
         super()._log({name: value for name, value in terms.items() if name != BITS}, stage, batch)
         if batch.fields is not None and BITS in terms:
-            _, valid = next_token_targets(batch.inputs, batch.mask)
+            _, valid = next_tokens(batch.inputs, batch.mask)
             predicted = int((batch.fields["bytes"][:, 1:] * valid).sum())
             training = stage == metrics.TRAIN
             self.log(f"{stage}/{BITS}", terms[BITS], prog_bar=training, sync_dist=not training, batch_size=predicted)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ssl_zoo.batch import Batch
-from ssl_zoo.corruption.spans import all_real
+from ssl_zoo.corruption.hidden import all_real
 from ssl_zoo.encoders.audio_base import AudioEncoder
 from ssl_zoo.errors import InputError
 from ssl_zoo.methods.base import Method
@@ -16,6 +16,7 @@ from ssl_zoo.objectives.frame_negatives import candidate_logits, draw_candidates
 from ssl_zoo.objectives.language_modeling import global_mean, token_nats
 from ssl_zoo.optim import Optimizer
 from ssl_zoo.randomness import fold_in
+from ssl_zoo.targets.frames import frames_ahead
 from ssl_zoo.views.base import require_at_least
 
 # What an example's keys are folded with.
@@ -42,17 +43,17 @@ class Wav2Vec(Method):
 
     Args:
         encoder: the network to pretrain; causal, of frames.
-        steps: how many steps ahead are told.
-        negatives: for every frame and step.
-        loss: `binary` is wav2vec's, `infonce` CPC's.
-        offset: frames from a vector to the first one that it tells. None takes the first frame whose window of samples
-            begins after that of the vector's own frame has ended, as wav2vec's published code does: those before it
-            overlap with what the encoder has heard, and could be told by copying. 1 is CPC's.
+        steps: How many steps ahead are predicted.
+        negatives: Number of negatives for every frame and step.
+        loss: Form of the contrast: `binary` is wav2vec's, `infonce` CPC's.
+        offset: Frames from a vector to the first one that it predicts. None takes the first frame whose window of
+            samples begins after that of the vector's own frame has ended, as wav2vec's published code does: those
+            before it overlap with what the encoder has seen, and could be predicted by copying. 1 is CPC's.
         optimizer: Settings of the optimizer and of the learning rate over the run.
 
     Raises:
         InputError: the encoder is not causal or has no frames, an argument is out of its range, or recordings are too
-            short to hear a frame and tell another.
+            short to see a frame and predict another.
     """
 
     encoder: AudioEncoder
@@ -69,7 +70,7 @@ class Wav2Vec(Method):
         super().__init__(encoder, optimizer)
         if not isinstance(encoder, AudioEncoder) or not encoder.causal:
             raise InputError(
-                f"{type(self).__name__} tells frames from those before them and needs a causal encoder of frames of "
+                f"{type(self).__name__} predicts frames from those before them and needs a causal encoder of frames of "
                 f"speech, which {type(encoder).__name__} is not: take CausalConvEncoder or GRUEncoder."
             )
         front_end = encoder.front_end
@@ -83,24 +84,21 @@ class Wav2Vec(Method):
         """The loss, and how often the true frame is the nearest."""
         features, mask = self.encoder.front_end(batch.inputs, batch.mask)
         targets = self.encoder.feature_norm(features)
-        frames = targets.shape[1] - self.offset  # the others have nothing to tell
+        frames = targets.shape[1] - self.offset  # the others have nothing to predict
         if frames < 1:
             raise InputError(
-                f"{type(self).__name__} tells the frame {self.offset} ahead, and the longest recording of a batch has "
-                f"{targets.shape[1]} frames: raise data.crop_seconds or lower offset."
+                f"{type(self).__name__} predicts the frame {self.offset} ahead, and the longest recording of a batch "
+                f"has {targets.shape[1]} frames: raise data.crop_seconds or lower offset."
             )
-        embedded = self.encoder.embed_frames(targets, mask)
-        context = self.encoder.contextualize(embedded).sequence[:, :frames]
+        context = self.encoder.contextualize(self.encoder.embed_frames(targets, mask)).sequence[:, :frames]
         queries = self.predictors(context).unflatten(2, (self.steps, -1)).flatten(1, 2) / targets.shape[2] ** 0.5
 
-        ahead = self.offset + torch.arange(self.steps, device=targets.device)
-        positives = (torch.arange(frames, device=targets.device)[:, None] + ahead).flatten().expand(len(targets), -1)
         counts = all_real(features, mask).sum(1)
+        positives, valid = frames_ahead(counts, frames, self.offset, self.steps)
         candidates = draw_candidates(positives, counts, self.negatives, fold_in(self.keys(batch), NEGATIVES))
         logits = candidate_logits(queries, targets, candidates)
-        told = positives < counts[:, None]
-        loss = global_mean(self._nats(logits), told).share
-        return {"loss": loss, "accuracy": global_mean(first_is_best(logits.detach()), told).value}
+        loss = global_mean(self._nats(logits), valid).share
+        return {"loss": loss, "accuracy": global_mean(first_is_best(logits.detach()), valid).value}
 
     def _nats(self, logits: Tensor) -> Tensor:
         """``(B, P)``, the loss of every prediction, from the logits ``(B, P, 1 + M)`` of its candidates."""

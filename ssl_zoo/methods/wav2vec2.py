@@ -1,4 +1,4 @@
-"""wav2vec 2.0: spans of speech are hidden, and each hidden frame is told from others of the same recording."""
+"""wav2vec 2.0: spans of speech are hidden, and each hidden frame is picked out among others of the same recording."""
 
 import math
 from typing import Literal
@@ -8,15 +8,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ssl_zoo.batch import Batch
-from ssl_zoo.corruption.spans import SpanMasking, Spans, all_real, at_positions
+from ssl_zoo.corruption.hidden import all_real
+from ssl_zoo.corruption.spans import RandomSpans
 from ssl_zoo.encoders.audio_base import AudioEncoder
 from ssl_zoo.errors import InputError
 from ssl_zoo.methods.base import Method
 from ssl_zoo.objectives.frame_negatives import cosine_logits, draw_candidates, equal_to_positive, first_is_best
 from ssl_zoo.objectives.language_modeling import global_mean, token_nats
 from ssl_zoo.optim import Optimizer
-from ssl_zoo.parts.codebooks import GumbelQuantizer, code_use
+from ssl_zoo.parts.codebooks import GumbelQuantizer
 from ssl_zoo.randomness import fold_in
+from ssl_zoo.targets.frames import hidden_frames
 from ssl_zoo.views.base import require_at_least, require_probability, require_range
 
 # What an example's keys are folded with, so that its draws are independent of each other.
@@ -45,11 +47,12 @@ class Wav2Vec2(Method):
 
     Args:
         encoder: the network to pretrain; bidirectional, of frames.
-        mask_probability: the part of frames in spans if spans did not overlap; 0.65 masks about half of them.
-        mask_length: frames of a span; 10 are the paper's 0.2 s at its 50 frames a second.
-        negatives: for every masked frame.
-        temperature: t.
-        targets: `quantized` is the paper's; `continuous` leaves the codes out (its table 4), and nothing can collapse.
+        mask_ratio: Part of the frames to hide if spans did not overlap; 0.65 hides about half of them.
+        mask_length: Frames of a span; 10 are the paper's 0.2 s at its 50 frames a second.
+        negatives: Number of negatives for every hidden frame.
+        temperature: What cosines are divided by, t.
+        targets: What is predicted: `quantized` is the paper's; `continuous` leaves the codes out (its table 4), and
+            nothing can collapse.
         groups: codebooks, G.
         entries: of each codebook, V.
         code_dim: size of codes and of the space in which they are compared; a multiple of `groups`.
@@ -71,7 +74,7 @@ class Wav2Vec2(Method):
     def __init__(
         self,
         encoder: AudioEncoder,
-        mask_probability: float = 0.65,
+        mask_ratio: float = 0.65,
         mask_length: int = 10,
         negatives: int = 100,
         temperature: float = 0.1,
@@ -89,14 +92,14 @@ class Wav2Vec2(Method):
         super().__init__(encoder, optimizer)
         if not isinstance(encoder, AudioEncoder) or encoder.causal:
             raise InputError(
-                "Wav2Vec2 tells hidden frames from both sides and needs a bidirectional encoder of frames of speech, "
-                f"which {type(encoder).__name__} is not: take Wav2Vec2Encoder."
+                "Wav2Vec2 predicts hidden frames from both sides and needs a bidirectional encoder of frames of "
+                f"speech, which {type(encoder).__name__} is not: take Wav2Vec2Encoder."
             )
         require_at_least("negatives", negatives, 1)
         require_range("temperature", (temperature, temperature))
         require_range("gumbel_temperature", (gumbel_temperature[1], gumbel_temperature[0]))
         require_probability("gumbel_decay", gumbel_decay)
-        self.masking = SpanMasking(mask_probability, mask_length)
+        self.masking = RandomSpans(mask_ratio, mask_length)
         self.negatives, self.temperature = negatives, temperature
         if feature_penalty is None:
             feature_penalty = 0.0 if encoder.front_end.ends_with_norm else 10.0
@@ -111,48 +114,39 @@ class Wav2Vec2(Method):
         self.context_head = nn.Linear(encoder.dim, code_dim)
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """The loss, its terms, how often targets are told, and how codes are used."""
+        """The loss, its terms, how often a frame's own target is the nearest, and how codes are used."""
         keys = self.keys(batch)
         features, mask = self.encoder.front_end(batch.inputs, batch.mask)
         if features.requires_grad:
             features.register_hook(lambda gradient: gradient * self.front_end_gradient)
-        normalized = self.encoder.feature_norm(features)
-        spans = self.masking(all_real(features, mask), fold_in(keys, MASKING))
-
-        embedded = self.encoder.embed_frames(normalized, mask)
-        mask_vector = self.mask_vector.to(embedded.vectors.dtype)
-        hidden = embedded._replace(vectors=torch.where(spans.mask[..., None], mask_vector, embedded.vectors))
-        context = self.encoder.contextualize(hidden).sequence
-        queries = self.context_head(at_positions(context, spans.positions))
-
-        targets = at_positions(normalized, spans.positions)
-        terms = {}
-        if self.quantizer is not None:
-            quantized = self.quantizer(targets, fold_in(keys, NOISE), self.quantizer_temperature)
-            targets = quantized.vectors
-            terms["diversity"], terms["code_perplexity"] = code_use(quantized, spans.valid)
-        loss, told = self._contrast(queries, targets, spans, fold_in(keys, NEGATIVES))
-        terms |= told
+        frames, real = self.encoder.feature_norm(features), all_real(features, mask)
+        hidden = self.masking(real, fold_in(keys, MASKING))
+        shown = hidden.replace(self.encoder.embed_frames(frames, mask), self.mask_vector)
+        queries = self.context_head(hidden.at(self.encoder.contextualize(shown).sequence))
+        targets, terms = hidden_frames(
+            hidden.at(frames), hidden.valid, self.quantizer, fold_in(keys, NOISE), self.quantizer_temperature
+        )
+        loss, contrast = self._contrast(queries, targets, hidden.valid, fold_in(keys, NEGATIVES))
+        terms |= contrast
         if self.quantizer is not None:
             loss = loss + self.diversity_weight * terms["diversity"]
         if any(parameter.requires_grad for parameter in self.encoder.front_end.parameters()):
-            squares = features.float().square().mean(2)
-            share, terms["feature_penalty"] = global_mean(squares, all_real(features, mask))
+            share, terms["feature_penalty"] = global_mean(features.float().square().mean(2), real)
             loss = loss + self.feature_penalty * share
         return {"loss": loss, **terms}
 
     def _contrast(
-        self, queries: Tensor, targets: Tensor, spans: Spans, keys: Tensor
+        self, queries: Tensor, targets: Tensor, valid: Tensor, keys: Tensor
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """The contrastive loss of queries ``(B, K, D)`` at the masked frames and their targets, and what to log."""
-        counts = spans.valid.sum(1)
+        """The contrastive loss of queries ``(B, K, D)`` at the hidden frames and their targets, and what to log."""
+        counts = valid.sum(1)
         slots = torch.arange(queries.shape[1], device=queries.device).expand(len(queries), -1)
         candidates = draw_candidates(slots, counts, self.negatives, keys)
         equal = equal_to_positive(targets, candidates)
         logits = cosine_logits(queries, self.target_head(targets), candidates, self.temperature)
         logits = logits.masked_fill(F.pad(equal, (1, 0), value=False), -torch.inf)
-        # A frame that is masked alone in its recording has nothing to be told from.
-        counted = spans.valid & (counts[:, None] > 1)
+        # A frame that is hidden alone in its recording has no negatives.
+        counted = valid & (counts[:, None] > 1)
         loss, value = global_mean(token_nats(logits, torch.zeros_like(slots)), counted)
         return loss, {
             "contrastive": value,

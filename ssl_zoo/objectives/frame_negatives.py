@@ -1,4 +1,4 @@
-"""Telling a frame from other frames of the same recording: which ones, and the similarities to them.
+"""Picking a frame out among others of the same recording: which ones, and the similarities to them.
 
 The vectors of the negatives are never gathered: with a hundred of them for every frame they would be a hundred times
 the batch. All similarities within a recording are one matrix product, of which the wanted ones are picked.
@@ -60,7 +60,7 @@ def cosine_logits(queries: Tensor, targets: Tensor, candidates: Tensor, temperat
 def equal_to_positive(targets: Tensor, candidates: Tensor) -> Tensor:
     """Which negatives are, bit for bit, the same vector as the positive.
 
-    Vectors are told apart by 64-bit hashes of their bits: comparing the numbers themselves would take all pairs of
+    Vectors are compared by 64-bit hashes of their bits: comparing the numbers themselves would take all pairs of
     vectors, and cosines are not exact enough.
 
     Args:

@@ -1,4 +1,4 @@
-"""Losses over tokens: means over the global batch, next-token targets, and units that compare between tokenizers."""
+"""Losses over tokens: means over the global batch, and units that compare between tokenizers."""
 
 import math
 from typing import NamedTuple
@@ -60,23 +60,6 @@ def token_nats(logits: Tensor, targets: Tensor) -> Tensor:
     with torch.autocast(logits.device.type, enabled=False):
         nats = F.cross_entropy(logits.flatten(0, -2).float(), targets.flatten(), reduction="none")
     return nats.view_as(targets)
-
-
-def next_token_targets(inputs: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
-    """What a causal model predicts from every token but the last: the one after it.
-
-    Args:
-        inputs: ``(B, T)`` int64 token ids.
-        mask: ``(B, T)``, as in `ssl_zoo.batch.Batch`, or None.
-
-    Returns:
-        Targets ``(B, T - 1)`` int64, and bool of the same shape: False where the target is padding or the first token
-        of another document, which nothing before it foretells.
-    """
-    targets = inputs[:, 1:]
-    if mask is None:
-        return targets, torch.ones_like(targets, dtype=torch.bool)
-    return targets, (mask[:, 1:] > 0) & (mask[:, 1:] == mask[:, :-1])
 
 
 def bits_per_byte(nats_per_token: Tensor, bytes_per_token: Tensor | float) -> Tensor:

@@ -183,6 +183,9 @@ def method_settings(checkpoint: dict[str, Any]) -> dict[str, Any]:
     if isinstance(settings.get("optimizer"), str):  # of when the optimizer's settings stood beside its name
         moved = {name: settings.pop(name) for name in ("learning_rate", "weight_decay", "warmup") if name in settings}
         settings["optimizer"] = {"name": settings["optimizer"], **moved}
+    for name in ("mask_fraction", "mask_probability"):  # of when each method had its own
+        if name in settings:
+            settings["mask_ratio"] = settings.pop(name)
     return settings
 
 

@@ -37,11 +37,12 @@ MODALITIES = ("data/audio", "data/image", "data/text")
 ARROWS: dict[str, tuple[str, ...]] = {
     "encoders": (),
     "decoders": ("encoders",),
-    "corruption": (),
+    "corruption": ("encoders",),
     "parts": ("encoders",),
+    "targets": ("parts",),
     "objectives": (),
     "views": (),
-    "methods": ("encoders", "decoders", "corruption", "parts", "objectives", "views"),
+    "methods": ("encoders", "decoders", "corruption", "parts", "targets", "objectives", "views"),
     "data/cache": (),
     "data": (),
     "data/sources": ("data", "data/cache"),
@@ -60,7 +61,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
 }
 # Libraries that a room does without.
 WITHOUT: dict[str, tuple[str, ...]] = {
-    **dict.fromkeys(("encoders", "decoders", "corruption", "parts", "objectives", "views"), ("lightning",)),
+    **dict.fromkeys(("encoders", "decoders", "corruption", "parts", "targets", "objectives", "views"), ("lightning",)),
     "data/cache": ("lightning", "torch"),
 }
 

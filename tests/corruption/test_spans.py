@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from ssl_zoo.corruption.spans import SpanMasking, all_real, at_positions
+from ssl_zoo.corruption.spans import RandomSpans
 from ssl_zoo.errors import InputError
 from ssl_zoo.randomness import example_keys
 
@@ -23,25 +23,25 @@ def runs(row: torch.Tensor) -> list[int]:
     return (edges[1::2] - edges[::2]).tolist()
 
 
-def by_loop(frames: int, probability: float, length: int, least: int, times: int) -> np.ndarray:
+def by_loop(frames: int, ratio: float, length: int, least: int, times: int) -> np.ndarray:
     """The paper's procedure for one recording after the other: ``(times, frames)`` bool."""
     generator = np.random.default_rng(0)
     masks = np.zeros((times, frames), dtype=bool)
     for row in masks:
-        number = max(least, int(probability * frames / length + generator.random()))
+        number = max(least, int(ratio * frames / length + generator.random()))
         for start in generator.choice(frames - length + 1, number, replace=False):
             row[start : start + length] = True
     return masks
 
 
 @pytest.mark.parametrize(
-    ("frames", "probability", "length", "least"),
+    ("frames", "ratio", "length", "least"),
     [(99, 0.65, 10, 2), (400, 0.65, 10, 2), (50, 0.3, 4, 2), (30, 0.1, 6, 2)],
 )
-def test_shares_and_places_are_those_of_the_papers_procedure(frames, probability, length, least):
+def test_shares_and_places_are_those_of_the_papers_procedure(frames, ratio, length, least):
     times = 4000
-    ours = SpanMasking(probability, length, least)(real([frames] * times, frames), keys(times)).mask.numpy()
-    theirs = by_loop(frames, probability, length, least, times)
+    ours = RandomSpans(ratio, length, least)(real([frames] * times, frames), keys(times)).mask.numpy()
+    theirs = by_loop(frames, ratio, length, least, times)
     # The masked share of a recording: mean and spread.
     for statistic in (np.mean, np.std):
         shares = [statistic(masks.mean(1)) for masks in (ours, theirs)]
@@ -56,7 +56,7 @@ def test_shares_and_places_are_those_of_the_papers_procedure(frames, probability
 
 
 def test_with_the_papers_settings_half_of_the_frames_are_masked():
-    mask = SpanMasking()(real([500] * 2000, 500), keys(2000)).mask
+    mask = RandomSpans()(real([500] * 2000, 500), keys(2000)).mask
     assert 0.48 < float(mask.float().mean()) < 0.50
 
 
@@ -64,7 +64,7 @@ def test_with_the_papers_settings_half_of_the_frames_are_masked():
 def test_spans_are_whole_and_stay_in_the_recording(length):
     counts = [400, 37, 21, 20, 399, max(3, 2 * length), 120, 64] * 50
     everything = real(counts, 400)
-    mask = SpanMasking(0.65, length)(everything, keys(len(counts))).mask
+    mask = RandomSpans(0.65, length)(everything, keys(len(counts))).mask
     assert not (mask & ~everything).any()
     for row in mask:
         assert min(runs(row)) >= length and sum(runs(row)) >= min(length + 1, 2 * length)
@@ -74,7 +74,7 @@ def test_spans_are_whole_and_stay_in_the_recording(length):
 
 def test_in_a_recording_shorter_than_two_spans_something_is_left_to_see():
     counts = list(range(1, 20)) * 200
-    mask = SpanMasking(0.65, 10)(real(counts, 19), keys(len(counts))).mask
+    mask = RandomSpans(0.65, 10)(real(counts, 19), keys(len(counts))).mask
     masked = mask.sum(1).numpy()
     for count in range(1, 20):
         here = masked[[row for row, each in enumerate(counts) if each == count]]
@@ -84,7 +84,7 @@ def test_in_a_recording_shorter_than_two_spans_something_is_left_to_see():
 
 
 def test_counts_are_not_made_equal_and_nothing_is_masked_where_nothing_is_real():
-    spans = SpanMasking()(real([400, 100, 0], 400), keys(3))
+    spans = RandomSpans()(real([400, 100, 0], 400), keys(3))
     masked = spans.mask.sum(1).tolist()
     assert masked[0] > 2 * masked[1] > 0 and masked[2] == 0
     assert spans.valid.sum(1).tolist() == masked
@@ -93,7 +93,7 @@ def test_counts_are_not_made_equal_and_nothing_is_masked_where_nothing_is_real()
 @pytest.mark.parametrize("frames", [1, 2, 3, 5, 19, 40, 400])
 @pytest.mark.parametrize(("probability", "length"), [(0.65, 10), (1.0, 1), (0.05, 10), (1.0, 10)])
 def test_slots_hold_all_masked_frames_in_order(frames, probability, length):
-    masking = SpanMasking(probability, length)
+    masking = RandomSpans(probability, length)
     counts = [frames, max(1, frames // 2), max(1, frames // 3)] * 30
     spans = masking(real(counts, frames), keys(len(counts)))
     assert spans.positions.shape == spans.valid.shape == (len(counts), masking.slots(frames))
@@ -103,7 +103,7 @@ def test_slots_hold_all_masked_frames_in_order(frames, probability, length):
 
 
 def test_a_recording_depends_on_its_key_and_its_length_alone():
-    masking, counts = SpanMasking(), [400, 100, 33, 250] * 8
+    masking, counts = RandomSpans(), [400, 100, 33, 250] * 8
     whole = masking(real(counts, 400), keys(32))
     order = torch.randperm(32, generator=torch.Generator().manual_seed(1))
     shuffled = masking(real(counts, 400)[order], keys(32)[order])
@@ -115,23 +115,13 @@ def test_a_recording_depends_on_its_key_and_its_length_alone():
 
 def test_nothing_in_it_waits_for_the_device():
     """On the meta device there are shapes and no values, so that whatever asks for a value fails."""
-    spans = SpanMasking()(real([50, 20], 50).to("meta"), keys(2).to("meta"))
+    spans = RandomSpans()(real([50, 20], 50).to("meta"), keys(2).to("meta"))
     assert spans.mask.shape == (2, 50)
 
 
-def test_vectors_at_positions_and_a_mask_of_none():
-    vectors = torch.randn(2, 5, 3, generator=torch.Generator().manual_seed(0))
-    positions = torch.tensor([[4, 0], [2, 3]])
-    expected = torch.stack([torch.stack([vectors[row, place] for place in positions[row]]) for row in range(2)])
-    assert torch.equal(at_positions(vectors, positions), expected)
-    assert all_real(vectors, None).all() and all_real(vectors, None).shape == (2, 5)
-    mask = torch.tensor([[True] * 5, [True] * 3 + [False] * 2])
-    assert torch.equal(all_real(vectors, mask), mask)
-
-
 def test_what_cannot_work_is_refused():
-    for probability in (0.0, -0.1, 1.5, float("nan")):
-        with pytest.raises(InputError, match="mask_probability"):
-            SpanMasking(probability)
+    for ratio in (0.0, -0.1, 1.5, float("nan")):
+        with pytest.raises(InputError, match="mask_ratio"):
+            RandomSpans(ratio)
     with pytest.raises(InputError, match="mask_length"):
-        SpanMasking(0.65, 0)
+        RandomSpans(0.65, 0)

@@ -1,11 +1,12 @@
-"""BERT's masking: its shares within what chance allows, and the rest exactly."""
+"""BERT's corruption: its shares within what chance allows, and the rest exactly."""
 
 import math
 
 import pytest
 import torch
 
-from ssl_zoo.corruption.tokens import LONGEST_WORD, Masked, TokenMasking
+from ssl_zoo.corruption.places import LONGEST_WORD
+from ssl_zoo.corruption.tokens import TokenCorruption
 from ssl_zoo.errors import InputError
 from ssl_zoo.randomness import example_keys
 
@@ -40,22 +41,17 @@ def ordinary(ids: torch.Tensor) -> torch.Tensor:
     return torch.tensor([[token not in SPECIAL for token in row] for row in ids.tolist()])
 
 
-def chosen(ids: torch.Tensor, masked: Masked) -> torch.Tensor:
-    """``(B, T)`` bool, True where a token is to be predicted."""
-    return torch.zeros_like(ids, dtype=torch.bool).scatter(1, masked.positions, masked.valid)
-
-
 @pytest.mark.parametrize("whole_words", [False, True])
-@pytest.mark.parametrize("fraction", [0.15, 0.4, 1.0])
-def test_the_fraction_is_met_and_only_text_is_drawn(fraction, whole_words):
+@pytest.mark.parametrize("ratio", [0.15, 0.4, 1.0])
+def test_the_ratio_is_met_and_only_text_is_drawn(ratio, whole_words):
     ids, mask = documents()
-    masked = TokenMasking(VOCABULARY, fraction, whole_words)(ids, mask, keys(ROWS))
-    drawn, text = chosen(ids, masked), ordinary(ids)
+    _, hidden = TokenCorruption(VOCABULARY, ratio, whole_words)(ids, mask, keys(ROWS))
+    drawn, text = hidden.mask, ordinary(ids)
     assert not (drawn & ~text).any()
     assert torch.equal(drawn.any(1), text.any(1))
     # Rows long enough that "at least one" raises nothing.
-    long = text.sum(1) >= (1 if fraction == 1 else LONGEST_WORD / fraction if whole_words else 1 / fraction)
-    expected, tokens = fraction * text[long].sum(1).double(), drawn[long].sum(1)
+    long = text.sum(1) >= (1 if ratio == 1 else LONGEST_WORD / ratio if whole_words else 1 / ratio)
+    expected, tokens = ratio * text[long].sum(1).double(), drawn[long].sum(1)
     difference = tokens - expected
     assert difference.abs().max() < (LONGEST_WORD if whole_words else 1)
     assert abs(float(difference.mean())) < 5 * float(difference.std()) / len(difference) ** 0.5 + 1e-4
@@ -66,7 +62,7 @@ def test_every_token_of_text_has_the_same_chance(whole_words):
     # One document with words of one to three pieces, drawn 20 000 times.
     row = torch.tensor([BEGIN, 60, 61, 41, 62, 63, 41, 42, 64, 65, 66, 41, 67, 68, 69, END])
     ids = row.repeat(20_000, 1)
-    drawn = chosen(ids, TokenMasking(VOCABULARY, 0.4, whole_words)(ids, None, keys(20_000))).double()
+    drawn = TokenCorruption(VOCABULARY, 0.4, whole_words)(ids, None, keys(20_000))[1].mask.double()
     rates = drawn[:, 1:-1].mean(0)
     error = (0.4 * 0.6 / 20_000) ** 0.5
     if whole_words:  # a long word in the first place is taken whole, which makes the rates a little uneven
@@ -77,8 +73,8 @@ def test_every_token_of_text_has_the_same_chance(whole_words):
 
 def test_of_the_drawn_tokens_80_percent_are_hidden_10_replaced_and_10_left():
     ids, mask = documents()
-    masked = TokenMasking(VOCABULARY, 0.5)(ids, mask, keys(ROWS))
-    shown, targets = masked.inputs.gather(1, masked.positions)[masked.valid], masked.targets[masked.valid]
+    corrupted, places = TokenCorruption(VOCABULARY, 0.5)(ids, mask, keys(ROWS))
+    shown, targets = (places.at(tokens)[places.valid] for tokens in (corrupted, ids))
     count = len(targets)
     assert count > 50_000
     hidden, same = shown == MASK, shown == targets
@@ -95,17 +91,13 @@ def test_of_the_drawn_tokens_80_percent_are_hidden_10_replaced_and_10_left():
 
 
 @pytest.mark.parametrize("whole_words", [False, True])
-def test_the_rest_of_the_text_is_as_it_was_and_targets_are_the_truth(whole_words):
+def test_the_rest_of_the_text_is_as_it_was(whole_words):
     ids, mask = documents(200)
-    masking = TokenMasking(VOCABULARY, 0.15, whole_words)
-    masked = masking(ids, mask, keys(200))
-    assert masked.positions.shape == masked.targets.shape == masked.valid.shape == (200, masking.slots(LENGTH))
-    assert masking.slots(LENGTH) == math.ceil(0.15 * LENGTH) + (LONGEST_WORD if whole_words else 1)
-    assert torch.equal(masked.targets, ids.gather(1, masked.positions))
-    assert all(len(set(row)) == len(row) for row in masked.positions.tolist())
-    untouched = ~chosen(ids, masked)
-    assert torch.equal(masked.inputs[untouched], ids[untouched])
-    assert (masked.inputs != ids).any(1).float().mean() > 0.8
+    corrupted, hidden = TokenCorruption(VOCABULARY, 0.15, whole_words)(ids, mask, keys(200))
+    slots = math.ceil(0.15 * LENGTH) + (LONGEST_WORD if whole_words else 1)
+    assert hidden.positions.shape == hidden.valid.shape == (200, slots)
+    assert torch.equal(corrupted[~hidden.mask], ids[~hidden.mask])
+    assert (corrupted != ids).any(1).float().mean() > 0.8
 
 
 def words_by_loop(row: list[int]) -> list[list[int]]:
@@ -125,9 +117,8 @@ def words_by_loop(row: list[int]) -> list[list[int]]:
 def test_whole_words_are_drawn_whole():
     ids, mask = documents(500, 40)
     ids[:50, 1:39] = torch.where(ids[:50, 1:39] == PAD, PAD, 41)  # a single word of up to 38 pieces
-    masking = TokenMasking(VOCABULARY, 0.2, whole_words=True)
-    masked = masking(ids, mask, keys(500))
-    drawn = chosen(ids, masked)
+    corrupted, hidden = TokenCorruption(VOCABULARY, 0.2, whole_words=True)(ids, mask, keys(500))
+    drawn = hidden.mask
     longest = 0
     for row in range(500):
         for word in words_by_loop(ids[row].tolist()):
@@ -137,7 +128,7 @@ def test_whole_words_are_drawn_whole():
         assert drawn[row].any()
     assert longest == LONGEST_WORD
     # Pieces of one word are hidden, replaced or left each on its own.
-    changed = masked.inputs != ids
+    changed = corrupted != ids
     mixed = [
         row
         for row in range(500)
@@ -147,10 +138,10 @@ def test_whole_words_are_drawn_whole():
     assert len(mixed) > 50
 
 
-def test_the_last_word_is_taken_as_often_as_the_fraction_wants():
+def test_the_last_word_is_taken_as_often_as_the_ratio_wants():
     # Twenty words of four pieces, thirteen tokens to draw: three words, and in a quarter of the rows a fourth.
     ids = torch.tensor([60, 41, 42, 43] * 20).repeat(4000, 1)
-    drawn = chosen(ids, TokenMasking(VOCABULARY, 13 / 80, whole_words=True)(ids, None, keys(4000))).sum(1)
+    drawn = TokenCorruption(VOCABULARY, 13 / 80, whole_words=True)(ids, None, keys(4000))[1].mask.sum(1)
     assert set(drawn.tolist()) == {12, 16}
     assert abs(int((drawn == 16).sum()) - 1000) < 5 * (4000 * 0.25 * 0.75) ** 0.5
 
@@ -158,63 +149,66 @@ def test_the_last_word_is_taken_as_often_as_the_fraction_wants():
 def test_words_do_not_reach_over_the_border_of_two_documents():
     ids = torch.tensor([[41, 42, 41, 42, 41, 42]])
     packed = torch.tensor([[1, 1, 1, 2, 2, 2]])
-    masking = TokenMasking(VOCABULARY, 0.5, whole_words=True)
+    corrupt = TokenCorruption(VOCABULARY, 0.5, whole_words=True)
     for seed in range(20):
-        drawn = chosen(ids, masking(ids, packed, keys(1, seed)))[0].tolist()
+        drawn = corrupt(ids, packed, keys(1, seed))[1].mask[0].tolist()
         assert drawn in ([True] * 3 + [False] * 3, [False] * 3 + [True] * 3)
 
 
 @pytest.mark.parametrize("whole_words", [False, True])
 def test_a_row_depends_on_its_key_and_its_text_alone(whole_words):
-    masking = TokenMasking(VOCABULARY, 0.15, whole_words)
+    corrupt = TokenCorruption(VOCABULARY, 0.15, whole_words)
     ids, mask = documents(64)
-    whole = masking(ids, mask, keys(64))
+    whole, hidden = corrupt(ids, mask, keys(64))
     order = torch.randperm(64, generator=torch.Generator().manual_seed(1))
-    shuffled = masking(ids[order], mask[order], keys(64)[order])
-    assert all(torch.equal(ours, theirs[order]) for ours, theirs in zip(shuffled, whole, strict=True))
+    shuffled, places = corrupt(ids[order], mask[order], keys(64)[order])
+    assert torch.equal(shuffled, whole[order])
+    assert all(torch.equal(ours, theirs[order]) for ours, theirs in zip(places, hidden, strict=True))
     # More padding, of any content, changes nothing either.
     longer = torch.cat([ids, torch.full((64, 20), 99)], dim=1)
-    padded = masking(longer, torch.cat([mask, torch.zeros(64, 20, dtype=torch.bool)], dim=1), keys(64))
-    assert torch.equal(padded.inputs[:, :LENGTH], whole.inputs)
-    assert torch.equal(chosen(longer, padded)[:, :LENGTH], chosen(ids, whole))
-    other = masking(ids, mask, keys(64, seed=1))
-    assert (chosen(ids, other) != chosen(ids, whole)).any(1).float().mean() > 0.8
+    padded, places = corrupt(longer, torch.cat([mask, torch.zeros(64, 20, dtype=torch.bool)], dim=1), keys(64))
+    assert torch.equal(padded[:, :LENGTH], whole)
+    assert torch.equal(places.mask, torch.cat([hidden.mask, torch.zeros(64, 20, dtype=torch.bool)], dim=1))
+    _, others = corrupt(ids, mask, keys(64, seed=1))
+    assert (others.mask != hidden.mask).any(1).float().mean() > 0.8
 
 
 def test_packed_and_unmasked_rows_are_masked_like_others():
     ids = documents(32)[0].clamp_min(5)
-    masking = TokenMasking(VOCABULARY)
-    expected = masking(ids, torch.ones_like(ids, dtype=torch.bool), keys(32))
+    corrupt = TokenCorruption(VOCABULARY)
+    expected, hidden = corrupt(ids, torch.ones_like(ids, dtype=torch.bool), keys(32))
     for mask in (None, torch.ones_like(ids), torch.arange(1, LENGTH + 1).expand(32, -1)):
-        assert all(map(torch.equal, masking(ids, mask, keys(32)), expected))
+        corrupted, places = corrupt(ids, mask, keys(32))
+        assert torch.equal(corrupted, expected) and all(map(torch.equal, places, hidden))
     half = torch.ones_like(ids)
     half[:, LENGTH // 2 :] = 0
-    assert not chosen(ids, masking(ids, half, keys(32)))[:, LENGTH // 2 :].any()
+    assert not corrupt(ids, half, keys(32))[1].mask[:, LENGTH // 2 :].any()
 
 
 @pytest.mark.parametrize("whole_words", [False, True])
 def test_short_rows_predict_one_token_and_rows_without_text_none(whole_words):
     ids = torch.tensor([[BEGIN, 60, END, PAD], [BEGIN, END, PAD, PAD], [BEGIN, 60, 61, END]])
-    for fraction, counts in ((0.01, [1, 0, 1]), (1.0, [1, 0, 2])):
-        masked = TokenMasking(VOCABULARY, fraction, whole_words)(ids, ids != PAD, keys(3))
-        assert masked.valid.sum(1).tolist() == counts
+    for ratio, counts in ((0.01, [1, 0, 1]), (1.0, [1, 0, 2])):
+        _, hidden = TokenCorruption(VOCABULARY, ratio, whole_words)(ids, ids != PAD, keys(3))
+        assert hidden.valid.sum(1).tolist() == counts
 
 
 @pytest.mark.parametrize("whole_words", [False, True])
 def test_nothing_in_it_waits_for_the_device(whole_words):
     """On the meta device there are shapes and no values, so that whatever asks for a value fails."""
     ids, mask = documents(8)
-    masked = TokenMasking(VOCABULARY, 0.15, whole_words).to("meta")(ids.to("meta"), mask.to("meta"), keys(8).to("meta"))
-    assert masked.inputs.shape == ids.shape
+    corrupt = TokenCorruption(VOCABULARY, 0.15, whole_words).to("meta")
+    corrupted, hidden = corrupt(ids.to("meta"), mask.to("meta"), keys(8).to("meta"))
+    assert corrupted.shape == hidden.mask.shape == ids.shape
 
 
 def test_its_tables_are_no_part_of_a_checkpoint():
-    assert TokenMasking(VOCABULARY).state_dict() == {}
+    assert TokenCorruption(VOCABULARY).state_dict() == {}
 
 
 def test_what_cannot_work_is_refused():
     with pytest.raises(InputError, match="no mask token"):
-        TokenMasking({**VOCABULARY, "mask": None})
-    for fraction in (0.0, -0.1, 1.5, float("nan")):
-        with pytest.raises(InputError, match="mask_fraction"):
-            TokenMasking(VOCABULARY, fraction)
+        TokenCorruption({**VOCABULARY, "mask": None})
+    for ratio in (0.0, -0.1, 1.5, float("nan")):
+        with pytest.raises(InputError, match="mask_ratio"):
+            TokenCorruption(VOCABULARY, ratio)

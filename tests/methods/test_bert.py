@@ -6,7 +6,7 @@ from torch.nn import functional as F
 from transformers import BertForMaskedLM
 
 from ssl_zoo.batch import Batch
-from ssl_zoo.corruption.tokens import Masked
+from ssl_zoo.corruption.hidden import Hidden
 from ssl_zoo.encoders.image import MLP
 from ssl_zoo.encoders.modern_bert import ModernBertEncoder
 from ssl_zoo.encoders.text import BertEncoder, GPT2Encoder
@@ -46,17 +46,17 @@ def padded() -> Batch:
     return Batch(ids.masked_fill(~mask, PAD), mask, None, torch.arange(10, 10 + ROWS))
 
 
-def masked_tokens(model: BERT, batch: Batch) -> Masked:
-    return model.masking(batch.inputs, batch.mask, fold_in(model.keys(batch), MASKING))
+def corrupted(model: BERT, batch: Batch) -> tuple[torch.Tensor, Hidden]:
+    return model.corruption(batch.inputs, batch.mask, fold_in(model.keys(batch), MASKING))
 
 
-def labels(batch: Batch, masked: Masked) -> torch.Tensor:
+def labels(batch: Batch, hidden: Hidden) -> torch.Tensor:
     """What the transformers library wants: the true token where it is to be predicted, -100 elsewhere."""
     labels = torch.full_like(batch.inputs, -100)
     for row in range(len(labels)):
-        for place, target, valid in zip(masked.positions[row], masked.targets[row], masked.valid[row], strict=True):
+        for place, valid in zip(hidden.positions[row], hidden.valid[row], strict=True):
             if valid:
-                labels[row, place] = target
+                labels[row, place] = batch.inputs[row, place]
     return labels
 
 
@@ -74,12 +74,12 @@ def reference(model: BERT) -> BertForMaskedLM:
 
 @pytest.mark.parametrize("whole_words", [False, True])
 def test_loss_and_gradients_are_those_of_the_librarys_model(whole_words):
-    model, batch = scaled(make(mask_fraction=0.3, whole_words=whole_words)), padded()
+    model, batch = scaled(make(mask_ratio=0.3, whole_words=whole_words)), padded()
     with torch.no_grad():
         model.head_bias.normal_()
     whole = reference(model)
-    masked = masked_tokens(model, batch)
-    expected = whole(masked.inputs, attention_mask=batch.mask, labels=labels(batch, masked)).loss
+    inputs, hidden = corrupted(model, batch)
+    expected = whole(inputs, attention_mask=batch.mask, labels=labels(batch, hidden)).loss
     terms = model.losses(batch)
     torch.testing.assert_close(terms["loss"], expected, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(terms["perplexity"], expected.detach().exp(), atol=1e-3, rtol=1e-5)
@@ -96,24 +96,24 @@ def test_loss_and_gradients_are_those_of_the_librarys_model(whole_words):
 
 @torch.no_grad()
 def test_accuracy_is_how_often_the_likeliest_token_is_the_hidden_one():
-    model, batch = scaled(make(mask_fraction=0.8)), padded()
-    masked = masked_tokens(model, batch)
-    truth = labels(batch, masked)
-    predicted = reference(model)(masked.inputs, attention_mask=batch.mask).logits.argmax(-1)
+    model, batch = scaled(make(mask_ratio=0.8)), padded()
+    inputs, hidden = corrupted(model, batch)
+    truth = labels(batch, hidden)
+    predicted = reference(model)(inputs, attention_mask=batch.mask).logits.argmax(-1)
     hits = [bool(predicted[place] == truth[place]) for place in zip(*(truth != -100).nonzero().T, strict=True)]
     assert float(model.losses(batch)["accuracy"]) == pytest.approx(sum(hits) / len(hits))
 
 
 def summed_by_documents(model: BERT, batch: Batch, documents: torch.Tensor) -> float:
     """The mean loss over hidden tokens, every document seen by the encoder alone."""
-    masked = masked_tokens(model, batch)
-    truth, total, count = labels(batch, masked), 0.0, 0
+    inputs, hidden = corrupted(model, batch)
+    truth, total, count = labels(batch, hidden), 0.0, 0
     for row in range(len(documents)):
         for number in documents[row].unique():
             here = documents[row] == number
             if number == 0 or not (truth[row, here] != -100).any():
                 continue
-            logits = model.token_logits(model.encoder(masked.inputs[row, here][None]).sequence)[0]
+            logits = model.token_logits(model.encoder(inputs[row, here][None]).sequence)[0]
             total += float(F.cross_entropy(logits, truth[row, here], reduction="sum"))
             count += int((truth[row, here] != -100).sum())
     return total / count
@@ -122,7 +122,7 @@ def summed_by_documents(model: BERT, batch: Batch, documents: torch.Tensor) -> f
 @pytest.mark.parametrize("encoder", [BertEncoder, ModernBertEncoder])
 @torch.no_grad()
 def test_padded_and_packed_batches_have_the_loss_of_their_documents_alone(encoder):
-    model, batch = scaled(make(encoder, mask_fraction=0.3)), padded()
+    model, batch = scaled(make(encoder, mask_ratio=0.3)), padded()
     alone = summed_by_documents(model, batch, batch.mask.long())
     assert float(model.losses(batch)["loss"]) == pytest.approx(alone, abs=1e-5)
 
@@ -143,16 +143,16 @@ def test_a_sentence_task_adds_its_cross_entropy_over_the_pairs_that_count(task):
     pairs = model.pairs(batch.inputs, batch.mask, fold_in(model.keys(batch), PAIRS))
     assert pairs.labels.any() and 1 < int(pairs.valid.sum()) < ROWS
     paired = batch._replace(inputs=pairs.inputs, mask=pairs.mask)
-    masked = masked_tokens(model, paired)
+    inputs, hidden = corrupted(model, paired)
     segments = torch.tensor(
         [[min(1, row[:place].count(END)) for place in range(len(row))] for row in pairs.inputs.tolist()]
     )
     whole = reference(model)
     out = whole(
-        masked.inputs,
+        inputs,
         attention_mask=pairs.mask,
         token_type_ids=segments,
-        labels=labels(paired, masked),
+        labels=labels(paired, hidden),
         output_hidden_states=True,
     )
     logits = model.pair_head(out.hidden_states[-1][:, 0])
@@ -188,10 +188,10 @@ def test_an_examples_part_does_not_depend_on_its_place_in_the_batch():
 def test_validation_hides_the_same_tokens_every_time_and_training_others():
     model, batch = make(), padded()
     model.eval()
-    validation = masked_tokens(model, batch)
-    assert torch.equal(validation.inputs, masked_tokens(model, batch).inputs)
+    validation, _ = corrupted(model, batch)
+    assert torch.equal(validation, corrupted(model, batch)[0])
     model.train()
-    assert not torch.equal(validation.inputs, masked_tokens(model, batch).inputs)
+    assert not torch.equal(validation, corrupted(model, batch)[0])
 
 
 @torch.no_grad()
@@ -253,7 +253,7 @@ def test_it_learns_a_language_from_its_context_and_without_context_it_cannot():
     found = train(make(), alternating, 250)
     assert found["accuracy"] > 0.9 and found["perplexity"] < 2
     blind = train(make(), alternating, 250, packed=True)
-    # A tenth of the tokens to tell are left as they are.
+    # A tenth of the tokens to predict are left as they are.
     assert blind["accuracy"] < 0.25 and blind["perplexity"] > 10
 
 

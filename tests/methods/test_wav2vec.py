@@ -81,7 +81,7 @@ def test_loss_gradients_and_accuracy_are_those_of_loops_over_every_recording_alo
         torch.testing.assert_close(parameter.grad, gradient, atol=1e-6, rtol=1e-3)
 
 
-def test_cpc_tells_the_next_frame_first_with_the_papers_loss():
+def test_cpc_predicts_the_next_frame_first_with_the_papers_loss():
     torch.manual_seed(0)
     model = CPC(make().encoder, steps=4, negatives=M)
     assert model.offset == 1
@@ -91,13 +91,13 @@ def test_cpc_tells_the_next_frame_first_with_the_papers_loss():
     assert float(terms["accuracy"]) == pytest.approx(accuracy, abs=1e-6)
 
 
-def test_the_first_frame_to_be_told_shares_no_sample_with_the_last_one_heard():
+def test_the_first_frame_to_be_predicted_shares_no_sample_with_the_last_one_seen():
     model = make()
     assert model.offset == 3  # windows of 25 samples every 10: frame 3 begins at sample 30, frame 2 at 20
     assert make(offset=1).offset == 1
     exact = Wav2Vec(GRUEncoder(WaveConvolutions(8, [10, 2], [10, 2], normalize=False), dim=8))
     assert (exact.encoder.front_end.receptive_field, exact.encoder.stride, exact.offset) == (20, 20, 1)
-    # Whatever the last frame heard sees, the first one to be told does not depend on, and the one before it does.
+    # What the last frame sees, the first one to be predicted does not depend on, and the one before it does.
     waves, last = full().inputs, 20
     changed = waves.clone()
     changed[:, : last * STRIDE + WINDOW] += 1.0
@@ -122,7 +122,7 @@ def test_neither_the_order_of_a_batch_nor_padding_changes_anything():
 
 
 @torch.no_grad()
-def test_recordings_with_nothing_to_tell_count_for_nothing():
+def test_recordings_with_nothing_to_predict_count_for_nothing():
     model, batch = make(), padded((900, 45, 611, 3))  # of the second the third frame is the last
     rows = torch.tensor([0, 2])
     alone = model.losses(Batch(batch.inputs[rows], batch.mask[rows], None, batch.index[rows]))
@@ -184,11 +184,11 @@ def spectra() -> GRUEncoder:
 
 
 @pytest.mark.parametrize(("loss", "part", "accuracy"), [("binary", 0.96, 0.2), ("infonce", 0.7, 0.4)])
-def test_it_tells_what_follows_and_of_noise_hardly_anything(loss, part, accuracy):
+def test_it_predicts_what_follows_and_of_noise_hardly_anything(loss, part, accuracy):
     model = Wav2Vec(spectra(), steps=3, loss=loss)
     found = train(model, glides)
     assert found["loss"] < part * model.chance_loss(16) and found["accuracy"] > accuracy
-    # A little can be told: frames that were heard are among the negatives and cannot be the one to come.
+    # A little can be predicted: frames that were seen are among the negatives and cannot be the one to come.
     blind = train(Wav2Vec(spectra(), steps=3, loss=loss), noise)
     assert blind["loss"] > 0.97 * model.chance_loss(16) and blind["accuracy"] < 0.17
 

@@ -11,7 +11,7 @@ from transformers import Wav2Vec2ForPreTraining
 
 from ssl_zoo.batch import Batch
 from ssl_zoo.callbacks.codes import CodeHealth
-from ssl_zoo.corruption.spans import Spans
+from ssl_zoo.corruption.hidden import Hidden
 from ssl_zoo.encoders.audio import GRUEncoder, Wav2Vec2Encoder
 from ssl_zoo.encoders.front_ends import LogMel, WaveConvolutions
 from ssl_zoo.encoders.image import MLP
@@ -45,7 +45,7 @@ def full() -> Batch:
     return padded((SAMPLES,) * ROWS)._replace(mask=None)
 
 
-def spans_of(model: Wav2Vec2, batch: Batch) -> Spans:
+def hidden_in(model: Wav2Vec2, batch: Batch) -> Hidden:
     lengths = torch.full((ROWS,), SAMPLES) if batch.mask is None else batch.mask.sum(1)
     frames = (lengths - 25) // 20 + 1
     real = torch.arange((SAMPLES - 25) // 20 + 1) < frames[:, None]
@@ -80,25 +80,25 @@ def reference(model: Wav2Vec2) -> Wav2Vec2ForPreTraining:
     return whole
 
 
-def negatives_of(model: Wav2Vec2, batch: Batch, spans: Spans) -> torch.Tensor:
+def negatives_of(model: Wav2Vec2, batch: Batch, hidden: Hidden) -> torch.Tensor:
     """What the library wants: for every masked frame the numbers of its negatives in the flattened batch."""
-    slots = torch.arange(spans.positions.shape[1]).expand(ROWS, -1)
+    slots = torch.arange(hidden.positions.shape[1]).expand(ROWS, -1)
     keys = fold_in(model.keys(batch), NEGATIVES)
-    candidates = draw_candidates(slots, spans.valid.sum(1), model.negatives, keys)
-    frames = spans.mask.shape[1]
+    candidates = draw_candidates(slots, hidden.valid.sum(1), model.negatives, keys)
+    frames = hidden.mask.shape[1]
     numbers = torch.zeros(ROWS, frames, model.negatives, dtype=torch.int64)
     for row in range(ROWS):
-        for slot in range(int(spans.valid[row].sum())):
-            places = spans.positions[row][candidates[row, slot, 1:]]
-            numbers[row, spans.positions[row, slot]] = places + row * frames
+        for slot in range(int(hidden.valid[row].sum())):
+            places = hidden.positions[row][candidates[row, slot, 1:]]
+            numbers[row, hidden.positions[row, slot]] = places + row * frames
     return numbers
 
 
-def same_noise(model: Wav2Vec2, batch: Batch, spans: Spans):
+def same_noise(model: Wav2Vec2, batch: Batch, hidden: Hidden):
     """Gumbel softmax with the noise of this step's examples where frames are masked, for all frames of a batch."""
-    noise = torch.zeros(ROWS, spans.mask.shape[1], 2, 8)
-    drawn = gumbel(fold_in(model.keys(batch), NOISE), spans.positions.shape[1], 2, 8)
-    noise = noise.scatter(1, spans.positions[..., None, None].expand_as(drawn), drawn)
+    noise = torch.zeros(ROWS, hidden.mask.shape[1], 2, 8)
+    drawn = gumbel(fold_in(model.keys(batch), NOISE), hidden.positions.shape[1], 2, 8)
+    noise = noise.scatter(1, hidden.positions[..., None, None].expand_as(drawn), drawn)
 
     def gumbel_softmax(logits, tau, hard):
         noisy = logits + noise.view_as(logits)
@@ -115,16 +115,16 @@ def test_loss_and_gradients_are_those_of_the_librarys_model(norm, make_batch, mo
     # The library has no penalty on features, and lets the whole gradient into the front end.
     model = make(norm, feature_penalty=0.0, front_end_gradient=1.0, diversity_weight=0.3)
     whole, batch = reference(model), make_batch()
-    spans = spans_of(model, batch)
-    monkeypatch.setattr(F, "gumbel_softmax", same_noise(model, batch, spans))
+    hidden = hidden_in(model, batch)
+    monkeypatch.setattr(F, "gumbel_softmax", same_noise(model, batch, hidden))
     attention_mask = None if batch.mask is None else batch.mask.long()
     expected = whole(
         batch.inputs,
         attention_mask=attention_mask,
-        mask_time_indices=spans.mask,
-        sampled_negative_indices=negatives_of(model, batch, spans),
+        mask_time_indices=hidden.mask,
+        sampled_negative_indices=negatives_of(model, batch, hidden),
     )
-    count = int(spans.mask.sum())
+    count = int(hidden.mask.sum())
     terms = model.losses(batch)
     torch.testing.assert_close(terms["contrastive"], expected.contrastive_loss.detach() / count, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(terms["diversity"], expected.diversity_loss / count, atol=1e-5, rtol=1e-5)
@@ -154,12 +154,12 @@ def test_loss_and_gradients_are_those_of_the_librarys_model(norm, make_batch, mo
 
 def by_loop(model: Wav2Vec2, batch: Batch) -> tuple[float, float]:
     """Contrastive loss and accuracy, one recording, one frame and one candidate at a time, without padding."""
-    spans, nats, hits = spans_of(model, batch), [], []
+    drawn, nats, hits = hidden_in(model, batch), [], []
     for row in range(ROWS):
         length = SAMPLES if batch.mask is None else int(batch.mask[row].sum())
         features, _ = model.encoder.front_end(batch.inputs[row : row + 1, :length])
         normalized = model.encoder.feature_norm(features)
-        masked = [frame for frame in range(normalized.shape[1]) if spans.mask[row, frame]]
+        masked = [frame for frame in range(normalized.shape[1]) if drawn.mask[row, frame]]
         embedded = model.encoder.embed_frames(normalized, None)
         hidden = embedded.vectors.clone()
         hidden[0, masked] = model.mask_vector
@@ -224,7 +224,7 @@ def test_neither_the_order_of_a_batch_nor_padding_changes_anything():
             torch.testing.assert_close(value, ours[name], atol=1e-5, rtol=1e-4)
 
 
-def test_recordings_too_short_to_be_told_apart_count_for_nothing():
+def test_recordings_too_short_for_negatives_count_for_nothing():
     model = make(diversity_weight=0.0, feature_penalty=0.0).eval()
     with torch.no_grad():
         batch = padded((1800, 25, 1233, 3))  # the second and the fourth have one frame
@@ -253,12 +253,12 @@ def test_under_bfloat16_the_loss_is_a_float32_close_to_the_exact_one():
 def test_validation_masks_the_same_frames_every_time_and_training_others():
     model, batch = make().eval(), padded()
     assert torch.equal(model.losses(batch)["loss"], model.losses(batch)["loss"])
-    validation = spans_of(model, batch).mask
-    assert not torch.equal(validation, spans_of(model.train(), batch).mask)
+    validation = hidden_in(model, batch).mask
+    assert not torch.equal(validation, hidden_in(model.train(), batch).mask)
 
 
 @torch.no_grad()
-def test_an_encoder_that_tells_nothing_has_the_chance_loss():
+def test_an_encoder_that_predicts_nothing_has_the_chance_loss():
     model = make(targets="continuous").eval()
     model.context_head.weight.zero_()
     model.context_head.bias.zero_()
@@ -307,7 +307,7 @@ def test_when_all_targets_are_one_code_the_figures_say_so_and_a_warning_names_it
     with torch.no_grad():
         terms = collapsed().losses(padded())
     assert float(terms["equal_negatives"]) == 1 and float(terms["code_perplexity"]) == pytest.approx(2)
-    assert float(terms["contrastive"]) == 0 and float(terms["accuracy"]) == 1  # nothing is left to be told apart
+    assert float(terms["contrastive"]) == 0 and float(terms["accuracy"]) == 1  # no negative is left
     with pytest.warns(UserWarning, match="codes have collapsed: 100 % of the negatives") as caught:
         fit(collapsed(), 70, [CodeHealth()], val_check_interval=2)
     assert sum("collapsed" in str(warning.message) for warning in caught) == 1
@@ -317,7 +317,7 @@ RATE = 2000  # samples per second, and samples of a recording
 
 
 def glides(count: int, seed: int) -> torch.Tensor:
-    """Tones that rise or fall evenly from one pitch to another: a gap in them can be told from both sides of it."""
+    """Tones that rise or fall evenly from one pitch to another: a gap in them follows from both sides of it."""
     generator = torch.Generator().manual_seed(seed)
     first, last = 0.02 + 0.4 * torch.rand(2, count, 1, generator=generator)
     pitch = first + (last - first) * torch.arange(RATE) / RATE
@@ -325,14 +325,14 @@ def glides(count: int, seed: int) -> torch.Tensor:
     return torch.sin(2 * math.pi * phase)
 
 
-def train(targets: str, mask_length: int, mask_probability: float) -> dict[str, float]:
+def train(targets: str, mask_length: int, mask_ratio: float) -> dict[str, float]:
     """Trains on new recordings at every step; returns the terms on unseen ones."""
     torch.manual_seed(0)
     encoder = Wav2Vec2Encoder(
         LogMel(mels=16, strides=[], sample_rate=RATE),
         dim=32, depth=2, heads=2, position_kernel=16, position_groups=4, sample_rate=RATE, **NO_DROPOUT,
     )  # fmt: skip
-    model = Wav2Vec2(encoder, mask_probability, mask_length, negatives=12, targets=targets, entries=8, code_dim=24)
+    model = Wav2Vec2(encoder, mask_ratio, mask_length, negatives=12, targets=targets, entries=8, code_dim=24)
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)
     for step in range(100):
         optimizer.zero_grad()
@@ -345,9 +345,9 @@ def train(targets: str, mask_length: int, mask_probability: float) -> dict[str, 
 
 
 @pytest.mark.parametrize(("targets", "loss"), [("quantized", 1.0), ("continuous", 1.9)])
-def test_it_tells_hidden_frames_from_what_is_around_them_and_with_nothing_around_it_cannot(targets, loss):
-    found = train(targets, mask_length=5, mask_probability=0.65)
-    blind = train(targets, mask_length=1, mask_probability=1.0)
+def test_it_predicts_hidden_frames_from_what_is_around_them_and_with_nothing_around_it_cannot(targets, loss):
+    found = train(targets, mask_length=5, mask_ratio=0.65)
+    blind = train(targets, mask_length=1, mask_ratio=1.0)
     chance = math.log(1 + 12 * (1 - blind["equal_negatives"]))  # negatives equal to the positive do not count
     assert found["contrastive"] < loss < 0.75 * chance < blind["contrastive"]
     assert found["accuracy"] > 2 * blind["accuracy"]
@@ -376,7 +376,7 @@ def test_what_cannot_work_is_refused():
         with pytest.raises(InputError, match=f"bidirectional encoder of frames.*{type(encoder).__name__} is not"):
             Wav2Vec2(encoder)
     for settings, name in (
-        ({"mask_probability": 0.0}, "mask_probability"), ({"mask_length": 0}, "mask_length"),
+        ({"mask_ratio": 0.0}, "mask_ratio"), ({"mask_length": 0}, "mask_length"),
         ({"negatives": 0}, "negatives"), ({"temperature": 0.0}, "temperature"), ({"groups": 7}, "groups 7"),
         ({"gumbel_temperature": (0.5, 2.0)}, "gumbel_temperature"), ({"gumbel_decay": 2.0}, "gumbel_decay"),
     ):  # fmt: skip

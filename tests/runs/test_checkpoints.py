@@ -16,6 +16,7 @@ from ssl_zoo.runs.checkpoints import (
     before,
     check_weights,
     is_whole,
+    method_settings,
     read_checkpoint,
     read_newest_whole,
     write_checkpoint,
@@ -111,6 +112,14 @@ def test_a_full_disk_leaves_the_one_before(tiny_disk):
     assert "\n" not in str(refused.value)
     assert_is(1, path)
     assert [each.name for each in tiny_disk.iterdir()] == ["last.ckpt"]  # half a file would fill the disk for good
+
+
+@pytest.mark.parametrize("name", ["mask_fraction", "mask_probability"])
+def test_a_mask_ratio_is_read_under_the_names_it_had(name):
+    settings = {name: 0.3, "mask_length": 5, "optimizer": {"name": "sgd"}}
+    found = method_settings({"hyper_parameters": settings})
+    assert found == {"mask_ratio": 0.3, "mask_length": 5, "optimizer": {"name": "sgd"}}
+    assert name in settings  # the checkpoint is as it was
 
 
 WRITES_FOR_EVER = """
