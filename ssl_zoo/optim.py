@@ -160,7 +160,7 @@ def depths_from_top(encoder: nn.Module) -> dict[nn.Parameter, int]:
     Raises:
         InputError: the encoder does not say what its layers are.
     """
-    layers = getattr(encoder, "parameter_layers", list)()
+    layers: list[list[str]] = getattr(encoder, "parameter_layers", list)()
     if not layers:
         raise InputError(
             f"optimizer.layer_decay needs an encoder that names its layers, which {type(encoder).__name__} does not: "

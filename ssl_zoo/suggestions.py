@@ -46,11 +46,11 @@ def explain(message: str, options: Iterable[str] = (), class_names: Collection[s
         inner = _settings_of_parts(_imported(owners[-1])).get(part, [])
         return f"{place}.{part} has no setting '{name}'{nearest(name, inner)}; it has {', '.join(inner)}."
     found = _NO_PART.search(message)
-    if owners and found and (inner := _settings_of_parts(_imported(owners[-1])).get(found[1])):
+    if owners and found and (belongs := _settings_of_parts(_imported(owners[-1])).get(found[1])):
         place = ".".join(dict.fromkeys(place.split(".")))  # the message names the part twice
         return (
-            f"{place} is '{found[2]}', but it has settings of its own: write {', '.join(inner)} below it, such as "
-            f"{place}.{inner[0]}: {found[2]}."
+            f"{place} is '{found[2]}', but it has settings of its own: write {', '.join(belongs)} below it, such as "
+            f"{place}.{belongs[0]}: {found[2]}."
         )
     if found := _NO_OPTION.search(message):
         option = (found[1] or found[2]).removeprefix("--").split("=")[0]
