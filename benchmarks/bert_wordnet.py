@@ -116,8 +116,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=15, help="timed steps in a turn")
     args = parser.parse_args()
 
-    # Lightning's advice on workers and logging would stand between the lines of the table.
-    warnings.filterwarnings("ignore", module="lightning")
+    warnings.filterwarnings("ignore", module="lightning")  # its advice would stand between the lines of the table
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     torch.manual_seed(0)
     data = TextData(WordNet(), vocab_size=VOCABULARY, length=LENGTH, batch_size=BATCH_SIZE)

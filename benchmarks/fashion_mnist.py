@@ -81,8 +81,8 @@ class Lightly(L.LightningModule):
 
     def __init__(self) -> None:
         super().__init__()
-        # torch's stubs lack a memory format without a dtype.
-        self.encoder = make_ours("simclr").encoder.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+        encoder: Any = make_ours("simclr").encoder  # torch's stubs lack a memory format without a dtype
+        self.encoder = encoder.to(memory_format=torch.contiguous_format)
 
     def configure_optimizers(self) -> Any:
         """See above."""
@@ -239,8 +239,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
 
-    # Lightning's advice on workers and logging would stand between the lines of the table.
-    warnings.filterwarnings("ignore", module="lightning")
+    warnings.filterwarnings("ignore", module="lightning")  # its advice would stand between the lines of the table
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     torch.manual_seed(args.seed)
     data = ImageData(FashionMNIST(args.root), batch_size=BATCH_SIZE, train_size=TRAIN_SIZE)

@@ -175,8 +175,7 @@ def main() -> None:
     parser.add_argument("--accuracy", action="store_true", help="also train both and compare their validation loss")
     args = parser.parse_args()
 
-    # Lightning's advice on workers and logging would stand between the lines of the table.
-    warnings.filterwarnings("ignore", module="lightning")
+    warnings.filterwarnings("ignore", module="lightning")  # its advice would stand between the lines of the table
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     torch.manual_seed(0)
     data = TextData(PythonDocs(), tokenizer="characters", length=CONTEXT + 1, batch_size=BATCH_SIZE)

@@ -121,7 +121,7 @@ def start_part(part: str, args: argparse.Namespace, limit: float) -> list[Row]:
     )
     try:
         _, errors = process.communicate(timeout=limit)
-    except subprocess.TimeoutExpired:
+    except subprocess.TimeoutExpired:  # the table says which part was cut short
         process.kill()
         process.communicate()
         return [*read(args.out, part), {"name": "the rest", "skipped": f"the part's {limit:.0f} s were over"}]

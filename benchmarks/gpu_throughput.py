@@ -104,7 +104,7 @@ def compiled_ways(network: Network, device: torch.device, limits: Steps) -> dict
         if method.views is not None:
             method = with_ready_views(network, device)
         compiled = torch.compile(method.losses, backend=backend, dynamic=False, fullgraph=True)
-        method.losses = compiled  # type: ignore[method-assign]
+        method.losses = compiled  # type: ignore[method-assign]  # of this object alone
         return rate_of(bare(method, network.batch(), device), device, limits)
 
     def views() -> float:
@@ -112,7 +112,7 @@ def compiled_ways(network: Network, device: torch.device, limits: Steps) -> dict
         method = network.method()
         assert method.views is not None
         forward = CompiledForward(method.views, backend)
-        method.views.forward = forward  # type: ignore[method-assign]
+        method.views.forward = forward  # type: ignore[method-assign]  # of this object alone
         rate = rate_of(bare(method, network.batch(), device), device, limits)
         if forward.compiled is forward.plain:
             raise RuntimeError("the views were not compiled")
@@ -144,7 +144,7 @@ def with_ready_views(network: Network, device: torch.device) -> Method:
     """The method, whose views are always the same, made once."""
     method = network.method().to(device).train()
     views = method.make_views(to_device(network.batch(), device))
-    method.make_views = lambda batch: views  # type: ignore[method-assign]
+    method.make_views = lambda batch: views  # type: ignore[method-assign]  # made once
     return method
 
 
@@ -191,7 +191,8 @@ def through_trainer(network: Network, device: torch.device, limits: Steps) -> fl
         batch = batch._replace(inputs=batch.inputs.pin_memory(), index=batch.index.pin_memory())
     guess = rate_of(bare(network.method(), batch, device), device, Steps(0.1, 5))
     data = L.LightningDataModule()
-    data.train_dataloader = lambda: DataLoader(Repeated(batch), batch_size=None)  # type: ignore[method-assign]
+    loader = DataLoader(Repeated(batch), batch_size=None)
+    data.train_dataloader = lambda: loader  # type: ignore[method-assign]  # of this object alone
     steps = WARMUP_STEPS + max(2, min(limits.most, int(limits.seconds * guess)))
     return train(network.method(), data, steps, "bf16-mixed")
 

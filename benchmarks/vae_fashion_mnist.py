@@ -194,8 +194,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
 
-    # Lightning's advice on workers and logging would stand between the lines of the table.
-    warnings.filterwarnings("ignore", module="lightning")
+    warnings.filterwarnings("ignore", module="lightning")  # its advice would stand between the lines of the table
     for name in ("lightning.pytorch", "pythae.trainers.base_trainer.base_trainer"):
         logging.getLogger(name).setLevel(logging.WARNING)
     torch.manual_seed(args.seed)

@@ -143,8 +143,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=10, help="timed steps in a turn")
     args = parser.parse_args()
 
-    # Lightning's advice on workers and logging would stand between the lines of the table.
-    warnings.filterwarnings("ignore", module="lightning")
+    warnings.filterwarnings("ignore", module="lightning")  # its advice would stand between the lines of the table
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     torch.manual_seed(0)
     share = objective_share(args.steps)

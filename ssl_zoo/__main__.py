@@ -12,7 +12,7 @@ def main() -> None:
         from ssl_zoo import cli
 
         cli.main()
-    except Stopped as stopped:
+    except Stopped as stopped:  # its exit code and its sentence
         sys.stderr.write(f"ssl-zoo: Stopped by {stopped.name} before the command began.\n")
         sys.exit(stopped.code)
 

@@ -67,14 +67,14 @@ def main(args: list[str] | None = None) -> None:
     first = requests.take()
     try:
         run(sys.argv[1:] if args is None else args)
-    except (InputError, MisconfigurationException) as error:
+    except (InputError, MisconfigurationException) as error:  # a user's mistake: its sentence and code 2
         _refuse(str(error))
     except OSError as error:
         if error.errno not in DISK_FAULTS:
             raise
         where = error.filename or "the output folder"
         _refuse(f"{where} cannot be written ({error.strerror}): make room or choose another folder.")
-    except Stopped as stopped:
+    except Stopped as stopped:  # its sentence and its code
         sentence = stopped.sentence or "before the end; the same command begins again"
         if rank_zero_only.rank == 0:  # type: ignore[attr-defined]  # the others have nothing else to say
             sys.stderr.write(f"ssl-zoo: Stopped by {stopped.name} {sentence}.\n")
@@ -138,6 +138,6 @@ def _quiet() -> None:
         ".*smaller than the logging interval",  # steps are counted over the whole run
         ".*isinstance.treespec, LeafSpec.. is deprecated",  # Lightning's own
     ):
-        warnings.filterwarnings("ignore", message)
+        warnings.filterwarnings("ignore", message)  # reasons stand above, one by one
     for logger in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(logger).setLevel(logging.WARNING)  # which devices exist, which seed was set, advertisements

@@ -35,7 +35,7 @@ class CompiledViews(L.Callback):
         if pl_module.views is not None:
             self.forward = self.forward or CompiledForward(pl_module.views, self.backend)
             # On this object alone, for as long as it trains.
-            pl_module.views.forward = self.forward  # type: ignore[method-assign]
+            pl_module.views.forward = self.forward  # type: ignore[method-assign]  # not for all views
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
         """Takes it away: pictures and validation have batches of other shapes."""
@@ -61,7 +61,7 @@ class CompiledForward:
         if self.compiled is not self.plain:
             try:
                 return self.compiled(inputs, keys, fields)
-            except TorchDynamoException as error:
+            except TorchDynamoException as error:  # the views need no compiler
                 reason = str(error).strip().splitlines()[0]
                 rank_zero_warn(
                     f"Views are not compiled but made one operation at a time, as torch.compile failed: {reason}"

@@ -64,7 +64,7 @@ class StepProgress(ProgressBar):
             return
         self._progress.update(self._task, completed=trainer.global_step)
         # Lightning sets `log_every_n_steps` where type checkers cannot see it.
-        if trainer.global_step % max(1, trainer.log_every_n_steps) == 0:  # type: ignore[attr-defined]
+        if trainer.global_step % max(1, trainer.log_every_n_steps) == 0:  # type: ignore[attr-defined]  # set by Lightning
             self._progress.update(self._task, latest=latest(trainer))
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:

@@ -91,9 +91,9 @@ def read_run(directory: Path) -> tuple[RunRecord | None, list[Remark]]:
     def attempt(read: Any, file: Path, consequence: str, ranked: bool = True) -> Any:
         try:
             return read(file)
-        except FileNotFoundError:
+        except FileNotFoundError:  # becomes a remark beside the ranking
             remarks.append(Remark(name, f"{file.name} is missing: {consequence}.", ranked))
-        except (ValueError, OSError) as error:
+        except (ValueError, OSError) as error:  # so does this
             remarks.append(Remark(name, f"{file.name} cannot be used, {error}: {consequence}.", ranked))
         return None
 

@@ -39,7 +39,7 @@ class ShuffledSampler(DistributedSampler[int]):
 
     def __init__(self, length: int, batch_size: int, seed: int, rank: int, world_size: int) -> None:
         # The base class asks for a data set and uses its length alone.
-        super().__init__(range(length), world_size, rank, seed=seed, drop_last=True)  # type: ignore[arg-type]
+        super().__init__(range(length), world_size, rank, seed=seed, drop_last=True)  # type: ignore[arg-type]  # a range has one
         self.length, self.batch_size = length, batch_size
         self.batches_per_epoch = length // batch_size
         self.first_batch = 0
@@ -84,7 +84,7 @@ class OrderedSampler(DistributedSampler[int]):
 
     def __init__(self, length: int, batch_size: int, rank: int, world_size: int, order: Tensor | None = None) -> None:
         # The base class asks for a data set and uses its length alone.
-        super().__init__(range(length), world_size, rank, shuffle=False)  # type: ignore[arg-type]
+        super().__init__(range(length), world_size, rank, shuffle=False)  # type: ignore[arg-type]  # a range has one
         self.length, self.batch_size = length, batch_size
         self.order = torch.arange(length) if order is None else order
 
@@ -209,7 +209,7 @@ def place_of(batch_size: int, trainer: L.Trainer | None) -> tuple[int, int]:
 def fetching(num_workers: int) -> dict[str, Any]:
     """What a `DataLoader` is told about fetching whole batches with so many worker processes."""
     if num_workers == 0:  # a batch is one index into memory: Lightning's advice to add workers would make it slower
-        warnings.filterwarnings("ignore", ".*does not have many workers")
+        warnings.filterwarnings("ignore", ".*does not have many workers")  # data lies in memory
     return {
         "num_workers": num_workers,
         "persistent_workers": num_workers > 0,

@@ -129,5 +129,5 @@ def _fit(classifier: Any, known: Any, labels: np.ndarray, penalty: float) -> Any
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # the limit of iterations is meant
         # With one label per class there are as many classes as examples, and no regression is meant.
-        warnings.filterwarnings("ignore", "The number of unique classes is greater than 50%", UserWarning)
+        warnings.filterwarnings("ignore", "The number of unique classes is greater than 50%", UserWarning)  # meant
         return classifier.fit(known, labels)

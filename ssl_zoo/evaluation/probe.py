@@ -37,7 +37,7 @@ UNTRAINED = "untrained encoder"
 # The lists are never changed, and as defaults in the signature they are what --help shows.
 def probe(
     run: Path,
-    labels_per_class: list[int] = [1, 5, 10],  # noqa: B006
+    labels_per_class: list[int] = [1, 5, 10],  # noqa: B006  # never changed, and --help shows it
     draws: int = 10,
     ceiling: bool = True,
     allow_other_split: bool = False,
@@ -166,7 +166,7 @@ def _logged_health(path: Path) -> tuple[dict[str, float], list[str]]:
         return {}, []
     try:
         return last_values(read_metrics(path), f"{metrics.HEALTH}/"), []
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError) as error:  # becomes a remark beside the results
         return {}, [f"{path} is damaged ({error}), so the health figures are left out."]
 
 

@@ -42,7 +42,7 @@ class Method(Rebuildable, L.LightningModule, ABC):
         super().__init__()
         with warnings.catch_warnings():
             # Lightning advises to leave modules out. Their settings are what rebuilds them from a checkpoint alone.
-            warnings.filterwarnings("ignore", "Attribute '.*' is an instance of `nn.Module`")
+            warnings.filterwarnings("ignore", "Attribute '.*' is an instance of `nn.Module`")  # settings are kept
             self.save_hyperparameters(logger=False)
         keep_settings(self)
         self.encoder = encoder

@@ -204,7 +204,7 @@ def _keep(path: Path) -> None:
     kept.unlink(missing_ok=True)
     try:
         os.link(path, kept)
-    except OSError:
+    except OSError:  # a file system without hard links
         os.replace(path, kept)
 
 

@@ -58,7 +58,7 @@ def run_to_resume(directory: Path) -> Path:
     path = directory / CONFIG
     try:
         settings = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError):
+    except (yaml.YAMLError, UnicodeDecodeError):  # damaged: refused below
         settings = None
     missing = [name for name in ("model", "data") if not (isinstance(settings, dict) and settings.get(name))]
     if missing:

@@ -36,7 +36,7 @@ def run_logged(command: list[str], log: Path, watch: Callable[[], None]) -> int:
             while True:
                 try:
                     return process.wait(POLL_SECONDS)
-                except subprocess.TimeoutExpired:
+                except subprocess.TimeoutExpired:  # still at work, which is no fault
                     watch()
         except BaseException:  # Ctrl-C too: the command must not outlive whoever watches it
             _stop(process)

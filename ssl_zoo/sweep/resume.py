@@ -20,7 +20,7 @@ def evaluated(folder: Path) -> Path | None:
         try:
             read_result(directory)
             return directory
-        except (OSError, ValueError):
+        except (OSError, ValueError):  # has no results yet, or half of them
             continue
     return None
 

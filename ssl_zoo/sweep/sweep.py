@@ -67,7 +67,7 @@ def sweep(
                 _run_all(work, planned, seeds)
     except Timeout as error:
         raise InputError(f"sweep: another sweep is at work in {out}: wait for it or choose another --out.") from error
-    except Stopped as stopped:
+    except Stopped as stopped:  # its sentence and its code
         sys.stderr.write(f"Stopped by {stopped.name}: the same command goes on from here.\n")
         sys.exit(stopped.code)
     finally:
@@ -118,7 +118,7 @@ def _run_all(work: _Work, experiments: list[Experiment], seeds: int) -> None:
         position = f"{number + 1}/{seeds * len(experiments)}"
         try:
             directory = _bring_to_end(work, Run(experiment, seed, work.steps(experiment)), position)
-        except InputError as error:
+        except InputError as error:  # one failure is printed and the others run
             work.console.print(f"[red]failed[/] {position} {experiment.name}, seed {seed}: {escape(str(error))}.")
             directory = None
         if directory is None:

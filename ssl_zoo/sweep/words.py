@@ -19,7 +19,7 @@ def outcome(directory: Path) -> str:
     """What a finished run came to, in a few words."""
     try:
         result = read_result(directory / "results.json")
-    except (OSError, ValueError):
+    except (OSError, ValueError):  # there are none, or nobody can read them
         return "trained, not probed"
     own = result.rows[own_row(result)]
     probe, _, labels = default_ranking(result.tasks, [own]).partition(":")

@@ -19,7 +19,7 @@ def has_wandb_key() -> bool:
 
     try:
         return bool(wandb.login(prompt=False))
-    except wandb.errors.UsageError:
+    except wandb.errors.UsageError:  # so wandb answers where there is no key
         return False
 
 

@@ -21,8 +21,8 @@ from ssl_zoo.views.audio import AudioViews
 from ssl_zoo.views.base import Views
 from ssl_zoo.views.image import BYOLViews, DigitViews, SimCLRViews
 
-# Inductor's imports and its own advice are not ours to mend.
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:.*complex operators")
+# Of Inductor's imports, and its own advice.
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:.*complex operators")  # not ours to mend
 
 # Between them they have every operator; the other recipes have the same ones.
 RECIPES = [BYOLViews(), DigitViews(), AudioViews(0.1)]
@@ -52,7 +52,7 @@ def test_every_recipe_traces_into_one_graph_that_makes_the_same_views(views: Vie
     assert compiled.compiled is not compiled.plain
 
 
-@pytest.mark.filterwarnings("ignore:.*does not have many workers")
+@pytest.mark.filterwarnings("ignore:.*does not have many workers")  # the data lies in memory
 def test_training_steps_are_compiled_and_nothing_else_is_changed(tmp_path) -> None:
     def train(*callbacks: L.Callback) -> dict[str, Tensor]:
         L.seed_everything(0, verbose=False)

@@ -63,7 +63,7 @@ class Slower(L.Callback):
 def train_as_rank(rank: int, port: int, folder: Path, sender: int | None, signal_name: str, minutes: float) -> None:
     """One of the two processes that a launcher on this machine would start."""
     torch.set_num_threads(1)
-    warnings.filterwarnings("ignore", ".*does not have many workers")
+    warnings.filterwarnings("ignore", ".*does not have many workers")  # the data lies in memory
     os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), LOCAL_RANK=str(rank))
     broadcasts, last = Broadcasts(), LastCheckpoint(minutes)
     callbacks: list[L.Callback] = [ExactResume(), broadcasts, last]
@@ -78,7 +78,7 @@ def train_as_rank(rank: int, port: int, folder: Path, sender: int | None, signal
     code = 0
     try:
         trainer.fit(method(), datamodule=ImageData(image_size=8, batch_size=32))
-    except Stopped as stopped:
+    except Stopped as stopped:  # its code is what is asked
         code = int(stopped.code or 0)
     torch.save({"code": code, "step": trainer.global_step, "calls": broadcasts.seen}, folder / f"{rank}.pt")
 

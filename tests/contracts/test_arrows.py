@@ -29,7 +29,7 @@ def circle(edges: dict[str, set[str]]) -> list[str]:
     """One that the edges have; empty where they have none."""
     try:
         TopologicalSorter(edges).prepare()
-    except CycleError as error:
+    except CycleError as error:  # which is what is asked for
         return error.args[1]
     return []
 

@@ -14,8 +14,7 @@ from torch import Tensor
 from ssl_zoo.batch import Batch
 from ssl_zoo.data.image.module import ImageData
 
-# Both runs share a folder.
-pytestmark = pytest.mark.filterwarnings("ignore:Checkpoint directory .* exists and is not empty")
+pytestmark = pytest.mark.filterwarnings("ignore:Checkpoint directory .* exists and is not empty")  # both share one
 
 TOTAL = 14  # steps; an epoch has 4
 

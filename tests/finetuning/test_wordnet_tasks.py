@@ -157,7 +157,7 @@ def test_the_same_at_every_call(dictionary):
 def test_the_real_wordnet():
     try:
         folder = find_or_fetch()
-    except InputError:
+    except InputError:  # skipped with its reason
         pytest.skip("WordNet is neither here nor to be had")
     tasks: dict[str, Records] = {task: wordnet_records(task, folder) for task in ("tags", "pairs", "spans")}
     for records in tasks.values():

@@ -67,7 +67,7 @@ def tokens_and_bytes(data: TextData, text: str) -> list[tuple[int, int]]:
     return [*found, (special["end"], len(text) - at)]
 
 
-@pytest.mark.filterwarnings("ignore:.*exact copies:UserWarning")
+@pytest.mark.filterwarnings("ignore:.*exact copies:UserWarning")  # made to be alike
 @pytest.mark.parametrize("packing", [True, False])
 @pytest.mark.parametrize("kind", ["wordpiece", "bpe", "characters", "unigram", "words"])
 def test_all_nats_over_all_bytes_of_the_tokens_that_are_predicted(

@@ -32,8 +32,8 @@ def batch(padded: bool) -> Batch:
     return Batch(waves * mask, mask, None, torch.arange(4))
 
 
-# PyTorch's own tracing of a function with a backward pass of its own.
-@pytest.mark.filterwarnings("ignore:.*autograd.function.Function.*should not be instantiated:DeprecationWarning")
+# Where it traces a function with a backward pass of its own.
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")  # PyTorch warns of itself
 @pytest.mark.parametrize("padded", [False, True])
 @pytest.mark.parametrize("name", METHODS)
 def test_a_step_is_one_graph_and_gives_the_same_bits(name, padded):

@@ -288,7 +288,7 @@ def fit(model: Wav2Vec2, steps: int, callbacks: list[L.Callback], **settings) ->
     )  # fmt: skip
     with warnings.catch_warnings():
         # PyTorch cannot pickle a convolution with weight norm; from a YAML file a checkpoint holds settings instead.
-        warnings.filterwarnings("ignore", "Attribute 'encoder' removed from hparams")
+        warnings.filterwarnings("ignore", "Attribute 'encoder' removed from hparams")  # weight norm cannot be pickled
         warnings.filterwarnings("ignore", ".*does not have many workers")  # the data lies in memory
         trainer.fit(model, batches, batches)
     return trainer

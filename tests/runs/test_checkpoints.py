@@ -51,7 +51,7 @@ def test_an_altered_byte_is_found_or_changes_nothing(tmp_path):
         path.write_bytes(altered)
         try:
             assert_is(1, path)  # what lies between two tensors is nobody's
-        except InputError as error:
+        except InputError as error:  # which is right: what it says is asserted
             found += 1
             assert "damaged" in str(error) and str(path) in str(error) and "\n" not in str(error)
     assert found > 100

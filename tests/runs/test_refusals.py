@@ -109,7 +109,7 @@ def test_a_batch_of_one_is_refused_or_learned_from(capsys, tmp_path, path):
     options = [*small(path, tmp_path / "runs"), "--data.batch_size=1", "--trainer.max_steps=2"]
     try:
         main([*options, "--trainer.log_every_n_steps=1"])
-    except SystemExit as end:
+    except SystemExit as end:  # a refusal is one of two right answers
         assert end.code == 2 and "batch_size" in capsys.readouterr().err
         return
     losses = [float(row["train/loss"]) for row in learned(directory(tmp_path / "runs"))["rows"] if "train/loss" in row]

@@ -171,7 +171,7 @@ KNOWN = {
 
 
 # wandb-workspaces is written in the manner of an earlier pydantic, and warns of itself.
-@pytest.mark.filterwarnings("ignore")
+@pytest.mark.filterwarnings("ignore")  # wandb-workspaces warns of itself
 def test_the_dashboard_shows_only_what_is_logged_and_all_of_its_kinds(logged):
     from ssl_zoo.tracking.dashboard import workspace
 

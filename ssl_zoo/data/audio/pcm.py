@@ -119,5 +119,5 @@ def _decode_all(recordings: list[Recording], sample_rate: int) -> Iterator[Quant
 def _decode(recording: Recording, sample_rate: int) -> Quantized | BadSound:
     try:
         return quantize(recording.decode(), sample_rate)
-    except BadSound as reason:
+    except BadSound as reason:  # the caller names all bad recordings together
         return reason

@@ -34,7 +34,7 @@ def open_sealed(folder: Path, read: Callable[[Path], Opened], build: Callable[[P
     """
     try:
         return read(folder)
-    except Damaged:
+    except Damaged:  # made again below
         pass
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -44,7 +44,7 @@ def open_sealed(folder: Path, read: Callable[[Path], Opened], build: Callable[[P
     with lock:
         try:
             return read(folder)  # another process was faster
-        except Damaged as damage:
+        except Damaged as damage:  # a warning says so, and it is made again
             if folder.is_dir():
                 warnings.warn(f"{folder} is damaged ({damage}) and is made again.", stacklevel=3)
         partial = folder.with_suffix(".partial")
@@ -77,7 +77,7 @@ def read_facts(path: Path) -> dict[str, Any]:
         content = json.loads(path.read_text())
         facts: dict[str, Any] = content["facts"]
         sound = content["checksum"] == _checksum(facts)
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError):  # missing or damaged, which is what is asked
         sound = False
     if not sound:
         raise Damaged(path.name)

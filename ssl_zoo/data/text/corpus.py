@@ -153,7 +153,7 @@ def _is_sealed(path: Path) -> bool:
     """Whether a file of packed tokens and the seal beside it are there and sound."""
     try:
         return not is_damaged(path, Seal(*json.loads(path.with_suffix(".json").read_text())))
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError):  # missing or damaged, which is what is asked
         return False
 
 

@@ -104,7 +104,7 @@ def test_crops_are_stretches_and_short_recordings_are_repeated() -> None:
     assert short > 3
 
 
-@pytest.mark.filterwarnings("ignore:.*exact copies:UserWarning")
+@pytest.mark.filterwarnings("ignore:.*exact copies:UserWarning")  # made to be alike
 def test_crops_begin_anywhere_alike() -> None:
     module = data(Ramps([1499] * 40), train_size=24)
     starts = np.concatenate([samples(batch.inputs)[:, 0] for batch in seen(module, 90)]) - 1
@@ -226,7 +226,7 @@ def test_frames_are_labelled_as_a_search_through_the_segments_says() -> None:
     assert frame_labels(examples, odd, torch.tensor([9, 10, 11, 40])).tolist() == [1, 0, 0, -1]
 
 
-@pytest.mark.filterwarnings("ignore:.*exact copies:UserWarning")
+@pytest.mark.filterwarnings("ignore:.*exact copies:UserWarning")  # made to be alike
 def test_balancing_fills_crops_with_the_rare_class() -> None:
     source = Ramps([700] * 200, [int(position >= 180) for position in range(200)])
     natural, balanced = (

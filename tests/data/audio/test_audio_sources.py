@@ -301,7 +301,7 @@ def test_sentences_have_their_phones_and_times(tmp_path: Path) -> None:
         FestvoxRu(tmp_path).load()
 
 
-@pytest.mark.filterwarnings("ignore:.*exact copies:UserWarning")
+@pytest.mark.filterwarnings("ignore:.*exact copies:UserWarning")  # made to be alike
 def test_both_together_are_one_set_of_five_languages(tmp_path: Path) -> None:
     module = AudioData(DebianSpeech(debian(tmp_path)), batch_size=2)
     module.setup()
@@ -355,7 +355,7 @@ def test_no_network_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mak
         make(tmp_path).load()
 
 
-@pytest.mark.filterwarnings("ignore:.*exact copies:UserWarning")
+@pytest.mark.filterwarnings("ignore:.*exact copies:UserWarning")  # made to be alike
 def test_hugging_face_rows_are_decoded_without_its_own_decoder(tmp_path: Path) -> None:
     import datasets
 

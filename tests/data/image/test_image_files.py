@@ -144,7 +144,7 @@ def test_a_truncated_file_is_named(tmp_path: Path, suffix: str) -> None:
         read(path, 3 if suffix == ".png" else 5)
 
 
-@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")  # Pillow's, whose limit is not ours
 def test_an_image_beyond_pillows_own_limit_is_read_and_one_beyond_ours_called_too_large(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

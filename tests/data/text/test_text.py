@@ -100,7 +100,7 @@ def test_every_document_is_in_one_part_and_every_class_in_proportion(labels: int
         assert labels == 0 or (np.abs(counts - len(part) / 4) <= 2).all()
 
 
-@pytest.mark.filterwarnings("ignore:Made 120. left out 10 documents:UserWarning")
+@pytest.mark.filterwarnings("ignore:Made 120. left out 10 documents:UserWarning")  # as it is made to
 def test_the_official_test_set_and_documents_without_labels() -> None:
     data = ready(Made(120, labels=3, mixed=True, test=30))
     train, validation, test = positions_of(data)
@@ -167,7 +167,7 @@ def test_exact_copies_of_training_texts_among_those_held_out_are_counted() -> No
 # Packed rows ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.filterwarnings("ignore:Made 100. left out .* documents:UserWarning")
+@pytest.mark.filterwarnings("ignore:Made 100. left out .* documents:UserWarning")  # as it is made to
 @pytest.mark.parametrize("source", [Made(), Made(labels=3), Made(labels=3, mixed=True, test=20)])
 @pytest.mark.parametrize("length", [3, 16, 50])
 def test_packed_rows_are_the_training_documents_in_order_and_nothing_else(source: Made, length: int) -> None:

@@ -156,7 +156,7 @@ def test_wordnet_comes_installed_or_from_the_package(
 def test_the_real_wordnet() -> None:
     try:
         documents = list(WordNet().documents())
-    except InputError:
+    except InputError:  # skipped with its reason
         pytest.skip("WordNet is neither here nor to be had")
     counts = Counter(document.label for document in documents)
     assert len(documents) == len({document.text for document in documents}) > 115_000
@@ -178,7 +178,7 @@ def test_documents_are_called_by_file_and_place(tmp_path: Path) -> None:
     write(tmp_path / "b", x_jsonl='\n{"text": "x"}\n')
     sources = {"file": "a", "line": "a", "paragraph": "b"}
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+        warnings.simplefilter("ignore")  # of a file beside a folder
         names = [entry.name for how, root in sources.items() for entry in TextFiles(tmp_path / root, how).documents()]
     a = str((tmp_path / "a").resolve())
     assert names == [

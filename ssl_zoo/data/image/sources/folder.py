@@ -146,6 +146,6 @@ def _readable(files: list[Path], form: PixelFormat) -> list[int]:
 def _can_be_read(form: PixelFormat, path: Path) -> bool:
     try:
         to_pixels(open_image(path, form), form, readable(path))
-    except UnreadableImage:
+    except UnreadableImage:  # which is what is asked
         return False
     return True

@@ -119,9 +119,9 @@ def encoding_fault(path: Path) -> str | None:
                 decoder.decode(piece)
                 zeros, size = zeros + piece.count(0), size + len(piece)
         decoder.decode(b"", final=True)
-    except OSError:
+    except OSError:  # the caller names the file with this reason
         return UNREADABLE
-    except UnicodeDecodeError:
+    except UnicodeDecodeError:  # and with this one
         return NOT_UTF8
     return UTF16 if zeros > MOST_ZEROS * size else None
 

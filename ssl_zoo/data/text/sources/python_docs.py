@@ -74,7 +74,7 @@ def _docstrings(code: bytes, everything: bool) -> Iterator[str]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a file of Python's that warns is no affair of the user's
             module = ast.parse(code)
-    except (SyntaxError, ValueError):
+    except (SyntaxError, ValueError):  # a test file that is wrong on purpose has no manual
         return
     for node in ast.walk(module) if everything else [module]:
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):

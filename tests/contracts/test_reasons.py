@@ -1,0 +1,62 @@
+"""Nothing is silenced, skipped or caught without a reason on its line."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+FILES = sorted(path for folder in ("ssl_zoo", "benchmarks", "tests") for path in (ROOT / folder).rglob("*.py"))
+SILENCER = re.compile(r"# (?:noqa|type: ignore)\S*")
+MARK = "# " + "noqa"  # in two parts, as ruff would take it for one of this file
+CALLS = ("filterwarnings", "simplefilter", "suppress", "catch_warnings")
+
+
+def unexplained(source: str) -> Iterator[int]:
+    """Numbers of the lines that lack their reason."""
+    lines = source.splitlines()
+    for number, line in enumerate(lines, start=1):
+        found = SILENCER.search(line)
+        if found and "  # " not in line[found.end() :]:
+            yield number
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ExceptHandler):
+            # An error that becomes another one is not swallowed: the sentence that follows is the reason.
+            asked = not any(isinstance(inner, ast.Raise) for inner in ast.walk(node))
+            last = node.body[0].lineno - 1
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in CALLS:
+            words = [value.value for value in node.args if isinstance(value, ast.Constant)]
+            asked = any(str(word).startswith("ignore") for word in words) or node.func.attr == "suppress"
+            last = node.end_lineno or node.lineno
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "rmtree":
+            asked = any(keyword.arg == "ignore_errors" for keyword in node.keywords)
+            last = node.end_lineno or node.lineno
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) in ("pytest.skip", "pytest.mark.xfail"):
+            asked, last = not node.args and not node.keywords, node.lineno
+        else:
+            continue
+        if asked and not any("  # " in line for line in lines[node.lineno - 1 : max(last, node.lineno)]):
+            yield node.lineno
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_silencer_says_why(path):
+    numbers = sorted(set(unexplained(path.read_text(encoding="utf-8"))))
+    assert not numbers, [f"{path.relative_to(ROOT)}:{number}" for number in numbers]
+
+
+def test_what_is_unexplained_is_found():
+    source = (
+        f"import os  {MARK}: F401\n"
+        f"import re  {MARK}: F401  # asked for by name\n"
+        f"import me  {MARK}: F401\n"
+        "try:\n    x()\nexcept OSError:\n    pass\n"
+        "try:\n    x()\nexcept OSError:  # it may be gone\n    pass\n"
+        "try:\n    x()\nexcept OSError as error:\n    raise ValueError('a sentence') from error\n"
+        "warnings.filterwarnings('ignore')\n"
+        "warnings.simplefilter('always')\n"
+        "pytest.skip('no disk')\npytest.skip()\n"
+    )
+    assert sorted(unexplained(source)) == [1, 3, 6, 16, 19]
