@@ -3,6 +3,7 @@
 Each does what no public way does. What they are for is said where they are used.
 """
 
+import subprocess
 from abc import ABC, abstractmethod
 from copy import deepcopy
 from typing import Any
@@ -14,6 +15,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningCLI
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.loggers.csv_logs import ExperimentWriter
+from lightning.pytorch.strategies.launchers.subprocess_script import _SubprocessScriptLauncher
 
 # Keys under which its command line keeps among hyperparameters what they belong to, and who builds it again.
 CLASS_PATH, INSTANTIATOR = "_class_path", "_instantiator"
@@ -35,8 +37,8 @@ def trainer_of(module: L.LightningModule) -> L.Trainer | None:
 
 def finished_batches(trainer: L.Trainer) -> int:
     """Training batches that the run has finished, those before it was resumed included."""
-    # Typed as the base class of what it is, which lacks `processed`.
-    return trainer.fit_loop.epoch_loop.batch_progress.total.processed  # type: ignore[attr-defined]
+    total: Any = trainer.fit_loop.epoch_loop.batch_progress.total  # typed as its base class, which lacks `processed`
+    return total.processed
 
 
 def begun_batches(trainer: L.Trainer) -> int:
@@ -46,7 +48,23 @@ def begun_batches(trainer: L.Trainer) -> int:
 
 def leave_signals_alone(trainer: L.Trainer) -> None:
     """Keeps ranks from agreeing on SIGTERM, for which the device would wait after every batch."""
-    trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None  # type: ignore[method-assign]
+    trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None  # type: ignore[method-assign]  # no-op
+
+
+def pass_no_signals_on(trainer: L.Trainer) -> None:
+    """Lets SIGTERM come to `ssl_zoo.signals` alone.
+
+    Lightning's own way to pass it on is a broadcast from within the signal's handler, which waits forever for ranks
+    that are in another collective operation or have not been sent the signal.
+    """
+    connector: Any = trainer._signal_connector
+    connector._sigterm_notifier_fn = lambda *_: None
+
+
+def children_of(trainer: L.Trainer) -> list[subprocess.Popen[bytes]]:
+    """The processes that a trainer has started for its ranks, in the list that Lightning itself watches."""
+    launcher = trainer.strategy.launcher
+    return launcher.procs if isinstance(launcher, _SubprocessScriptLauncher) else []
 
 
 def loops_within_epoch(trainer: L.Trainer) -> dict[str, Any]:

@@ -5,11 +5,16 @@ checkpoint of those could be read only by unpickling code.
 """
 
 import dataclasses
+import importlib
 import inspect
+import pkgutil
 import typing
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
+
+from ssl_zoo.errors import InputError
 
 # Among the settings in a checkpoint: names of the arguments that are not.
 LEFT_OUT = "_left_out"
@@ -32,6 +37,37 @@ class Rebuildable:
         # Not by assignment, which a module that is not initialised yet refuses.
         object.__setattr__(built, "settings", _taken_down(cls, args, kwargs))
         return built
+
+
+def require_kind(owner: str, name: str, value: Any, kind: type) -> None:
+    """Refuses what only YAML and the command line may give: the name of a class in place of an object.
+
+    Args:
+        owner: class that was given it, for the message.
+        name: argument that it was given as.
+        value: what was given; None is for the class to replace.
+        kind: what it must be an object of.
+
+    Raises:
+        InputError: it is none.
+    """
+    if value is None or isinstance(value, kind):
+        return
+    wanted = value if isinstance(value, str) else getattr(value, "__name__", None)
+    package = kind.__module__.rpartition(".")[0]
+    for module in pkgutil.iter_modules(importlib.import_module(package).__path__, f"{package}."):
+        importlib.import_module(module.name)
+    found = next((each for each in _below(kind) if each.__name__ == wanted), None)
+    example = f"an object of your own {kind.__name__} or of one in {package}"
+    if found is not None:
+        example = f"{found.__name__}(...), of {found.__module__}"
+    raise InputError(f"{owner}: {name} is {value!r}, which is no {kind.__name__}: in Python give it {example}.")
+
+
+def _below(kind: type) -> Iterator[type]:
+    for child in kind.__subclasses__():
+        yield child
+        yield from _below(child)
 
 
 def keep_settings(module: Any) -> None:

@@ -8,10 +8,15 @@ import torch.distributed as dist
 from torch import nn
 from torch.nn import functional as F
 
+from ssl_zoo.batch import Batch
 from ssl_zoo.distributed import CPUSyncBatchNorm
+from ssl_zoo.encoders.image import ResNet
+from ssl_zoo.methods.byol import BYOL
+from ssl_zoo.methods.simsiam import SimSiam
 from ssl_zoo.objectives.contrastive import cross_view_logits, nt_xent, queue_logits
 from ssl_zoo.parts.queue import KeyQueue
 from ssl_zoo.parts.teacher import Teacher, in_groups
+from ssl_zoo.views.image import DigitViews
 
 EXAMPLES = 8
 
@@ -64,12 +69,25 @@ def share_of_one_step(rank: int, folder: str) -> None:
     torch.save((loss, [p.grad for p in model.parameters()], keys.state_dict()), f"{folder}/moco{rank}.pt")
 
 
+def spread(share: slice) -> list[torch.Tensor]:
+    """Of the projections of methods that could collapse."""
+    images = torch.randint(256, (EXAMPLES, 1, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(3))
+    batch = Batch(images[share], None, None, torch.arange(EXAMPLES)[share])
+    found = []
+    for make in (BYOL, SimSiam):
+        torch.manual_seed(0)
+        method = CPUSyncBatchNorm().apply(make(ResNet(10, 8, channels=1), DigitViews(), projection_dim=16))
+        found.append(method.losses(batch)["std"])
+    return found
+
+
 def one_of_two(rank: int, folder: str) -> None:
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
     # A function of its own, so that its models are gone before their process group is: the last DDP model to go would
     # join gloo's threads while it holds Python's lock, which those threads may be waiting for.
     share_of_one_step(rank, folder)
+    torch.save(spread(slice(rank * EXAMPLES // 2, (rank + 1) * EXAMPLES // 2)), f"{folder}/spread{rank}.pt")
     dist.destroy_process_group()
 
 
@@ -109,6 +127,13 @@ def test_queue_keys_and_gradients_of_moco_equal_those_of_one_process(folder):
         torch.testing.assert_close(queue_0[name], value, atol=1e-6, rtol=1e-5)
         assert torch.equal(queue_0[name], queue_1[name])
     assert keys.index.tolist() == [*range(EXAMPLES), *[-1] * 4]
+
+
+def test_the_spread_of_projections_is_that_of_the_global_batch(folder):
+    for rank in (0, 1):
+        torch.testing.assert_close(
+            torch.load(folder / f"spread{rank}.pt", weights_only=True), spread(slice(None)), atol=1e-5, rtol=1e-4
+        )
 
 
 def test_the_batch_norm_plugin_can_be_undone():

@@ -1,6 +1,7 @@
 """After an upgrade of Lightning these say which of its private parts is not there any more or means something else."""
 
 import ast
+import inspect
 import warnings
 from pathlib import Path
 
@@ -13,17 +14,21 @@ from lightning.pytorch.core.mixins import HyperparametersMixin
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 from lightning.pytorch.loops.training_epoch_loop import _TrainingEpochLoop
+from lightning.pytorch.strategies.launchers.subprocess_script import _SubprocessScriptLauncher
+from lightning.pytorch.trainer.connectors.signal_connector import _SignalConnector
 from torch.utils.data import DataLoader, TensorDataset
 
 import ssl_zoo
 from ssl_zoo.lightning_inside import (
     begun_batches,
+    children_of,
     finished_batches,
     finished_epochs,
     leave_signals_alone,
     logs_now,
     loops_in_validation,
     loops_within_epoch,
+    pass_no_signals_on,
     put_loops,
     trainer_of,
 )
@@ -40,6 +45,7 @@ METHODS = [
     (ExperimentWriter, "_rewrite_with_new_header"),
     (HyperparametersMixin, "_to_hparams_dict"),
     (_TrainingEpochLoop, "_broadcast_sigterm_tensor"),
+    (_SignalConnector, "_sigterm_notifier_fn"),
 ]
 
 
@@ -110,6 +116,29 @@ def test_lightning_still_keeps_what_is_read_and_set(tmp_path: Path) -> None:
     module = Line()
     module.save_hyperparameters({"a": 1})
     assert dict(module._hparams_initial) == {"a": 1}, "a LightningModule keeps its first hyperparameters elsewhere"
+
+
+def test_lightning_passes_no_sigterm_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer = L.Trainer(accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False)
+    handlers = []
+    monkeypatch.setattr(
+        _SignalConnector, "_register_signal", staticmethod(lambda number, handler: handlers.append(handler))
+    )
+    pass_no_signals_on(trainer)
+    trainer._signal_connector.register_signal_handlers()
+    (handler,) = handlers
+    assert trainer._signal_connector._sigterm_notifier_fn in handler.signal_handlers
+    assert trainer._signal_connector._sigterm_notifier_fn(15, None) is None and not trainer.received_sigterm
+
+
+def test_children_are_in_the_list_that_lightning_watches() -> None:
+    trainer = L.Trainer(
+        accelerator="cpu", devices=2, strategy="ddp", logger=False, enable_checkpointing=False,
+        enable_progress_bar=False,
+    )  # fmt: skip
+    launcher = trainer.strategy.launcher
+    assert isinstance(launcher, _SubprocessScriptLauncher) and children_of(trainer) is launcher.procs
+    assert "_launch_process_observer(self.procs)" in inspect.getsource(type(launcher).launch)
 
 
 def test_steps_are_logged_when_logs_now_says_so(seen: tuple[Look, dict]) -> None:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ssl_zoo.batch import Batch
 from ssl_zoo.callbacks.last_checkpoint import LastCheckpoint
+from ssl_zoo.data.audio.module import AudioData
 from ssl_zoo.data.image.module import ImageData
 from ssl_zoo.data.image.sources.base import ArrayImages, ImageSource, LoadedImages
 from ssl_zoo.data.image.sources.folder import ImageFolder
@@ -124,3 +125,19 @@ def test_a_class_that_is_not_there_any_more_is_named():
 def test_a_wrong_argument_is_refused_in_the_constructors_words():
     with pytest.raises(TypeError, match=r"ResNet\.__init__\(\) got an unexpected keyword argument 'widht'"):
         ResNet(10, widht=8)
+
+
+@pytest.mark.parametrize(
+    ("kind", "source", "advice"),
+    [
+        (ImageData, "Digits", r"in Python give it Digits\(\.\.\.\), of ssl_zoo\.data\.image\.sources\.digits"),
+        (ImageData, ImageFolder, r"in Python give it ImageFolder\(\.\.\.\), of ssl_zoo"),
+        (ImageData, "photographs", "in Python give it an object of your own ImageSource or of one in ssl_zoo"),
+        (TextData, "WordNet", r"in Python give it WordNet\(\.\.\.\)"),
+        (AudioData, "AudioFolder", r"in Python give it AudioFolder\(\.\.\.\)"),
+    ],
+)
+def test_the_name_of_a_source_is_for_yaml_and_python_wants_an_object(kind, source, advice):
+    with pytest.raises(InputError, match=advice) as error:
+        kind(source)
+    assert str(error.value).startswith(f"{kind.__name__}: source is ") and "\n" not in str(error.value)

@@ -11,6 +11,7 @@ from torch import Tensor
 from ssl_zoo import metrics
 from ssl_zoo.batch import Batch
 from ssl_zoo.distributed import gather_examples
+from ssl_zoo.errors import InputError
 from ssl_zoo.methods.base import Method
 from ssl_zoo.optim import total_steps
 from ssl_zoo.parts.spread import feature_std
@@ -43,9 +44,14 @@ class Health(L.Callback):
 
     Args:
         examples: validation examples to look at, at most.
+
+    Raises:
+        InputError: `examples` is too few for any of the figures.
     """
 
     def __init__(self, examples: int = 2048) -> None:
+        if examples < 2:
+            raise InputError(f"health.examples is {examples}: it must be at least 2, as the figures compare examples.")
         self.examples = examples
         self._vectors: list[Tensor] = []
         self._pairs: list[Tensor] = []

@@ -8,16 +8,16 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from ssl_zoo import metrics
+from ssl_zoo.long_work import REFRESH_SECONDS, LongWork
 from ssl_zoo.optim import total_steps
-
-REFRESH_SECONDS = 0.5
 
 
 class StepProgress(ProgressBar):
     """Shows steps done and to do, time passed and left, and the latest loss and probes.
 
     Lightning's bars start anew every epoch, which tells little where an epoch takes a second and schedules are
-    fractions of the run. Where the output is no terminal, every validation prints one line instead.
+    fractions of the run. Where the output is no terminal, every validation prints one line instead, and
+    predictions one twice a minute.
 
     Args:
         title: what the run is called; the method's name when left out.
@@ -28,6 +28,7 @@ class StepProgress(ProgressBar):
         self.title = title
         self.enabled = True
         self._progress: Progress | None = None
+        self._work: LongWork | None = None
 
     def disable(self) -> None:
         """Shows nothing from now on; Lightning calls it on all ranks but the first."""
@@ -75,6 +76,29 @@ class StepProgress(ProgressBar):
         if not self._progress.console.is_terminal:
             print(f"step {trainer.global_step}: {latest(trainer)}", flush=True)
 
+    def on_predict_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Draws a bar, or begins to print a line now and then: a language model may write for hours."""
+        if self.enabled:
+            self._work = LongWork("predict", int(sum(trainer.num_predict_batches)), "batches")
+            self._work.start()
+
+    def on_predict_batch_end(
+        self,
+        trainer: L.Trainer,
+        pl_module: L.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Moves it."""
+        if self._work is not None:
+            self._work.advance()
+
+    def on_predict_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Takes it away before anybody prints what was predicted."""
+        self._stop()
+
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Leaves the finished bar standing."""
         self._stop()
@@ -92,6 +116,9 @@ class StepProgress(ProgressBar):
         if self._progress is not None:
             self._progress.stop()
             self._progress = None
+        if self._work is not None:
+            self._work.stop()
+            self._work = None
 
 
 def latest(trainer: L.Trainer) -> str:

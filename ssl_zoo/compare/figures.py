@@ -173,7 +173,8 @@ def draw_loss_curves(board: Leaderboard, path: Path) -> str | None:
                     axes.plot(steps, values, line, color=style_of(rank).colour, linewidth=1.3, **few)
         chances = [run.result.chance for run in entry.runs if run.result.chance is not None]
         if chances:
-            axes.axhline(chances[0], color="#767676", linestyle=":", linewidth=1.5)
+            axes.axhline(chances[0], color="#767676", linestyle=":", linewidth=1.5, label="chance")
+            axes.legend(fontsize=8, frameon=False)
         axes.set_title(wrap(entry.label), fontsize=10)
         axes.grid(alpha=0.3)
     figure.supxlabel("optimizer steps", fontsize=10)

@@ -79,8 +79,10 @@ def _evaluate(
     assert test.labels is not None
     evaluated.kept[row] = Features(test.vectors[chosen].cpu(), test.labels[chosen].cpu())
     if center_and_scale(extracted.splits["train"].vectors)[1].isinf():
+        # Of the run's own, which stand first, training has made them so; of a baseline, the data or chance has.
+        collapsed = "it has collapsed, and " if len(evaluated.results) == 1 else ""
         evaluated.remarks.append(
-            f"The features of {row} are the same for all examples: it has collapsed, and its accuracies are chance."
+            f"The features of {row} are the same for all examples: {collapsed}its accuracies are chance."
         )
 
 

@@ -5,6 +5,7 @@ from functools import partial
 from torch import Tensor
 
 from ssl_zoo.batch import Batch
+from ssl_zoo.distributed import all_gather
 from ssl_zoo.encoders.base import Encoder
 from ssl_zoo.methods.base import Method
 from ssl_zoo.objectives.similarity import negative_cosine
@@ -63,4 +64,4 @@ class BYOL(Method):
         first, second = (self.predictor(each) for each in projected)
         first_target, second_target = (self.target_projector(self.target_encoder(view).pooled) for view in views)
         loss = 4 + 2 * negative_cosine(first, second_target) + 2 * negative_cosine(second, first_target)
-        return {"loss": loss, "std": feature_std(projected[0].detach())}
+        return {"loss": loss, "std": feature_std(all_gather(projected[0].detach()))}

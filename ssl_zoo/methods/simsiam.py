@@ -3,6 +3,7 @@
 from torch import Tensor, nn
 
 from ssl_zoo.batch import Batch
+from ssl_zoo.distributed import all_gather
 from ssl_zoo.encoders.base import Encoder
 from ssl_zoo.methods.base import Method
 from ssl_zoo.objectives.similarity import negative_cosine
@@ -50,7 +51,7 @@ class SimSiam(Method):
         """The negative cosine of prediction and projection, averaged over both ways, and the projections' spread."""
         first, second = (self.projector(self.encoder(view).pooled) for view in self.make_views(batch).chunk(2))
         both_ways = negative_cosine(self.predictor(first), second) + negative_cosine(self.predictor(second), first)
-        return {"loss": both_ways / 2, "std": feature_std(first.detach())}
+        return {"loss": both_ways / 2, "std": feature_std(all_gather(first.detach()))}
 
     def steady_parts(self) -> list[nn.Module]:
         """The predictor."""

@@ -16,6 +16,7 @@ from ssl_zoo.runs.checkpoints import before, check_weights, read_newest_whole
 from ssl_zoo.runs.files import CONFIG, RESULTS
 from ssl_zoo.runs.resuming import (
     AUTO,
+    check_name,
     check_optimizer,
     check_unfinished,
     check_writable,
@@ -80,6 +81,7 @@ class RunDirectoryCLI(CommandLine):
             )
         if resume == AUTO:
             settings = read(rest[1:])
+            check_name(settings["experiment"])
             folder = Path(settings["runs_dir"]) / settings["experiment"]
             self.resumed = newest_run(folder)
             if self.resumed is not None:
@@ -111,6 +113,8 @@ class RunDirectoryCLI(CommandLine):
         """
         config = self.config[self.subcommand]
         given = config.get("ckpt_path")
+        if self.resumed is None:
+            check_name(config.experiment)
         if self.subcommand == "fit":
             if config.resume is not None:
                 raise InputError("resume is for the command line, as --resume, and for no file: leave it out there.")

@@ -162,9 +162,23 @@ def check_writable(directory: Path) -> None:
         ) from error
 
 
+def check_name(experiment: str) -> None:
+    """Refuses what is no name of one folder: elsewhere nobody would look for the run, and `compare` not at all.
+
+    Raises:
+        InputError: it is none.
+    """
+    if experiment in ("", ".", "..") or any(mark in experiment for mark in "/\\\0"):
+        raise InputError(
+            f"experiment is {experiment!r}: give the name of one folder, without /, and where it lies as --runs_dir."
+        )
+
+
 @contextmanager
 def occupied(directory: Path) -> Iterator[None]:
     """Within, no other process may train in a run directory, which two that resume the same run would spoil.
+
+    A directory that is new and in which nothing was written is gone afterwards.
 
     Raises:
         InputError: another one does already.
@@ -172,6 +186,7 @@ def occupied(directory: Path) -> Iterator[None]:
     if rank_zero_only.rank != 0:  # type: ignore[attr-defined]  # which Lightning sets
         yield
         return
+    made = [folder for folder in (directory, *directory.parents) if not folder.exists()]
     directory.mkdir(parents=True, exist_ok=True)
     lock = FileLock(directory / LOCK)
     try:
@@ -182,6 +197,11 @@ def occupied(directory: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+        if made and [path.name for path in directory.iterdir()] in ([], [LOCK]):
+            (directory / LOCK).unlink(missing_ok=True)
+            for folder in made:
+                if not any(folder.iterdir()):
+                    folder.rmdir()
 
 
 def evaluated_steps(directory: Path) -> int | None:

@@ -80,19 +80,30 @@ def log_results(trainer: L.Trainer, directory: Path) -> None:
     for run in wandb_runs(trainer):
         run.log({name: wandb.Image(str(file)) for name, file in pictures.items() if file.is_file()})
         if record is not None:
-            columns: list[str | int] = ["representation", "probe", "labels per class", "accuracy", "standard deviation"]
-            run.log({metrics.RESULT_TABLE: wandb.Table(columns, table_rows(record))})
+            columns, rows = result_table(record)
+            run.log({metrics.RESULT_TABLE: wandb.Table(columns, rows)})
             run.summary.update(summary_of(record))
 
 
-def table_rows(record: dict[str, Any]) -> list[list[Any]]:
-    """One row for every accuracy in results.json, floors and ceiling among them, under the columns of `log_results`."""
-    return [
-        [row, probe, labels, found["mean"], found["std"]]
+def result_table(record: dict[str, Any]) -> tuple[list[str | int], list[list[Any]]]:
+    """Columns, and a row for every accuracy in results.json, baselines and ceiling among them.
+
+    Balanced accuracy has two columns where classes differ in size; some rows, such as a ceiling's, may lack it.
+    """
+    entries = [
+        (row, probe, labels, found)
         for row, probes in record["rows"].items()
         for probe, by_labels in probes.items()
         for labels, found in by_labels.items()
     ]
+    columns: list[str | int] = ["representation", "probe", "labels per class", "accuracy", "standard deviation"]
+    rows = [[row, probe, labels, found["mean"], found["std"]] for row, probe, labels, found in entries]
+    if any("balanced" in found for *_, found in entries):
+        columns += ["balanced accuracy", "its standard deviation"]
+        for cells, (*_, found) in zip(rows, entries, strict=True):
+            balanced = found.get("balanced", {})
+            cells += [balanced.get("mean"), balanced.get("std")]
+    return columns, rows
 
 
 def summary_of(record: dict[str, Any]) -> dict[str, float]:

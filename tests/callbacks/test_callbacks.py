@@ -10,6 +10,7 @@ import pytest
 import torch
 from lightning.pytorch.loggers import CSVLogger
 
+from ssl_zoo import long_work
 from ssl_zoo.batch import Batch
 from ssl_zoo.callbacks.exact_resume import ExactResume
 from ssl_zoo.callbacks.figures import ViewsFigure
@@ -199,3 +200,16 @@ def test_an_interrupted_step_is_finished_before_the_run_is_saved(tmp_path):
     assert saved["global_step"] == 4
     assert all(torch.equal(saved["state_dict"][name], value) for name, value in fourth.state.items())
     assert signal.getsignal(signal.SIGINT) is handler
+
+
+def test_without_a_terminal_predictions_say_how_far_they_are(capsys, monkeypatch):
+    monkeypatch.setattr(long_work, "LINE_SECONDS", 0.0)
+    trainer = L.Trainer(
+        accelerator="cpu", logger=False, callbacks=[StepProgress()], enable_checkpointing=False,
+        enable_model_summary=False,
+    )  # fmt: skip
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*does not have many workers")  # the data lies in memory
+        trainer.predict(method(), ImageData(image_size=8, batch_size=100))
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("predict: ")]
+    assert lines[-1] == "predict: 4 of 4 batches, 0 min left" and len(lines) == 4  # of 359 images

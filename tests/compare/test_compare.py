@@ -12,7 +12,7 @@ from PIL import Image
 from ssl_zoo.cli import main, run
 from ssl_zoo.compare.compare import compare
 from ssl_zoo.compare.naming import file_names
-from ssl_zoo.compare.plotting import COLOURS, floor_style
+from ssl_zoo.compare.plotting import COLOURS, floor_style, save
 from ssl_zoo.errors import InputError
 from ssl_zoo.evaluation.figures import CEILING as CEILING_COLOUR
 
@@ -46,6 +46,20 @@ def test_the_same_runs_give_the_same_files_in_whatever_order_they_are_named(runs
         "tables.md",
     ]
     assert one == two
+
+
+def test_the_dotted_line_of_the_loss_curves_is_in_the_legend(runs, tmp_path, monkeypatch):
+    legends = []
+
+    def look(figure, path):
+        save(figure, path)
+        for axes in figure.axes if path.name.endswith("loss-curves.png") else []:
+            lines = {line.get_label(): line.get_linestyle() for line in axes.lines}
+            legends.append([(text.get_text(), lines[text.get_text()]) for text in axes.get_legend().get_texts()])
+
+    monkeypatch.setattr("ssl_zoo.compare.figures.save", look)
+    compare([runs], tmp_path / "out")
+    assert legends == [[("chance", ":")]] * 2
 
 
 def test_the_terminal_shows_every_row_in_full_and_what_is_left_out(runs, tmp_path, capsys):

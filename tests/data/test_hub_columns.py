@@ -12,6 +12,7 @@ from PIL import Image
 from ssl_zoo.data.audio.sources.hugging_face import HuggingFaceAudio
 from ssl_zoo.data.image.module import ImageData
 from ssl_zoo.data.image.sources.hugging_face import HuggingFaceImages
+from ssl_zoo.data.sources.hub_columns import hashes_of
 from ssl_zoo.data.text.module import TextData
 from ssl_zoo.data.text.sources.hugging_face import HuggingFaceText
 from ssl_zoo.errors import InputError
@@ -208,3 +209,33 @@ def test_saved_data_sets_of_one_name_are_two(tmp_path: Path, kind: str, monkeypa
         else:
             identities.append(HuggingFaceAudio(name).load().recordings[0].identity)
     assert identities[0] == identities[1] != identities[2]
+
+
+def test_images_that_are_in_two_parts_are_counted(tmp_path: Path) -> None:
+    _, pictures, feature = examples("images", tmp_path, 40)
+    splits = {"train": range(30), "test": range(27, 40)}  # three in both
+    made = {
+        name: hub.Dataset.from_dict(
+            {"image": [pictures[row] for row in rows], "label": [f"class {row % 2}" for row in rows]},
+            features=hub.Features({"image": feature, "label": hub.Value("string")}),
+        )
+        for name, rows in splits.items()
+    }
+    hub.DatasetDict(made).save_to_disk(str(tmp_path / "data"))
+    data = ImageData(HuggingFaceImages(str(tmp_path / "data")), image_size=6, batch_size=4)
+    with pytest.warns(UserWarning, match="3 of 16 images for validation and testing are exact copies"):
+        data.setup()
+
+
+def test_images_in_rows_and_in_files_beside_them_are_known_by_their_content(tmp_path: Path) -> None:
+    _, pictures, feature = examples("images", tmp_path, 4)
+    paths = [tmp_path / f"{number}.png" for number in range(4)]
+    for path, picture in zip(paths, pictures, strict=True):
+        picture.save(path)
+    features = hub.Features({"image": feature})
+    beside = hub.Dataset.from_dict({"image": [str(path) for path in paths]}, features=features)
+    within = hub.Dataset.from_dict({"image": [{"bytes": path.read_bytes()} for path in paths]}, features=features)
+    hashes = hashes_of([(beside, [3, 1]), (within, [1, 0])], "image")
+    assert hashes is not None and hashes[1] == hashes[2] and len(set(hashes.tolist())) == 3
+    paths[0].unlink()
+    assert hashes_of([(beside, [0])], "image") is None

@@ -56,12 +56,21 @@ def test_a_collapsed_row_is_at_chance_and_named():
     def collapsed() -> Extracted:
         return Extracted({name: Features(torch.ones_like(p.vectors), p.labels) for name, p in parts().items()}, {})
 
-    evaluated = evaluate_rows({"good": lambda: Extracted(parts(), {}), "bad": collapsed}, 3, [2], draws=2)
+    evaluated = evaluate_rows({"bad": collapsed, "good": lambda: Extracted(parts(), {})}, 3, [2], draws=2)
     (remark,) = evaluated.remarks
-    assert "features of bad are the same for all examples" in remark
+    assert "features of bad are the same for all examples: it has collapsed" in remark
     sizes = parts()["test"].labels.bincount() / 90
     for probe in ("linear", "knn"):
         assert evaluated.results["bad"][probe]["all"]["mean"] in [pytest.approx(float(size)) for size in sizes]
+
+
+def test_inputs_that_are_all_the_same_have_not_collapsed():
+    def constant() -> Extracted:
+        return Extracted({name: Features(torch.ones_like(p.vectors), p.labels) for name, p in parts().items()}, {})
+
+    evaluated = evaluate_rows({"SimCLR": lambda: Extracted(parts(), {}), "raw inputs": constant}, 3, [2], draws=1)
+    (remark,) = evaluated.remarks
+    assert remark == "The features of raw inputs are the same for all examples: its accuracies are chance."
 
 
 @pytest.mark.parametrize(("side", "shrunk"), [(8, 8), (32, 32), (33, 32), (224, 32)])

@@ -85,6 +85,10 @@ def test_a_damaged_last_checkpoint_of_a_run_falls_back_to_the_one_before(capsys,
         (["--checkpoint_minutes=-1"], "checkpoint_minutes is -1.0"),
         (["--trainer.max_steps=0"], "trainer.max_steps is 0: nothing would be trained"),
         (["--data.batch_size=1"], "data.batch_size is 1, but SimCLR compares"),
+        (["--health.examples=1"], "health.examples is 1: it must be at least 2"),
+        (["--experiment=../x/y"], "experiment is '../x/y': give the name of one folder"),
+        (["--experiment=.."], "experiment is '..': give the name of one folder"),
+        (["--experiment=../x/y", "--resume=auto"], "experiment is '../x/y': give the name of one folder"),
     ],
 )
 def test_settings_that_would_spoil_a_run_without_a_word(capsys, tmp_path, options, sentence):

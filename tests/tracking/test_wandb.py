@@ -12,7 +12,7 @@ import pytest
 from ssl_zoo import metrics
 from ssl_zoo.cli import main, run
 from ssl_zoo.tracking.dashboard import GROUPS
-from ssl_zoo.tracking.wandb import summary_of, table_rows
+from ssl_zoo.tracking.wandb import result_table, summary_of
 
 ROOT = Path(__file__).parents[2]
 BLOCK = 32 * 1024
@@ -154,8 +154,22 @@ def test_results_costs_table_and_pictures_are_logged(logged):
         assert (picture["width"], picture["height"]) == struct.unpack(">II", drawn.read_bytes()[16:24])
         assert (files / picture["path"]).is_file()
     (table,) = [row[metrics.RESULT_TABLE] for row in logged.history if metrics.RESULT_TABLE in row]
-    rows = json.loads((files / table["path"]).read_text())["data"]
-    assert rows == table_rows(record) and {row[0] for row in rows} == {"SimCLR", "untrained encoder", "raw inputs"}
+    written = json.loads((files / table["path"]).read_text())
+    columns, rows = result_table(record)
+    assert written["columns"] == columns and written["data"] == rows
+    assert {row[0] for row in rows} == {"SimCLR", "untrained encoder", "raw inputs"}
+
+
+def test_the_table_has_balanced_accuracies_where_there_are_some():
+    found = {"mean": 0.9, "std": 0.01, "draws": [0.9]}
+    uneven = {**found, "balanced": {"mean": 0.6, "std": 0.02, "draws": [0.6]}}
+    columns, rows = result_table({"rows": {"SimCLR": {"knn": {"all": found}}}})
+    assert columns[-1] == "standard deviation" and rows == [["SimCLR", "knn", "all", 0.9, 0.01]]
+    columns, rows = result_table(
+        {"rows": {"SimCLR": {"knn": {"all": uneven}}, "supervised": {"linear": {"all": found}}}}
+    )
+    assert [len(row) for row in rows] == [len(columns)] * 2
+    assert [row[columns.index("balanced accuracy")] for row in rows] == [0.6, None]
 
 
 def test_another_command_of_the_same_process_does_not_write_into_the_run(logged):

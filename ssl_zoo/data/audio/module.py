@@ -27,6 +27,7 @@ from ssl_zoo.data.examples import Examples
 from ssl_zoo.data.loader import TrainLoader, fetching, place_of
 from ssl_zoo.data.splits import PARTS, Split, identity, split_hash
 from ssl_zoo.errors import InputError
+from ssl_zoo.rebuilding import require_kind
 
 # A warning names so many of the files that it is about.
 NAMED = 3
@@ -105,6 +106,7 @@ class AudioData(DataModule):
         test_fraction: float = 0.2,
         num_workers: int = 0,
     ) -> None:
+        require_kind("AudioData", "source", source, AudioSource)
         super().__init__(batch_size, train_size, validation_fraction, test_fraction, num_workers)
         self.save_hyperparameters()
         check_at_least(1, sample_rate=sample_rate)

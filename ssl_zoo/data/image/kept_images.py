@@ -127,7 +127,7 @@ def survey(images: Images) -> Survey:
 
 
 def keep(
-    images: JoinedImages, found: Survey, size: int, stored_size: int | None, in_memory: int
+    images: JoinedImages, found: Survey, size: int, stored_size: int | None, in_memory: int, whole: bool = True
 ) -> tuple[Images, int | None]:
     """The images in memory where they fit, and else as they are; and how large whole ones are kept.
 
@@ -138,16 +138,18 @@ def keep(
         stored_size: height and width of whole images; None for half as much again as `size`, or for what the images
             have if that is less.
         in_memory: bytes that may be used.
+        whole: whether views are to be cut from whole images.
 
     Returns:
-        The images, and the size of whole ones; None when all images are squares of which `read` shows everything.
+        The images, and the size of whole ones; None when nobody cuts views from them, or when all images are squares of
+        which `read` shows everything.
 
     Raises:
         InputError: a file is damaged.
     """
     kept: int | None = stored_size or max(size, min(size * 3 // 2, found.side))
     alike = all(isinstance(part, ArrayImages) for part in images.parts)  # so that what was found is true of all
-    if kept == size and alike and found.square:
+    if not whole or (kept == size and alike and found.square):
         kept = None
     values = size**2 + (0 if kept is None else kept**2)
     if len(images) * images.channels * values * images.dtype.itemsize > in_memory:

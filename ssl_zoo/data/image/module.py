@@ -1,16 +1,19 @@
 """Images for pretraining and probing."""
 
+import os
 import warnings
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import lightning as L
 import torch
+from filelock import FileLock
 from torch import Tensor
 from torch.utils.data import DataLoader
 
 from ssl_zoo.batch import Batch
 from ssl_zoo.data.base import DataModule, check_at_least
+from ssl_zoo.data.cache.folder import CACHE
 from ssl_zoo.data.examples import UNLABELLED, Examples
 from ssl_zoo.data.image.kept_images import JoinedImages, Survey, keep, survey
 from ssl_zoo.data.image.sources.base import Images, ImageSource, LoadedImages
@@ -18,6 +21,7 @@ from ssl_zoo.data.image.sources.digits import Digits
 from ssl_zoo.data.image.statistics import channel_statistics
 from ssl_zoo.data.splits import Split, split_hash
 from ssl_zoo.errors import InputError
+from ssl_zoo.rebuilding import require_kind
 
 if TYPE_CHECKING:
     from ssl_zoo.data.loader import TrainLoader
@@ -102,6 +106,7 @@ class ImageData(DataModule):
         stored_size: int | None = None,
         measure_statistics: bool = False,
     ) -> None:
+        require_kind("ImageData", "source", source, ImageSource)
         super().__init__(batch_size, train_size, validation_fraction, test_fraction, num_workers)
         self.save_hyperparameters()
         check_at_least(1, image_size=image_size, stored_size=stored_size)
@@ -114,11 +119,23 @@ class ImageData(DataModule):
             raise InputError(f"stored_size is {stored_size}: it must be at least the image_size of {size}.")
         self.image_size, self.stored_size, self.measure_statistics = size, stored_size, measure_statistics
         self.source_name = self.source.name
+        self._middle_only = False
 
     def prepare_data(self) -> None:
         """Lets one of several processes on a machine fetch what is missing, before all of them look for it."""
         if self.trainer is not None and self.trainer.world_size > 1:
             self.source.load()
+
+    def setup(self, stage: str | None = None) -> None:
+        """See `DataModule`; what was read for a method without views is read again for one that has some."""
+        if self._middle_only and self._has_views():
+            del self.train_set
+        super().setup(stage)
+
+    def _has_views(self) -> bool:
+        """Whether the method that trains cuts views; where nobody knows which one does, it may."""
+        method = None if self.trainer is None else self.trainer.lightning_module
+        return getattr(method, "views", True) is not None
 
     def read(self) -> None:
         """Reads, resizes and splits the images.
@@ -138,7 +155,10 @@ class ImageData(DataModule):
         found = survey(joined)
         if self.source.image_size is None:
             self._warn_if_flat(found)
-        images, self._kept_size = keep(joined, found, self.image_size, self.stored_size, IN_MEMORY_BYTES)
+        self._middle_only = not self._has_views()
+        images, self._kept_size = keep(
+            joined, found, self.image_size, self.stored_size, IN_MEMORY_BYTES, whole=not self._middle_only
+        )
         self.train_set, self.validation_set, self.test_set, self.pretrain_set = (
             ImageExamples(images, chosen, self.image_size)
             for chosen in (train, validation, test, torch.cat([train, unlabelled]))
@@ -158,6 +178,12 @@ class ImageData(DataModule):
         """Mean and standard deviation of every channel, where `measure_statistics` asks for them."""
         if not self.measure_statistics:
             return None
+        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+            # The numbers are settings of encoders, so that every process needs them before any can have met another.
+            # One of a machine's fetches what is missing while the others wait; `prepare_data` comes too late for that.
+            CACHE.expanduser().mkdir(parents=True, exist_ok=True)
+            with FileLock(CACHE.expanduser() / "images.lock"):
+                self.source.load()
         self.setup()
         return channel_statistics(self.train_set)
 
@@ -166,8 +192,7 @@ class ImageData(DataModule):
 
         A method without views trains on what encoders see.
         """
-        method = None if self.trainer is None else self.trainer.lightning_module
-        if self._kept_size is None or not isinstance(examples, ImageExamples) or getattr(method, "views", True) is None:
+        if self._kept_size is None or not isinstance(examples, ImageExamples) or not self._has_views():
             return examples
         return ImageExamples(examples.images, examples.chosen, examples.size, self._kept_size)
 

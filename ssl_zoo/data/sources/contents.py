@@ -70,4 +70,9 @@ def _hash(path: Path, most: int) -> int:
             content = file.read(most)
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}): give access to it, or remove it.") from error
+    return hash_of(content)
+
+
+def hash_of(content: bytes) -> int:
+    """A number of 64 bits, the same for equal content."""
     return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "little")

@@ -6,7 +6,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ssl_zoo.data.sources.contents import contents_of
+import numpy as np
+
+from ssl_zoo.data.sources.contents import READ_BYTES, contents_of, hash_of
 from ssl_zoo.data.sources.files import identity_of
 from ssl_zoo.data.sources.labels import UNLABELLED, class_name, number_classes
 from ssl_zoo.errors import InputError
@@ -121,6 +123,31 @@ def present_rows(split: Any, column: str) -> list[int]:
         held = [pc.is_valid(pc.struct_field(stored, part)) for part in ("bytes", "path")]
         valid = pc.and_(valid, pc.or_(*held))
     return [row for row, there in enumerate(valid.to_pylist()) if there]
+
+
+def hashes_of(parts: Iterable[tuple[Any, list[int]]], column: str) -> np.ndarray | None:
+    """``(N,)`` uint64, equal for equal files of images or sounds; None where there is too much to read.
+
+    Args:
+        parts: splits, and the rows of each that count.
+        column: where the files are, in the rows themselves or by their paths.
+    """
+    import pyarrow.compute as pc
+
+    found: list[int] = []
+    size = 0
+    for split, rows in parts:
+        stored = _stored(split, column).take(rows)
+        held, paths = (pc.struct_field(stored, part) for part in ("bytes", "path"))
+        outside = [Path(path) for path in paths.filter(pc.is_null(held)).to_pylist()]
+        if not all(path.is_file() for path in outside):  # on the network, say
+            return None
+        size += (pc.sum(pc.binary_length(held)).as_py() or 0) + sum(path.stat().st_size for path in outside)
+        if size > READ_BYTES:
+            return None
+        files = iter(outside)
+        found += [hash_of(content.as_py() if content.is_valid else next(files).read_bytes()) for content in held]
+    return np.array(found, dtype=np.uint64)
 
 
 def files_outside(split: Any, column: str) -> list[str | None]:

@@ -18,6 +18,7 @@ from ssl_zoo.data.text.sources.base import UNLABELLED, TextSource
 from ssl_zoo.data.text.sources.python_docs import PythonDocs
 from ssl_zoo.data.text.tokenizer import TRAINERS, check_trained
 from ssl_zoo.errors import InputError
+from ssl_zoo.rebuilding import require_kind
 from ssl_zoo.vocabulary import Vocabulary
 
 
@@ -143,6 +144,7 @@ class TextData(DataModule):
         num_workers: int = 0,
         on_error: Literal["skip", "stop"] = "skip",
     ) -> None:
+        require_kind("TextData", "source", source, TextSource)
         super().__init__(batch_size, train_size, validation_fraction, test_fraction, num_workers)
         self.save_hyperparameters()
         if on_error not in ("skip", "stop"):

@@ -2,13 +2,16 @@
 
 import csv
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock, Timeout
 from torch import Tensor
 
 from ssl_zoo.cli import run
+from ssl_zoo.data.cache.folder import CACHE
 from ssl_zoo.data.image import statistics
 from ssl_zoo.data.image.module import ImageData
 from ssl_zoo.data.image.sources.base import ArrayImages, ImageSource, LoadedImages
@@ -69,6 +72,30 @@ def test_of_many_images_a_random_choice_is_measured(monkeypatch: pytest.MonkeyPa
 def test_nothing_is_measured_unless_asked_for() -> None:
     assert ImageData(Made(), batch_size=4).statistics is None
     assert ImageData(Made(), batch_size=4, measure_statistics=True).statistics is not None
+
+
+class Watched(Made):
+    """Notes whether another process would have to wait while it is read."""
+
+    held: ClassVar[list[bool]] = []
+
+    def load(self) -> LoadedImages:
+        try:
+            with FileLock(CACHE / "images.lock", timeout=0):
+                self.held.append(False)
+        except Timeout:  # which is what is asked
+            self.held.append(True)
+        return super().load()
+
+
+@pytest.mark.parametrize("processes", ["1", "2"])
+def test_of_several_processes_that_measure_one_fetches_what_is_missing(
+    processes: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", processes)
+    Watched.held.clear()
+    assert ImageData(Watched(), batch_size=4, measure_statistics=True).statistics is not None
+    assert Watched.held == ([False] if processes == "1" else [True, False])  # then all read what is there
 
 
 @pytest.mark.parametrize("encoder", [ResNet, ViT, MLP])

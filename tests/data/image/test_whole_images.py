@@ -11,6 +11,7 @@ from PIL import Image
 from torchvision.transforms import v2
 
 from ssl_zoo.data.image import module as image_module
+from ssl_zoo.data.image.kept_images import StoredImages
 from ssl_zoo.data.image.module import ImageData
 from ssl_zoo.data.image.sources.base import ArrayImages, ImageSource, LoadedImages
 from ssl_zoo.data.image.sources.digits import Digits
@@ -93,6 +94,19 @@ def test_a_method_without_views_waits_for_no_whole_images(tmp_path: Path, views:
     data.trainer = SimpleNamespace(lightning_module=method, global_rank=0, world_size=1, training=False)
     for loader in (data.train_dataloader(), data.val_dataloader()):
         assert (next(iter(loader)).fields is None) == (views is None)
+
+
+def test_whole_images_take_memory_only_where_a_method_has_views(tmp_path: Path) -> None:
+    data = ImageData(ImageFolder(photographs(tmp_path, 150, 200)), image_size=48, batch_size=4)
+    strategy = SimpleNamespace(broadcast=lambda seed: seed)
+    for views, kept in ((None, ArrayImages), (ImageViews([]), StoredImages)):
+        method = SimpleNamespace(views=views)
+        data.trainer = SimpleNamespace(
+            lightning_module=method, global_rank=0, world_size=1, training=False, strategy=strategy
+        )
+        data.setup()  # a second time for a method that needs more than the one before
+        assert type(data.train_set.images) is kept
+        assert (next(iter(data.train_dataloader())).fields is None) == (views is None)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from ssl_zoo.data.image.sources.pixels import Depth, PixelFormat, to_pixels
 from ssl_zoo.data.sources.contents import Contents
 from ssl_zoo.data.sources.files import part_of
 from ssl_zoo.data.sources.hub import load_splits, located, warn_of_unused
-from ssl_zoo.data.sources.hub_columns import LabelColumn, content_of, find_labels, present_rows, values_of
+from ssl_zoo.data.sources.hub_columns import LabelColumn, content_of, find_labels, hashes_of, present_rows, values_of
 from ssl_zoo.data.splits import PARTS
 from ssl_zoo.errors import InputError
 
@@ -72,7 +72,8 @@ class HuggingFaceImages(ImageSource):
             raise InputError(f"The column {image} of {self.name} holds no images: choose another image_column.")
         labels = find_labels({name: split for name, split in used.values()}, self.label_column, self.name)
         names: list[str] = []
-        images = {part: self._images(*used[part], image, labels, names) for part in used}
+        rows = {part: present_rows(split, image) for part, (_, split) in used.items()}
+        images = {part: self._images(*used[part], rows[part], image, labels, names) for part in used}
         train = images["train"]
         if train is None:
             raise InputError(f"{self.name} has nothing to train on in its column {image}: choose another image_column.")
@@ -83,12 +84,16 @@ class HuggingFaceImages(ImageSource):
             labels.classes,
             images.get("validation"),
             names,
-            Contents(content_of(split for _, split in used.values()), None),
+            Contents(
+                content_of(split for _, split in used.values()),
+                hashes_of([(split, rows[part]) for part, (_, split) in used.items()], image),
+            ),
         )
 
-    def _images(self, name: str, split: Any, image: str, labels: LabelColumn, names: list[str]) -> LazyImages | None:
-        """The images of one split that are there; adds what they are called to `names`."""
-        rows = present_rows(split, image)
+    def _images(
+        self, name: str, split: Any, rows: list[int], image: str, labels: LabelColumn, names: list[str]
+    ) -> LazyImages | None:
+        """The images of one split that are there, in these rows; adds what they are called to `names`."""
         if len(rows) < len(split):
             count = len(split) - len(rows)
             warnings.warn(f"{self.name}/{name}: left out rows without an image: {count:,}.", stacklevel=3)
