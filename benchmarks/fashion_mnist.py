@@ -41,13 +41,14 @@ from torch.utils.data import DataLoader, Dataset
 from ssl_zoo.batch import Batch
 from ssl_zoo.data.image.module import ImageData
 from ssl_zoo.data.image.sources.fashion_mnist import FashionMNIST
+from ssl_zoo.data.representations import raw_inputs
 from ssl_zoo.encoders.image import ResNet
 from ssl_zoo.methods.base import Method
 from ssl_zoo.methods.byol import BYOL
 from ssl_zoo.methods.moco import MoCo
 from ssl_zoo.methods.simclr import SimCLR
 from ssl_zoo.optim import Optimizer
-from ssl_zoo.probes.features import extract, raw_inputs, to_device
+from ssl_zoo.probes.features import extract, to_device
 from ssl_zoo.probes.knn import choose_vote, knn_predict
 from ssl_zoo.probes.linear import fit_linear
 from ssl_zoo.views import image as image_views

@@ -4,6 +4,8 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from ssl_zoo.errors import InputError
+
 
 class Batch(NamedTuple):
     """One batch of examples of one modality.
@@ -29,3 +31,20 @@ class Batch(NamedTuple):
     labels: Tensor | None
     index: Tensor  # type: ignore[assignment]  # hides tuple.index, which nobody asks of a batch
     fields: dict[str, Tensor] | None = None
+
+    def field(self, name: str, owner: str) -> Tensor:
+        """The field of this name, for what cannot do without it.
+
+        Args:
+            name: of the field.
+            owner: what needs it, for the message.
+
+        Raises:
+            InputError: the batch has no such field.
+        """
+        if self.fields is None or name not in self.fields:
+            known = ", ".join(self.fields or {}) or "none"
+            raise InputError(
+                f"{owner} needs the field {name} of its batches, and this data gives {known}: take data that has it."
+            )
+        return self.fields[name]

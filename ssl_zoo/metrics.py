@@ -27,14 +27,14 @@ GENERATION = "generation"  # followed by "/samples" or another picture of what a
 STEP = "trainer/global_step"  # optimizer steps, as W&B's loggers call them
 
 # What a run comes to in the end.
-RESULT = "result"  # followed by the probe and the labels per class
+RESULT = "result"  # followed by the probe and the labels per class, by another task, or by "layer/last" and "/chosen"
 RESULT_LINEAR = "result/linear/all"
 RESULT_KNN = "result/knn/all"
 RESULT_TABLE = "result/table"
 COST = "cost"  # what all of these begin with
 COSTS = ("cost/seconds", "cost/samples", "cost/flops", "cost/peak_memory")
 FIGURES = "figures"  # what all of these begin with
-PICTURES = ("figures/views", "figures/label_efficiency", "figures/feature_map")
+PICTURES = ("figures/views", "figures/label_efficiency", "figures/feature_map", "figures/layer_weights")
 
 # How W&B makes one number of a curve. Tables and claims rest on the last, never on the best.
 SUMMARIES = {

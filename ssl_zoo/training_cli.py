@@ -30,7 +30,7 @@ from ssl_zoo.distributed import CPUSyncBatchNorm, leave_group
 from ssl_zoo.errors import own_errors
 from ssl_zoo.evaluation.labelled import check_choices, nothing_to_evaluate
 from ssl_zoo.evaluation.probe import probe
-from ssl_zoo.evaluation.speech import has_tasks
+from ssl_zoo.evaluation.tasks import has_tasks
 from ssl_zoo.hardware import fastest_precision
 from ssl_zoo.methods.base import Method
 from ssl_zoo.parsing import STRICT, StrictParser, parse, resolve_paths
@@ -41,8 +41,9 @@ from ssl_zoo.runs.log import RunLog
 from ssl_zoo.suggestions import settings_of
 from ssl_zoo.tracking.wandb import has_wandb_key, log_results, log_settings, wandb_id
 
-# What a method's parts take from the data, where they have such an argument; nobody types a number twice.
-PARTS = ("encoder", "decoder", "views")
+# What a method's parts, and parts of theirs, take from the data where they have such an argument; nobody types a number
+# twice.
+PARTS = ("encoder", "encoder.front_end", "decoder", "views")
 SIZES = ("channels", "image_size", "sample_rate", "crop_seconds", "vocabulary", "statistics")
 
 
@@ -107,7 +108,8 @@ class ZooCLI(RunDirectoryCLI):
         parser.add_lightning_class_args(Health, "health")
         parser.add_lightning_class_args(Embeddings, "embeddings")
         for part, size in product(PARTS, SIZES):
-            parser.link_arguments(f"data.{size}", f"model.init_args.{part}.init_args.{size}", apply_on="instantiate")
+            place = part.replace(".", ".init_args.")
+            parser.link_arguments(f"data.{size}", f"model.init_args.{place}.init_args.{size}", apply_on="instantiate")
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parses the command line."""
@@ -157,9 +159,11 @@ class ZooCLI(RunDirectoryCLI):
 
         Lightning skips links to what is not there but records them among the settings in the checkpoint all the same.
         """
-        arguments = settings["model"]["init_args"]
         for part in PARTS:
-            arguments[part] = arguments.get(part) or {"init_args": {}}
+            place = settings["model"]["init_args"]
+            for name in part.split("."):
+                place[name] = place.get(name) or {"init_args": {}}
+                place = place[name].setdefault("init_args", {})
 
     def after_instantiate_classes(self) -> None:
         """Forgets the sizes that a part does not take; it could not be rebuilt from settings that have them."""
@@ -170,10 +174,13 @@ class ZooCLI(RunDirectoryCLI):
         self.check_checkpoint()
 
     def _clear_sizes(self) -> None:
-        settings = self.model.hparams
-        for name in PARTS:
-            part = getattr(self.model, name, None)
-            if part is None:
+        for path in reversed(PARTS):  # parts of parts before what they are parts of
+            *owners, name = path.split(".")
+            part, settings = self.model, self.model.hparams
+            for owner in owners:
+                part, settings = getattr(part, owner), settings[owner]["init_args"]
+            part = getattr(part, name, None)
+            if part is None or "class_path" not in settings.get(name, {}):
                 settings.pop(name, None)
                 continue
             for size in set(SIZES) - set(settings_of(type(part))):
@@ -231,7 +238,7 @@ class ZooCLI(RunDirectoryCLI):
         self.datamodule.setup()  # nor has it read the data
         reason = nothing_to_evaluate(self.datamodule)
         if reason and not has_tasks(self.datamodule):
-            say(f"The run is not probed, as its data cannot tell representations apart: {reason}.")
+            say(f"The run is not probed, as its data cannot distinguish representations: {reason}.")
             return
         probe(directory, **settings.as_dict())
 

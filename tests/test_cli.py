@@ -281,3 +281,21 @@ def test_a_run_finds_its_data_again_from_any_folder(tmp_path, monkeypatch):
     assert kept["root"] == stored["root"] == str((tmp_path / "data").resolve())
     monkeypatch.chdir(ROOT)
     assert load_run(directory).data.test_set.labels is not None
+
+
+def test_a_front_end_takes_the_sample_rate_from_the_data(tmp_path):
+    run(["fit", "--config", str(ROOT / "experiments" / "audio" / "wav2vec2_log_mel.yaml"), "--config", SMOKE,
+         "--data.source=tests.made_audio.Tones", "--data.sample_rate=8000", "--data.crop_seconds=0.6",
+         "--trainer.accelerator=cpu", "--model.mask_length=2", "--model.negatives=4", "--model.encoder.dim=16",
+         "--model.encoder.depth=1", "--model.encoder.heads=2", "--model.encoder.front_end.dim=16",
+         f"--runs_dir={tmp_path}"])  # fmt: skip
+    (directory,) = tmp_path.glob("*/*")
+    encoder = load_run(directory).method.encoder  # what it took is among the settings that it is rebuilt from
+    assert encoder.sample_rate == encoder.front_end.sample_rate == 8000
+
+
+def test_an_encoder_without_a_front_end_keeps_no_trace_of_one(tmp_path):
+    run(["fit", "--config", SIMCLR, "--config", SMOKE, *DIGITS, f"--runs_dir={tmp_path}"])
+    (path,) = tmp_path.glob("*/*/checkpoints/last.ckpt")
+    settings = torch.load(path, weights_only=True)["hyper_parameters"]
+    assert "front_end" not in settings["encoder"]["init_args"] and "decoder" not in settings

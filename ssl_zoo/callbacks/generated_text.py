@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ssl_zoo.batch import Batch
 from ssl_zoo.data.base import data_of
-from ssl_zoo.data.text.module import TextData
+from ssl_zoo.data.tokens import Tokens
 from ssl_zoo.methods.gpt import GPT
 from ssl_zoo.runs import files
 
@@ -31,9 +31,9 @@ class GeneratedText(L.Callback):
             return
         data = data_of(trainer)
         directory = trainer.log_dir  # the ranks agree on it: all of them have to ask, and equally often
-        sampling = pl_module.sampling
+        sampling, tokens = pl_module.sampling, data.tokens()
         room = pl_module.prompt_tokens + sampling.max_new_tokens
-        if not isinstance(data, TextData) or directory is None or not trainer.is_global_zero:
+        if tokens is None or directory is None or not trainer.is_global_zero:
             return
         if sampling.beams > 1 and room > pl_module.encoder.max_length:
             return  # refused with the reason when somebody asks for a prediction
@@ -42,7 +42,7 @@ class GeneratedText(L.Callback):
         was_training = pl_module.training
         pl_module.eval()
         with trainer.precision_plugin.forward_context(), torch.no_grad():
-            texts = decode(pl_module.generate(batch), pl_module.prompt_lengths(batch), data)
+            texts = decode(pl_module.generate(batch), pl_module.prompt_lengths(batch), tokens)
         pl_module.train(was_training)
         write(texts, Path(directory) / files.SAMPLES)
 
@@ -58,9 +58,9 @@ class GeneratedText(L.Callback):
         """Collects texts."""
         if not isinstance(pl_module, GPT):
             return
-        data = data_of(trainer)
-        assert isinstance(data, TextData)
-        self._written += decode(outputs, pl_module.prompt_lengths(batch), data)
+        tokens = data_of(trainer).tokens()
+        assert tokens is not None, "what a GPT reads are tokens"
+        self._written += decode(outputs, pl_module.prompt_lengths(batch), tokens)
 
     def on_predict_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Writes this rank's texts, and prints the first."""
@@ -75,10 +75,10 @@ class GeneratedText(L.Callback):
             print(f"\nAll texts: {path}", flush=True)
 
 
-def decode(ids: Tensor, prompt_lengths: Tensor, data: TextData) -> list[str]:
+def decode(ids: Tensor, prompt_lengths: Tensor, tokens: Tokens) -> list[str]:
     """The texts of ``(B, L)`` token ids, with a bar where the prompt ends."""
-    rows = zip(ids.cpu(), prompt_lengths.tolist(), strict=True)
-    return [f"{data.decode(row[:length])}│{data.decode(row[length:])}" for row, length in rows]
+    rows, text_of = zip(ids.tolist(), prompt_lengths.tolist(), strict=True), tokens.tokenizer.decode
+    return [f"{text_of(row[:length])}│{text_of(row[length:])}" for row, length in rows]
 
 
 def write(texts: list[str], path: Path) -> None:

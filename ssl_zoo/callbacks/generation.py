@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from ssl_zoo import metrics
-from ssl_zoo.callbacks.figures import as_colours
 from ssl_zoo.data.base import data_of
+from ssl_zoo.data.pictures import as_colours
 from ssl_zoo.methods.vae import VAE, as_unit_floats
 from ssl_zoo.runs.files import FIGURES
 

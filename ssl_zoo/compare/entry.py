@@ -10,7 +10,7 @@ SUPERVISED = "supervised"
 # The floors that are made of a network, which is another for every encoder; the rest see the data alone.
 UNTRAINED = "untrained encoder"
 ALL = "all"  # labels
-LINEAR, PHONES = "linear", "phones"
+LINEAR = "linear"
 
 ByLabels = dict[str, Estimate]
 

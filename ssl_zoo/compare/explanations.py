@@ -2,7 +2,7 @@
 
 from ssl_zoo.compare.entry import CEILING, UNTRAINED
 from ssl_zoo.compare.leaderboard import Leaderboard
-from ssl_zoo.compare.results import BALANCED
+from ssl_zoo.compare.results import BALANCED, LAST_LAYER
 from ssl_zoo.probes.cross_validation import ENOUGH, FIXED_PENALTY
 
 FLOORS = {
@@ -68,7 +68,14 @@ def explain(boards: list[Leaderboard]) -> list[tuple[str, str]]:
             "a weighted sum of the encoder's layers; the weights are learnt with it, on all labels of the training "
             "part, and the validation part chooses its penalty."
         )
-        terms.append(("Tasks of speech", meaning))
+        terms.append(("Further tasks", meaning))
+    if any(LAST_LAYER in entry.accuracy for entry in entries):
+        meaning = (
+            "A linear probe of every layer, on vectors averaged over an example's places, with all labels of at most "
+            "10,000 examples. What a pretext task leaves in the middle may say more than what is at the end. The last "
+            "layer is shown beside the one whose probe is best on validation data; the test part chooses nothing."
+        )
+        terms.append(("Layer by layer", meaning))
     if any(probe.startswith(BALANCED) for entry in entries for probe in entry.accuracy):
         meaning = "The accuracy in each class, averaged over classes: always predicting the commonest earns nothing."
         terms.append(("Balanced accuracy", meaning))

@@ -7,7 +7,7 @@ from ssl_zoo import metrics
 from ssl_zoo.compare.entry import ALL, LINEAR, METHOD, UNTRAINED, ByLabels, Entry
 from ssl_zoo.compare.leaderboard import Leaderboard
 from ssl_zoo.compare.ranking import describe
-from ssl_zoo.compare.results import BALANCED
+from ssl_zoo.compare.results import BALANCED, CHOSEN_LAYER, LAST_LAYER
 from ssl_zoo.compare.statistics import Estimate
 
 NO_CELL = ""
@@ -52,8 +52,9 @@ class Grid(NamedTuple):
 
 
 def make_grids(board: Leaderboard) -> list[Grid]:
-    """Accuracies, costs with health, and every kind of fine-tuning."""
-    return [_accuracies(board), _costs(board), *(_finetuning(board, kind) for kind in board.conditions)]
+    """Accuracies, two layers, costs with health, and every kind of fine-tuning."""
+    layers = [_layers(board)] if any(LAST_LAYER in entry.accuracy for entry in board.entries) else []
+    return [_accuracies(board), *layers, _costs(board), *(_finetuning(board, kind) for kind in board.conditions)]
 
 
 def label_counts(entries: list[Entry], probe: str = "linear") -> list[str]:
@@ -101,6 +102,21 @@ def _accuracies(board: Leaderboard) -> Grid:
     if balanced:
         note += " Balanced is the mean accuracy over classes, which differ in size."
     return Grid("Accuracy", note, columns, rows)
+
+
+def _layers(board: Leaderboard) -> Grid:
+    columns = [
+        *_leading(board),
+        Column("last layer", "test accuracy in % of a linear probe on the last layer's vectors, all labels"),
+        Column("chosen layer", "the same of the layer whose probe is best on validation data"),
+    ]
+    rows = [
+        Row(entry, [*_lead(entry), *(percent(entry.accuracy[probe].get(ALL)) for probe in (LAST_LAYER, CHOSEN_LAYER))])
+        for entry in board.entries
+        if LAST_LAYER in entry.accuracy
+    ]
+    note = "Vectors are averaged over an example's places. Validation data chooses the layer, never the test part."
+    return Grid("Layer by layer", note, columns, rows)
 
 
 def _costs(board: Leaderboard) -> Grid:

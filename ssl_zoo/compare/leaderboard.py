@@ -19,7 +19,7 @@ class Leaderboard(NamedTuple):
     Attributes:
         task: whose runs it ranks.
         entries: its rows.
-        probes: besides the linear probe and the kNN on classes: tasks of speech.
+        probes: besides the linear probe and the kNN on classes: further tasks.
         ranking: what it ranks by.
         headline: the accuracy that pictures show: what it ranks by, or by default would.
         conditions: of the fine-tuning in words, by kind.
@@ -68,7 +68,7 @@ def make_leaderboard(task: Task, rank_by: str | None = None) -> tuple[Leaderboar
     probes = _union(run.result.tasks for run in task.runs)
     accuracies = [entry.accuracy for entry in entries]
     known = rankings(entries)
-    usual = default_ranking(probes, accuracies)
+    usual = default_ranking(task.runs[0].result.main_task, probes, accuracies)
     ranking = known.get(rank_by or usual, known[usual])
 
     def order(entry: Entry) -> tuple[bool, float, float, str]:

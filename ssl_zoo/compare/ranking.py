@@ -4,12 +4,16 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ssl_zoo import metrics
-from ssl_zoo.compare.entry import ALL, CEILING, LINEAR, PHONES, Entry
-from ssl_zoo.compare.results import BALANCED
+from ssl_zoo.compare.entry import ALL, CEILING, LINEAR, Entry
+from ssl_zoo.compare.results import BALANCED, CHOSEN_LAYER, LAST_LAYER
 from ssl_zoo.compare.statistics import Estimate, estimate
 
 # Where pretraining is meant to help; with all labels raw pixels may do as well.
 FEW_LABELS = "10"
+LAYERS = {
+    LAST_LAYER: "linear probe of the last layer",
+    CHOSEN_LAYER: "linear probe of the layer that validation data chooses",
+}
 LESS_IS_BETTER = {metrics.HEALTH_ALIGNMENT, metrics.HEALTH_UNIFORMITY}
 COSTS = {
     "seconds": "seconds of training",
@@ -40,19 +44,20 @@ class Ranking(NamedTuple):
     less_is_better: bool = False
 
 
-def default_ranking(tasks: Sequence[str], accuracies: Sequence[Mapping[str, Mapping[str, Any]]]) -> str:
+def default_ranking(main_task: str, tasks: Sequence[str], accuracies: Sequence[Mapping[str, Mapping[str, Any]]]) -> str:
     """The name of what is ranked by unless somebody chooses.
 
-    Phones where they are known: voice and channel, which any average of a recording shows, may predict the classes of
-    speech, but not its phones. Else the linear probe with ten labels per class, or with all where some run was not
-    probed with ten; else the first task.
+    The data's main task where it is not the classes: of speech the phones, since voice and channel, which any average
+    of a recording shows, may predict its classes. Else the linear probe with ten labels per class, or with all where
+    some run was not probed with ten; else the first task.
 
     Args:
-        tasks: of speech.
+        main_task: of the data, as its runs say.
+        tasks: besides the classes.
         accuracies: of every method, by probe and by labels per class.
     """
-    if PHONES in tasks:
-        return PHONES
+    if main_task in tasks:
+        return main_task
     if accuracies and all(FEW_LABELS in one.get(LINEAR, {}) for one in accuracies):
         return f"{LINEAR}:{FEW_LABELS}"
     return f"{LINEAR}:{ALL}" if any(LINEAR in one for one in accuracies) else tasks[0]
@@ -89,6 +94,8 @@ def describe(probe: str, labels: str) -> str:
     """An accuracy in words, such as `linear probe with 10 labels per class`."""
     balanced = "balanced accuracy of the " if probe.startswith(BALANCED) else ""
     probe = probe.removeprefix(BALANCED)
+    if probe in LAYERS:
+        return LAYERS[probe]
     name = {LINEAR: "linear probe", "knn": "kNN"}.get(probe)
     if name is None:
         return f"{balanced}linear probe of {probe}"

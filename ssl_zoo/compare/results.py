@@ -6,9 +6,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ssl_zoo.evaluation.probe import PROTOCOL
+from ssl_zoo.tasks.labels import CLASSES
 
 # Before the name of a probe or a task: its balanced accuracy, which is known where classes differ in size.
 BALANCED = "balanced "
+# Linear probes of the last layer and of the one that validation data chooses.
+LAST_LAYER, CHOSEN_LAYER = "layer:last", "layer:chosen"
+# What files of older versions do not say: the task that runs are ranked by, where it is not the classes.
+PHONES = "phones"
 
 Accuracies = dict[str, float]  # mean over draws of the labels, in [0, 1], by labels per class; "all" is one of them
 
@@ -35,7 +40,8 @@ class Result(NamedTuple):
         chance: the loss of an encoder that ignores its input; None where unknown.
         health: last values of the health figures, by name.
         tasks: besides the classes, such as `phones`; each is a probe on weighted layers, by its name in `rows`.
-        rows: accuracies by row and by probe; the first row is the run's own.
+        main_task: the one that says most of a representation: one of `tasks`, or `classes`.
+        rows: accuracies by row and by probe, those of layers among them; the first row is the run's own.
         remarks: sentences about what the numbers do not say.
     """
 
@@ -57,6 +63,7 @@ class Result(NamedTuple):
     chance: float | None
     health: dict[str, float]
     tasks: list[str]
+    main_task: str
     rows: dict[str, dict[str, Accuracies]]
     remarks: list[str]
 
@@ -106,7 +113,8 @@ def read_result(path: Path) -> Result:
             chance=_optional(record.get("chance_loss")),
             health={str(name): _number(value) for name, value in record.get("health", {}).items()},
             tasks=[str(task) for task in record.get("tasks", {})],
-            rows=_with_tasks(_rows(record["rows"]), record.get("tasks", {})),
+            main_task=str(record.get("main_task", PHONES if PHONES in record.get("tasks", {}) else CLASSES)),
+            rows=_with_layers(_with_tasks(_rows(record["rows"]), record.get("tasks", {})), record.get("layers", {})),
             remarks=[str(remark) for remark in record.get("remarks", [])],
         )
         if not result.rows:
@@ -190,6 +198,17 @@ def _with_tasks(rows: dict[str, dict[str, Accuracies]], tasks: dict[str, Any]) -
             rows.setdefault(str(row), {})[str(task)] = {"all": _share(found["accuracy"])}
             if "balanced" in found:
                 rows[str(row)][f"{BALANCED}{task}"] = {"all": _share(found["balanced"])}
+    return rows
+
+
+def _with_layers(rows: dict[str, dict[str, Accuracies]], layers: dict[str, Any]) -> dict[str, dict[str, Accuracies]]:
+    """Rows with the accuracy of two layers as further probes."""
+    for row, found in layers.items():
+        test, chosen = found["test"], found["chosen"]
+        if not isinstance(chosen, int) or not 0 <= chosen < len(test):
+            raise ValueError(f"{chosen!r} is none of its {len(test)} layers")
+        for probe, layer in ((LAST_LAYER, -1), (CHOSEN_LAYER, chosen)):
+            rows.setdefault(str(row), {})[probe] = {"all": _share(test[layer])}
     return rows
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from ssl_zoo.batch import Batch
+from ssl_zoo.data.answers import Answers
 from ssl_zoo.data.examples import UNLABELLED, Examples
 from ssl_zoo.data.loader import TrainLoader, ordered_loader, train_loader
 from ssl_zoo.data.same_split import SplitRecord, require_same_split
@@ -21,7 +22,7 @@ from ssl_zoo.errors import InputError
 from ssl_zoo.rebuilding import Rebuildable, keep_settings
 
 
-class DataModule(Rebuildable, L.LightningDataModule, ABC):
+class DataModule(Answers, Rebuildable, L.LightningDataModule, ABC):
     """A data module with a fixed split, known after `setup`, and what probes need to know about it.
 
     The order of the training batches follows from PyTorch's seed at construction, and is part of every checkpoint. So

@@ -1,7 +1,7 @@
 """The contract between methods and networks: one encoder interface for every modality."""
 
 from abc import ABC, abstractmethod
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
@@ -73,6 +73,7 @@ class Encoder(Rebuildable, nn.Module, ABC):
         dim: size D of the vectors it gives.
         num_layers: how many sequences `layers` holds, the first layer's input included.
         stride: raw inputs (tokens, pixels along a side, samples) per vector.
+        offset: the raw input at the centre of the first vector; vector n's is at ``offset + n * stride``.
         causal: whether a vector sees only what stands before it.
         prefix: vectors in front of the sequence that stand for no place, such as a class token.
         maskable: whether `embed` gives local vectors that a method may replace. The same vector at two places then
@@ -80,10 +81,11 @@ class Encoder(Rebuildable, nn.Module, ABC):
         droppable: whether some of them may be left out, which is the same as hiding them from all others.
     """
 
-    modality: Literal["image", "text", "audio"]
+    modality: str
     dim: int
     num_layers: int
     stride: int
+    offset: int = 0
     causal: bool = False
     prefix: int = 0
     maskable: bool = False

@@ -1,4 +1,4 @@
-"""The floor under every text encoder: logistic regression on tf-idf weights, which knows words but not their order."""
+"""The baseline of every text encoder: logistic regression on tf-idf weights, which knows words but not their order."""
 
 import warnings
 from typing import Any, NamedTuple

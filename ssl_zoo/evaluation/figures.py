@@ -8,8 +8,10 @@ from torch import Tensor
 
 from ssl_zoo.probes.linear import center_and_scale
 
-# Two of Okabe and Ito's colours for the run and the ceiling, greys for the floors: told apart by everybody.
+# Two of Okabe and Ito's colours for the run and the ceiling, which everybody can distinguish; greys for the baselines,
+# however many: a line style when the greys begin anew.
 COLOURS = ("#0072B2", "#767676", "#B0B0B0")
+STYLES = ("-", "--", ":", "-.")
 CEILING = "#D55E00"
 
 
@@ -21,10 +23,11 @@ def draw_label_efficiency(results: dict[str, Any], path: Path, title: str) -> No
     axes = figure.subplots()
     rows = {name: probes["linear"] for name, probes in results.items() if name != "supervised"}
     ticks = list(next(iter(rows.values())))
-    for (name, by_labels), colour in zip(rows.items(), COLOURS, strict=True):
+    for place, (name, by_labels) in enumerate(rows.items()):
+        colour, style = look_of_row(place)
         mean = 100 * np.array([by_labels[tick]["mean"] for tick in ticks])
         std = 100 * np.array([by_labels[tick]["std"] for tick in ticks])
-        axes.plot(range(len(ticks)), mean, "o-", color=colour, label=name, linewidth=2)
+        axes.plot(range(len(ticks)), mean, "o", linestyle=style, color=colour, label=name, linewidth=2)
         axes.fill_between(range(len(ticks)), mean - std, mean + std, color=colour, alpha=0.15, linewidth=0)
     if "supervised" in results:
         top = 100 * results["supervised"]["linear"]["all"]["mean"]
@@ -36,6 +39,14 @@ def draw_label_efficiency(results: dict[str, Any], path: Path, title: str) -> No
     axes.grid(alpha=0.3)
     axes.legend(frameon=False)
     figure.savefig(path, dpi=150)
+
+
+def look_of_row(place: int) -> tuple[str, str]:
+    """Colour and line style of a row: the run's own is the first."""
+    greys = COLOURS[1:]
+    if place == 0:
+        return COLOURS[0], STYLES[0]
+    return greys[(place - 1) % len(greys)], STYLES[(place - 1) // len(greys) % len(STYLES)]
 
 
 def map_features(vectors: Tensor) -> np.ndarray | None:

@@ -11,7 +11,8 @@ from rich.table import Table
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from ssl_zoo.data.text.module import Documents, TextData
+from ssl_zoo.data.base import DataModule
+from ssl_zoo.data.text.tokenizer import TextTokenizer
 from ssl_zoo.errors import InputError
 from ssl_zoo.methods.gpt import GPT
 from ssl_zoo.objectives.language_modeling import token_nats
@@ -51,7 +52,7 @@ def in_context(
     """
     loaded = load_run(run, allow_other_split)
     method, data = loaded.method, loaded.data
-    if not isinstance(method, GPT) or not isinstance(data, TextData) or not isinstance(data.test_set, Documents):
+    if not isinstance(method, GPT) or not data.classes:
         raise InputError(
             f"in_context: {run} is no run of GPT on texts with labels, so it has nothing to say of classes."
         )
@@ -133,26 +134,36 @@ def score(model: GPT, prompt: Tensor, candidates: list[Tensor]) -> Tensor:
 
 
 def _accuracies(
-    model: GPT, data: TextData, tested: Tensor, labels: Tensor, names: list[str], template: str, shots: int, draws: int
+    model: GPT,
+    data: DataModule,
+    tested: Tensor,
+    labels: Tensor,
+    names: list[str],
+    template: str,
+    shots: int,
+    draws: int,
 ) -> dict[str, Any]:
     """The scores of every draw, their means and standard deviations, and the share of prompts that were cut."""
     before, after = template.split(LABEL, 1)
-    candidates = [_encode(data, name) for name in names]
+    tokens = data.tokens()
+    assert tokens is not None, "what a GPT reads are tokens"
+    tokenizer, vocabulary = tokens.tokenizer, model.encoder.vocabulary
+    candidates = [_encode(tokenizer, name) for name in names]
     room = model.encoder.max_length - max(map(len, candidates))
-    begin = data.vocabulary["begin"]
-    opening = torch.tensor([data.vocabulary["end"] if begin is None else begin])
+    begin = vocabulary["begin"]
+    opening = torch.tensor([vocabulary["end"] if begin is None else begin])
     known = data.train_set.labels
     assert known is not None
     found, cut, asked = [], 0, 0
     for draw in range(draws if shots else 1):  # without examples there is nothing to draw
         chosen = torch.randperm(len(data.train_set), generator=torch.Generator().manual_seed(draw))[:shots].tolist()
         solved = ""
-        for text, label in zip(_texts(data, data.train_set, chosen), known[chosen], strict=True):
+        for text, label in zip(_texts(tokenizer, data.train_set, chosen), known[chosen], strict=True):
             solved += before.replace(TEXT, text) + names[label] + after
         predicted = []
-        for text in track(_texts(data, data.test_set, tested.tolist()), f"{shots} shots", transient=True):
+        for text in track(_texts(tokenizer, data.test_set, tested.tolist()), f"{shots} shots", transient=True):
             # What is too long loses its beginning, as a reader's memory does.
-            whole = _encode(data, solved + before.replace(TEXT, text))
+            whole = _encode(tokenizer, solved + before.replace(TEXT, text))
             prompt = whole[-(room - 1) :]
             cut, asked = cut + (len(prompt) < len(whole)), asked + 1
             predicted.append(int(score(model, torch.cat([opening, prompt]), candidates).argmax()))
@@ -160,14 +171,14 @@ def _accuracies(
     return {**summarize(found), "cut": cut / asked}
 
 
-def _texts(data: TextData, examples: Any, positions: list[int]) -> list[str]:
+def _texts(tokenizer: TextTokenizer, examples: Any, positions: list[int]) -> list[str]:
     """The texts of some documents, without special tokens."""
-    return [data.decode(ids) for ids in examples.__getitems__(positions).inputs] if positions else []
+    return [tokenizer.decode(ids) for ids in examples.__getitems__(positions).inputs.tolist()] if positions else []
 
 
-def _encode(data: TextData, text: str) -> Tensor:
+def _encode(tokenizer: TextTokenizer, text: str) -> Tensor:
     """``(T,)`` int64 token ids, without begin and end."""
-    return torch.tensor(data.corpus.tokenizer.splitter.encode(text, add_special_tokens=False).ids, dtype=torch.int64)
+    return torch.tensor(tokenizer.splitter.encode(text, add_special_tokens=False).ids, dtype=torch.int64)
 
 
 def _print_table(record: dict[str, Any]) -> None:

@@ -4,7 +4,7 @@ from torch import Tensor
 
 from ssl_zoo.data.base import DataModule
 from ssl_zoo.errors import InputError
-from ssl_zoo.evaluation.speech import has_tasks
+from ssl_zoo.evaluation.tasks import has_tasks
 
 FEW_TESTS = 20
 
@@ -27,7 +27,7 @@ def check_choices(labels_per_class: list[int], draws: int, command: str = "probe
 
 
 def count_classes(data: DataModule, owner: str) -> int:
-    """Number of classes of labelled data; 0 where only tasks of speech can be evaluated.
+    """Number of classes of labelled data; 0 where only other tasks can be evaluated.
 
     Args:
         data: set up.
@@ -43,13 +43,12 @@ def count_classes(data: DataModule, owner: str) -> int:
 
 
 def nothing_to_evaluate(data: DataModule) -> str:
-    """Why the classes of some data can tell no representation from another, as a clause; empty where they can."""
-    parts = {"training": data.train_set, "validation": data.validation_set, "test": data.test_set}
-    for name, part in parts.items():
+    """Why the classes of some data cannot distinguish representations, as a clause; empty where they can."""
+    for name, part in data.parts().items():
         if len(part) == 0:
-            return f"its {name} part is empty"
+            return f"its {'training' if name == 'train' else name} part is empty"
     labels = _labels(data)
-    if len(labels) < len(parts):
+    if len(labels) < len(data.parts()):
         return "it has no labels"
     train, _, test = (set(part.unique().tolist()) for part in labels)
     if len(train | test) < 2:
@@ -103,5 +102,4 @@ def remarks_on_labels(train: Tensor, test: Tensor, labels_per_class: list[int]) 
 
 def _labels(data: DataModule) -> list[Tensor]:
     """Those of the three parts, as far as they have some."""
-    parts = (data.train_set, data.validation_set, data.test_set)
-    return [part.labels for part in parts if part.labels is not None]
+    return [part.labels for part in data.parts().values() if part.labels is not None]

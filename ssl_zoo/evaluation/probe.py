@@ -1,28 +1,22 @@
 """Offline evaluation: how well does the frozen encoder of a run do, next to its baselines and its ceiling?"""
 
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from ssl_zoo import metrics
-from ssl_zoo.batch import Batch
 from ssl_zoo.callbacks.throughput import Throughput
-from ssl_zoo.data.audio.module import AudioData
-from ssl_zoo.data.text.module import TextData
 from ssl_zoo.errors import InputError
+from ssl_zoo.evaluation.evaluate import Choices, Extraction, evaluate
+from ssl_zoo.evaluation.extraction import representation_of
 from ssl_zoo.evaluation.flops import training_flops
-from ssl_zoo.evaluation.labelled import check_choices, count_classes, remarks_on
-from ssl_zoo.evaluation.listening import listen_with
+from ssl_zoo.evaluation.labelled import check_choices, count_classes
 from ssl_zoo.evaluation.results import save_record, write_results
-from ssl_zoo.evaluation.rows import Rows, evaluate_rows, extract_parts, probe_words
-from ssl_zoo.evaluation.speech import speech_rows
 from ssl_zoo.evaluation.supervised import train_supervised
 from ssl_zoo.methods.base import Method
 from ssl_zoo.probes.accuracy import scores, summarize
-from ssl_zoo.probes.features import extract, raw_inputs, to_device
+from ssl_zoo.probes.features import extract, to_device
 from ssl_zoo.runs.logged import last_values, read_metrics
 from ssl_zoo.runs.run import Run, load_run, rebuild
 
@@ -40,6 +34,7 @@ def probe(
     labels_per_class: list[int] = [1, 5, 10],  # noqa: B006  # never changed, and --help shows it
     draws: int = 10,
     ceiling: bool = True,
+    layers: bool = True,
     allow_other_split: bool = False,
 ) -> None:
     """Evaluates the frozen encoder of a run's last checkpoint on test data.
@@ -47,15 +42,16 @@ def probe(
     Fits a kNN and a linear probe with few labels and with all, on the run's representations and on the baselines: the
     same encoder untrained, and raw pixels, a text's words in no order, or what a recording's log-mel spectrogram is on
     average. With few labels nothing beyond the labelled examples chooses anything; docs/evaluation.md has the protocol.
-    Speech with further labels (words, phones) is also evaluated by probes that weigh the encoder's layers. Prints the
-    tables, and writes results.json, features.npz (of 1,000 test examples chosen at random once) and pictures in
-    figures/ into the run directory.
+    Every layer has a linear probe, too. Data with further labels (words, phones) is also evaluated by probes that weigh
+    the encoder's layers. Prints the tables, and writes results.json, features.npz (of 1,000 test examples chosen at
+    random once) and pictures in figures/ into the run directory.
 
     Args:
         run: the run directory, runs/<experiment>/<time>-<id>.
         labels_per_class: labels per class to try, besides all.
         draws: random choices of the labelled examples to average over, the same for every row.
         ceiling: also train the same encoder with all labels for as many steps, the supervised ceiling.
+        layers: also probe every layer, of 10,000 examples of each part at most.
         allow_other_split: go on although the data is not split any more as it was while the run trained, so that the
             run may be tested on examples that it has seen.
     """
@@ -63,47 +59,25 @@ def probe(
     loaded = load_run(run, allow_other_split)
     classes = count_classes(loaded.data, f"the run {run}")
     name = type(loaded.method).__name__
-    rows, sizes = _rows(loaded, name)
-    results, tasks, kept, remarks = evaluate_rows(rows, classes, labels_per_class, draws)
-    if classes:
-        remarks = remarks_on(loaded.data, labels_per_class) + remarks
-        if isinstance(loaded.data, TextData):
-            results["tf-idf"] = probe_words(loaded.data, labels_per_class, draws)
-        if ceiling:
-            results["supervised"] = {"linear": {"all": _ceiling(loaded, classes)}}
+    # In evaluation mode, so that batch norm does nothing yet: with statistics of the data the baseline is far lower.
+    device, untrained = best_device(), rebuild(loaded.checkpoint).eval()
+    methods = {name: loaded.method, UNTRAINED: untrained}
+    encoders = {row: representation_of(method.encoder, method.to(device).encode) for row, method in methods.items()}
+    choices = Choices(labels_per_class, draws, layers)
+    evaluated, found = evaluate(loaded.data, encoders, classes, choices, Extraction(device))
+    results, remarks = evaluated.results, evaluated.remarks
+    if classes and ceiling:
+        results["supervised"] = {"linear": {"all": _ceiling(loaded, classes)}}
     if loaded.data.split_remark is not None:
         remarks = [loaded.data.split_remark, *remarks]
     health, damage = _logged_health(run / "metrics.csv")
-    if not results and not tasks:
+    if not results and not evaluated.tasks:
         raise InputError(f"There is nothing to evaluate on the data of the run {run}: no task has two classes.")
-    record = {**_describe(loaded, name), "health": health, "remarks": remarks + damage, "rows": results}
-    if tasks:
-        record |= {"tasks": tasks, "task_sizes": sizes}
+    record = {**_describe(loaded, name), "health": health, "remarks": remarks + damage, "rows": results, **found}
     # The results first: what follows is nice to have, and must not cost them.
     save_record(run, record)
     record["budget"]["flops"] = _flops(loaded, record["budget"]["samples"])
-    write_results(run, record, kept, loaded.data)
-
-
-def _rows(run: Run, name: str) -> tuple[Rows, dict[str, dict[str, int]]]:
-    """What extracts every row's features, and for speech how many labels its tasks have."""
-    device = best_device()
-    trained = run.method.to(device)
-    # In evaluation mode, so that batch norm does nothing yet: with statistics of the data the baseline is far lower.
-    untrained = rebuild(run.checkpoint).to(device).eval()
-    encoders = {name: trained, UNTRAINED: untrained}
-    if isinstance(run.data, AudioData):
-        listeners = {row: listen_with(each, row) for row, each in encoders.items()}
-        return speech_rows(run.data, listeners, device)
-    represents: dict[str, Any] = {row: partial(_pooled, each) for row, each in encoders.items()}
-    if run.method.encoder.modality == "image":
-        represents["raw inputs"] = raw_inputs
-    return {row: partial(extract_parts, each, run.data, device) for row, each in represents.items()}, {}
-
-
-def _pooled(method: Method, batch: Batch) -> Tensor:
-    """``(B, D)`` vectors of a batch."""
-    return method.encode(batch).pooled
+    write_results(run, record, evaluated.kept, loaded.data)
 
 
 def best_device() -> torch.device:

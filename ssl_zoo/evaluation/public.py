@@ -1,33 +1,23 @@
 """Offline evaluation of encoders that others have published, beside the runs of this house."""
 
 import re
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from ssl_zoo.batch import Batch
-from ssl_zoo.data.audio.module import AudioData
 from ssl_zoo.data.base import DataModule
-from ssl_zoo.data.image.module import ImageData
-from ssl_zoo.data.text.module import TextData
 from ssl_zoo.errors import InputError
-from ssl_zoo.evaluation.labelled import check_choices, count_classes, remarks_on
-from ssl_zoo.evaluation.listening import Listener, listen_with
+from ssl_zoo.evaluation.evaluate import Choices, Extraction, evaluate
+from ssl_zoo.evaluation.labelled import check_choices, count_classes
 from ssl_zoo.evaluation.probe import PROTOCOL, UNTRAINED, best_device
-from ssl_zoo.evaluation.public_encoders import load_public
+from ssl_zoo.evaluation.public_encoders import load_public, public_representation
 from ssl_zoo.evaluation.public_transformers import Pooling
 from ssl_zoo.evaluation.results import write_results
-from ssl_zoo.evaluation.rows import Extracted, Rows, evaluate_rows, extract_parts, probe_words
-from ssl_zoo.evaluation.speech import speech_rows
-from ssl_zoo.probes.features import raw_inputs
 
 # Images of 224 pixels are large.
 BATCH_SIZE = 64
-MODALITIES = {ImageData: "image", TextData: "text", AudioData: "audio"}
 
 
 def probe_public(
@@ -38,6 +28,7 @@ def probe_public(
     pooling: Pooling = "auto",
     labels_per_class: list[int] = [1, 5, 10],  # noqa: B006  # never changed, and --help shows it
     draws: int = 10,
+    layers: bool = True,
     runs_dir: Path = Path("runs"),
 ) -> None:
     """Evaluates a published encoder as `ssl-zoo probe` does a run: the same data, split, probes and baselines.
@@ -56,6 +47,7 @@ def probe_public(
             an image model that has one, and the mean of anything else.
         labels_per_class: labels per class to try, besides all.
         draws: random choices of the labelled examples to average over, the same for every row.
+        layers: also probe every layer of a model of transformers, of 10,000 examples of each part at most.
         runs_dir: where runs are kept.
     """
     check_choices(labels_per_class, draws, "probe-public")
@@ -70,47 +62,22 @@ def probe_public(
     classes = count_classes(data, data.source_name)
     label = _label(encoder, weights, image_size, pooling)
     encoders = {label: trained, UNTRAINED: untrained}
-    rows, sizes = _speech(encoders, data) if isinstance(data, AudioData) else (_images_or_texts(encoders, data), {})
-    results, tasks, kept, remarks = evaluate_rows(rows, classes, labels_per_class, draws)
-    if classes:
-        remarks = remarks_on(data, labels_per_class) + remarks
-        if isinstance(data, TextData):
-            results["tf-idf"] = probe_words(data, labels_per_class, draws)
-    record = {**_describe(label, trained, data), "remarks": remarks, "rows": results}
-    if tasks:
-        record |= {"tasks": tasks, "task_sizes": sizes}
+    device = best_device()
+    evaluated, found = evaluate(
+        data,
+        {row: public_representation(network.to(device)) for row, network in encoders.items()},
+        classes,
+        Choices(labels_per_class, draws, layers),
+        Extraction(device, BATCH_SIZE, announced=True),
+    )
+    record = {**_describe(label, trained, data), "remarks": evaluated.remarks, "rows": evaluated.results, **found}
     directory = runs_dir / "public" / record["run"]
     directory.mkdir(parents=True, exist_ok=True)
-    write_results(directory, record, kept, data)
-
-
-def _images_or_texts(encoders: dict[str, nn.Module], data: DataModule) -> Rows:
-    represents: dict[str, Callable[[Batch], Tensor]] = {**encoders}
-    if not isinstance(data, TextData):
-        represents["raw inputs"] = raw_inputs
-    return {row: partial(_extract, represent, data, row) for row, represent in represents.items()}
-
-
-def _speech(encoders: dict[str, nn.Module], data: AudioData) -> tuple[Rows, dict[str, dict[str, int]]]:
-    """The rows of recordings, and how many labels the tasks of speech have."""
-    device = best_device()
-
-    def listener(encoder: nn.Module, row: str) -> Listener:
-        return listen_with(encoder, lambda batch: encoder(batch.inputs, batch.mask).pooled.float(), row)
-
-    listeners = {row: listener(encoder.to(device), row) for row, encoder in encoders.items()}
-    return speech_rows(data, listeners, device)
-
-
-def _extract(represent: Callable[[Batch], Tensor], data: DataModule, row: str) -> Extracted:
-    device = best_device()
-    if isinstance(represent, nn.Module):
-        represent.to(device)
-    return extract_parts(represent, data, device, BATCH_SIZE, row)
+    write_results(directory, record, evaluated.kept, data)
 
 
 def _label(encoder: str, weights: Path | None, image_size: int | None, pooling: Pooling) -> str:
-    """What tells the encoder from others, and from itself with other settings."""
+    """A name that no other encoder has, nor this one with other settings."""
     settings = (
         "" if weights is None else weights.name,
         "" if image_size is None else f"{image_size} px",
@@ -121,7 +88,7 @@ def _label(encoder: str, weights: Path | None, image_size: int | None, pooling: 
 
 def _describe(label: str, network: nn.Module, data: DataModule) -> dict[str, Any]:
     """What results.json says besides the rows; there is no training to speak of."""
-    # Judged again, an encoder on the same data takes the place of what was found before.
+    # Evaluated again, an encoder on the same data takes the place of what was found before.
     name = f"{label}-{data.source_name}-{data.split_hash[:8]}"
     return {
         "protocol": PROTOCOL,
@@ -129,7 +96,7 @@ def _describe(label: str, network: nn.Module, data: DataModule) -> dict[str, Any
         "experiment": "public",
         "method": "public",
         "encoder": label,
-        "modality": next(name for kind, name in MODALITIES.items() if isinstance(data, kind)),
+        "modality": data.modality,
         "seed": None,
         # Poolers have no part in the vectors.
         "parameters": sum(each.numel() for key, each in network.named_parameters() if ".pooler." not in key),

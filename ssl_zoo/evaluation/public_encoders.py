@@ -2,19 +2,25 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ssl_zoo.batch import Batch
-from ssl_zoo.data.audio.module import AudioData
 from ssl_zoo.data.base import DataModule
-from ssl_zoo.data.image.module import ImageData
-from ssl_zoo.data.text.module import TextData
+from ssl_zoo.data.representations import Representation
+from ssl_zoo.encoders.base import Encoded, Encoder
 from ssl_zoo.errors import InputError
-from ssl_zoo.evaluation.public_transformers import Pooling, load_image_model, load_speech_model, load_text_model
+from ssl_zoo.evaluation.extraction import representation_of, vectors_of
+from ssl_zoo.evaluation.public_transformers import (
+    Pooling,
+    PublicImageModel,
+    load_image_model,
+    load_speech_model,
+    load_text_model,
+)
 from ssl_zoo.suggestions import nearest
 
 LIBRARIES = ("torchvision", "timm", "transformers")
@@ -53,24 +59,51 @@ def load_public(
         raise InputError("weights: a model of transformers comes as a folder; name it as transformers:FOLDER instead.")
     if pooling != "auto" and library != "transformers":
         raise InputError(f"pooling: {library} says itself how its models pool; leave it out.")
-    if isinstance(data, TextData):
-        if library != "transformers":
-            raise InputError(f"encoder: {library} has no encoders of text; take transformers:NAME_OR_FOLDER.")
-        return load_text_model(model, data, pooling, trained).eval()
-    if isinstance(data, AudioData):
-        if library != "transformers":
-            raise InputError(f"encoder: {library} has no encoders of speech; take transformers:NAME_OR_FOLDER.")
-        return load_speech_model(model, data.sample_rate, pooling, trained).eval()
-    if not isinstance(data, ImageData):
+    readers = {"image": _load_for_images, "text": _load_for_text, "audio": _load_for_speech}
+    if data.modality not in readers:
         raise InputError(f"encoder: public encoders read images, text or speech, and {type(data).__name__} no such.")
+    made = readers[data.modality](library, model, data, Options(weights, image_size, pooling, trained))
+    return made.eval()
+
+
+class Options(NamedTuple):
+    """The arguments of `load_public` besides the encoder's name and the data."""
+
+    weights: Path | None
+    image_size: int | None
+    pooling: Pooling
+    trained: bool
+
+
+def _load_for_images(library: str, model: str, data: Any, options: Options) -> nn.Module:
     if library == "transformers":
-        network, mean, std, size = load_image_model(model, pooling, trained)
+        network, mean, std, size = load_image_model(model, options.pooling, options.trained)
     else:
         load = _load_torchvision if library == "torchvision" else _load_timm
-        network, mean, std, size = load(model, weights, trained)
-    encoder = PublicImageEncoder(network, mean, std, image_size or size).eval()
-    _try_out(encoder, name, data)
+        network, mean, std, size = load(model, options.weights, options.trained)
+    encoder = PublicImageEncoder(network, mean, std, options.image_size or size).eval()
+    _try_out(encoder, f"{library}:{model}", data)
     return encoder
+
+
+def _load_for_text(library: str, model: str, data: Any, options: Options) -> nn.Module:
+    if library != "transformers":
+        raise InputError(f"encoder: {library} has no encoders of text; take transformers:NAME_OR_FOLDER.")
+    return load_text_model(model, data, options.pooling, options.trained)
+
+
+def _load_for_speech(library: str, model: str, data: Any, options: Options) -> nn.Module:
+    if library != "transformers":
+        raise InputError(f"encoder: {library} has no encoders of speech; take transformers:NAME_OR_FOLDER.")
+    return load_speech_model(model, data.sample_rate, options.pooling, options.trained)
+
+
+def public_representation(network: nn.Module) -> Representation:
+    """The vectors of what `load_public` gives, and of its layers where it can give those."""
+    if isinstance(network, Encoder):
+        return representation_of(network, lambda batch, layers: network(batch.inputs, batch.mask, layers=layers))
+    encoder: Any = network
+    return Representation(lambda batch, layers: vectors_of(encoder.encode(batch, layers)))
 
 
 class PublicImageEncoder(nn.Module):
@@ -97,13 +130,21 @@ class PublicImageEncoder(nn.Module):
 
     def forward(self, batch: Batch) -> Tensor:
         """``(B, D)`` representations of a batch of images, uint8 or float in [0, 1]."""
+        return self.encode(batch, layers=False).pooled
+
+    def encode(self, batch: Batch, layers: bool) -> Encoded:
+        """The same with every layer, where the network is one of transformers."""
         images = batch.inputs if batch.inputs.is_floating_point() else batch.inputs / 255
         if images.shape[1] == 1:
             images = images.expand(-1, len(self.mean), -1, -1)
         if images.shape[2:] != (self.size, self.size):
             size = (self.size, self.size)
             images = F.interpolate(images, size, mode="bilinear", antialias=True).clamp(0, 1)
-        return self.network((images - self.mean) / self.std)
+        images = (images - self.mean) / self.std
+        if isinstance(self.network, PublicImageModel):
+            return self.network.encode(images, layers)
+        vectors = self.network(images)
+        return Encoded(vectors[:, None], vectors, None)
 
 
 # A network without its classifier, the mean and standard deviation of its images, and their side.
@@ -182,8 +223,8 @@ def _load_weights(network: nn.Module, path: Path, name: str, head: Any) -> None:
         raise InputError(f"weights: {path} does not fit {name} ({type(error).__name__}: {reason}).") from error
 
 
-def _try_out(encoder: PublicImageEncoder, name: str, data: ImageData) -> None:
-    """Two black images tell whether the network takes this size and number of channels."""
+def _try_out(encoder: PublicImageEncoder, name: str, data: Any) -> None:
+    """Two black images show whether the network takes this size and number of channels."""
     images = torch.zeros(2, data.channels, data.image_size, data.image_size)
     try:
         with torch.no_grad():

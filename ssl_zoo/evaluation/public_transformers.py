@@ -10,6 +10,7 @@ from ssl_zoo.batch import Batch
 from ssl_zoo.data.text.module import TextData
 from ssl_zoo.data.text.tokenizer import TRAINERS
 from ssl_zoo.encoders.audio import Wav2Vec2Encoder
+from ssl_zoo.encoders.base import Encoded
 from ssl_zoo.errors import InputError
 
 # `auto` is the class token of an image model that has one, and the mean otherwise.
@@ -111,10 +112,18 @@ class PublicImageModel(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """``(B, D)`` of normalised images ``(B, C, H, W)``."""
-        states = self.model(pixel_values=images).last_hidden_state
-        if states.ndim == 4:
-            return states.mean((2, 3))
-        return states[:, 0] if self.first_token else states[:, self.prefix :].mean(1)
+        return self.encode(images, layers=False).pooled
+
+    def encode(self, images: Tensor, layers: bool) -> Encoded:
+        """The same with every layer, without what stands before the patches."""
+        found = self.model(pixel_values=images, output_hidden_states=layers)
+        every = (found.last_hidden_state, *((found.hidden_states or ()) if layers else ()))
+        states, *given = (each.flatten(2).transpose(1, 2) if each.ndim == 4 else each for each in every)
+        patches = states[:, self.prefix :]
+        # Of a feature map the mean is taken as a map's, which adds in another order.
+        mean = every[0].mean((2, 3)) if every[0].ndim == 4 else patches.mean(1)
+        pooled = states[:, 0] if self.first_token else mean
+        return Encoded(patches, pooled, None, tuple(each[:, self.prefix :] for each in given))
 
 
 class PublicTextModel(nn.Module):
@@ -131,11 +140,17 @@ class PublicTextModel(nn.Module):
 
     def forward(self, batch: Batch) -> Tensor:
         """``(B, D)`` of single documents."""
+        return self.encode(batch, layers=False).pooled
+
+    def encode(self, batch: Batch, layers: bool) -> Encoded:
+        """The same with every layer."""
         real = torch.ones_like(batch.inputs) if batch.mask is None else batch.mask.long()
-        states = self.model(input_ids=batch.inputs, attention_mask=real).last_hidden_state
-        if self.first_token:
-            return states[:, 0]
-        return (states * real[..., None]).sum(1) / real.sum(1, keepdim=True)
+        found = self.model(input_ids=batch.inputs, attention_mask=real, output_hidden_states=layers)
+        states = found.last_hidden_state
+        mean = (states * real[..., None]).sum(1) / real.sum(1, keepdim=True)
+        return Encoded(
+            states, states[:, 0] if self.first_token else mean, batch.mask, tuple(found.hidden_states) if layers else ()
+        )
 
 
 def _load(source: str, trained: bool, noun: str, inputs: str) -> Any:
@@ -145,7 +160,7 @@ def _load(source: str, trained: bool, noun: str, inputs: str) -> Any:
         source: name or folder.
         trained: whether its weights are wanted.
         noun: what it should read.
-        inputs: the name of its main input, which tells.
+        inputs: the name of its main input, by which it is recognized.
     """
     from transformers import AutoConfig, AutoModel
     from transformers.utils import logging

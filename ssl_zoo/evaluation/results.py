@@ -10,7 +10,7 @@ from rich.console import Console
 from ssl_zoo.data.base import DataModule
 from ssl_zoo.evaluation.figures import draw_feature_maps, draw_label_efficiency, draw_layer_weights, map_features
 from ssl_zoo.evaluation.kept_features import save_features
-from ssl_zoo.evaluation.tables import print_table, print_tasks, title
+from ssl_zoo.evaluation.tables import print_layers, print_table, print_tasks, title
 from ssl_zoo.probes.features import Features
 
 
@@ -41,6 +41,8 @@ def write_results(directory: Path, record: dict[str, Any], kept: dict[str, Featu
     figures.mkdir(exist_ok=True)
     if results:
         print_table(record)
+    if "layers" in record:
+        print_layers(record)
     if "tasks" in record:
         print_tasks(record)
     if results:

@@ -3,19 +3,17 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import torch
-from rich.progress import track
 from torch import Tensor
 
-from ssl_zoo.batch import Batch
 from ssl_zoo.data.base import DataModule
-from ssl_zoo.data.text.module import TextData
 from ssl_zoo.evaluation.bag_of_words import classify_words, count_words
 from ssl_zoo.evaluation.kept_features import EXAMPLES
+from ssl_zoo.evaluation.layers import ByLayer
 from ssl_zoo.probes.accuracy import Prediction, Results, over_draws
-from ssl_zoo.probes.features import Features, choose_examples, extract
+from ssl_zoo.probes.features import Features, choose_examples
 from ssl_zoo.probes.knn import choose_vote, knn_predict
 from ssl_zoo.probes.linear import center_and_scale, fit_linear
+from ssl_zoo.vocabulary import Vocabulary
 
 Splits = dict[str, Features]  # by part: train, validation and test
 
@@ -25,11 +23,13 @@ class Extracted(NamedTuple):
 
     Attributes:
         splits: pooled features of every part.
-        tasks: of speech, evaluated on all layers: what was found, by task and by row of its table.
+        tasks: besides the classes, evaluated on all layers: what was found, by task and by row of its table.
+        layers: what every layer reaches on the classes; None where there are no layers or nobody asks for them.
     """
 
     splits: Splits
     tasks: dict[str, dict[str, dict[str, Any]]]
+    layers: ByLayer | None = None
 
 
 Rows = dict[str, Callable[[], Extracted]]  # what a row is called, and what extracts its features when its turn comes
@@ -40,13 +40,15 @@ class Evaluated(NamedTuple):
 
     Attributes:
         results: by row.
-        tasks: accuracies by task of speech and by row.
+        tasks: accuracies by task besides the classes and by row.
+        layers: what every layer reaches, by row.
         kept: features of the test examples that maps show and runs keep, by row, on the CPU.
         remarks: sentences about rows whose numbers do not mean what they seem to.
     """
 
     results: dict[str, Results]
     tasks: dict[str, dict[str, dict[str, Any]]]
+    layers: dict[str, ByLayer]
     kept: dict[str, Features]
     remarks: list[str]
 
@@ -56,11 +58,11 @@ def evaluate_rows(rows: Rows, classes: int, labels_per_class: list[int], draws: 
 
     Args:
         rows: in the order of the table, the run's own first.
-        classes: number of classes; 0 where only tasks of speech have labels.
+        classes: number of classes; 0 where only other tasks have labels.
         labels_per_class: numbers of labels to try, besides all.
         draws: random choices of the labelled examples.
     """
-    evaluated = Evaluated({}, {}, {}, [])
+    evaluated = Evaluated({}, {}, {}, {}, [])
     for row, extract_row in rows.items():
         _evaluate(evaluated, row, extract_row(), classes, labels_per_class, draws)
     return evaluated
@@ -71,6 +73,8 @@ def _evaluate(
 ) -> None:
     for task, by_row in extracted.tasks.items():
         evaluated.tasks.setdefault(task, {}).update(by_row)
+    if extracted.layers is not None:
+        evaluated.layers[row] = extracted.layers
     if not classes:
         return
     test = extracted.splits["test"]
@@ -84,27 +88,6 @@ def _evaluate(
         evaluated.remarks.append(
             f"The features of {row} are the same for all examples: {collapsed}its accuracies are chance."
         )
-
-
-def extract_parts(
-    represent: Callable[[Batch], Tensor],
-    data: DataModule,
-    device: torch.device,
-    at_once: int | None = None,
-    announce: str = "",
-) -> Extracted:
-    """One row's features of every part.
-
-    Args:
-        represent: maps a batch on `device` to ``(B, D)`` vectors.
-        data: set up.
-        device: to compute on.
-        at_once: examples of a batch; as many as the data says when left out.
-        announce: what a bar shows the progress of; no bar when empty.
-    """
-    parts = {"train": data.train_set, "validation": data.validation_set, "test": data.test_set}
-    shown = track(parts.items(), announce, total=len(parts), transient=True, disable=not announce)
-    return Extracted({name: extract(represent, part, device, at_once) for name, part in shown}, {})
 
 
 def probe_features(features: Splits, classes: int, labels_per_class: list[int], draws: int) -> Results:
@@ -130,10 +113,9 @@ def probe_features(features: Splits, classes: int, labels_per_class: list[int], 
     return over_draws(predict, known, test.labels, labels_per_class, draws)
 
 
-def probe_words(data: TextData, labels_per_class: list[int], draws: int) -> Results:
+def probe_words(data: DataModule, vocabulary: Vocabulary, labels_per_class: list[int], draws: int) -> Results:
     """Scores of a text's words in no order, by the principle of `probe_features`."""
-    parts = (data.train_set, data.validation_set, data.test_set)
-    train, validation, test = (count_words(part, data.vocabulary) for part in parts)
+    train, validation, test = (count_words(part, vocabulary) for part in data.parts().values())
 
     def predict(chosen: Tensor, everything: bool) -> dict[str, Prediction]:
         return {"linear": classify_words(train.choose(chosen), test, validation if everything else None)}

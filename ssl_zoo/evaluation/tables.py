@@ -5,7 +5,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from ssl_zoo.evaluation.speech import PHONES, STATISTICS
+from ssl_zoo.tasks.labels import CLASSES
 
 BALANCED = "balanced"
 
@@ -24,8 +24,9 @@ def print_table(record: dict[str, Any]) -> None:
     caption = "test accuracy in %, ± standard deviation over draws of the labels"
     if any(BALANCED in found for row in record["rows"].values() for kind in row.values() for found in kind.values()):
         caption += "; balanced: the mean accuracy over classes, which differ in size"
-    if PHONES in record.get("tasks", {}):
-        caption += f"; voice and channel may predict classes, as far as {STATISTICS} do: rank by phones"
+    main = record.get("main_task", CLASSES)
+    if main != CLASSES:
+        caption += f"; rank by {main}, which says more of a representation here"
     table = Table(title=title(record), caption=caption)
     table.add_column("representation")
     table.add_column("probe")
@@ -40,8 +41,24 @@ def print_table(record: dict[str, Any]) -> None:
         Console(soft_wrap=True).print(remark, highlight=False, markup=False)
 
 
+def print_layers(record: dict[str, Any]) -> None:
+    """Prints what the last layer and the one that validation data chooses reach, and every layer."""
+    table = Table(
+        title=f"{title(record)}: layer by layer",
+        caption="test accuracy in % of a linear probe with all labels of at most 10,000 examples, on the mean over a "
+        "layer's places; layer 0 is what enters the first one; validation data chooses, never the test part",
+    )
+    for column in ("representation", "last", "chosen", "layer", "from the first to the last"):
+        table.add_column(column, justify="left" if column == "representation" else "right")
+    for row, found in record["layers"].items():
+        test, chosen = found["test"], found["chosen"]
+        every = " ".join(f"{100 * accuracy:.1f}" for accuracy in test)
+        table.add_row(row, f"{100 * test[-1]:.1f}", f"{100 * test[chosen]:.1f}", str(chosen), every)
+    Console().print(table)
+
+
 def print_tasks(record: dict[str, Any]) -> None:
-    """Prints the accuracies of results.json in the tasks of speech, and what each layer counts."""
+    """Prints the accuracies of results.json in tasks besides the classes, and what each layer counts."""
     table = Table(
         title=title(record),
         caption="test accuracy in % of a linear probe on a weighted sum of layers; their weights in %, first to last",

@@ -21,7 +21,7 @@ def write_card(run: Run, loadings: list[Loading], licence: str | None, folder: P
     """Writes README.md, with the front matter that the Hugging Face Hub reads.
 
     Args:
-        run: the exported one; its results.json is told when it has one.
+        run: the exported one; its results.json is quoted when it has one.
         loadings: ways to load what lies in the folder.
         licence: of the weights, by its name on the Hub; None leaves the field out.
         folder: exists.
@@ -43,7 +43,7 @@ def write_card(run: Run, loadings: list[Loading], licence: str | None, folder: P
         *(f"### With {each.title}\n\n{each.text}\n\n```python\n{each.code.rstrip()}\n```" for each in loadings),
         f"## Limits\n\n{_limits(run, results)}",
     ]
-    header = yaml.safe_dump(_front_matter(run, title, results, licence), sort_keys=False, allow_unicode=True)
+    header = yaml.safe_dump(_front_matter(run, title, results, licence, loadings), sort_keys=False, allow_unicode=True)
     (folder / "README.md").write_text(f"---\n{header}---\n\n" + "\n\n".join(sections) + "\n", encoding="utf-8")
 
 
@@ -59,7 +59,7 @@ def _read_results(path: Path) -> dict[str, Any] | None:
 
 
 def _own_figures(results: dict[str, Any]) -> dict[str, float]:
-    """What the run itself has reached, by the probe's name; first rows are the run's own, floors and ceiling follow."""
+    """What the run itself has reached, by the probe's name; first rows are its own, then baselines and the ceiling."""
     figures = {}
     if results["rows"]:
         own = next(iter(results["rows"].values()))
@@ -71,13 +71,14 @@ def _own_figures(results: dict[str, Any]) -> dict[str, float]:
     return figures
 
 
-def _front_matter(run: Run, title: str, results: dict[str, Any] | None, licence: str | None) -> dict[str, Any]:
-    modality = run.method.encoder.modality
-    transformers = modality == "text" or hasattr(run.method.encoder, "model")
+def _front_matter(
+    run: Run, title: str, results: dict[str, Any] | None, licence: str | None, loadings: list[Loading]
+) -> dict[str, Any]:
+    modality, libraries = run.data.modality, {each.title for each in loadings}
     header: dict[str, Any] = {
         **({"license": licence} if licence else {}),
-        "library_name": "transformers" if transformers else "pytorch",
-        "pipeline_tag": "image-feature-extraction" if modality == "image" else "feature-extraction",
+        "library_name": "transformers" if "transformers" in libraries else "pytorch",
+        "pipeline_tag": run.data.hub_task,
         "tags": ["self-supervised-learning", modality, type(run.method).__name__.lower(), "ssl_zoo"],
     }
     if results is not None:
@@ -100,16 +101,10 @@ def _summary(run: Run) -> str:
     parameters = sum(each.numel() for each in encoder.parameters())
     return (
         f"The encoder `{type(encoder).__name__}`, {parameters:,} parameters, pretrained without labels by "
-        f"{type(run.method).__name__} on {run.data.source_name}. It turns {_inputs(run)} into vectors of {encoder.dim} "
-        f"numbers. Written by ssl_zoo {__version__} from the run `{run.directory.parent.name}/{run.directory.name}`."
+        f"{type(run.method).__name__} on {run.data.source_name}. It turns "
+        f"{run.data.describe_inputs()} into vectors of {encoder.dim} numbers. Written by ssl_zoo "
+        f"{__version__} from the run `{run.directory.parent.name}/{run.directory.name}`."
     )
-
-
-def _inputs(run: Run) -> str:
-    size = getattr(run.data, "image_size", None)
-    if size is not None:
-        return f"images of {size} x {size} pixels"
-    return {"text": "texts", "audio": "recordings", "image": "images"}[run.method.encoder.modality]
 
 
 def _method(method: Any) -> str:
@@ -167,6 +162,16 @@ def _results(results: dict[str, Any] | None) -> str:
         ]
         for task, rows in results["tasks"].items():
             lines += [f"| {task} | {name} | {100 * found['accuracy']:.1f} |" for name, found in rows.items()]
+        tables.append("\n".join(lines))
+    if "layers" in results:
+        lines = [
+            f"Test accuracy in % of a linear probe on every layer {protocol}; validation data chose the layer.\n",
+            "| representation | last layer | chosen layer |",
+            "|---|---|---|",
+        ]
+        for name, found in results["layers"].items():
+            last, chosen = found["test"][-1], found["test"][found["chosen"]]
+            lines.append(f"| {name} | {100 * last:.1f} | {100 * chosen:.1f} (layer {found['chosen']}) |")
         tables.append("\n".join(lines))
     return "\n\n".join(tables)
 

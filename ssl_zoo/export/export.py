@@ -55,7 +55,7 @@ def write_export(run: Run, out: Path, licence: str | None = None) -> None:
     out.mkdir(parents=True, exist_ok=True)
     encoder, test = run.method.encoder, run.data.test_set
     # First, since it alone can fail.
-    program = save_program(encoder, test.__getitems__(list(range(min(EXAMPLES, len(test))))), out)
+    program = save_program(encoder, run.data, test.__getitems__(list(range(min(EXAMPLES, len(test))))), out)
     write_card(run, [*_for_libraries(encoder, run.data, out), program], licence, out)
 
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ssl_zoo.batch import Batch
+from ssl_zoo.data.base import DataModule
 from ssl_zoo.encoders.base import Encoder
 from ssl_zoo.errors import InputError
 from ssl_zoo.export.loading import Loading
@@ -45,12 +46,13 @@ class Program(nn.Module):
         return {"pooled": encoded.pooled, "sequence": encoded.sequence}
 
 
-def save_program(encoder: Encoder, batch: Batch, folder: Path) -> Loading:
-    """Writes `encoder.pt2`, for batches of any size, and for texts and recordings of any length.
+def save_program(encoder: Encoder, data: DataModule, batch: Batch, folder: Path) -> Loading:
+    """Writes `encoder.pt2`, for batches of any size, and for examples of any length where they differ in it.
 
     Args:
         encoder: on the CPU and in evaluation mode.
-        batch: examples of what it reads; at least two. Images become float32 in [0, 1], of this size.
+        data: what it reads, which says whether examples are padded, and what they are.
+        batch: examples of it; at least two. Images become float32 in [0, 1], of this size.
         folder: exists.
 
     Raises:
@@ -59,18 +61,18 @@ def save_program(encoder: Encoder, batch: Batch, folder: Path) -> Loading:
     dynamic = torch.export.Dim.DYNAMIC
     arguments: tuple[Tensor, ...]
     axes: tuple[dict[int, Any], ...]
-    if encoder.modality == "image":
-        images = batch.inputs if batch.inputs.is_floating_point() else batch.inputs / 255
-        arguments, axes = (images,), ({0: dynamic},)
+    inputs = batch.inputs / 255 if batch.inputs.dtype == torch.uint8 else batch.inputs
+    if data.padded:
+        real = torch.ones_like(inputs, dtype=torch.bool) if batch.mask is None else batch.mask
+        arguments, axes = (inputs, real), ({0: dynamic, 1: dynamic},) * 2
     else:
-        real = torch.ones_like(batch.inputs, dtype=torch.bool) if batch.mask is None else batch.mask
-        arguments, axes = (batch.inputs, real), ({0: dynamic, 1: dynamic},) * 2
+        arguments, axes = (inputs,), ({0: dynamic},)
     try:
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what the exporter says about itself and the libraries that it traces
             encoder(*arguments)  # what it makes once and keeps is no part of the program
             program = torch.export.export(Program(encoder), arguments, dynamic_shapes=axes)
-            if encoder.modality != "image":
+            if data.padded:
                 # A loop over time, as in a GRU, is traced for one length without a word.
                 program.module()(*(each[:, : 1 + each.shape[1] // 2] for each in arguments))
             torch.export.save(program, folder / FILE)
@@ -82,13 +84,6 @@ def save_program(encoder: Encoder, batch: Batch, folder: Path) -> Loading:
             "rewrite the part of its forward that depends on values or sizes of its inputs."
         ) from error
     shape = "(B, " + ", ".join(str(size) for size in arguments[0].shape[1:]) + ")"
-    says = {
-        "image": f"`images` are float32 in [0, 1], `{shape}`; normalisation is part of the program.",
-        "text": "`inputs` are token ids `(B, T)` int64, `mask` is bool `(B, T)`, True where a token is real.",
-        "audio": (
-            "`inputs` are waveforms `(B, S)` float32 in [-1, 1], `mask` is bool `(B, S)`, True where real; S must be "
-            "enough for two frames."
-        ),
-    }
-    names = "images" if encoder.modality == "image" else "inputs, mask"
-    return Loading("PyTorch alone", says[encoder.modality], _CODE.format(file=FILE, arguments=names).strip())
+    names = "inputs, mask" if data.padded else data.noun
+    code = _CODE.format(file=FILE, arguments=names).strip()
+    return Loading("PyTorch alone", data.program_inputs.format(shape=shape), code)

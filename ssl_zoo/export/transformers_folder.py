@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from ssl_zoo.data.base import DataModule
-from ssl_zoo.data.text.module import TextData
 from ssl_zoo.data.text.tokenizer import TextTokenizer
 from ssl_zoo.encoders.audio import Wav2Vec2Encoder
 from ssl_zoo.encoders.front_ends import WaveConvolutions
@@ -94,15 +93,16 @@ def save_text_encoder(encoder: TextEncoder, data: DataModule, folder: Path) -> L
         data: what the run was trained on, set up.
         folder: exists.
     """
-    assert isinstance(data, TextData), "only text has tokens"
+    tokens = data.tokens()
+    assert tokens is not None, "what encoders of text read are tokens"
     encoder.model.save_pretrained(folder)
     segments = encoder.model.config.model_type == "bert"
-    save_tokenizer(data.corpus.tokenizer, data.length, segments, folder)
+    save_tokenizer(tokens.tokenizer, tokens.length, segments, folder)
     pooled = "sequence[:, 0]" if encoder.pooling == "cls" else "(sequence * real).sum(1) / real.sum(1)"
     options = ", add_pooling_layer=False" if segments else ""
     text = (
-        f"Texts of more than {data.length} tokens, the length that the encoder was trained on, are cut. The tokenizer "
-        "is the run's own, and closes a text as the training data did; one that is cut is not closed."
+        f"Texts of more than {tokens.length} tokens, the length that the encoder was trained on, are cut. The "
+        "tokenizer is the run's own, and closes a text as the training data did; one that is cut is not closed."
     )
     return Loading("transformers", text, _TEXTS.format(pooled=pooled, options=options).strip())
 
@@ -133,7 +133,7 @@ def save_tokenizer(tokenizer: TextTokenizer, length: int, segments: bool, folder
     Args:
         tokenizer: of the data.
         length: the most ids of a text.
-        segments: the model tells a first text from a second.
+        segments: the model distinguishes a first text from a second.
         folder: exists.
     """
     from tokenizers import Tokenizer, processors

@@ -8,12 +8,13 @@ from ssl_zoo.data.examples import Examples
 from ssl_zoo.data.text.tokenizer import TextTokenizer
 from ssl_zoo.errors import InputError
 from ssl_zoo.evaluation.labelled import remarks_on_labels
-from ssl_zoo.finetuning.examples import TaskBatch, TaskExamples
-from ssl_zoo.finetuning.heads import ClassHead
 from ssl_zoo.finetuning.records import Pair, Records
 from ssl_zoo.finetuning.tasks import Task, draw_test
 from ssl_zoo.finetuning.tokens import Tokenized, TokenizedExamples, split_texts, wrap_pair
 from ssl_zoo.probes.accuracy import draw_labelled, is_informative, scores
+from ssl_zoo.tasks.examples import TaskBatch, TaskExamples
+from ssl_zoo.tasks.heads import ClassHead
+from ssl_zoo.tasks.labels import UNKNOWN, ExampleLabels, known_labels
 
 
 class ClassTask(Task):
@@ -23,7 +24,7 @@ class ClassTask(Task):
         data: what the data is called.
         split: as in `Task`.
         train: all training examples.
-        test: the examples to be judged on.
+        test: the examples to be evaluated on.
         labels: int64 labels of both.
     """
 
@@ -64,12 +65,13 @@ class LabelledExamples(TaskExamples):
     """Some labelled examples of a data module, whatever their modality.
 
     Args:
-        examples: with labels.
-        chosen: positions in them.
+        examples: a part of the data.
+        chosen: ``(n,)`` int64, positions in them.
+        labels: ``(n,)`` int64 of these.
     """
 
-    def __init__(self, examples: Examples, chosen: Tensor) -> None:
-        self.examples, self.chosen = examples, chosen
+    def __init__(self, examples: Examples, chosen: Tensor, labels: Tensor) -> None:
+        self.examples, self.chosen, self.labels = examples, chosen, labels
         self.lengths = None if examples.lengths is None else examples.lengths[chosen]
 
     def __len__(self) -> int:
@@ -79,38 +81,46 @@ class LabelledExamples(TaskExamples):
     def __getitems__(self, positions: list[int]) -> TaskBatch:
         """The examples at these positions."""
         batch = self.examples.__getitems__(self.chosen[positions].tolist())
-        assert batch.labels is not None
-        return TaskBatch(batch.inputs, batch.mask, batch.labels[:, None], None)
+        return TaskBatch(batch.inputs, batch.mask, self.labels[positions, None], None)
 
 
-def class_task(data: DataModule, test_examples: int) -> ClassTask:
-    """The classes of a run's own data.
+def class_task(data: DataModule, name: str, test_examples: int) -> ClassTask:
+    """A task of a run's own data with one class per example, such as `classes`.
 
     Args:
         data: set up.
+        name: of the task.
         test_examples: as in `draw_test`.
 
     Raises:
-        InputError: it has no labels or no test set, or its classes are such that any accuracy would be 0 or 100 %.
+        InputError: there are no labels or no test examples, or the classes are such that any accuracy would be 0 or
+            100 %.
     """
-    train, test = data.train_set, data.test_set
-    if train.labels is None or test.labels is None or len(test) == 0:
+    task = data.tasks().get(name)
+    if not isinstance(task, ExampleLabels) or not all(map(len, known_labels(task).values())):
         raise InputError(
             f"{data.source_name} has no labels to train and test with: choose another task, or other data."
         )
-    if not is_informative(train.labels, test.labels):
+    known = {part: (labels != UNKNOWN).nonzero()[:, 0] for part, labels in task.parts.items()}
+    train, test = (task.parts[part][known[part]] for part in ("train", "test"))
+    if not is_informative(train, test):
         raise InputError(
             f"The training and the test part of {data.source_name} do not have two classes each, some of them in "
             "common, so that any accuracy would be 0 or 100 %: choose another task, or other data."
         )
     chosen = draw_test(len(test), test_examples)
-    if not is_informative(train.labels, test.labels[chosen]):
+    if not is_informative(train, test[chosen]):
         raise InputError(
             f"finetune: with test_examples {test_examples} the test examples of {data.source_name} are not of two "
             "classes, some of them in the training part, so that any accuracy would be 0 or 100 %: take more."
         )
-    parts = LabelledExamples(train, torch.arange(len(train))), LabelledExamples(test, chosen)
-    return ClassTask(data.source_name, data.split_hash, *parts, (train.labels, test.labels[chosen]))
+    return ClassTask(
+        data.source_name,
+        data.split_hash,
+        LabelledExamples(data.train_set, known["train"], train),
+        LabelledExamples(data.test_set, known["test"][chosen], test[chosen]),
+        (train, test[chosen]),
+    )
 
 
 def pair_task(records: Records[Pair], tokenizer: TextTokenizer, length: int) -> ClassTask:

@@ -4,7 +4,7 @@ import json
 import statistics
 from copy import deepcopy
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from rich.console import Console
@@ -13,11 +13,12 @@ from torch import Tensor
 
 from ssl_zoo import __version__
 from ssl_zoo.callbacks.throughput import Throughput
-from ssl_zoo.data.text.module import TextData
+from ssl_zoo.data.base import DataModule
 from ssl_zoo.data.text.sources.wordnet import WordNet, find_or_fetch
 from ssl_zoo.encoders.text_base import TextEncoder
 from ssl_zoo.errors import InputError
 from ssl_zoo.finetuning.class_tasks import class_task, pair_task
+from ssl_zoo.finetuning.place_task import PlaceTask
 from ssl_zoo.finetuning.records import Records, read_records
 from ssl_zoo.finetuning.tasks import Task, draw_test
 from ssl_zoo.finetuning.token_tasks import SpanTask, TagTask
@@ -26,6 +27,7 @@ from ssl_zoo.finetuning.wordnet_tasks import wordnet_records
 from ssl_zoo.hardware import fastest_precision
 from ssl_zoo.long_work import LongWork
 from ssl_zoo.runs.run import Run, load_run, rebuild
+from ssl_zoo.tasks.labels import CLASSES, PlaceLabels
 
 # Raised whenever a change makes numbers incomparable with earlier ones.
 PROTOCOL = 2
@@ -33,11 +35,13 @@ PROTOCOL = 2
 LABELS_PER_CLASS = [10, 100]
 EXAMPLES = [100, 1000]
 UNTRAINED = "untrained encoder"
+# Tasks on texts that are read from files or made of WordNet; the others are the data's own.
+OF_RECORDS = ("tags", "pairs", "spans")
 
 
 def finetune(
     run: Path,
-    task: Literal["classes", "tags", "pairs", "spans"] = "classes",
+    task: str = CLASSES,
     data: Path | None = None,
     labels_per_class: list[int] | None = None,
     examples: list[int] | None = None,
@@ -56,19 +60,22 @@ def finetune(
     evaluated, and nothing is chosen on test data. Prints the table and writes finetune-TASK.json into the run
     directory.
 
-    `classes` takes the labelled examples of the run's own data, of any modality, as they are: images get no views. The
-    other tasks need a run on text, and are made of WordNet (see `wordnet_records`) where no data is given. A causal
-    encoder such as GPT-2 sees only what stands before a token: it tags a word without what follows, tells the beginning
-    of an answer without having read the answer, and reads the first of two texts without the second.
+    `classes` takes the labelled examples of the run's own data, of any modality, as they are: images get no views. So
+    does any other task that the data has, such as `word` or `phones` of speech. Tags, pairs and spans need a run on
+    text, and are made of WordNet (see `wordnet_records`) where no data is given. A causal encoder such as GPT-2 sees
+    only what stands before a token: it tags a word without what follows, predicts the beginning of an answer without
+    having read the answer, and reads the first of two texts without the second.
 
     Args:
         run: the run directory, runs/<experiment>/<time>-<id>.
-        task: `classes` of the run's own examples, `tags` of words, how `pairs` of texts relate, or `spans` of a text
-            that answer a question.
+        task: `classes` of the run's own examples or another task of its data; `tags` of words, how `pairs` of texts
+            relate, or `spans` of a text that answer a question.
         data: folder with train.jsonl and test.jsonl for tags ("tokens", "tags"), pairs ("text", "second", "label") or
             spans ("question", "context", and "start" and "end" of the answer in characters of the context).
-        labels_per_class: for classes and pairs, labels per class to try besides all; 10 and 100 when left out.
-        examples: for tags and spans, numbers of examples to try besides all; 100 and 1000 when left out.
+        labels_per_class: for classes of examples and pairs, labels per class to try besides all; 10 and 100 when left
+            out.
+        examples: for tags, spans and places within examples, numbers of examples to try besides all; 100 and 1000 when
+            left out.
         draws: random choices of examples, head and order to average over, the same for both encoders.
         steps: optimizer steps of every fine-tuning, at least.
         epochs: passes over the examples in every fine-tuning, at least: with many of them there are more steps, so that
@@ -79,7 +86,6 @@ def finetune(
         allow_other_split: go on although the data is not split any more as it was while the run trained, so that the
             run may be tested on examples that it has seen.
     """
-    few = _numbers_to_try(task, labels_per_class, examples)
     counts = {
         "draws": draws,
         "steps": steps,
@@ -92,9 +98,10 @@ def finetune(
             raise InputError(f"finetune: {name} must be at least 1, not {value}.")
     if learning_rate <= 0:
         raise InputError(f"finetune: learning_rate must be above 0, not {learning_rate}.")
-    if task == "classes" and data is not None:
-        raise InputError("finetune: classes are those of the run's own data; give --data to tags, pairs or spans.")
+    if task not in OF_RECORDS and data is not None:
+        raise InputError(f"finetune: {task} are those of the run's own data; give --data to tags, pairs or spans.")
     loaded = load_run(run, allow_other_split)
+    few = _numbers_to_try(task, loaded.data, labels_per_class, examples)
     made = _make_task(loaded, task, data, test_examples)
     settings = Settings(steps, batch_size, learning_rate)
     rows = _compare(loaded, made, few, draws, settings, epochs)
@@ -108,10 +115,11 @@ def finetune(
     Console(soft_wrap=True).print(f"Results: {path}", highlight=False)
 
 
-def _numbers_to_try(task: str, labels_per_class: list[int] | None, examples: list[int] | None) -> list[int]:
-    used, unused = (
-        ("labels_per_class", "examples") if task in ("classes", "pairs") else ("examples", "labels_per_class")
-    )
+def _numbers_to_try(
+    task: str, data: DataModule, labels_per_class: list[int] | None, examples: list[int] | None
+) -> list[int]:
+    at_places = task in ("tags", "spans") or isinstance(data.tasks().get(task), PlaceLabels)
+    used, unused = ("examples", "labels_per_class") if at_places else ("labels_per_class", "examples")
     given = {"labels_per_class": labels_per_class, "examples": examples}
     if given[unused] is not None:
         raise InputError(f"finetune: the examples of {task} are numbered by {used}: give that instead of {unused}.")
@@ -124,27 +132,35 @@ def _numbers_to_try(task: str, labels_per_class: list[int] | None, examples: lis
 
 
 def _make_task(run: Run, task: str, folder: Path | None, test_examples: int) -> Task:
-    if task == "classes":
-        return class_task(run.data, test_examples)
-    if not isinstance(run.data, TextData):
+    if task not in OF_RECORDS:
+        own = run.data.tasks()
+        if task != CLASSES and task not in own:
+            known = ", ".join([*own, *OF_RECORDS])
+            raise InputError(f"finetune: {run.data.source_name} has no task {task}: choose one of {known}.")
+        if isinstance(own.get(task), PlaceLabels):
+            return PlaceTask(run.data, task, run.method.encoder, test_examples)
+        return class_task(run.data, task, test_examples)
+    tokens = run.data.tokens()
+    if tokens is None:
         raise InputError(
             f"finetune: {task} are a task on text, but {run.directory} was trained on {run.data.source_name}: choose "
             "classes, or a run on text."
         )
     records = _read_or_make(run.data, task, folder)
-    judged = draw_test(len(records.test), test_examples)
-    records = records._replace(test=[records.test[position] for position in judged.tolist()])
+    tested = draw_test(len(records.test), test_examples)
+    records = records._replace(test=[records.test[position] for position in tested.tolist()])
     makers: dict[str, Any] = {"tags": TagTask, "pairs": pair_task, "spans": SpanTask}
-    encoder, length = run.method.encoder, run.data.length
+    encoder, length = run.method.encoder, tokens.length
     if isinstance(encoder, TextEncoder):
         length = min(length, encoder.max_length)
-    return makers[task](records, run.data.corpus.tokenizer, length)
+    return makers[task](records, tokens.tokenizer, length)
 
 
-def _read_or_make(data: TextData, task: Any, folder: Path | None) -> Records[Any]:
+def _read_or_make(data: DataModule, task: Any, folder: Path | None) -> Records[Any]:
     if folder is not None:
         return read_records(folder, task)
-    own = data.source.root if isinstance(data.source, WordNet) else None
+    source = getattr(data, "source", None)
+    own = source.root if isinstance(source, WordNet) else None
     return wordnet_records(task, find_or_fetch() if own is None else Path(own).expanduser())
 
 

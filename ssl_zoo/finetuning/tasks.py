@@ -6,8 +6,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ssl_zoo.finetuning.examples import TaskExamples
-from ssl_zoo.finetuning.heads import Head
+from ssl_zoo.errors import InputError
+from ssl_zoo.tasks.examples import TaskExamples
+from ssl_zoo.tasks.heads import Head
 
 
 class Task(ABC):
@@ -18,7 +19,7 @@ class Task(ABC):
         data: what the data is called in tables.
         split: equal for two tasks exactly when they train and test on the same.
         train: all training examples.
-        test: the examples to be judged on.
+        test: the examples to be evaluated on.
         left_out: training and test examples that `length` tokens leave no answer in.
     """
 
@@ -51,6 +52,23 @@ class Task(ABC):
         return []
 
 
+def draw_some(count: int, data: str, number: int | None, draw: int) -> Tensor:
+    """Positions of so many training examples, drawn without a look at their labels.
+
+    Args:
+        count: how many there are.
+        data: what the data is called.
+        number: how many to draw; None takes all.
+        draw: number of the choice; the same number gives the same choice.
+
+    Raises:
+        InputError: there are not so many.
+    """
+    if number is not None and number > count:
+        raise InputError(f"examples is {number}, but {data} has {count} to train on: take fewer.")
+    return torch.randperm(count, generator=torch.Generator().manual_seed(draw))[:number]
+
+
 def draw_test(count: int, most: int) -> Tensor:
-    """Ascending positions of the test examples to judge on: `most` of `count`, drawn at random but always the same."""
+    """Ascending positions of the test examples to evaluate on: `most` of `count`, at random but always the same."""
     return torch.randperm(count, generator=torch.Generator().manual_seed(0))[:most].sort().values

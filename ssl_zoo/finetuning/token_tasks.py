@@ -7,10 +7,8 @@ from torch import Tensor
 
 from ssl_zoo.data.text.tokenizer import TextTokenizer
 from ssl_zoo.errors import InputError
-from ssl_zoo.finetuning.heads import SpanHead, TagHead
 from ssl_zoo.finetuning.records import Question, Records, TaggedSentence
-from ssl_zoo.finetuning.scores import accuracy, entity_f1, exact_match, overlap_f1
-from ssl_zoo.finetuning.tasks import Task
+from ssl_zoo.finetuning.tasks import Task, draw_some
 from ssl_zoo.finetuning.tokens import (
     Offsets,
     Tokenized,
@@ -21,6 +19,8 @@ from ssl_zoo.finetuning.tokens import (
     wrap,
     wrap_pair,
 )
+from ssl_zoo.tasks.heads import SpanHead, TagHead
+from ssl_zoo.tasks.scores import accuracy, entity_f1, exact_match, overlap_f1
 
 
 class TokenTask(Task):
@@ -31,15 +31,8 @@ class TokenTask(Task):
     test: TokenizedExamples
 
     def draw(self, number: int | None, draw: int) -> Tensor:
-        """As in `Task`.
-
-        Raises:
-            InputError: there are not so many.
-        """
-        count = len(self.train)
-        if number is not None and number > count:
-            raise InputError(f"examples is {number}, but {self.data} has {count} to train on: take fewer.")
-        return torch.randperm(count, generator=torch.Generator().manual_seed(draw))[:number]
+        """As in `Task`; see `draw_some`."""
+        return draw_some(len(self.train), self.data, number, draw)
 
     def _keep(self, train: list[Tokenized], test: list[Tokenized], tokenizer: TextTokenizer, length: int) -> None:
         for name, part in {"training": train, "test": test}.items():
@@ -49,7 +42,7 @@ class TokenTask(Task):
 
 
 class TagTask(TokenTask):
-    """A tag for every word, told at its first token; words cut off, or of no token, are not judged.
+    """A tag for every word, predicted at its first token; words cut off, or of no token, do not count.
 
     Args:
         records: train and test.

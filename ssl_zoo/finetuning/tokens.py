@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from ssl_zoo.data.text.tokenizer import TextTokenizer
-from ssl_zoo.finetuning.examples import TaskBatch, TaskExamples
+from ssl_zoo.tasks.examples import TaskBatch, TaskExamples
 
 Offsets = list[tuple[int, int]]
 
@@ -18,7 +18,7 @@ class Tokenized(NamedTuple):
     Attributes:
         ids: ``(T,)`` int64 with begin and end.
         target: int64; the class ``(1,)``, the tag of every token ``(T,)``, or first and last token ``(2,)``.
-        places: ``(T,)`` bool, the tokens that are judged; all False where the whole example is.
+        places: ``(T,)`` bool, the tokens that are classified; all False where the whole example is.
     """
 
     ids: Tensor

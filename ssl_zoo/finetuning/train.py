@@ -13,10 +13,10 @@ from torch.utils.data import DataLoader
 
 from ssl_zoo import optim
 from ssl_zoo.encoders.base import Encoder
-from ssl_zoo.finetuning.examples import TaskBatch, TaskExamples
-from ssl_zoo.finetuning.heads import Head
 from ssl_zoo.finetuning.tasks import Task
 from ssl_zoo.hardware import fastest_precision
+from ssl_zoo.tasks.examples import TaskBatch, TaskExamples
+from ssl_zoo.tasks.heads import Head
 
 # As in BERT (Devlin et al., 2018, arXiv:1810.04805, appendix A): the weight decay, the warm-up and the clipping.
 WEIGHT_DECAY = 0.01
@@ -85,7 +85,7 @@ class FineTuner(L.LightningModule):
 
     def forward(self, batch: TaskBatch) -> Tensor:
         """The head's scores."""
-        return self.head(self.encoder(batch.inputs, batch.mask))
+        return self.head(self.encoder(batch.inputs, batch.mask), batch)
 
     def training_step(self, batch: TaskBatch, batch_idx: int) -> Tensor:
         """The head's loss."""

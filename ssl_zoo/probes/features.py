@@ -5,15 +5,12 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset, Subset
 
 from ssl_zoo.batch import Batch
 from ssl_zoo.data.examples import Examples
 from ssl_zoo.data.splits import fixed_order
 from ssl_zoo.errors import InputError
-
-RAW_PIXELS = 32
 
 
 class Features(NamedTuple):
@@ -57,13 +54,17 @@ def extract(
             if labels is not None and batch.labels is not None:
                 labels[places] = batch.labels
             first += len(found)
-    features = Features(vectors, labels)
-    if not features.vectors.isfinite().all():
+    require_finite(vectors)
+    return Features(vectors, labels)
+
+
+def require_finite(vectors: Tensor) -> None:
+    """Raise `InputError` where features ``(N, D)`` are not finite numbers."""
+    if not vectors.isfinite().all():
         raise InputError(
             "The encoder's vectors are not finite numbers, so there is nothing to probe. If you trained it, it has "
             "diverged: train it again with a lower model.optimizer.learning_rate."
         )
-    return features
 
 
 def batches(data: Dataset[Batch], order: Tensor | None = None, at_once: int | None = None) -> DataLoader[Batch]:
@@ -93,19 +94,6 @@ def _examples(data: Any) -> tuple[Examples, Tensor]:
         examples, positions = _examples(data.dataset)
         return examples, positions[torch.as_tensor(data.indices, dtype=torch.int64)]
     return data, torch.arange(len(data))
-
-
-def raw_inputs(batch: Batch) -> Tensor:
-    """``(B, D)`` images flattened, the baseline that needs no encoder; shrunk by averaging to at most 32 x 32 pixels.
-
-    A linear probe on the 150,528 numbers of an image of 224 pixels would need more memory than most machines have, and
-    more labelled examples than most data sets.
-    """
-    images = batch.inputs.float()
-    if images.dim() == 4:
-        height, width = (min(side, RAW_PIXELS) for side in images.shape[2:])
-        images = F.adaptive_avg_pool2d(images, (height, width))
-    return images.flatten(1)
 
 
 def choose_examples(total: int, most: int) -> Tensor:

@@ -22,7 +22,7 @@ def outcome(directory: Path) -> str:
     except (OSError, ValueError):  # there are none, or nobody can read them
         return "trained, not probed"
     own = result.rows[own_row(result)]
-    probe, _, labels = default_ranking(result.tasks, [own]).partition(":")
+    probe, _, labels = default_ranking(result.main_task, result.tasks, [own]).partition(":")
     labels = labels or ALL
     accuracy = f"{describe(probe, labels)} {100 * own[probe][labels]:.1f} %"
     return f"{result.steps:,} steps in {clock(result.seconds)}, {accuracy}"

@@ -1,4 +1,4 @@
-"""What every run tells Weights & Biases, under the same names: what it is, what counts of it, and what came of it."""
+"""What every run logs to Weights & Biases, under the same names: what it is, what counts of it, and what came of it."""
 
 import json
 import sys
@@ -88,7 +88,8 @@ def log_results(trainer: L.Trainer, directory: Path) -> None:
 def result_table(record: dict[str, Any]) -> tuple[list[str | int], list[list[Any]]]:
     """Columns, and a row for every accuracy in results.json, baselines and ceiling among them.
 
-    Balanced accuracy has two columns where classes differ in size; some rows, such as a ceiling's, may lack it.
+    Balanced accuracy has two columns where classes differ in size; some rows, such as a ceiling's, may lack it. Further
+    tasks stand under their own names; they are evaluated once, with all labels, and have no deviation.
     """
     entries = [
         (row, probe, labels, found)
@@ -96,26 +97,41 @@ def result_table(record: dict[str, Any]) -> tuple[list[str | int], list[list[Any
         for probe, by_labels in probes.items()
         for labels, found in by_labels.items()
     ]
+    entries += [
+        (row, task, "all", {**found, "mean": found["accuracy"]})
+        for task, by_row in record.get("tasks", {}).items()
+        for row, found in by_row.items()
+    ]
     columns: list[str | int] = ["representation", "probe", "labels per class", "accuracy", "standard deviation"]
-    rows = [[row, probe, labels, found["mean"], found["std"]] for row, probe, labels, found in entries]
+    rows = [[row, probe, labels, found["mean"], found.get("std")] for row, probe, labels, found in entries]
     if any("balanced" in found for *_, found in entries):
         columns += ["balanced accuracy", "its standard deviation"]
         for cells, (*_, found) in zip(rows, entries, strict=True):
             balanced = found.get("balanced", {})
-            cells += [balanced.get("mean"), balanced.get("std")]
+            alone = not isinstance(balanced, dict)  # of a task
+            cells += [balanced, None] if alone else [balanced.get("mean"), balanced.get("std")]
     return columns, rows
 
 
 def summary_of(record: dict[str, Any]) -> dict[str, float]:
-    """The run's own accuracies and its costs by the names of `ssl_zoo.metrics`."""
-    own = next(iter(record["rows"].values()))
+    """The run's own accuracies and its costs by the names of `ssl_zoo.metrics`; the first rows are the run's own."""
     results = {
         f"{metrics.RESULT}/{probe}/{labels}": found["mean"]
-        for probe, by_labels in own.items()
+        for probes in list(record["rows"].values())[:1]  # there is none where the data has no classes
+        for probe, by_labels in probes.items()
         for labels, found in by_labels.items()
     }
+    tasks = {
+        f"{metrics.RESULT}/{task}": next(iter(rows.values()))["accuracy"]
+        for task, rows in record.get("tasks", {}).items()
+    }
+    layers = {
+        f"{metrics.RESULT}/layer/{which}": found["test"][layer]
+        for found in list(record.get("layers", {}).values())[:1]
+        for which, layer in (("last", -1), ("chosen", found["chosen"]))
+    }
     costs = {name: record["budget"].get(name.removeprefix(f"{metrics.COST}/")) for name in metrics.COSTS}
-    return results | {name: cost for name, cost in costs.items() if cost is not None}
+    return results | tasks | layers | {name: cost for name, cost in costs.items() if cost is not None}
 
 
 def close_wandb() -> None:

@@ -267,3 +267,42 @@ def test_quantities_have_three_digits_and_a_prefix():
 
 def test_durations_are_said_as_people_do():
     assert [duration(seconds) for seconds in (46.2, 277, 36000)] == ["46 s", "4.6 min", "10.0 h"]
+
+
+def add(directory, **entries):
+    """Writes further entries into a run's results."""
+    record = json.loads((directory / "results.json").read_text())
+    (directory / "results.json").write_text(json.dumps(record | entries))
+    return directory
+
+
+def test_the_last_layer_stands_beside_the_one_that_validation_data_chose(write_run):
+    layers = {"validation": [0.2, 0.9, 0.4], "test": [0.3, 0.7, 0.8], "chosen": 1}
+    floor = {"validation": [0.2, 0.3, 0.1], "test": [0.25, 0.5, 0.75], "chosen": 1}
+    made, said = boards(
+        add(write_run("a/1", "A"), layers={"A": layers, "untrained encoder": floor}),
+        write_run("b/1", "B"),  # of a version that did not probe them
+        rank_by="layer:chosen",
+    )
+    board = made["Digits"]
+    row = cells(board, "Layer by layer", "A")
+    assert said == [] and (row["last layer"], row["chosen layer"]) == ("80.0", "70.0")
+    assert cells(board, "Layer by layer", "untrained")["chosen layer"] == "50.0"
+    assert board.ranking.words == "the linear probe of the layer that validation data chooses"
+    assert [entry.rank for entry in board.methods] == [1, None]
+    assert "last layer" not in cells(board, "Accuracy", "A")
+
+
+def test_a_layer_that_there_is_not_is_no_result(write_run):
+    layers = {"A": {"validation": [0.2], "test": [0.3], "chosen": 1}}
+    (run, remarks) = read_run(add(write_run("a/1", "A"), layers=layers))
+    assert run is None and "1 is none of its 1 layers" in remarks[0].sentence
+
+
+def test_data_says_which_task_decides(write_run):
+    tasks = {"state": {"A": {"accuracy": 0.7, "layers": [1.0]}}, "phones": {"A": {"accuracy": 0.6, "layers": [1.0]}}}
+    runs = [add(write_run("a/1", "A"), tasks=tasks, main_task="state")]
+    made, _ = boards(*runs)
+    assert made["Digits"].ranking.name == "state"
+    made, _ = boards(add(runs[0], main_task="classes"))
+    assert made["Digits"].ranking.name == "linear:all"

@@ -32,7 +32,6 @@ FOUNDATIONS = (
 # Single files that may import all rooms, and that no room imports.
 COMMAND_LINE = ("__main__", "cli", "parsing", "training_cli")
 
-MODALITIES = ("data/audio", "data/image", "data/text")
 # Every room imports those above it in this table at most.
 ARROWS: dict[str, tuple[str, ...]] = {
     "encoders": (),
@@ -42,26 +41,29 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "targets": ("parts",),
     "objectives": (),
     "views": (),
+    "tasks": ("encoders",),
     "methods": ("encoders", "decoders", "corruption", "parts", "targets", "objectives", "views"),
     "data/cache": (),
-    "data": (),
+    "data": ("tasks",),
     "data/sources": ("data", "data/cache"),
-    "data/audio": ("data", "data/cache", "data/sources"),
+    "data/audio": ("data", "data/cache", "data/sources", "encoders", "tasks"),
     "data/image": ("data", "data/cache", "data/sources"),
     "data/text": ("data", "data/cache", "data/sources"),
     "probes": ("data",),
     "runs": ("data", "methods"),
     "tracking": ("data", "methods", "runs"),
-    "callbacks": ("data", *MODALITIES, "methods", "objectives", "parts", "probes", "runs", "views"),
-    "evaluation": ("callbacks", "data", *MODALITIES, "encoders", "methods", "objectives", "probes", "runs"),
-    "export": ("callbacks", "data", *MODALITIES, "encoders", "runs"),
-    "finetuning": ("callbacks", "data", *MODALITIES, "encoders", "evaluation", "probes", "runs"),
-    "compare": ("evaluation", "probes", "runs"),
+    "callbacks": ("data", "methods", "objectives", "parts", "probes", "runs", "views"),
+    "evaluation": ("callbacks", "data", "data/text", "encoders", "methods", "objectives", "probes", "runs", "tasks"),
+    "export": ("callbacks", "data", "data/text", "encoders", "runs"),
+    "finetuning": ("callbacks", "data", "data/text", "encoders", "evaluation", "probes", "runs", "tasks"),
+    "compare": ("evaluation", "probes", "runs", "tasks"),
     "sweep": ("compare", "runs"),
 }
 # Libraries that a room does without.
 WITHOUT: dict[str, tuple[str, ...]] = {
-    **dict.fromkeys(("encoders", "decoders", "corruption", "parts", "targets", "objectives", "views"), ("lightning",)),
+    **dict.fromkeys(
+        ("encoders", "decoders", "corruption", "parts", "targets", "objectives", "views", "tasks"), ("lightning",)
+    ),
     "data/cache": ("lightning", "torch"),
 }
 

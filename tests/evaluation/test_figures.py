@@ -3,7 +3,7 @@ import pytest
 import torch
 from PIL import Image
 
-from ssl_zoo.evaluation.figures import draw_feature_maps, map_features
+from ssl_zoo.evaluation.figures import draw_feature_maps, draw_label_efficiency, look_of_row, map_features
 
 CONSTANT = torch.ones(200, 8) + 1e-8
 
@@ -31,3 +31,13 @@ def test_the_picture_says_where_there_is_no_map(tmp_path):
     draw_feature_maps(maps, torch.arange(50) % 2, results, ["cat", "dog"], tmp_path / "map.png")
     with Image.open(tmp_path / "map.png") as picture:
         assert picture.size[0] > 900
+
+
+@pytest.mark.parametrize("baselines", [0, 2, 3, 9])
+def test_label_efficiency_is_drawn_beside_any_number_of_baselines(tmp_path, baselines):
+    linear = {labels: {"mean": 0.5, "std": 0.1} for labels in ("1", "all")}
+    rows = ["SimCLR", *(f"baseline {number}" for number in range(baselines)), "supervised"]
+    draw_label_efficiency({row: {"linear": linear} for row in rows}, tmp_path / "curves.png", "made")
+    assert (tmp_path / "curves.png").stat().st_size > 5000
+    looks = [look_of_row(place) for place in range(9)]
+    assert len(set(looks)) == 9

@@ -3,6 +3,7 @@ import torch
 
 from ssl_zoo.batch import Batch
 from ssl_zoo.cli import run
+from ssl_zoo.data.answers import Answers
 from ssl_zoo.data.examples import Examples
 from ssl_zoo.errors import InputError
 from ssl_zoo.evaluation.labelled import count_classes, nothing_to_evaluate, remarks_on
@@ -20,9 +21,10 @@ class Part(Examples):
         raise NotImplementedError
 
 
-class Data:
+class Data(Answers):
     def __init__(self, train: list[int] | None, validation: list[int] | None, test: list[int] | None) -> None:
         self.train_set, self.validation_set, self.test_set = Part(train), Part(validation), Part(test)
+        self.classes = [str(number) for number in range(6)]
 
 
 @pytest.mark.parametrize(
@@ -71,7 +73,7 @@ def test_a_run_on_data_that_cannot_be_evaluated_ends_with_a_sentence(tmp_path, c
          "--data.batch_size=8", "--trainer.max_steps=3", f"--runs_dir={tmp_path / 'runs'}",
          "--trainer.enable_progress_bar=false"]
     )  # fmt: skip
-    assert f"The run is not probed, as its data cannot tell representations apart: {reason}" in capsys.readouterr().out
+    assert f"The run is not probed, as its data cannot distinguish representations: {reason}" in capsys.readouterr().out
     (directory,) = (tmp_path / "runs").glob("*/*")
     assert not (directory / "results.json").exists()
     logged = (directory / "metrics.csv").read_text()

@@ -40,6 +40,26 @@ def test_fit_ends_with_results_pictures_and_every_row(directory):
         assert (directory / "figures" / name).stat().st_size > 5000
 
 
+def test_every_layer_is_probed_once_and_only_where_it_is_asked_for(directory, tmp_path, capsys):
+    record = json.loads((directory / "results.json").read_text())
+    assert record["main_task"] == "classes" and list(record["layers"]) == ["SimCLR", "untrained encoder"]
+    for found in record["layers"].values():
+        assert len(found["test"]) == len(found["validation"]) == load_run(directory).method.encoder.num_layers
+        assert found["validation"][found["chosen"]] == max(found["validation"])
+    copy = tmp_path / "quickstart" / directory.name
+    shutil.copytree(directory, copy)
+    capsys.readouterr()
+    probe(copy, labels_per_class=[1], draws=1, ceiling=False)
+    assert "layer by layer" in capsys.readouterr().out
+    probe(copy, labels_per_class=[1], draws=1, ceiling=False, layers=False)
+    without = json.loads((copy / "results.json").read_text())
+    assert "layers" not in without and "layer by layer" not in capsys.readouterr().out
+    # One pass gives both: what is asked besides changes nothing of the classes' own probes.
+    for row in ("SimCLR", "untrained encoder"):
+        for kind in ("linear", "knn"):
+            assert without["rows"][row][kind]["all"] == record["rows"][row][kind]["all"]
+
+
 def test_probing_again_gives_the_same_numbers(directory):
     before = json.loads((directory / "results.json").read_text())
     probe(directory, labels_per_class=[1, 5], draws=2, ceiling=True)

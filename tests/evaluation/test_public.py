@@ -75,6 +75,18 @@ def test_a_vit_of_transformers_gives_its_class_token_or_the_mean_of_its_patches(
     torch.testing.assert_close(found, wanted, atol=1e-5, rtol=1e-4)
 
 
+def test_every_layer_of_a_vit_is_given_without_its_class_token(vit):
+    data = ImageData()
+    encoder = load_public(f"transformers:{vit}", data)
+    batch = batch_of(data)
+    with torch.no_grad():
+        found = encoder.encode(batch, layers=True)
+        states = ViTModel.from_pretrained(vit).eval()(prepared(batch), output_hidden_states=True).hidden_states
+    assert len(found.layers) == len(states) == 2 and torch.equal(found.pooled, encoder(batch))
+    for ours, theirs in zip(found.layers, states, strict=True):
+        torch.testing.assert_close(ours, theirs[:, 1:], atol=1e-5, rtol=1e-4)
+
+
 def test_a_convolutional_network_of_transformers_gives_the_mean_of_its_map(tmp_path):
     torch.manual_seed(0)
     model = ConvNextModel(ConvNextConfig(hidden_sizes=[8, 8, 8, 12], depths=[1, 1, 1, 1], patch_size=2)).eval()
@@ -186,6 +198,8 @@ def test_the_command_leaves_results_like_a_runs(vit, tmp_path, capsys):
     assert record["method"] == "public" and record["encoder"] == f"transformers:{vit}"
     assert record["data"]["split"] == data.split_hash and record["data"]["train"] == 100
     assert list(record["rows"]) == [f"transformers:{vit}", "untrained encoder", "raw inputs"]
+    assert list(record["layers"]) == [f"transformers:{vit}", "untrained encoder"]
+    assert {len(found["test"]) for found in record["layers"].values()} == {2}
     model = ViTModel.from_pretrained(vit, add_pooling_layer=False)
     assert record["parameters"] == sum(each.numel() for each in model.parameters())
     assert {path.name for path in (directory / "figures").iterdir()} == {"label_efficiency.png", "feature_map.png"}
@@ -205,6 +219,7 @@ def test_the_command_takes_text(bert, texts, tmp_path):
     (path,) = tmp_path.rglob("results.json")
     record = json.loads(path.read_text())
     assert list(record["rows"]) == [f"transformers:{bert}", "untrained encoder", "tf-idf"]
+    assert {len(found["test"]) for found in record["layers"].values()} == {2}
     assert record["modality"] == "text"
 
 

@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from ssl_zoo.batch import Batch
+from ssl_zoo.data.representations import raw_inputs
 from ssl_zoo.evaluation.rows import Extracted, evaluate_rows, probe_features
 from ssl_zoo.probes.cross_validation import PENALTIES
-from ssl_zoo.probes.features import Features, raw_inputs
+from ssl_zoo.probes.features import Features
 
 
 def features(examples: int, seed: int) -> Features:

@@ -7,12 +7,12 @@ from torch import Tensor
 from ssl_zoo.encoders.base import Embedded
 from ssl_zoo.encoders.text import BertEncoder, GPT2Encoder
 from ssl_zoo.finetuning.class_tasks import ClassTask
-from ssl_zoo.finetuning.heads import ClassHead
-from ssl_zoo.finetuning.scores import accuracy
 from ssl_zoo.finetuning.tasks import Task
 from ssl_zoo.finetuning.token_tasks import Asked, SpanTask, TagTask
 from ssl_zoo.finetuning.tokens import Tokenized, TokenizedExamples
 from ssl_zoo.finetuning.train import FineTuner, Settings, draw_order, fine_tune, group_by_length
+from ssl_zoo.tasks.heads import ClassHead
+from ssl_zoo.tasks.scores import accuracy
 
 PAD, BEGIN, END = 0, 1, 2
 VOCABULARY = {

@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from PIL import Image
 
+import ssl_zoo.tracking.wandb as tracking
 from ssl_zoo import metrics
 from ssl_zoo.cli import main, run
 from ssl_zoo.tracking.dashboard import GROUPS
-from ssl_zoo.tracking.wandb import result_table, summary_of
+from ssl_zoo.tracking.wandb import log_results, result_table, summary_of
 
+LAYER_WEIGHTS = "figures/layer_weights"
 ROOT = Path(__file__).parents[2]
 BLOCK = 32 * 1024
 
@@ -147,7 +150,7 @@ def test_results_costs_table_and_pictures_are_logged(logged):
     assert logged.summary[metrics.RESULT_LINEAR] == record["rows"]["SimCLR"]["linear"]["all"]["mean"]
     assert logged.summary["cost/samples"] == 6 * 64
     files = next((logged.directory / "wandb").glob("offline-run-*")) / "files"
-    for name in metrics.PICTURES:
+    for name in set(metrics.PICTURES) - {LAYER_WEIGHTS}:  # of tasks that images do not have
         (picture,) = [row[name] for row in logged.history if name in row]
         assert picture["_type"] == "image-file"
         drawn = logged.directory / "figures" / f"{name.split('/')[1]}.png"
@@ -170,6 +173,43 @@ def test_the_table_has_balanced_accuracies_where_there_are_some():
     )
     assert [len(row) for row in rows] == [len(columns)] * 2
     assert [row[columns.index("balanced accuracy")] for row in rows] == [0.6, None]
+
+
+class Logging:
+    """Stands for a W&B run."""
+
+    def __init__(self) -> None:
+        self.logged: dict[str, Any] = {}
+        self.summary: dict[str, Any] = {}
+
+    def log(self, entries: dict[str, Any]) -> None:
+        self.logged |= entries
+
+
+def test_data_with_tasks_but_no_classes_is_logged_with_its_tasks_and_their_picture(tmp_path, monkeypatch):
+    found = {"SimCLR": {"accuracy": 0.5, "layers": [1.0]}, "untrained encoder": {"accuracy": 0.25, "layers": [1.0]}}
+    record = {"rows": {}, "tasks": {"phones": found}, "budget": {"seconds": 3.0, "samples": 7}}
+    (tmp_path / "results.json").write_text(json.dumps(record))
+    (tmp_path / "figures").mkdir()
+    Image.new("RGB", (4, 4)).save(tmp_path / "figures" / "layer_weights.png")
+    kept = Logging()
+    monkeypatch.setattr(tracking, "wandb_runs", lambda trainer: [kept])
+    log_results(None, tmp_path)
+    assert kept.summary == {"result/phones": 0.5, "cost/seconds": 3.0, "cost/samples": 7}
+    assert kept.logged[metrics.RESULT_TABLE].data == [
+        ["SimCLR", "phones", "all", 0.5, None], ["untrained encoder", "phones", "all", 0.25, None]
+    ]  # fmt: skip
+    assert set(kept.logged) == {metrics.RESULT_TABLE, LAYER_WEIGHTS}
+
+
+def test_the_last_layer_and_the_chosen_one_are_numbers_of_a_run():
+    record = {
+        "rows": {"SimCLR": {"linear": {"all": {"mean": 0.5, "std": 0.0}}}},
+        "layers": {"SimCLR": {"validation": [0.1, 0.9, 0.2], "test": [0.2, 0.8, 0.4], "chosen": 1}},
+        "budget": {},
+    }
+    found = summary_of(record)
+    assert found == {"result/linear/all": 0.5, "result/layer/last": 0.4, "result/layer/chosen": 0.8}
 
 
 def test_another_command_of_the_same_process_does_not_write_into_the_run(logged):
@@ -203,7 +243,7 @@ def test_the_dashboard_shows_only_what_is_logged_and_all_of_its_kinds(logged):
     assert shown == KNOWN
     columns = {name for row in logged.history for name in row} | set(logged.summary)
     # Of a method that could collapse, of a VAE, and of a graph whose cost nobody has counted.
-    assert shown - columns <= {metrics.PROJECTION_STD, metrics.HEALTH_ACTIVE_UNITS, "cost/flops"}
+    assert shown - columns <= {metrics.PROJECTION_STD, metrics.HEALTH_ACTIVE_UNITS, "cost/flops", LAYER_WEIGHTS}
 
 
 @pytest.mark.filterwarnings("ignore")  # wandb-workspaces warns of itself, as above

@@ -8,7 +8,8 @@ from scipy import stats
 from torch import Tensor
 
 from ssl_zoo.batch import Batch
-from ssl_zoo.callbacks.figures import draw_spectrograms
+from ssl_zoo.callbacks.figures import draw_views
+from ssl_zoo.data.audio.spectrograms import picture_of_sound
 from ssl_zoo.encoders.image import ResNet
 from ssl_zoo.errors import InputError
 from ssl_zoo.methods.simclr import SimCLR
@@ -186,6 +187,7 @@ def test_a_method_with_views_refuses_a_padded_batch() -> None:
 
 def test_a_picture_shows_recordings_beside_their_views(tmp_path: Path) -> None:
     inputs = waveforms(3)
-    draw_spectrograms(inputs, AudioViews(0.5, sample_rate=RATE)(inputs, keys(3)), RATE, tmp_path / "views.png")
+    views = AudioViews(0.5, sample_rate=RATE)(inputs, keys(3))
+    draw_views(picture_of_sound(inputs, RATE), picture_of_sound(views, RATE), "recordings", tmp_path / "views.png")
     with Image.open(tmp_path / "views.png") as picture:
         assert picture.size == (900, 480)

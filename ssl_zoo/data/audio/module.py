@@ -2,6 +2,8 @@
 
 import warnings
 from collections import defaultdict
+from collections.abc import Mapping
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -9,10 +11,13 @@ import torch
 from lightning import Trainer
 from torch import Tensor
 
+from ssl_zoo.data.audio.log_mel_baseline import log_mel_baseline
 from ssl_zoo.data.audio.pcm import PCM, open_pcm
 from ssl_zoo.data.audio.recordings import Centred, RandomCrops, Recordings
+from ssl_zoo.data.audio.segments import PHONES, phone_labels, recording_tasks
 from ssl_zoo.data.audio.sources.base import AudioSource, LoadedAudio
 from ssl_zoo.data.audio.sources.debian_speech import DebianSpeech
+from ssl_zoo.data.audio.spectrograms import picture_of_sound
 from ssl_zoo.data.base import DataModule, check_at_least
 from ssl_zoo.data.buckets import (
     Bucket,
@@ -25,9 +30,12 @@ from ssl_zoo.data.buckets import (
 )
 from ssl_zoo.data.examples import Examples
 from ssl_zoo.data.loader import TrainLoader, fetching, place_of
+from ssl_zoo.data.pictures import Picture
+from ssl_zoo.data.representations import Baseline
 from ssl_zoo.data.splits import PARTS, Split, identity, split_hash
 from ssl_zoo.errors import InputError
 from ssl_zoo.rebuilding import require_kind
+from ssl_zoo.tasks.labels import CLASSES, Labels, PlaceLabels
 
 # A warning names so many of the files that it is about.
 NAMED = 3
@@ -77,7 +85,7 @@ class AudioData(DataModule):
 
     Attributes:
         sample_rate: samples a second of every recording, in Hz.
-        tasks: further tasks: names of their classes in the order of their numbers. Labels are in the parts' `tasks`.
+        task_classes: further tasks: names of their classes in the order of their numbers; labels are in the parts.
         phones: names of the phones that `ssl_zoo.data.audio.segments.frame_labels` numbers; empty without segments.
 
     Raises:
@@ -89,6 +97,14 @@ class AudioData(DataModule):
     validation_set: Recordings
     test_set: Recordings
     cheap_examples = 512  # seconds each
+    modality = "audio"
+    noun = "recordings"
+    padded = True
+    program_inputs = (
+        "`inputs` are waveforms `(B, S)` float32 in [-1, 1], `mask` is bool `(B, S)`, True where real; S must be "
+        "enough for two frames."
+    )
+    pictured = 4
 
     def __init__(
         self,
@@ -148,7 +164,7 @@ class AudioData(DataModule):
         loaded = self.source.load()
         pcm = open_pcm(self.source_name, loaded.recordings, self.sample_rate)
         usable = self._usable(pcm, loaded)
-        self.classes, self.tasks, self.phones = loaded.classes, loaded.tasks, loaded.phones
+        self.classes, self.task_classes, self.phones = loaded.classes, loaded.tasks, loaded.phones
         train, validation, test, unlabelled = self._split(loaded, usable)
         labels = [[recording.label, recording.part, dict(recording.tasks)] for recording in loaded.recordings]
         self.name_of = [recording.name for recording in loaded.recordings].__getitem__
@@ -159,6 +175,32 @@ class AudioData(DataModule):
             Recordings(pcm, loaded, chosen, self.sample_rate, self._samples(self.max_seconds))
             for chosen in (train, validation, test, torch.cat([train, unlabelled]).sort().values)
         )
+
+    def tasks(self) -> dict[str, Labels]:
+        """See `DataModule`; phones are those of every 20 ms."""
+        phones: dict[str, Labels] = {PHONES: self._phone_labels} if self.phones else {}
+        return super().tasks() | recording_tasks(self.task_classes, self.parts()) | phones
+
+    def parts(self) -> Mapping[str, Recordings]:
+        """See `DataModule`."""
+        return {"train": self.train_set, "validation": self.validation_set, "test": self.test_set}
+
+    @cached_property
+    def _phone_labels(self) -> PlaceLabels:
+        return phone_labels(self.phones, self.parts())
+
+    @property
+    def main_task(self) -> str:
+        """Phones where they are known: voice and channel, which any average shows, may predict the classes."""
+        return PHONES if self.phones else CLASSES
+
+    def baselines(self) -> dict[str, Baseline]:
+        """See `DataModule`; what a spectrogram is on average, and at a moment."""
+        return {"log-mel statistics": log_mel_baseline(self.sample_rate)}
+
+    def picture(self, inputs: Tensor, fields: dict[str, Tensor] | None = None) -> Picture:
+        """See `DataModule`; spectrograms."""
+        return picture_of_sound(inputs, self.sample_rate)
 
     @property
     def padding(self) -> float:

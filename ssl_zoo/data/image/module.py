@@ -16,9 +16,11 @@ from ssl_zoo.data.base import DataModule, check_at_least
 from ssl_zoo.data.cache.folder import CACHE
 from ssl_zoo.data.examples import UNLABELLED, Examples
 from ssl_zoo.data.image.kept_images import JoinedImages, Survey, keep, survey
+from ssl_zoo.data.image.photographs import shown
 from ssl_zoo.data.image.sources.base import Images, ImageSource, LoadedImages
 from ssl_zoo.data.image.sources.digits import Digits
 from ssl_zoo.data.image.statistics import channel_statistics
+from ssl_zoo.data.pictures import Picture, as_colours
 from ssl_zoo.data.splits import Split, split_hash
 from ssl_zoo.errors import InputError
 from ssl_zoo.rebuilding import require_kind
@@ -93,6 +95,11 @@ class ImageData(DataModule):
     Raises:
         InputError: an argument is out of its range, or images of many sizes come without `image_size`.
     """
+
+    modality = "image"
+    noun = "images"
+    program_inputs = "`images` are float32 in [0, 1], `{shape}`; normalisation is part of the program."
+    hub_task = "image-feature-extraction"
 
     def __init__(
         self,
@@ -204,6 +211,14 @@ class ImageData(DataModule):
 
     def _in_order(self, examples: Examples, order: Tensor | None = None) -> DataLoader[Batch]:
         return super()._in_order(self.with_whole(examples), order)
+
+    def picture(self, inputs: Tensor, fields: dict[str, Tensor] | None = None) -> Picture:
+        """See `DataModule`; whole photographs where there are some, and of more than three channels the first three."""
+        return Picture(as_colours(shown(inputs, fields)))
+
+    def describe_inputs(self) -> str:
+        """See `DataModule`."""
+        return f"images of {self.image_size} x {self.image_size} pixels"
 
     def _warn_if_flat(self, found: Survey) -> None:
         """Files of 12 bits in 16 are common, and black when taken for what they say they are."""

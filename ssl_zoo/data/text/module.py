@@ -12,11 +12,13 @@ from ssl_zoo.batch import Batch
 from ssl_zoo.data.base import DataModule, check_at_least
 from ssl_zoo.data.cache.mapped import MappedArray
 from ssl_zoo.data.examples import Examples
+from ssl_zoo.data.representations import Baseline, TokenCounts
 from ssl_zoo.data.splits import Split, identity, split_hash
 from ssl_zoo.data.text.corpus import Corpus, open_corpus
 from ssl_zoo.data.text.sources.base import UNLABELLED, TextSource
 from ssl_zoo.data.text.sources.python_docs import PythonDocs
 from ssl_zoo.data.text.tokenizer import TRAINERS, check_trained
+from ssl_zoo.data.tokens import Tokens
 from ssl_zoo.errors import InputError
 from ssl_zoo.rebuilding import require_kind
 from ssl_zoo.vocabulary import Vocabulary
@@ -130,6 +132,11 @@ class TextData(DataModule):
         InputError: an argument is out of its range.
     """
 
+    modality = "text"
+    noun = "texts"
+    padded = True
+    program_inputs = "`inputs` are token ids `(B, T)` int64, `mask` is bool `(B, T)`, True where a token is real."
+
     def __init__(
         self,
         source: TextSource | None = None,
@@ -200,6 +207,14 @@ class TextData(DataModule):
             self.train_set = self.pretrain_set
             self.validation_set = self._packed(validation, "to validate on")
             self.test_set = self._packed(test, "to test on")
+
+    def baselines(self) -> dict[str, Baseline]:
+        """See `DataModule`; the words of a text in no order."""
+        return {"tf-idf": TokenCounts(self.vocabulary)}
+
+    def tokens(self) -> Tokens:
+        """See `DataModule`; the tokenizer and the length of this data."""
+        return Tokens(self.corpus.tokenizer, self.length)
 
     def _answer_bad(self) -> None:
         """Warns of texts that were left out, or stops."""

@@ -58,7 +58,7 @@ def test_parts_hold_every_recording_once_with_classes_in_proportion() -> None:
         assert part.labels.bincount().max() - part.labels.bincount().min() <= 2
         expected = torch.where(part.chosen % 3 == 0, -1, part.chosen % 2)
         assert torch.equal(part.tasks["parity"], expected)
-    assert module.classes == ["0", "1", "2"] and module.tasks == {"parity": ["even", "odd"]}
+    assert module.classes == ["0", "1", "2"] and module.task_classes == {"parity": ["even", "odd"]}
 
 
 def test_recordings_without_a_label_are_for_pretraining_and_official_tests_are_kept() -> None:

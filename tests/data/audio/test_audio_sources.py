@@ -307,7 +307,7 @@ def test_both_together_are_one_set_of_five_languages(tmp_path: Path) -> None:
     module.setup()
     sentences = DebianSpeech(tmp_path).load().recordings[15:]
     assert [recording.label for recording in sentences] == [4, 4] and len(module.phones) == 51
-    assert [module.tasks["voice"][recording.tasks["voice"]] for recording in sentences] == ["nsh", "nsh"]
+    assert [module.task_classes["voice"][recording.tasks["voice"]] for recording in sentences] == ["nsh", "nsh"]
     parts = (module.train_set, module.validation_set, module.test_set)
     assert sum(segments is not None for part in parts for segments in part.segments) == 2
     with pytest.raises(InputError, match="unpack asterisk-core-sounds-en-g722"):

@@ -7,15 +7,16 @@ import torch
 
 from ssl_zoo.batch import Batch
 from ssl_zoo.cli import run
+from ssl_zoo.data.audio.log_mel_baseline import log_mel_baseline
 from ssl_zoo.data.audio.module import AudioData
+from ssl_zoo.data.audio.segments import phone_places
 from ssl_zoo.encoders.audio import Wav2Vec2Encoder
 from ssl_zoo.encoders.audio_resnet import AudioResNet
 from ssl_zoo.encoders.front_ends import LogMel
 from ssl_zoo.encoders.log_mel import log_mel
-from ssl_zoo.evaluation import speech
+from ssl_zoo.evaluation import tasks
+from ssl_zoo.evaluation.extraction import Wanted, extract_part, representation_of
 from ssl_zoo.evaluation.flops import training_flops
-from ssl_zoo.evaluation.frames import choose_moments
-from ssl_zoo.evaluation.listening import Asked, listen, listen_to_log_mel, listen_with
 from ssl_zoo.methods.simclr import SimCLR
 from ssl_zoo.probes import weighted_layers
 from ssl_zoo.runs.run import load_run, rebuild
@@ -39,7 +40,7 @@ def directory(request, tmp_path_factory) -> Path:
     runs = tmp_path_factory.mktemp("runs")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(weighted_layers, "STEPS", 200)
-        patch.setitem(speech.MOMENTS, "train", 300)
+        patch.setitem(tasks.PLACES, "train", 300)
         run(
             ["fit", "--config", str(EXPERIMENTS / "wav2vec2_log_mel.yaml"), "--runs_dir", str(runs),
              "--data.source=tests.made_audio.Tones",
@@ -59,20 +60,22 @@ def flops_of_crops(directory: Path, steps: int) -> float:
     return steps * 8 * training_flops(rebuild(load_run(directory).checkpoint), noise)
 
 
-def test_a_run_is_judged_in_every_task_beside_the_floors(directory):
+def test_a_run_is_evaluated_in_every_task_beside_the_baselines(directory):
     record = json.loads((directory / "results.json").read_text())
-    tasks = record["tasks"]
-    assert list(tasks) == ["word", "phones"]
-    assert list(tasks["word"]) == ["Wav2Vec2", "untrained encoder", "log-mel statistics", "majority class"]
-    assert list(tasks["phones"]) == [
+    found_in = record["tasks"]
+    assert list(found_in) == ["word", "phones"]
+    assert list(found_in["word"]) == ["Wav2Vec2", "untrained encoder", "log-mel statistics", "majority class"]
+    assert list(found_in["phones"]) == [
         "Wav2Vec2", "untrained encoder", "log-mel frame", "log-mel, 9 frames", "majority class"
     ]  # fmt: skip
-    for rows in tasks.values():
+    for rows in found_in.values():
         for row in ("Wav2Vec2", "untrained encoder"):
             assert len(rows[row]["layers"]) == 3 and sum(rows[row]["layers"]) == pytest.approx(1, abs=1e-3)
-    for row, found in tasks["phones"].items():
-        assert row == "majority class" or found["accuracy"] > tasks["phones"]["majority class"]["accuracy"] + 0.3, row
-    assert tasks["word"]["log-mel statistics"]["accuracy"] == 1  # the hum is in their means
+    for row, found in found_in["phones"].items():
+        assert row == "majority class" or found["accuracy"] > found_in["phones"]["majority class"]["accuracy"] + 0.3, (
+            row
+        )
+    assert found_in["word"]["log-mel statistics"]["accuracy"] == 1  # the hum is in their means
     assert record["budget"]["flops"] == pytest.approx(flops_of_crops(directory, steps=2))
     assert record["task_sizes"]["phones"]["train"] == 300 and record["task_sizes"]["phones"]["classes"] == 4
     assert record["task_sizes"]["word"]["test"] <= record["data"]["test"]
@@ -80,7 +83,7 @@ def test_a_run_is_judged_in_every_task_beside_the_floors(directory):
         assert (directory / "figures" / name).stat().st_size > 5000
 
 
-def test_classes_are_judged_as_those_of_images_are(directory):
+def test_classes_are_evaluated_as_those_of_images_are(directory):
     rows = json.loads((directory / "results.json").read_text())["rows"]
     if not (directory / "figures" / "label_efficiency.png").exists():
         assert rows == {}
@@ -90,9 +93,9 @@ def test_classes_are_judged_as_those_of_images_are(directory):
     assert rows["log-mel statistics"]["linear"]["all"]["mean"] == 1  # the hiss is in their means, too
 
 
-def test_a_method_of_views_is_judged_like_any_other(tmp_path, monkeypatch):
+def test_a_method_of_views_is_evaluated_like_any_other(tmp_path, monkeypatch):
     monkeypatch.setattr(weighted_layers, "STEPS", 10)
-    monkeypatch.setitem(speech.MOMENTS, "train", 100)
+    monkeypatch.setitem(tasks.PLACES, "train", 100)
     run(
         ["fit", "--config", str(EXPERIMENTS / "simclr.yaml"), "--runs_dir", str(tmp_path), "--trainer.max_steps=2",
          "--data.source=tests.made_audio.Tones", "--data.batch_size=8", "--data.crop_seconds=0.7",
@@ -102,27 +105,26 @@ def test_a_method_of_views_is_judged_like_any_other(tmp_path, monkeypatch):
     (directory,) = tmp_path.glob("*/*")
     record = json.loads((directory / "results.json").read_text())
     assert list(record["rows"]) == ["SimCLR", "untrained encoder", "log-mel statistics", "supervised"]
+    assert list(record["layers"]) == ["SimCLR", "untrained encoder"]  # the stages of a ResNet
+    assert {len(found["test"]) for found in record["layers"].values()} == {5}
     assert record["budget"]["flops"] == pytest.approx(flops_of_crops(directory, steps=2))
 
 
 @pytest.mark.parametrize("which", ["transformer", "resnet", "log-mel"])
-def test_what_is_cached_is_what_each_recording_gives_alone(data, which):
+def test_what_is_kept_is_what_each_recording_gives_alone(data, which):
     torch.manual_seed(0)
     views = AudioViews(seconds=0.3)
     resnet = SimCLR(AudioResNet(10, 4), views).eval()
     transformer = SimCLR(
         Wav2Vec2Encoder(LogMel(dim=16, strides=[2]), dim=16, depth=2, heads=2, position_kernel=8), views
     ).eval()
-    listener = {
-        "resnet": lambda: listen_with(resnet, "SimCLR"),
-        "transformer": lambda: listen_with(transformer, "SimCLR"),
-        "log-mel": lambda: listen_to_log_mel(16000),
-    }[which]()
+    method = resnet if which == "resnet" else transformer
+    representation = log_mel_baseline(16000) if which == "log-mel" else representation_of(method.encoder, method.encode)
     part = data.validation_set
     labelled = (part.tasks["word"] >= 0).nonzero()[:, 0]
-    moments = choose_moments(part, 40)
-    cache = listen(listener, Asked(part, labelled, moments), CPU)
-    assert len(cache.features.vectors) == len(part) and torch.equal(cache.features.labels, part.labels)
+    moments = phone_places(part).spread(40)
+    kept = extract_part(representation, Wanted(part, labelled, {"phones": moments}), CPU)
+    assert len(kept.features.vectors) == len(part) and torch.equal(kept.features.labels, part.labels)
     place = 0
     for position in range(len(part)):
         batch = part.__getitems__([position])
@@ -130,26 +132,26 @@ def test_what_is_cached_is_what_each_recording_gives_alone(data, which):
             if which == "log-mel":
                 frames = log_mel(batch.inputs)[0]
                 layers, vector = (frames,), torch.cat([frames[0].mean(0), frames[0].std(0, correction=0)])
-                utterance = vector[None]
+                whole = [vector]
             else:
-                encoder = (resnet if which == "resnet" else transformer).encoder
-                encoded = encoder(batch.inputs, layers=True)
-                # A ResNet's other stages are of other widths, and no weighted sum is over them.
-                layers, vector = encoded.layers[-1:] if which == "resnet" else encoded.layers, encoded.pooled[0]
-                utterance = torch.stack([layer[0].mean(0) for layer in layers])
-        torch.testing.assert_close(cache.features.vectors[position], vector, atol=1e-4, rtol=1e-3)
+                encoded = method.encoder(batch.inputs, layers=True)
+                layers, vector = encoded.layers, encoded.pooled[0]
+                whole = [layer[0].mean(0) for layer in layers]
+        torch.testing.assert_close(kept.features.vectors[position], vector, atol=1e-4, rtol=1e-3)
         if position in labelled:
             row = labelled.tolist().index(position)
-            torch.testing.assert_close(cache.utterances[:, row].float(), utterance, atol=2e-3, rtol=2e-3)
+            for found, wanted in zip(kept.layers, whole, strict=True):
+                torch.testing.assert_close(found[row].float(), wanted, atol=2e-3, rtol=2e-3)
         stride = {"resnet": 1280, "transformer": 320, "log-mel": 160}[which]
         # A frame of LogMel with one convolution of three spectra sees 25 + 2 * 10 ms.
         first = {"resnet": 200, "transformer": 360, "log-mel": 200}[which]
-        for sample in moments.samples[moments.recordings == position].tolist():
-            frame = int(np.abs(first + stride * np.arange(layers[0].shape[1]) - sample).argmin())
-            found = cache.frames[:, place].float()
+        alike = [layer for layer in layers if layer.shape[2] == layers[-1].shape[2]]
+        for sample in moments.inputs[moments.examples == position].tolist():
+            frame = int(np.abs(first + stride * np.arange(layers[-1].shape[1]) - sample).argmin())
+            found = kept.places["phones"][:, place].float()
             if which == "log-mel":
-                found = found[:, listener.frame_rows["log-mel frame"]]
-            torch.testing.assert_close(found, torch.stack([layer[0, frame] for layer in layers]), atol=2e-3, rtol=2e-3)
+                found = found[:, representation.place_rows["log-mel frame"]]
+            torch.testing.assert_close(found, torch.stack([layer[0, frame] for layer in alike]), atol=2e-3, rtol=2e-3)
             place += 1
     assert place == 40
 
@@ -159,21 +161,21 @@ def test_a_task_that_some_part_cannot_ask_is_left_out(data, label):
     known = data.test_set.tasks
     data.test_set.tasks = {"word": torch.full((len(data.test_set),), label)}
     try:
-        rows, sizes = speech.speech_rows(data, {}, CPU)
+        questions = tasks.ask(data, by_layer=False)
     finally:
         data.test_set.tasks = known
-    assert list(rows) == ["log-mel statistics"] and list(sizes) == ["phones"]
+    assert list(questions.of_examples) == [] and list(questions.sizes) == ["phones"]
 
 
 def test_where_classes_differ_in_size_tasks_have_a_balanced_accuracy():
     layers = torch.randn(1, 100, 4, generator=torch.Generator().manual_seed(0))
     labels = torch.tensor([0] * 80 + [1] * 20)
     even = torch.tensor([0, 1]).repeat(50)
-    found = {name: speech._majority({"train": labels, "test": each}) for name, each in (("uneven", labels),
+    found = {name: tasks.majority({"train": labels, "test": each}) for name, each in (("uneven", labels),
              ("even", even))}  # fmt: skip
     assert found["uneven"] == pytest.approx({"accuracy": 0.8, "balanced": 0.5}) and found["even"] == {"accuracy": 0.5}
     part = (layers, labels)
-    probed = speech._evaluate({"train": part, "validation": part, "test": part}, 2)
+    probed = tasks.evaluate_weighted({"train": part, "validation": part, "test": part}, 2)
     assert set(probed) == {"accuracy", "balanced", "layers"}
 
 

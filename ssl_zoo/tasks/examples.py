@@ -13,10 +13,11 @@ class TaskBatch(NamedTuple):
     Attributes:
         inputs: as in `ssl_zoo.batch.Batch`.
         mask: as there; bool ``(B, T)`` for texts.
-        targets: int64; the class ``(B, 1)``, the tag of every token ``(B, T)``, or the first and last token of the
-            answer ``(B, 2)``.
-        places: ``(B, T)`` bool, the tokens that are judged: the first one of every word to tag, or where an answer may
-            begin and end; None where the whole example is judged. Targets elsewhere mean nothing.
+        targets: int64; the class ``(B, 1)``, the tag of every token ``(B, T)`` or place ``(B, K)``, or the first and
+            last token of the answer ``(B, 2)``.
+        places: ``(B, T)`` bool, the tokens that are classified: the first one of every word to tag, or where an answer
+            may begin and end; or ``(B, K)`` int64, raw inputs at which something is, -1 where there is no further one;
+            None where the whole example is classified. Targets elsewhere mean nothing.
     """
 
     inputs: Tensor

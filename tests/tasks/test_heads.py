@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from ssl_zoo.encoders.base import Encoded
-from ssl_zoo.finetuning.examples import TaskBatch
-from ssl_zoo.finetuning.heads import ClassHead, Head, SpanHead, TagHead
+from ssl_zoo.tasks.examples import TaskBatch
+from ssl_zoo.tasks.heads import ClassHead, Head, PlaceHead, SpanHead, TagHead
 
 EXAMPLES, LENGTH, DIM, LABELS = 5, 7, 6, 3
 
@@ -40,15 +40,16 @@ def random_case(head: type[Head], seed: int) -> tuple[Head, torch.Tensor, TaskBa
 def test_scores_are_a_linear_map_of_the_pooled_vector_or_of_every_token():
     torch.manual_seed(0)
     encoded = Encoded(torch.randn(EXAMPLES, LENGTH, DIM), torch.randn(EXAMPLES, DIM), None)
+    _, _, batch = random_case(ClassHead, 0)
     for head, vectors in ((ClassHead(DIM, 4), encoded.pooled), (TagHead(DIM, 4), encoded.sequence)):
-        torch.testing.assert_close(head.eval()(encoded), vectors @ head.linear.weight.T + head.linear.bias)
-    assert SpanHead(DIM, 2).eval()(encoded).shape == (EXAMPLES, LENGTH, 2)
+        torch.testing.assert_close(head.eval()(encoded, batch), vectors @ head.linear.weight.T + head.linear.bias)
+    assert SpanHead(DIM, 2).eval()(encoded, batch).shape == (EXAMPLES, LENGTH, 2)
 
 
 def test_dropout_acts_in_training_alone():
     encoded = Encoded(torch.ones(1, LENGTH, DIM), torch.ones(200, DIM), None)
-    head = ClassHead(DIM, 1, dropout=0.5)
-    assert head.train()(encoded).unique().numel() > 1 and head.eval()(encoded).unique().numel() == 1
+    head, (_, _, batch) = ClassHead(DIM, 1, dropout=0.5), random_case(ClassHead, 0)
+    assert head.train()(encoded, batch).unique().numel() > 1 and head.eval()(encoded, batch).unique().numel() == 1
 
 
 def test_class_loss():
@@ -110,3 +111,20 @@ def test_spans_outside_of_the_context_get_no_gradient():
     head.loss(scores, batch).backward()
     assert scores.grad is not None and scores.grad.isfinite().all()
     assert ((scores.grad.abs().sum(2) > 0) == batch.places).all()
+
+
+def test_places_are_classified_by_the_nearest_real_vector():
+    torch.manual_seed(0)
+    head = PlaceHead(DIM, LABELS, offset=2, stride=4).eval()
+    mask = torch.tensor([[True] * 5, [True] * 2 + [False] * 3])
+    encoded = Encoded(torch.randn(2, 5, DIM), torch.randn(2, DIM), mask)
+    places = torch.tensor([[0, 9, 19], [1, 13, -1]])  # the last of them in the padding of the second example
+    targets = torch.tensor([[0, 1, 2], [2, 1, -1]])
+    batch = TaskBatch(torch.zeros(2, 20), None, targets, places)
+    vectors = torch.stack([*encoded.sequence[0, [0, 2, 4]], *encoded.sequence[1, [0, 1]]])
+    scores = head(encoded, batch)
+    torch.testing.assert_close(scores, vectors @ head.linear.weight.T + head.linear.bias)
+    wanted = [nats(row, target) for row, target in zip(scores.tolist(), [0, 1, 2, 2, 1], strict=True)]
+    assert float(head.loss(scores, batch).detach()) == pytest.approx(sum(wanted) / 5, rel=1e-5)
+    best = scores.argmax(1).tolist()
+    assert head.predict(scores, batch) == [best[:3], best[3:]]

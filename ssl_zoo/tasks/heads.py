@@ -7,7 +7,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ssl_zoo.encoders.base import Encoded
-from ssl_zoo.finetuning.examples import TaskBatch
+from ssl_zoo.tasks.examples import TaskBatch
+from ssl_zoo.tasks.places import nearest_frames, real_counts
 
 
 class Head(nn.Module, ABC):
@@ -26,12 +27,12 @@ class Head(nn.Module, ABC):
         nn.init.zeros_(self.linear.bias)
 
     @abstractmethod
-    def forward(self, encoded: Encoded) -> Tensor:
+    def forward(self, encoded: Encoded, batch: TaskBatch) -> Tensor:
         """Float32 scores."""
 
     @abstractmethod
     def loss(self, scores: Tensor, batch: TaskBatch) -> Tensor:
-        """Scalar, the mean over what is judged in the batch."""
+        """Scalar, the mean over what is predicted in the batch."""
 
     @abstractmethod
     def predict(self, scores: Tensor, batch: TaskBatch) -> list[list[int]]:
@@ -41,7 +42,7 @@ class Head(nn.Module, ABC):
 class ClassHead(Head):
     """One class per example, from the pooled vector; scores ``(B, classes)``."""
 
-    def forward(self, encoded: Encoded) -> Tensor:
+    def forward(self, encoded: Encoded, batch: TaskBatch) -> Tensor:
         """``(B, classes)``."""
         return self.linear(self.dropout(encoded.pooled)).float()
 
@@ -57,7 +58,7 @@ class ClassHead(Head):
 class TagHead(Head):
     """One tag per place, from its own vector; scores ``(B, T, tags)``."""
 
-    def forward(self, encoded: Encoded) -> Tensor:
+    def forward(self, encoded: Encoded, batch: TaskBatch) -> Tensor:
         """``(B, T, tags)``."""
         return self.linear(self.dropout(encoded.sequence)).float()
 
@@ -73,13 +74,55 @@ class TagHead(Head):
         return [tags[places].tolist() for tags, places in answers]
 
 
+class PlaceHead(Head):
+    """One class per place of an example's raw inputs, from the vector nearest to it; scores ``(P, classes)``.
+
+    `TaskBatch.places` are numbers ``(B, K)`` int64 of raw inputs here, -1 where an example has fewer than K.
+
+    Args:
+        dim: size of the encoder's vectors.
+        classes: number of classes.
+        offset: raw input at the centre of the encoder's first vector.
+        stride: raw inputs from one vector to the next.
+        dropout: rate of dropout in training.
+    """
+
+    def __init__(self, dim: int, classes: int, offset: int, stride: int, dropout: float = 0.1) -> None:
+        super().__init__(dim, classes, dropout)
+        self.offset, self.stride = offset, stride
+
+    def forward(self, encoded: Encoded, batch: TaskBatch) -> Tensor:
+        """``(P, classes)``, of the places of all examples, one example after the other."""
+        rows, inputs = self._places(batch)
+        counts = real_counts(encoded.sequence, encoded.mask)[rows]
+        nearest = nearest_frames(inputs, counts, self.offset, self.stride)
+        return self.linear(self.dropout(encoded.sequence[rows, nearest])).float()
+
+    def loss(self, scores: Tensor, batch: TaskBatch) -> Tensor:
+        """Cross entropy, the mean over all places of the batch."""
+        assert batch.places is not None
+        return F.cross_entropy(scores, batch.targets[batch.places >= 0])
+
+    def predict(self, scores: Tensor, batch: TaskBatch) -> list[list[int]]:
+        """The classes with the highest scores."""
+        rows, _ = self._places(batch)
+        each = scores.argmax(1).split(rows.bincount(minlength=len(batch.inputs)).tolist())
+        return [classes.tolist() for classes in each]
+
+    def _places(self, batch: TaskBatch) -> tuple[Tensor, Tensor]:
+        """``(P,)`` which example each place is in, and ``(P,)`` which raw input it is."""
+        assert batch.places is not None
+        rows, columns = (batch.places >= 0).nonzero(as_tuple=True)
+        return rows, batch.places[rows, columns]
+
+
 class SpanHead(Head):
     """The first and the last token of an answer, a score for each at every token; scores ``(B, T, 2)``.
 
     Devlin et al., 2018, section 4.2: the probabilities are a softmax over the places of the example.
     """
 
-    def forward(self, encoded: Encoded) -> Tensor:
+    def forward(self, encoded: Encoded, batch: TaskBatch) -> Tensor:
         """``(B, T, 2)``."""
         return self.linear(self.dropout(encoded.sequence)).float()
 

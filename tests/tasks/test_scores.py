@@ -2,7 +2,7 @@
 
 import pytest
 
-from ssl_zoo.finetuning.scores import accuracy, entities, entity_f1, exact_match, overlap_f1
+from ssl_zoo.tasks.scores import accuracy, entities, entity_f1, exact_match, overlap_f1
 
 
 def test_accuracy_counts_answers_and_not_examples():

@@ -1,0 +1,76 @@
+"""What a data module says of itself, so that nobody has to ask for its type."""
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from ssl_zoo.data.examples import Examples
+from ssl_zoo.data.pictures import Picture
+from ssl_zoo.data.representations import Baseline, only_pooled, raw_inputs
+from ssl_zoo.data.tokens import Tokens
+from ssl_zoo.tasks.labels import CLASSES, ExampleLabels, Labels
+
+
+class Answers:
+    """What probes, pictures, exports and cards ask of data; a subclass overrides what its modality answers otherwise.
+
+    Attributes:
+        train_set: what probes are fitted on.
+        validation_set: held out for choices.
+        test_set: held out for the final numbers.
+        classes: names of the classes, in label order; empty without labels.
+        modality: what encoders of this data read, as they call it.
+        noun: what several examples are called.
+        padded: whether examples differ in length, so that a batch of them is padded and has a mask.
+        program_inputs: what an exported program takes, in a sentence: `inputs` and `mask` where examples are padded,
+            else what `noun` says; `{shape}` stands for its shape.
+        hub_task: what the Hugging Face Hub calls the turning of such inputs into vectors.
+        pictured: how many examples a picture shows.
+    """
+
+    train_set: Examples
+    validation_set: Examples
+    test_set: Examples
+    classes: list[str]
+    modality: str
+    noun: str = "examples"
+    padded: bool = False
+    program_inputs: str = "`examples` are float32, `{shape}`."
+    hub_task: str = "feature-extraction"
+    pictured: int = 12
+
+    def tasks(self) -> dict[str, Labels]:
+        """What can be asked of this data, set up, by name; `classes` are the labels of a part's examples."""
+        labels = {name: part.labels for name, part in self.parts().items()}
+        known = {name: part for name, part in labels.items() if part is not None}
+        return {CLASSES: ExampleLabels(self.classes, known)} if len(known) == len(labels) else {}
+
+    @property
+    def main_task(self) -> str:
+        """The task that runs are ranked by; only what says most of a representation here."""
+        return CLASSES
+
+    def baselines(self) -> dict[str, Baseline]:
+        """What a method has to beat besides its own encoder untrained, by the name of its row."""
+        return {"raw inputs": only_pooled(raw_inputs)}
+
+    def picture(self, inputs: Tensor, fields: dict[str, Tensor] | None = None) -> Picture | None:
+        """What a person sees of inputs, or of views of them; None where that is nothing.
+
+        Args:
+            inputs: as in `ssl_zoo.batch.Batch`, on the CPU.
+            fields: of the batch, if it has some.
+        """
+        return None
+
+    def describe_inputs(self) -> str:
+        """What an encoder of this data turns into vectors, in words."""
+        return self.noun
+
+    def tokens(self) -> Tokens | None:
+        """How texts become inputs of this data; None where inputs are no tokens."""
+        return None
+
+    def parts(self) -> Mapping[str, Examples]:
+        """What probes are fitted on, what chooses their settings, and what they are evaluated on."""
+        return {"train": self.train_set, "validation": self.validation_set, "test": self.test_set}

@@ -1,0 +1,82 @@
+"""What turns inputs into vectors for probes, whatever the modality: baselines of the data, and frozen encoders."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from ssl_zoo.batch import Batch
+from ssl_zoo.vocabulary import Vocabulary
+
+RAW_PIXELS = 32
+
+
+class Vectors(NamedTuple):
+    """What a representation makes of a batch.
+
+    Attributes:
+        pooled: ``(B, D)``, what probes of whole examples see.
+        layers: one vector per example of every layer, each ``(B, D_layer)``, from the first to the last; empty where a
+            representation has no layers, or nobody asks for them.
+        sequences: all vectors of every layer, each ``(B, N, D_layer)``; empty likewise.
+        mask: ``(B, N)`` bool, which vectors of a sequence are real; None when all are.
+    """
+
+    pooled: Tensor
+    layers: tuple[Tensor, ...] = ()
+    sequences: tuple[Tensor, ...] = ()
+    mask: Tensor | None = None
+
+
+class Representation(NamedTuple):
+    """Something that gives vectors.
+
+    Attributes:
+        extract: gives those of a batch; its second argument says whether layers are asked for.
+        offset: the raw input (sample, token, time step) at the centre of a sequence's first vector.
+        stride: raw inputs from one vector to the next.
+        context: neighbours on either side that the vector of a place is put together with.
+        place_rows: which of its dimensions then make up which row of the table; None for one row of all.
+    """
+
+    extract: Callable[[Batch, bool], Vectors]
+    offset: int = 0
+    stride: int = 1
+    context: int = 0
+    place_rows: dict[str, slice] | None = None
+
+
+class TokenCounts(NamedTuple):
+    """How often each token occurs in a text, in no order: too many numbers for vectors.
+
+    Attributes:
+        vocabulary: of the tokenizer.
+    """
+
+    vocabulary: Vocabulary
+
+
+Baseline = Representation | TokenCounts
+
+
+def only_pooled(represent: Callable[[Batch], Tensor]) -> Representation:
+    """A representation without layers.
+
+    Args:
+        represent: ``(B, D)`` vectors of a batch.
+    """
+    return Representation(lambda batch, layers: Vectors(represent(batch)))
+
+
+def raw_inputs(batch: Batch) -> Tensor:
+    """``(B, D)`` inputs flattened, the baseline that needs no encoder; images shrunk by averaging to 32 x 32 at most.
+
+    A linear probe on the 150,528 numbers of an image of 224 pixels would need more memory than most machines have, and
+    more labelled examples than most data sets.
+    """
+    inputs = batch.inputs.float()
+    if inputs.dim() == 4:
+        height, width = (min(side, RAW_PIXELS) for side in inputs.shape[2:])
+        inputs = F.adaptive_avg_pool2d(inputs, (height, width))
+    return inputs.flatten(1)

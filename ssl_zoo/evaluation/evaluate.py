@@ -1,0 +1,124 @@
+"""One way of evaluating, for runs and for published encoders, on data of any modality."""
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import torch
+
+from ssl_zoo.data.base import DataModule
+from ssl_zoo.data.representations import Representation
+from ssl_zoo.evaluation.extraction import Kept, extract_part
+from ssl_zoo.evaluation.labelled import remarks_on
+from ssl_zoo.evaluation.layers import ByLayer, choose_layered, probe_layers
+from ssl_zoo.evaluation.rows import Evaluated, Extracted, evaluate_rows, probe_words
+from ssl_zoo.evaluation.tasks import Questions, ask, evaluate_tasks, majorities
+from ssl_zoo.tasks.labels import CLASSES, ExampleLabels
+
+
+class Choices(NamedTuple):
+    """What a user may choose of an evaluation.
+
+    Attributes:
+        labels_per_class: labels per class to try, besides all.
+        draws: random choices of the labelled examples to average over.
+        layers: whether every layer is probed.
+    """
+
+    labels_per_class: list[int]
+    draws: int
+    layers: bool
+
+
+class Extraction(NamedTuple):
+    """How vectors are computed.
+
+    Attributes:
+        device: to compute on.
+        at_once: examples of a batch at most; None leaves it to the data.
+        announced: whether a bar shows how far it is.
+    """
+
+    device: torch.device
+    at_once: int | None = None
+    announced: bool = False
+
+
+def evaluate(
+    data: DataModule, encoders: dict[str, Representation], classes: int, choices: Choices, extraction: Extraction
+) -> tuple[Evaluated, dict[str, Any]]:
+    """Evaluates representations on everything that can be asked of some data, beside its baselines.
+
+    Args:
+        data: set up.
+        encoders: by row of the table, the one that matters first.
+        classes: number of classes; 0 where there are other tasks alone.
+        choices: the user's.
+        extraction: how vectors are computed.
+
+    Returns:
+        What was found, and what results.json says of it besides the rows.
+    """
+    baselines = data.baselines()
+    questions = ask(data, by_layer=choices.layers and classes > 0)
+    vectors = {row: baseline for row, baseline in baselines.items() if isinstance(baseline, Representation)}
+    layered = classes if choices.layers else 0
+    rows = {
+        row: partial(_extract, row, each, data, questions, layered if row in encoders else 0, extraction)
+        for row, each in {**encoders, **vectors}.items()
+    }
+    evaluated = evaluate_rows(rows, classes, choices.labels_per_class, choices.draws)
+    for task, found in majorities(questions).items():
+        if task in evaluated.tasks:  # some representation has vectors for it
+            evaluated.tasks[task] |= found
+    if classes:
+        for row, baseline in baselines.items():
+            if not isinstance(baseline, Representation):
+                counted = probe_words(data, baseline.vocabulary, choices.labels_per_class, choices.draws)
+                evaluated.results[row] = counted
+        evaluated = evaluated._replace(remarks=remarks_on(data, choices.labels_per_class) + evaluated.remarks)
+    known = [*([CLASSES] if classes else []), *evaluated.tasks]
+    record: dict[str, Any] = {"main_task": data.main_task if data.main_task in known else (known or [CLASSES])[0]}
+    if evaluated.tasks:
+        record |= {"tasks": evaluated.tasks, "task_sizes": questions.sizes}
+    if evaluated.layers:
+        record["layers"] = {row: found._asdict() for row, found in evaluated.layers.items()}
+    return evaluated, record
+
+
+def _extract(
+    row: str,
+    representation: Representation,
+    data: DataModule,
+    questions: Questions,
+    classes: int,
+    extraction: Extraction,
+) -> Extracted:
+    """One pass over all parts, and all that needs more than pooled vectors; `classes` is 0 where no layer is probed."""
+    kept = {
+        name: extract_part(
+            representation,
+            wanted,
+            extraction.device,
+            None if extraction.at_once is None else min(extraction.at_once, wanted.examples.fetched_at_once),
+            f"{row}, {name}" if extraction.announced else "",
+        )
+        for name, wanted in questions.parts.items()
+    }
+    tasks = evaluate_tasks(row, representation, kept, questions)
+    layers = _probe_layers(data, kept, questions, classes) if classes else None
+    return Extracted({name: each.features for name, each in kept.items()}, tasks, layers)
+
+
+def _probe_layers(data: DataModule, kept: dict[str, Kept], questions: Questions, classes: int) -> ByLayer | None:
+    """What every layer reaches on the classes; None of a representation that has none."""
+    task = data.tasks()[CLASSES]
+    assert isinstance(task, ExampleLabels)
+    layers, labels = {}, {}
+    for name, each in kept.items():
+        if not each.has_layers:
+            return None
+        chosen = choose_layered(len(questions.parts[name].examples))
+        places = torch.searchsorted(questions.parts[name].layered, chosen).to(each.features.vectors.device)
+        layers[name] = [layer[places] for layer in each.layers]
+        labels[name] = task.parts[name][chosen].to(places.device)
+    return probe_layers(layers, labels, classes)
