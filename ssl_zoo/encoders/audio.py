@@ -131,7 +131,7 @@ class Wav2Vec2Encoder(AudioEncoder):
             vectors = vectors + trunk.pos_conv_embed(vectors)
         else:
             spread = places[..., None].expand_as(vectors)
-            whole = vectors.new_zeros(len(vectors), embedded.hints["frames"], vectors.shape[2])
+            whole = vectors.new_zeros(vectors.shape[0], embedded.hints["frames"], vectors.shape[2])
             vectors = vectors + trunk.pos_conv_embed(whole.scatter(1, spread, vectors)).gather(1, spread)
         vectors = trunk.dropout(vectors if pre_norm else trunk.layer_norm(vectors))
         states = [vectors]

@@ -239,7 +239,7 @@ class ViT(Encoder):
         positions = embeddings.interpolate_pos_encoding(embeddings.cls_token.expand(1, 1 + patches, -1), height, width)
         if places is not None:
             positions = positions[0, F.pad(places + 1, (1, 0))]
-        tokens = torch.cat([embeddings.cls_token.expand(len(embedded.vectors), -1, -1), embedded.vectors], dim=1)
+        tokens = torch.cat([embeddings.cls_token.expand(embedded.vectors.shape[0], -1, -1), embedded.vectors], dim=1)
         return embeddings.dropout(tokens + positions)
 
 
