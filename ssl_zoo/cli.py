@@ -24,6 +24,7 @@ from ssl_zoo.evaluation.public import probe_public
 from ssl_zoo.export.export import export
 from ssl_zoo.finetuning.finetune import finetune
 from ssl_zoo.parsing import STRICT, parse
+from ssl_zoo.processes import leave, speaks
 from ssl_zoo.signals import Stopped, requests
 from ssl_zoo.sweep.sweep import sweep
 from ssl_zoo.tracking.dashboard import dashboard
@@ -78,15 +79,16 @@ def main(args: list[str] | None = None) -> None:
         sentence = stopped.sentence or "before the end; the same command begins again"
         if rank_zero_only.rank == 0:  # type: ignore[attr-defined]  # the others have nothing else to say
             sys.stderr.write(f"ssl-zoo: Stopped by {stopped.name} {sentence}.\n")
-        sys.exit(stopped.code)
+        leave(int(stopped.code or 0), close_wandb)
     finally:
         if first:
             requests.give_back()
 
 
 def _refuse(sentence: str) -> NoReturn:
-    sys.stderr.write(f"ssl-zoo: error: {sentence}\n")
-    sys.exit(2)
+    if speaks(sentence):
+        sys.stderr.write(f"ssl-zoo: error: {sentence}\n")
+    leave(2, close_wandb)
 
 
 def run(args: list[str]) -> None:

@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Callable
+from contextlib import nullcontext
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ from jsonargparse import Namespace
 from lightning.pytorch.utilities import rank_zero_only
 
 from ssl_zoo.errors import InputError
-from ssl_zoo.lightning_inside import CommandLine
+from ssl_zoo.lightning_inside import CommandLine, pass_no_signals_on
+from ssl_zoo.processes import end_children
 from ssl_zoo.runs.checkpoints import before, check_weights, read_newest_whole
 from ssl_zoo.runs.files import CONFIG, RESULTS
 from ssl_zoo.runs.resuming import (
@@ -167,14 +169,20 @@ class RunDirectoryCLI(CommandLine):
 
     def run_subcommand(self, subcommand: str) -> None:
         """Runs it, alone in its directory, and says what to type where it was stopped."""
-        if subcommand != "fit":
-            super().run_subcommand(subcommand)
-            return
+        pass_no_signals_on(self.trainer)
         try:
-            with occupied(self.directory):
+            with occupied(self.directory) if subcommand == "fit" else nullcontext():
                 super().run_subcommand(subcommand)
         except Stopped as stopped:
-            stopped.sentence = how_to_go_on(stopped.sentence, self.directory, self.trainer.global_step)
+            if subcommand == "fit":
+                stopped.sentence = how_to_go_on(stopped.sentence, self.directory, self.trainer.global_step)
+            end_children(self.trainer, int(stopped.code or 0) - 128)
+            raise
+        except InputError:
+            end_children(self.trainer, None)
+            raise
+        except BaseException:
+            end_children(self.trainer)
             raise
 
 

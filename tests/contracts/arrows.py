@@ -23,6 +23,7 @@ FOUNDATIONS = (
     "long_work",
     "metrics",
     "optim",
+    "processes",
     "randomness",
     "rebuilding",
     "signals",

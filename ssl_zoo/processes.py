@@ -1,0 +1,95 @@
+"""How the processes of one run end: soon, each with its code, and with one of them saying why."""
+
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any, NoReturn
+
+import lightning as L
+import torch.distributed as dist
+from lightning.pytorch.utilities import rank_zero_only
+from torch.distributed.distributed_c10d import _get_default_store
+
+from ssl_zoo.lightning_inside import children_of
+
+# For the other processes of this machine to end by themselves, and for an answer of the store where processes meet.
+PATIENCE_SECONDS = 5.0
+
+
+def end_children(trainer: L.Trainer, number: int | None = signal.SIGTERM) -> None:
+    """Ends the processes that this one has started for its run, as it is about to end itself.
+
+    They end by themselves where all have agreed to. One that waits for this process in a collective operation cannot.
+
+    Args:
+        trainer: of the run.
+        number: of the signal that they are sent; None for none, where they meet with the same failure as this one.
+    """
+    watched = children_of(trainer)
+    children = list(watched)
+    # Lightning looks there, and kills this process too once a child has ended with another code than 0.
+    watched.clear()
+    if number is not None:
+        for child in children:
+            child.send_signal(number)
+    end = time.monotonic() + PATIENCE_SECONDS
+    for child in children:
+        try:
+            child.wait(max(0.0, end - time.monotonic()))
+        except subprocess.TimeoutExpired:  # it waits for this process, which nothing but this ends
+            child.kill()
+            child.wait()
+
+
+def speaks(sentence: str) -> bool:
+    """Whether this process is to say why the command fails.
+
+    All processes refuse the same settings with the same sentence; the first to come says it. Before they have met
+    anywhere, the one with number 0 does.
+
+    Args:
+        sentence: what is to be said.
+    """
+    try:
+        store = _meeting_place()
+        if store is None:
+            return rank_zero_only.rank == 0  # type: ignore[attr-defined]  # which Lightning sets
+        attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+        return store.add(f"ssl_zoo/said/{attempt}/{hashlib.sha256(sentence.encode()).hexdigest()}", 1) == 1
+    except RuntimeError:  # the process that held the store has ended, and has said it
+        return False
+
+
+def _meeting_place() -> Any | None:
+    """A store that all processes share, as soon as there is one."""
+    if not dist.is_available():
+        return None
+    if dist.is_initialized():
+        return _get_default_store()
+    if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":  # torchrun has one before its processes begin
+        host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+        return dist.TCPStore(host, port, is_master=False, timeout=timedelta(seconds=PATIENCE_SECONDS))
+    return None
+
+
+def leave(code: int, before: Callable[[], None]) -> NoReturn:
+    """Ends this process; one of a group at once.
+
+    At the interpreter's end the network that was trained goes, and with it the threads that waited for the other
+    processes. Joining those takes until a connection times out, as the others are gone or do the same.
+
+    Args:
+        code: for the shell.
+        before: what is still to be done in a process that does not end as usual.
+    """
+    if not (dist.is_available() and dist.is_initialized()):
+        sys.exit(code)
+    before()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
