@@ -171,7 +171,7 @@ class Method(Rebuildable, L.LightningModule, ABC):
         gradient_clip_val: float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        """Clips as the Trainer is told to, which Lightning refuses to do for fused optimizers in mixed precision."""
+        """Clips as the Trainer's settings say, which Lightning refuses for fused optimizers in mixed precision."""
         if gradient_clip_val is None:
             return
         if (

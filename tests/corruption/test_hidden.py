@@ -1,12 +1,18 @@
 """One type for hidden places: what stands there, what an encoder is shown, and that nothing hidden gets through."""
 
+import importlib
+import inspect
+import pkgutil
+
 import pytest
 import torch
 
+import ssl_zoo.methods
 from ssl_zoo.corruption.hidden import Hidden, all_real, require_mask_ratio
 from ssl_zoo.corruption.places import RandomPlaces
 from ssl_zoo.encoders.base import Embedded
 from ssl_zoo.errors import InputError
+from ssl_zoo.methods.base import Method
 from ssl_zoo.randomness import example_keys
 
 MASK = torch.tensor([[0, 1, 0, 1, 1], [1, 0, 0, 0, 0], [0, 0, 0, 0, 0]], dtype=torch.bool)
@@ -77,6 +83,16 @@ def test_ratios_that_mean_nothing_are_refused():
             require_mask_ratio(ratio)
         with pytest.raises(InputError, match="mask_ratio"):
             RandomPlaces(ratio)
+
+
+def test_the_part_that_is_hidden_is_the_mask_ratio_of_every_method():
+    settings: dict[str, set[str]] = {}
+    for module in pkgutil.walk_packages(ssl_zoo.methods.__path__, "ssl_zoo.methods."):
+        for name, found in vars(importlib.import_module(module.name)).items():
+            if inspect.isclass(found) and issubclass(found, Method):
+                settings[name] = {each for each in inspect.signature(found).parameters if each.startswith("mask")}
+    assert set.union(*settings.values()) <= {"mask_ratio", "mask_length"}
+    assert "mask_ratio" in settings["BERT"] & settings["Wav2Vec2"]
 
 
 def test_the_places_left_over_are_those_that_an_encoder_sees_alone():
