@@ -47,6 +47,9 @@ class Optimizer:
             arXiv:2106.08254): heads and the last norm have the whole, the last layer this part of it, the layer below
             its square. 1 trains all layers alike; fine-tuning takes about 0.65 to 0.9.
         warmup: Part of the run over which the learning rate rises linearly from zero, in [0, 1).
+        freeze_encoder: Part of the run, in [0, 1), in which heads alone are trained: the encoder's weights stand still,
+            and its batch norms normalise by their running statistics and leave them as they are. For an encoder that
+            continues from published weights, which random heads would pull at.
         schedule: Learning rate after the warm-up: half a `cosine` down to zero (arXiv:1608.03983), `linear` down to
             zero, `constant`, or `wsd` (warm-up, stable, decay; arXiv:2404.06395), which is constant and falls linearly
             to zero in the last fifth.
@@ -64,6 +67,7 @@ class Optimizer:
     weight_decay: float = 1e-4
     layer_decay: float = 1.0
     warmup: float = 0.1
+    freeze_encoder: float = 0.0
     schedule: Schedule = "cosine"
     betas: tuple[float, float] | None = None
     eps: float | None = None
@@ -93,6 +97,7 @@ class Optimizer:
             "weight_decay": (self.weight_decay >= 0, "at least 0"),
             "layer_decay": (0 < self.layer_decay <= 1, "above 0 and at most 1"),
             "warmup": (0 <= self.warmup < 1, "at least 0 and below 1"),
+            "freeze_encoder": (0 <= self.freeze_encoder < 1, "at least 0 and below 1"),
             "betas": (all(0 <= beta < 1 for beta in own.get("betas", ())), "two numbers of at least 0 and below 1"),
             "eps": (own.get("eps", 0) >= 0, "at least 0"),
             "momentum": (0 <= own.get("momentum", 0) < 1, "at least 0 and below 1"),
@@ -199,7 +204,8 @@ def make_optimizer(settings: Optimizer, module: nn.Module, steady: Iterable[nn.M
     if settings.name == "adamw":
         return torch.optim.AdamW(groups, lr=rate, fused=True, **settings.own)
     if settings.name == "sgd":
-        return torch.optim.SGD(groups, lr=rate, fused=True, **settings.own)
+        # The fused one wants all parameters of a group to have a momentum, or none: of a trunk it comes later.
+        return torch.optim.SGD(groups, lr=rate, fused=settings.freeze_encoder == 0, **settings.own)
     return LARS(groups, lr=rate, **settings.own)
 
 

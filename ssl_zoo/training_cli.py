@@ -151,7 +151,7 @@ class ZooCLI(RunDirectoryCLI):
 
     def instantiate_classes(self) -> None:
         """Builds the method, the data and the Trainer."""
-        with own_errors():
+        with own_errors(), self.remembered_weights():
             super().instantiate_classes()
 
     def complete_settings(self, settings: dict[str, Any]) -> None:

@@ -9,6 +9,7 @@ METHOD, FLOOR, CEILING = "method", "floor", "ceiling"
 SUPERVISED = "supervised"
 # The floors that are made of a network, which is another for every encoder; the rest see the data alone.
 UNTRAINED = "untrained encoder"
+BEFORE = "before"  # the encoder as it was loaded, of a run that continued from published weights
 ALL = "all"  # labels
 LINEAR = "linear"
 

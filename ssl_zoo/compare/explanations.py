@@ -1,12 +1,13 @@
 """How the numbers of a report were made, in words for somebody who was not there."""
 
-from ssl_zoo.compare.entry import CEILING, UNTRAINED
+from ssl_zoo.compare.entry import BEFORE, CEILING, UNTRAINED
 from ssl_zoo.compare.leaderboard import Leaderboard
 from ssl_zoo.compare.results import BALANCED, LAST_LAYER
 from ssl_zoo.probes.cross_validation import ENOUGH, FIXED_PENALTY
 
 FLOORS = {
     UNTRAINED: "the same encoder before any training",
+    BEFORE: "the same encoder with the published weights that a run continued from, before it did",
     "raw inputs": "the inputs themselves, flattened, without an encoder",
     "tf-idf": "logistic regression on the weights of a text's words, whose order is lost",
     "log-mel statistics": "mean and standard deviation of a recording's log-mel spectrogram",
@@ -80,7 +81,10 @@ def explain(boards: list[Leaderboard]) -> list[tuple[str, str]]:
         meaning = "The accuracy in each class, averaged over classes: always predicting the commonest earns nothing."
         terms.append(("Balanced accuracy", meaning))
     if any(entry.kind == CEILING for entry in entries):
-        meaning = "The same encoder, views, batches and steps, but trained with all labels, by cross entropy."
+        meaning = (
+            "The same encoder, views, batches and steps, from published weights where the run began from them, but "
+            "trained with all labels, by cross entropy."
+        )
         terms.append(("Ceiling (supervised)", meaning))
     if any(board.conditions for board in boards):
         meaning = "All weights of the encoder are trained further on labelled examples, and so are those of the same "

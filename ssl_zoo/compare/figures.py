@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ssl_zoo import metrics
-from ssl_zoo.compare.entry import CEILING, LINEAR, UNTRAINED, Entry
+from ssl_zoo.compare.entry import BEFORE, CEILING, LINEAR, UNTRAINED, Entry
 from ssl_zoo.compare.feature_figures import draw_feature_maps, draw_similarity
 from ssl_zoo.compare.grids import label_counts
 from ssl_zoo.compare.leaderboard import Leaderboard
@@ -201,5 +201,5 @@ def _reference_lines(axes: Any, board: Leaderboard) -> None:
 
 def _floor_style(floors: list[Entry], floor: Entry) -> Style:
     """Floors are grey: dark the untrained encoder, lighter what has no encoder."""
-    names = sorted((entry.method != UNTRAINED, entry.label) for entry in floors)
+    names = sorted((entry.method not in (UNTRAINED, BEFORE), entry.label) for entry in floors)
     return floor_style([label for _, label in names].index(floor.label))

@@ -5,7 +5,17 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from ssl_zoo.compare.entry import ALL, CEILING, FLOOR, METHOD, SUPERVISED, UNTRAINED, ByLabels, Entry
+from ssl_zoo.compare.entry import (
+    ALL,
+    BEFORE,
+    CEILING,
+    FLOOR,
+    METHOD,
+    SUPERVISED,
+    UNTRAINED,
+    ByLabels,
+    Entry,
+)
 from ssl_zoo.compare.ranking import Ranking, default_ranking, rankings
 from ssl_zoo.compare.results import FineTuning, Result
 from ssl_zoo.compare.runs import Remark, RunRecord
@@ -157,7 +167,7 @@ def _references(runs: list[RunRecord]) -> list[Entry]:
     found: dict[tuple[str, str], list[RunRecord]] = {}
     for run in runs:
         for row in list(run.result.rows)[1:]:
-            found.setdefault((row, _network(run) if row in (UNTRAINED, SUPERVISED) else ""), []).append(run)
+            found.setdefault((row, _network(run) if row in (UNTRAINED, BEFORE, SUPERVISED) else ""), []).append(run)
     entries = []
     for (row, network), measured in found.items():
         encoder = measured[0].result.encoder if network else ""
@@ -170,7 +180,8 @@ def _references(runs: list[RunRecord]) -> list[Entry]:
 
 
 def _network(run: RunRecord) -> str:
-    return f"{run.result.encoder} of {run.result.parameters:,} parameters"
+    source = f" from {run.result.pretrained}" if run.result.pretrained else ""
+    return f"{run.result.encoder} of {run.result.parameters:,} parameters{source}"
 
 
 def _entry(kind: str, label: str, method: str, encoder: str, runs: list[RunRecord], row: str) -> Entry:

@@ -43,6 +43,7 @@ class Result(NamedTuple):
         main_task: the one that says most of a representation: one of `tasks`, or `classes`.
         rows: accuracies by row and by probe, those of layers among them; the first row is the run's own.
         remarks: sentences about what the numbers do not say.
+        pretrained: the published weights that the run continued from; empty where it began from random ones.
     """
 
     method: str
@@ -66,6 +67,7 @@ class Result(NamedTuple):
     main_task: str
     rows: dict[str, dict[str, Accuracies]]
     remarks: list[str]
+    pretrained: str = ""
 
 
 class FineTuning(NamedTuple):
@@ -116,6 +118,7 @@ def read_result(path: Path) -> Result:
             main_task=str(record.get("main_task", PHONES if PHONES in record.get("tasks", {}) else CLASSES)),
             rows=_with_layers(_with_tasks(_rows(record["rows"]), record.get("tasks", {})), record.get("layers", {})),
             remarks=[str(remark) for remark in record.get("remarks", [])],
+            pretrained=str(record.get("pretrained") or ""),
         )
         if not result.rows:
             raise ValueError("it has no rows")

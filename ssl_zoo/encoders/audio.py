@@ -14,6 +14,7 @@ from ssl_zoo.encoders.base import Embedded, Encoded
 from ssl_zoo.encoders.convolution import convolve
 from ssl_zoo.encoders.front_ends import WaveConvolutions, front_end_config, published_front_end
 from ssl_zoo.encoders.pretrained import load_model
+from ssl_zoo.encoders.weights import Pretrained, remember
 from ssl_zoo.errors import InputError
 
 
@@ -64,7 +65,7 @@ class Wav2Vec2Encoder(AudioEncoder):
         dropout: float = 0.1,
         attention_dropout: float = 0.1,
         activation_dropout: float = 0.0,
-        pretrained: str | None = None,
+        pretrained: Pretrained | None = None,
         sample_rate: int = 16000,
     ) -> None:
         from transformers import HubertModel, Wav2Vec2Config, Wav2Vec2Model
@@ -84,6 +85,7 @@ class Wav2Vec2Encoder(AudioEncoder):
                     f"Wav2Vec2Encoder: {pretrained} brings its own front end; leave out either front_end or pretrained."
                 )
             model = load_model([Wav2Vec2Model, HubertModel], pretrained, **settings)
+            remember(self, model, model.config.to_dict())
             front_end = published_front_end(model)
         else:
             if heads < 1 or dim % heads or position_groups < 1 or dim % position_groups:

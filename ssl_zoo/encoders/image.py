@@ -1,4 +1,4 @@
-"""Image encoders: torchvision's ResNets, transformers' ViT and a plain MLP behind the encoder contract."""
+"""Image encoders: torchvision's ResNets and a plain MLP behind the encoder contract; the ViT has a file of its own."""
 
 import math
 from itertools import pairwise
@@ -6,18 +6,25 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from ssl_zoo.encoders.attention import use_fast_attention
-from ssl_zoo.encoders.base import Embedded, Encoded, Encoder, mean_over_places
+from ssl_zoo.encoders.base import Embedded, Encoded, Encoder
 from ssl_zoo.encoders.normalize import Normalize
-from ssl_zoo.encoders.positions import sine_cosine_positions
+from ssl_zoo.encoders.published_resnet import BLOCKS, BOTTLENECK, Depth, PublishedResNet, fit_resnet, read_resnet
+from ssl_zoo.encoders.published_run import encoder_of_run, find_run
 from ssl_zoo.encoders.residual import residual_stage
+from ssl_zoo.encoders.vit import ViT
+from ssl_zoo.encoders.weights import (
+    Pretrained,
+    load_exactly,
+    normalization,
+    refuse_contradictions,
+    remember,
+    require_same,
+    source_of,
+)
 from ssl_zoo.errors import InputError
 
-# Residual blocks in each of the four stages (He et al., 2015, arXiv:1512.03385, table 1); ResNet-10 is the customary
-# smallest member of the family, one block a stage.
-_BLOCKS = {10: (1, 1, 1, 1), 18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3)}
+__all__ = ["MLP", "ResNet", "ViT"]
 
 
 class ResNet(Encoder):
@@ -27,18 +34,28 @@ class ResNet(Encoder):
     channels_last memory format, the fastest one on CPUs and GPUs alike. Pooled is the mean over positions.
 
     Args:
-        depth: 10, 18, 34 or 50.
+        depth: 10, 18, 34, 50, 101 or 152; 18 or the published network's where left out.
         width: channels of the first stage; later stages have 2, 4 and 8 times as many. 64 is the paper's, 16 is what
-            a laptop can train.
+            a laptop can train; left out, it is 64 or the published network's.
         stem: `small` is one 3x3 convolution of stride 1, for images up to about 64 pixels (the CIFAR stem); `large` is
-            the paper's 7x7 convolution of stride 2 and max pooling.
+            the paper's 7x7 convolution of stride 2 and max pooling. Left out, it is `small`, or the published
+            network's: one with the large stem wants images of 64 pixels or more, which `data.image_size` makes of
+            smaller ones.
         channels: image channels.
         zero_init: start the last norm of every block at zero, so that a block does nothing at first (Goyal et al.,
             2017, arXiv:1706.02677, section 5.1), as the published code of SimCLR, BYOL, SimSiam and MoCo v3 does and
             that of MoCo v1 and v2 does not. Blocks take hundreds of steps to wake: it is for long runs.
-        mean: subtracted from images in [0, 1], one number or one per channel.
-        std: divides the images after that, one number or one per channel.
+        mean: subtracted from images in [0, 1], one number or one per channel; 0.5 or as published where left out.
+        std: divides the images after that, one number or one per channel; 0.25 or as published where left out.
         statistics: mean and std of every channel in place of these two; from the data, where it measures them.
+        pretrained: weights to continue from: `torchvision:resnet50`, `timm:resnet18`, `transformers:` and a name on the
+            Hugging Face Hub, a folder that `ssl-zoo export` wrote, a .safetensors or .pth file with torchvision's
+            names, or a run with this encoder (of an experiment's folder the newest). Depth, width, stem, and the mean
+            and std of images are the published ones; the first convolution is summed over its channels for grey images,
+            or takes them in turn for other numbers of `channels`.
+
+    Raises:
+        InputError: a size is not the published network's, or that cannot be read.
     """
 
     modality = "image"
@@ -46,22 +63,33 @@ class ResNet(Encoder):
 
     def __init__(
         self,
-        depth: Literal[10, 18, 34, 50] = 18,
-        width: int = 64,
-        stem: Literal["small", "large"] = "small",
+        depth: Depth | None = None,
+        width: int | None = None,
+        stem: Literal["small", "large"] | None = None,
         channels: int = 3,
         zero_init: bool = False,
-        mean: float | list[float] = 0.5,
-        std: float | list[float] = 0.25,
+        mean: float | list[float] | None = None,
+        std: float | list[float] | None = None,
         statistics: tuple[list[float], list[float]] | None = None,
+        pretrained: Pretrained | None = None,
     ) -> None:
         super().__init__()
         from torchvision.models.resnet import BasicBlock, Bottleneck
 
-        block: Any = Bottleneck if depth == 50 else BasicBlock
+        source = source_of(pretrained) or ""
+        if pretrained is None:
+            found = PublishedResNet(depth or 18, 64 if width is None else width, stem or "small", {}, [0.5], [0.25])
+        else:
+            found = _continued(pretrained, channels)
+            given = {"depth": (depth, found.depth), "width": (width, found.width), "stem": (stem, found.stem)}
+            refuse_contradictions("ResNet", source, given)
+        self.normalize = Normalize(
+            *normalization("ResNet", mean, std, statistics, (found.mean, found.std), source if found.weights else "")
+        )
+        self.sizes = depth, width, stem = found.depth, found.width, found.stem
+        block: Any = Bottleneck if depth >= BOTTLENECK else BasicBlock
         self.dim = 8 * width * block.expansion
         self.stride = 8 if stem == "small" else 32
-        self.normalize = Normalize(*(statistics or (mean, std)))
         if stem == "small":
             self.conv1 = nn.Conv2d(channels, width, 3, stride=1, padding=1, bias=False)
             self.maxpool: nn.Module = nn.Identity()
@@ -70,7 +98,7 @@ class ResNet(Encoder):
             self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
         self.bn1 = nn.BatchNorm2d(width)
         stages, entering = [], width
-        for stage, blocks in enumerate(_BLOCKS[depth]):
+        for stage, blocks in enumerate(BLOCKS[depth]):
             stages.append(residual_stage(block, entering, width * 2**stage, blocks, stride=1 if stage == 0 else 2))
             entering = width * 2**stage * block.expansion
         self.layer1, self.layer2, self.layer3, self.layer4 = stages
@@ -80,6 +108,9 @@ class ResNet(Encoder):
             elif zero_init and isinstance(module, BasicBlock | Bottleneck):
                 last: Any = module.bn2 if isinstance(module, BasicBlock) else module.bn3
                 nn.init.zeros_(last.weight)
+        if found.weights:
+            load_exactly(self, found.weights, source, "ResNet")
+            remember(self, self, found._replace(weights={})._asdict())
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
 
     def parameter_layers(self) -> list[list[str]]:
@@ -116,131 +147,25 @@ def _as_sequence(maps: Tensor) -> Tensor:
     return maps.flatten(2).transpose(1, 2)
 
 
-class ViT(Encoder):
-    """Vision transformer (Dosovitskiy et al., 2020, arXiv:2010.11929) of the transformers library.
-
-    Images of another size than `image_size` work too: position embeddings are interpolated.
-
-    Args:
-        image_size: side of the images that the position embeddings are made for.
-        patch_size: side of a patch, in pixels.
-        dim: size of the token vectors.
-        depth: transformer layers.
-        heads: attention heads; must divide `dim`.
-        channels: image channels.
-        pooling: `cls` pools the class token, `mean` the mean over patches.
-        dropout: rate of dropout on tokens and attention, in training.
-        positions: `learnt` embeddings, or fixed two-dimensional sines and cosines (`sincos`), MoCo v3's and MAE's.
-        freeze_patches: never train the patch projection, which keeps contrastive training stable (Chen, Xie and He,
-            2021, arXiv:2104.02057, section 4.2).
-        mean: subtracted from images in [0, 1], one number or one per channel.
-        std: divides the images after that, one number or one per channel.
-        statistics: mean and std of every channel in place of these two; from the data, where it measures them.
-    """
-
-    modality = "image"
-    prefix = 1
-    maskable = droppable = True
-
-    def __init__(
-        self,
-        image_size: int = 224,
-        patch_size: int = 16,
-        dim: int = 384,
-        depth: int = 12,
-        heads: int = 6,
-        channels: int = 3,
-        pooling: Literal["cls", "mean"] = "cls",
-        dropout: float = 0.0,
-        positions: Literal["learnt", "sincos"] = "learnt",
-        freeze_patches: bool = False,
-        mean: float | list[float] = 0.5,
-        std: float | list[float] = 0.25,
-        statistics: tuple[list[float], list[float]] | None = None,
-    ) -> None:
-        super().__init__()
-        from transformers import ViTConfig, ViTModel
-
-        if dim % heads:
-            raise InputError(f"ViT: dim {dim} is not a multiple of heads {heads}; choose numbers that divide.")
-        if image_size < patch_size:
-            raise InputError(
-                f"ViT: images of {image_size} pixels are smaller than one patch of {patch_size}; lower patch_size."
-            )
-        if positions == "sincos" and dim % 4:
-            raise InputError(f"ViT: dim {dim} is not a multiple of 4, which positions of sines and cosines need.")
-        self.dim, self.num_layers, self.stride, self.pooling = dim, depth + 1, patch_size, pooling
-        self.normalize = Normalize(*(statistics or (mean, std)))
-        config = ViTConfig(
-            image_size=image_size,
-            patch_size=patch_size,
-            hidden_size=dim,
-            num_hidden_layers=depth,
-            num_attention_heads=heads,
-            intermediate_size=4 * dim,
-            num_channels=channels,
-            hidden_dropout_prob=dropout,
-            attention_probs_dropout_prob=dropout,
-        )
-        self.model = ViTModel(config, add_pooling_layer=False)
-        use_fast_attention(self.model)
-        embeddings: Any = self.model.embeddings
-        projection = embeddings.patch_embeddings.projection
-        # As in MoCo v3's code, where it is not trained: the library's, half as large, would leave positions in charge.
-        bound = math.sqrt(6 / (channels * patch_size**2 + dim))
-        nn.init.uniform_(projection.weight, -bound, bound)
-        nn.init.zeros_(projection.bias)
-        projection.requires_grad_(not freeze_patches)
-        self.positions = positions
-        if positions == "sincos":
-            table = sine_cosine_positions(image_size // patch_size, dim)
-            del embeddings.position_embeddings
-            embeddings.register_buffer("position_embeddings", table)  # by the same name in weight files
-
-    def no_weight_decay(self) -> list[str]:
-        """The class token and, where they are learnt, the positions."""
-        learnt = ["model.embeddings.position_embeddings"] if self.positions == "learnt" else []
-        return ["model.embeddings.cls_token", *learnt]
-
-    def parameter_layers(self) -> list[list[str]]:
-        """Patches, class token and positions, then every transformer layer."""
-        return [["model.embeddings"], *([f"model.layers.{number}"] for number in range(len(self.model.layers)))]
-
-    def embed(self, inputs: Tensor, mask: Tensor | None = None) -> Embedded:
-        """The projected patches ``(B, N, dim)``, row by row; images are never padded."""
-        images = self.normalize(inputs, self.model.config.num_channels)
-        return Embedded(self.model.embeddings.patch_embeddings(images), None, {"size": images.shape[2:]})
-
-    def contextualize(self, embedded: Embedded, *, places: Tensor | None = None, layers: bool = False) -> Encoded:
-        """Patches and the class token, which is the prefix, after the last layer and its norm.
-
-        A mask, which no image has by itself, hides patches from attention.
-        """
-        mask, attention_mask = embedded.mask, None
-        if mask is not None:
-            attention_mask = F.pad(mask, (1, 0), value=True)[:, None, None]
-        vectors = self._with_positions(embedded, places)
-        states = [vectors] if layers else []
-        for layer in self.model.layers:
-            vectors = layer(vectors, attention_mask)
-            if layers:
-                states.append(vectors)
-        vectors = self.model.layernorm(vectors)
-        class_token, sequence = vectors[:, :1], vectors[:, 1:]
-        pooled = vectors[:, 0] if self.pooling == "cls" else mean_over_places(sequence, mask)
-        return Encoded(sequence, pooled, mask, tuple(states), class_token)
-
-    def _with_positions(self, embedded: Embedded, places: Tensor | None) -> Tensor:
-        """The class token, then the patches, with positions added, ``(B, 1 + K, dim)``."""
-        embeddings: Any = self.model.embeddings
-        height, width = embedded.hints["size"]
-        patches = (height // self.stride) * (width // self.stride)
-        # Of its first argument the library's function wants no more than the shape.
-        positions = embeddings.interpolate_pos_encoding(embeddings.cls_token.expand(1, 1 + patches, -1), height, width)
-        if places is not None:
-            positions = positions[0, F.pad(places + 1, (1, 0))]
-        tokens = torch.cat([embeddings.cls_token.expand(embedded.vectors.shape[0], -1, -1), embedded.vectors], dim=1)
-        return embeddings.dropout(tokens + positions)
+def _continued(pretrained: Pretrained, channels: int) -> PublishedResNet:
+    """Published weights for images of so many channels; without weights where they were read before."""
+    if isinstance(pretrained, dict):
+        return PublishedResNet(**pretrained["architecture"])
+    folder = find_run(pretrained)
+    if folder is not None:
+        encoder = encoder_of_run(ResNet, folder)
+        mean, std = (value.flatten().tolist() for value in (encoder.normalize.mean, encoder.normalize.std))
+        found = PublishedResNet(*encoder.sizes, encoder.state_dict(), mean, std)
+        return fit_resnet(found, channels)
+    found, network = read_resnet(pretrained)
+    if network is not None:  # names and shapes do not show everything that it computes
+        with torch.random.fork_rng(), torch.no_grad():
+            kernel = found.weights["conv1.weight"]
+            ours = ResNet(found.depth, found.width, found.stem, kernel.shape[1], mean=0.0, std=1.0).eval()
+            load_exactly(ours, found.weights, pretrained, "ResNet")
+            images = torch.rand(2, kernel.shape[1], 96, 96)
+            require_same(pretrained, network(images), ours(images).pooled)
+    return fit_resnet(found, channels)
 
 
 class MLP(Encoder):

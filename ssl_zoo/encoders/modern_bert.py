@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from ssl_zoo.encoders.base import Embedded
 from ssl_zoo.encoders.text_base import Layer, TextEncoder, check_heads, load_pretrained
+from ssl_zoo.encoders.weights import Pretrained
 from ssl_zoo.errors import InputError
 from ssl_zoo.vocabulary import Vocabulary
 
@@ -44,7 +45,7 @@ class ModernBertEncoder(TextEncoder):
         window: int = 128,
         dropout: float = 0.0,
         pooling: Literal["mean", "cls"] = "mean",
-        pretrained: str | None = None,
+        pretrained: Pretrained | None = None,
     ) -> None:
         from transformers import ModernBertConfig, ModernBertModel
 

@@ -1,19 +1,21 @@
-"""Published models of the transformers library: loaded whole and in float32, or refused in a sentence."""
+"""Published models of text and speech of the transformers library: loaded whole, or refused in a sentence."""
 
 import logging
 from typing import Any
 
 import torch
 
+from ssl_zoo.encoders.weights import Pretrained
 from ssl_zoo.errors import InputError
 
 
-def load_model(architectures: list[Any], source: str, **settings: Any) -> Any:
+def load_model(architectures: list[Any], source: Pretrained, **settings: Any) -> Any:
     """A published model in float32, in training mode.
 
     Args:
         architectures: classes of the transformers library that will do.
-        source: its name on the Hugging Face Hub, or a folder.
+        source: its name on the Hugging Face Hub, or a folder; or what `remember` made of them, for a model with random
+            weights.
         **settings: arguments of the model and changes to its configuration.
 
     Raises:
@@ -23,6 +25,11 @@ def load_model(architectures: list[Any], source: str, **settings: Any) -> Any:
     from transformers import AutoConfig
 
     by_type = {architecture.config_class.model_type: architecture for architecture in architectures}
+    if isinstance(source, dict):
+        config = AutoConfig.for_model(**source["architecture"])
+        for name in [name for name in settings if hasattr(config, name)]:
+            setattr(config, name, settings.pop(name))
+        return by_type[config.model_type](config, **settings)
     wanted = " or ".join(by_type)
     reporter = logging.getLogger("transformers.modeling_utils")
     level = reporter.level

@@ -17,6 +17,7 @@ from ssl_zoo.encoders.text_base import (
     positions_in_documents,
     since_start,
 )
+from ssl_zoo.encoders.weights import Pretrained
 from ssl_zoo.vocabulary import Vocabulary
 
 
@@ -53,7 +54,7 @@ class BertEncoder(TextEncoder):
         max_length: int = 512,
         dropout: float = 0.1,
         pooling: Literal["mean", "cls"] = "mean",
-        pretrained: str | None = None,
+        pretrained: Pretrained | None = None,
     ) -> None:
         from transformers import BertConfig, BertModel
 
@@ -145,7 +146,7 @@ class GPT2Encoder(TextEncoder):
         max_length: int = 512,
         dropout: float = 0.1,
         bias: bool = True,
-        pretrained: str | None = None,
+        pretrained: Pretrained | None = None,
     ) -> None:
         from transformers import GPT2Config, GPT2Model
 

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from ssl_zoo.encoders.attention import use_fast_attention
 from ssl_zoo.encoders.base import Embedded, Encoded, Encoder
 from ssl_zoo.encoders.pretrained import load_model
+from ssl_zoo.encoders.weights import Pretrained, remember, source_of
 from ssl_zoo.errors import InputError
 from ssl_zoo.vocabulary import Vocabulary
 
@@ -54,6 +55,8 @@ class TextEncoder(Encoder):
         self.vocabulary, self.model, self.pooling = vocabulary, model, pooling
         self.dim, self.num_layers = model.config.hidden_size, model.config.num_hidden_layers + 1
         self.max_length = model.config.max_position_embeddings
+        if self.settings["init_args"].get("pretrained") is not None:
+            remember(self, model, model.config.to_dict())
         use_fast_attention(model)
 
     @property
@@ -166,7 +169,7 @@ def check_heads(encoder: str, dim: int, heads: int) -> None:
         raise InputError(f"{encoder}: dim {dim} is not a multiple of heads {heads}; choose numbers that divide.")
 
 
-def load_pretrained(architecture: Any, source: str, vocabulary: Vocabulary, **settings: Any) -> Any:
+def load_pretrained(architecture: Any, source: Pretrained, vocabulary: Vocabulary, **settings: Any) -> Any:
     """A published model in float32, in training mode.
 
     Args:
@@ -182,7 +185,7 @@ def load_pretrained(architecture: Any, source: str, vocabulary: Vocabulary, **se
     rows = model.get_input_embeddings().num_embeddings
     if rows != vocabulary["size"]:
         raise InputError(
-            f"pretrained: {source} has embeddings for {rows} tokens but the vocabulary has {vocabulary['size']}; set "
-            f"the data's tokenizer to {source}, too."
+            f"pretrained: {source_of(source)} has embeddings for {rows} tokens but the vocabulary has "
+            f"{vocabulary['size']}; set the data's tokenizer to {source_of(source)}, too."
         )
     return model

@@ -1,7 +1,7 @@
 """Offline evaluation: how well does the frozen encoder of a run do, next to its baselines and its ceiling?"""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -18,7 +18,7 @@ from ssl_zoo.methods.base import Method
 from ssl_zoo.probes.accuracy import scores, summarize
 from ssl_zoo.probes.features import extract, to_device
 from ssl_zoo.runs.logged import last_values, read_metrics
-from ssl_zoo.runs.run import Run, load_run, rebuild
+from ssl_zoo.runs.run import Run, load_run, rebuild, rebuild_as_loaded
 
 # Raised whenever a change makes numbers incomparable with those of earlier runs; docs/evaluation.md says what changed.
 PROTOCOL = 3
@@ -26,6 +26,7 @@ PROTOCOL = 3
 FLOPS_BATCH = 32
 
 UNTRAINED = "untrained encoder"
+BEFORE = "before"  # the encoder as it was loaded, of a run that continued from published weights
 
 
 # The lists are never changed, and as defaults in the signature they are what --help shows.
@@ -40,11 +41,12 @@ def probe(
     """Evaluates the frozen encoder of a run's last checkpoint on test data.
 
     Fits a kNN and a linear probe with few labels and with all, on the run's representations and on the baselines: the
-    same encoder untrained, and raw pixels, a text's words in no order, or what a recording's log-mel spectrogram is on
-    average. With few labels nothing beyond the labelled examples chooses anything; docs/evaluation.md has the protocol.
-    Every layer has a linear probe, too. Data with further labels (words, phones) is also evaluated by probes that weigh
-    the encoder's layers. Prints the tables, and writes results.json, features.npz (of 1,000 test examples chosen at
-    random once) and pictures in figures/ into the run directory.
+    same encoder untrained, or before with the published weights that the run continued from; and raw pixels, a text's
+    words in no order, or what a recording's log-mel spectrogram is on average. With few labels nothing beyond the
+    labelled examples chooses anything; docs/evaluation.md has the protocol. Every layer has a linear probe, too. Data
+    with further labels (words, phones) is also evaluated by probes that weigh the encoder's layers. Prints the tables,
+    and writes results.json, features.npz (of 1,000 test examples chosen at random once) and pictures in figures/ into
+    the run directory.
 
     Args:
         run: the run directory, runs/<experiment>/<time>-<id>.
@@ -59,14 +61,13 @@ def probe(
     loaded = load_run(run, allow_other_split)
     classes = count_classes(loaded.data, f"the run {run}")
     name = type(loaded.method).__name__
-    # In evaluation mode, so that batch norm does nothing yet: with statistics of the data the baseline is far lower.
-    device, untrained = best_device(), rebuild(loaded.checkpoint).eval()
-    methods = {name: loaded.method, UNTRAINED: untrained}
+    device, start = best_device(), start_of(loaded)
+    methods = {name: loaded.method, start.row: start.method}
     encoders = {row: representation_of(method.encoder, method.to(device).encode) for row, method in methods.items()}
     choices = Choices(labels_per_class, draws, layers)
     evaluated, found = evaluate(loaded.data, encoders, classes, choices, Extraction(device))
-    results, remarks = evaluated.results, evaluated.remarks
-    if classes and ceiling:
+    results, remarks = evaluated.results, start.remarks + evaluated.remarks
+    if classes and ceiling and not start.remarks:
         results["supervised"] = {"linear": {"all": _ceiling(loaded, classes)}}
     if loaded.data.split_remark is not None:
         remarks = [loaded.data.split_remark, *remarks]
@@ -80,15 +81,43 @@ def probe(
     write_results(run, record, evaluated.kept, loaded.data)
 
 
+class Start(NamedTuple):
+    """The method of a run as it was before training.
+
+    Attributes:
+        row: What its encoder's row is called.
+        method: On the CPU, in evaluation mode.
+        remarks: Sentences about published weights that cannot be had any more.
+    """
+
+    row: str
+    method: Method
+    remarks: list[str]
+
+
+def start_of(run: Run) -> Start:
+    """What a run began with: random weights, or the published ones that it continued from, read again.
+
+    In evaluation mode, so that batch norm does nothing yet: with statistics of the data the baseline is far lower.
+    """
+    if run.method.continues_from is None:
+        return Start(UNTRAINED, rebuild(run.checkpoint).eval(), [])
+    try:
+        return Start(BEFORE, rebuild_as_loaded(run.checkpoint).eval(), [])
+    except InputError as error:
+        lost = f"The encoder before training and the ceiling are left out, as what it was is lost: {error}"
+        return Start(UNTRAINED, rebuild(run.checkpoint).eval(), [lost])
+
+
 def best_device() -> torch.device:
     """The GPU where there is one."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def _ceiling(run: Run, classes: int) -> dict[str, Any]:
-    """Scores on test data of the same encoder trained with all labels."""
+    """Scores on test data of the same encoder trained with all labels, from the same weights."""
     steps = int(run.checkpoint["global_step"])
-    method = rebuild(run.checkpoint)
+    method = start_of(run).method.train()
     module = train_supervised(method, run.data, classes, steps, precision=_precision(run.directory))
     module.to(best_device())
     logits = extract(module, run.data.test_set, best_device())
@@ -120,6 +149,7 @@ def _describe(run: Run, name: str) -> dict[str, Any]:
         "encoder": type(method.encoder).__name__,
         "modality": method.encoder.modality,
         "seed": _config(run.directory).get("seed_everything"),
+        "pretrained": method.continues_from,
         "parameters": sum(p.numel() for p in method.encoder.parameters()),
         "data": {
             "source": run.data.source_name,

@@ -1,5 +1,6 @@
 """A ResNet's weights under torchvision's names, and how torchvision alone rebuilds the network."""
 
+import json
 from pathlib import Path
 
 from ssl_zoo.encoders.image import ResNet
@@ -19,7 +20,9 @@ def save_for_torchvision(encoder: ResNet, folder: Path) -> Loading:
 
     # The format stores rows one after the other; convolutions here lie in channels_last.
     weights = {name: value.contiguous() for name, value in encoder.state_dict().items()}
-    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    mean, std = statistics(encoder.normalize)
+    noted = {"format": "pt", "mean": json.dumps(mean), "std": json.dumps(std)}  # for those who continue from it
+    save_file(weights, folder / "model.safetensors", noted)
     stages = [encoder.layer1, encoder.layer2, encoder.layer3, encoder.layer4]
     blocks, block = [len(stage) for stage in stages], type(encoder.layer1[0]).__name__
     width, channels, small = encoder.conv1.out_channels, encoder.conv1.in_channels, encoder.stride == 8
@@ -35,7 +38,6 @@ def save_for_torchvision(encoder: ResNet, folder: Path) -> Loading:
             stride = "" if number == 0 else ", stride=2"
             made = f"model._make_layer({block}, {width * 2**number}, {len(stage)}{stride})"
             lines.append(f"model.layer{number + 1} = {made}")
-    mean, std = statistics(encoder.normalize)
     construction = "\n".join(lines)
     code = f"""
 import torch

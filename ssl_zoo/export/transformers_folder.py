@@ -7,6 +7,7 @@ from ssl_zoo.data.text.tokenizer import TextTokenizer
 from ssl_zoo.encoders.audio import Wav2Vec2Encoder
 from ssl_zoo.encoders.front_ends import WaveConvolutions
 from ssl_zoo.encoders.image import ViT
+from ssl_zoo.encoders.published_vit import whole_state
 from ssl_zoo.encoders.text_base import TextEncoder
 from ssl_zoo.export.loading import Loading, statistics
 
@@ -16,14 +17,14 @@ from transformers import AutoImageProcessor, AutoModel
 
 folder = "."  # where this card lies
 processor = AutoImageProcessor.from_pretrained(folder)
-model = AutoModel.from_pretrained(folder, add_pooling_layer=False).eval()
+model = AutoModel.from_pretrained(folder{options}).eval()
 
 
 @torch.no_grad()
 def encode(images):
     pixels = processor(list(images), input_data_format="channels_first", return_tensors="pt")["pixel_values"]
     tokens = model(pixels).last_hidden_state
-    return {pooled}, tokens[:, 1:]
+    return {pooled}, tokens[:, {prefix}:]
 """
 
 _TEXTS = """
@@ -75,14 +76,17 @@ def save_vit(encoder: ViT, folder: Path) -> Loading:
     mean, std = (each * (config.num_channels if len(each) == 1 else 1) for each in statistics(encoder.normalize))
     assert isinstance(config.image_size, int), "ours are square"
     size = {"height": config.image_size, "width": config.image_size}
-    encoder.model.save_pretrained(folder)
+    encoder.model.save_pretrained(folder, state_dict=whole_state(encoder.model))
     ViTImageProcessor(size=size, image_mean=mean, image_std=std, rescale_factor=1 / 255).save_pretrained(folder)
-    pooled = "tokens[:, 0]" if encoder.pooling == "cls" else "tokens[:, 1:].mean(1)"
+    plain, prefix = config.model_type == "vit", encoder.prefix
+    pooled = "tokens[:, 0]" if encoder.pooling == "cls" else f"tokens[:, {prefix}:].mean(1)"
+    asking = " and `interpolate_pos_encoding=True` for the model" if plain else ""  # DINOv2 does without being asked
     text = (
         f"`images` are uint8 `(B, {config.num_channels}, H, W)`, resized to {config.image_size} pixels a side. Another "
-        "size needs `do_resize=False` for the processor and `interpolate_pos_encoding=True` for the model."
+        f"size needs `do_resize=False` for the processor{asking}."
     )
-    return Loading("transformers", text, _IMAGES.format(pooled=pooled).strip())
+    options = ", add_pooling_layer=False" if plain else ""
+    return Loading("transformers", text, _IMAGES.format(pooled=pooled, prefix=prefix, options=options).strip())
 
 
 def save_text_encoder(encoder: TextEncoder, data: DataModule, folder: Path) -> Loading:

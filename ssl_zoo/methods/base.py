@@ -12,9 +12,11 @@ from torch import Tensor, nn
 from ssl_zoo import metrics, optim
 from ssl_zoo.batch import Batch
 from ssl_zoo.encoders.base import Encoded, Encoder
+from ssl_zoo.encoders.weights import source_of
 from ssl_zoo.errors import InputError
 from ssl_zoo.lightning_inside import logs_now, trainer_of
 from ssl_zoo.optim import Optimizer
+from ssl_zoo.parts.freezing import drop_gradients, stand_still, steps_frozen, trains_more_than
 from ssl_zoo.parts.teacher import Teacher
 from ssl_zoo.randomness import example_keys
 from ssl_zoo.rebuilding import Rebuildable, keep_settings
@@ -31,12 +33,17 @@ class Method(Rebuildable, L.LightningModule, ABC):
         encoder: the network to pretrain.
         optimizer: Settings of the optimizer and of the learning rate over the run.
 
+    Attributes:
+        evaluated: Name of the part that `encode` asks and that other runs continue from: `encoder`, or where the paper
+            evaluates a teacher, such as `teacher.module`, that.
+
     Raises:
         InputError: layers are to be trained at rates of their own, and the encoder cannot say what its layers are.
     """
 
     views: Views | None
     noise_seed: Tensor
+    evaluated: str = "encoder"
 
     def __init__(self, encoder: Encoder, optimizer: Optimizer = Optimizer()) -> None:
         super().__init__()
@@ -45,6 +52,9 @@ class Method(Rebuildable, L.LightningModule, ABC):
             warnings.filterwarnings("ignore", "Attribute '.*' is an instance of `nn.Module`")  # settings are kept
             self.save_hyperparameters(logger=False)
         keep_settings(self)
+        published = encoder.settings.get("init_args", {}).get("pretrained")
+        if isinstance(published, dict):  # the command line's settings have no more than its name
+            self.hparams["encoder"]["init_args"]["pretrained"] = published
         self.encoder = encoder
         self.views = None
         self.optimizer = optimizer
@@ -71,7 +81,16 @@ class Method(Rebuildable, L.LightningModule, ABC):
             batch: on the method's device.
             layers: also what enters the encoder's first layer and what each layer gives.
         """
-        return self.encoder(batch.inputs, batch.mask, layers=layers)
+        return self.get_submodule(self.evaluated)(batch.inputs, batch.mask, layers=layers)
+
+    @property
+    def continues_from(self) -> str | None:
+        """The name, folder or file of the published weights that the encoder began with; None where it had none."""
+        return source_of(self.encoder.settings["init_args"].get("pretrained"))
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Says which of the encoders in it is the one to continue from."""
+        checkpoint["evaluated"] = self.evaluated
 
     def chance_loss(self, batch_size: int) -> float | None:
         """The loss of an encoder that ignores its input, in a global batch of this size; None if unknown."""
@@ -156,9 +175,30 @@ class Method(Rebuildable, L.LightningModule, ABC):
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """The optimizer, and its learning rate over the run."""
         self._total_steps = optim.total_steps(self.trainer)
+        self._steps_frozen = steps_frozen(self.optimizer.freeze_encoder, self._total_steps)
+        if self._steps_frozen and not trains_more_than(self, self.encoder):
+            raise InputError(
+                f"model.optimizer.freeze_encoder is {self.optimizer.freeze_encoder}, but {type(self).__name__} has "
+                "nothing to train but its encoder: leave it out."
+            )
         optimizer = optim.make_optimizer(self.optimizer, self, self.steady_parts())
         schedule = optim.scheduled(optimizer, self.optimizer, self._total_steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    @property
+    def _frozen(self) -> bool:
+        """Whether this step trains heads alone."""
+        return self.global_step < self._steps_frozen
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Holds the encoder's batch norms for as long as `optimizer.freeze_encoder` says."""
+        if self._steps_frozen:
+            stand_still(self, self._frozen)
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Keeps the encoder where it is meanwhile; gradients are clipped after this."""
+        if self._frozen:
+            drop_gradients(self.encoder)
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         """Lightning's step, then `after_step`; accumulated batches count as one."""

@@ -1,8 +1,8 @@
 """Where a run lives, and how `ssl-zoo fit --resume` takes it up again: its settings, its checkpoint, its end."""
 
 import secrets
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -142,6 +142,22 @@ class RunDirectoryCLI(CommandLine):
             config.ckpt_path = str(self.checkpoint[0]) if self.checkpoint is not None else None
         if self.checkpoint is not None and self.subcommand == "fit":
             self._check_progress(*self.checkpoint)
+
+    @contextmanager
+    def remembered_weights(self) -> Iterator[None]:
+        """Within, an encoder whose run goes on from a checkpoint needs the published weights no more."""
+        encoder = self.config[self.subcommand].model.init_args.get("encoder")
+        saved = {} if self.checkpoint is None else self.checkpoint[1].get("hyper_parameters", {})
+        remembered = ((saved.get("encoder") or {}).get("init_args") or {}).get("pretrained")
+        given = None if encoder is None else encoder.get("init_args", Namespace()).get("pretrained")
+        if not isinstance(remembered, dict) or not isinstance(given, str):
+            yield
+            return
+        encoder.init_args.pretrained = remembered
+        try:
+            yield
+        finally:
+            encoder.init_args.pretrained = given  # what config.yaml says
 
     def check_checkpoint(self) -> None:
         """Whether the model can go on from the checkpoint.

@@ -74,6 +74,26 @@ def rebuild(checkpoint: dict[str, Any], seed: int = 0) -> Method:
     return method
 
 
+def rebuild_as_loaded(checkpoint: dict[str, Any]) -> Method:
+    """The method of a checkpoint as it was before training, its encoder with the published weights that it began from.
+
+    Raises:
+        InputError: it began from none, or they cannot be had any more, or are others by now.
+    """
+    settings = checkpoint["hyper_parameters"]
+    encoder = settings.get("encoder") or {"init_args": {}}
+    remembered = encoder["init_args"].get("pretrained")
+    source = remembered["source"] if isinstance(remembered, dict) else remembered
+    if source is None:
+        raise InputError("The run began from no published weights.")
+    again = {**encoder, "init_args": {**encoder["init_args"], "pretrained": source}}
+    method = rebuild({"hyper_parameters": {**settings, "encoder": again}})
+    read = method.encoder.settings["init_args"]["pretrained"]
+    if isinstance(remembered, dict) and remembered["fingerprint"] != read["fingerprint"]:
+        raise InputError(f"{source} holds other weights now than when the run began from it.")
+    return method
+
+
 def _build(kind: type[Built], hyperparameters: dict[str, Any]) -> Built:
     settings = {name: value for name, value in hyperparameters.items() if name != INSTANTIATOR}
     settings = where_classes_are(settings)

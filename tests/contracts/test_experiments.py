@@ -21,6 +21,8 @@ from PIL import Image
 
 import ssl_zoo.methods
 from ssl_zoo.cli import run
+from ssl_zoo.encoders.image import ResNet
+from ssl_zoo.export.torchvision_weights import save_for_torchvision
 from ssl_zoo.methods.base import Method
 from ssl_zoo.runs.run import rebuild
 
@@ -61,6 +63,8 @@ def small(path: Path, runs: Path) -> list[str]:
             options.append("--model.views.seconds=0.4")
     if "max_new_tokens" in arguments:
         options.append("--model.max_new_tokens=4")
+    if "pretrained" in arguments["encoder"]["init_args"]:
+        options.append(f"--model.encoder.pretrained={write_weights(runs.parent)}")
     for network in ("encoder", "decoder"):  # wide ones take long and show nothing more
         if arguments.get(network, {}).get("init_args", {}).get("width", 0) > 16:
             options.append(f"--model.{network}.width=16")
@@ -78,6 +82,15 @@ def write_texts(folder: Path) -> Path:
             lines.append({"text": " ".join([subjects[number % 3], *chosen]), "label": subjects[number % 3]})
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("\n".join(map(json.dumps, lines)))
+    return path
+
+
+def write_weights(folder: Path) -> Path:
+    """Weights to continue from, as `ssl-zoo export` writes them: none that was published is embedded."""
+    path = folder / "weights"
+    if not path.exists():
+        path.mkdir(parents=True)
+        save_for_torchvision(ResNet(10, 8, channels=1), path)
     return path
 
 
@@ -246,6 +259,8 @@ def test_it_takes_another_encoder_and_colour_images(reference, tmp_path):
            "--model.encoder.depth=1"]  # fmt: skip
     other = resnet if settings["model"]["init_args"]["encoder"]["class_path"].endswith("ViT") else vit
     colour = ["--data.source=ImageFolder", f"--data.source.root={tmp_path / 'images'}", "--trainer.max_steps=2"]
+    if settings["model"]["init_args"]["encoder"]["init_args"].get("pretrained") is not None:
+        other = []  # its weights are those of a ResNet for grey images
     run_directory = fit(path, tmp_path / "runs", *other, *colour)
     assert checkpoint(run_directory)["global_step"] == 2
 

@@ -1,0 +1,79 @@
+"""The encoder of one of this project's own runs, read from its last checkpoint to continue from."""
+
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import torch
+from torch import Tensor
+
+from ssl_zoo.encoders.base import Encoder
+from ssl_zoo.errors import InputError
+
+Kind = TypeVar("Kind", bound=Encoder)
+
+# The last checkpoint, and the one before it that stays until the last is whole.
+CHECKPOINTS = ("checkpoints/last.ckpt", "checkpoints/last.previous.ckpt")
+
+
+class _Found(NamedTuple):
+    settings: dict[str, Any]
+    state: dict[str, Tensor]
+
+
+def find_run(source: str) -> Path | None:
+    """The folder of a run, or of the newest one in an experiment's folder; None where it is neither."""
+    folder = Path(source).expanduser()
+    if (folder / "config.json").is_file():  # another library's, whatever else lies there
+        return None
+    runs = [folder] if (folder / "checkpoints").is_dir() else [path.parent for path in folder.glob("*/checkpoints")]
+    return max(runs, default=None)
+
+
+def encoder_of_run(kind: type[Kind], folder: Path) -> Kind:
+    """The encoder that a run evaluates, with its weights; its teacher where the method evaluates that.
+
+    Args:
+        kind: the encoder's class.
+        folder: of the run.
+
+    Raises:
+        InputError: the run has no checkpoint that can be read, or another encoder.
+    """
+    found = _read(folder)
+    name = found.settings["class_path"].rpartition(".")[2]
+    if name != kind.__name__:
+        raise InputError(
+            f"pretrained: the run {folder} has trained a {name} and this encoder is a {kind.__name__}; take {name} as "
+            "the encoder, or another run."
+        )
+    with torch.random.fork_rng():
+        try:
+            encoder = kind(**found.settings["init_args"])
+            encoder.load_state_dict(found.state)
+        except (RuntimeError, TypeError) as error:  # settings or weights of another version
+            reason = str(error).strip().split("\n")[-1].strip()
+            raise InputError(
+                f"pretrained: the encoder of the run {folder} cannot be built again ({reason}); take the version of "
+                "ssl_zoo that trained it, and export it."
+            ) from error
+    return encoder
+
+
+def _read(folder: Path) -> _Found:
+    error: Exception | None = None
+    for path in CHECKPOINTS:
+        try:
+            content = torch.load(folder / path, map_location="cpu", weights_only=True)
+            prefix = content.get("evaluated", "encoder") + "."
+            state = {
+                name.removeprefix(prefix): value
+                for name, value in content["state_dict"].items()
+                if name.startswith(prefix)
+            }
+            return _Found(content["hyper_parameters"]["encoder"], state)
+        except Exception as found:  # missing, damaged or foreign files fail in many ways
+            error = error or found
+    raise InputError(
+        f"pretrained: the run {folder} has no {CHECKPOINTS[0]} that can be read ({type(error).__name__}); name another "
+        "run, or put the file back."
+    ) from error
