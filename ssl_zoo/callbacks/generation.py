@@ -1,4 +1,4 @@
-"""Pictures of what a VAE has learnt to make."""
+"""Pictures of what a method has learnt to make."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,8 +8,10 @@ import torch
 from torch import Tensor
 
 from ssl_zoo import metrics
+from ssl_zoo.batch import Batch
 from ssl_zoo.data.base import data_of
 from ssl_zoo.data.pictures import as_colours
+from ssl_zoo.methods.base import Method
 from ssl_zoo.methods.vae import VAE, as_unit_floats
 from ssl_zoo.runs.files import FIGURES
 
@@ -22,7 +24,9 @@ Picture = tuple[Tensor, int]  # (N, C, H, W) in [0, 1], and how many make a row
 
 
 class GenerationFigures(L.Callback):
-    """Saves figures/{reconstructions,samples,interpolations,manifold}.png when a VAE's training ends.
+    """Saves figures/NAME.png for all `Method.pictures` of a few validation examples when training ends.
+
+    Those of a VAE are reconstructions, samples, interpolations and manifold.
 
     Loggers that keep images get them too, as generation/reconstructions and so on. Whatever is random comes from a
     generator of its own with a fixed seed: two runs show the same points of the latent space, and training is not
@@ -31,15 +35,17 @@ class GenerationFigures(L.Callback):
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Draws the pictures on the first rank."""
-        if not isinstance(pl_module, VAE):
-            return
+        assert isinstance(pl_module, Method)
         directory = trainer.log_dir
         if directory is None or not trainer.is_global_zero:
             return
         was_training = pl_module.training
         pl_module.eval()
         with trainer.precision_plugin.forward_context(), torch.no_grad():
-            pictures = draw(trainer, pl_module)
+            if isinstance(pl_module, VAE):
+                pictures = draw(trainer, pl_module)
+            else:
+                pictures = pl_module.pictures(_examples(trainer, pl_module, RECONSTRUCTIONS))
         pl_module.train(was_training)
         for name, (images, row) in pictures.items():
             path = Path(directory) / FIGURES / f"{name}.png"
@@ -52,10 +58,7 @@ class GenerationFigures(L.Callback):
 
 def draw(trainer: L.Trainer, method: VAE) -> dict[str, Picture]:
     """The four pictures by name."""
-    data = data_of(trainer)
-    examples = data.as_validated(data.validation_set)
-    batch = examples.__getitems__(list(range(min(MAP_EXAMPLES, len(examples)))))
-    batch = method.transfer_batch_to_device(batch, method.device, 0)
+    batch = _examples(trainer, method, MAP_EXAMPLES)
     means = torch.cat(
         [method.posterior(batch._replace(inputs=inputs, mask=None))[0] for inputs in batch.inputs.split(256)]
     )
@@ -71,6 +74,14 @@ def draw(trainer: L.Trainer, method: VAE) -> dict[str, Picture]:
         "interpolations": (method.decode(between.flatten(0, 1)), STEPS),
         "manifold": (method.decode(manifold(means, MANIFOLD)), MANIFOLD),
     }
+
+
+def _examples(trainer: L.Trainer, method: Method, most: int) -> Batch:
+    """The first validation examples, at most so many, on the method's device."""
+    data = data_of(trainer)
+    examples = data.as_validated(data.validation_set)
+    batch = examples.__getitems__(list(range(min(most, len(examples)))))
+    return method.transfer_batch_to_device(batch._replace(labels=None), method.device, 0)
 
 
 def interpolate(first: Tensor, second: Tensor, steps: int) -> Tensor:

@@ -92,6 +92,17 @@ class Method(Rebuildable, L.LightningModule, ABC):
         """Says which of the encoders in it is the one to continue from."""
         checkpoint["evaluated"] = self.evaluated
 
+    def pictures(self, batch: Batch) -> dict[str, tuple[Tensor, int]]:
+        """What a person can look at of what it has learnt, drawn when training ends; nothing unless a method says so.
+
+        Args:
+            batch: a few validation examples.
+
+        Returns:
+            By file name, images ``(N, C, H, W)`` in [0, 1] and how many of them make a row.
+        """
+        return {}
+
     def chance_loss(self, batch_size: int) -> float | None:
         """The loss of an encoder that ignores its input, in a global batch of this size; None if unknown."""
         return None

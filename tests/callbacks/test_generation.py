@@ -12,7 +12,9 @@ from ssl_zoo.callbacks.generation import GenerationFigures, interpolate, manifol
 from ssl_zoo.callbacks.posterior import ActiveUnits
 from ssl_zoo.data.image.module import ImageData
 from ssl_zoo.decoders.image import MLPDecoder
-from ssl_zoo.encoders.image import MLP
+from ssl_zoo.encoders.image import MLP, ViT
+from ssl_zoo.methods.base import Method
+from ssl_zoo.methods.mae import MAE
 from ssl_zoo.methods.vae import VAE
 from ssl_zoo.optim import Optimizer
 
@@ -28,7 +30,12 @@ class Pictures(CSVLogger):
 
 def fit(folder: Path, latent_dim: int = 3, steps: int = 2, logger: CSVLogger | None = None, **settings) -> L.Trainer:
     torch.manual_seed(0)
-    method = VAE(MLP([16], 1, 8), MLPDecoder(latent_dim, [16], 1, 8), "bernoulli", **settings)
+    return train(
+        VAE(MLP([16], 1, 8), MLPDecoder(latent_dim, [16], 1, 8), "bernoulli", **settings), folder, steps, logger
+    )
+
+
+def train(method: Method, folder: Path, steps: int = 2, logger: CSVLogger | None = None) -> L.Trainer:
     trainer = L.Trainer(
         accelerator="cpu",
         max_steps=steps,
@@ -46,6 +53,14 @@ def fit(folder: Path, latent_dim: int = 3, steps: int = 2, logger: CSVLogger | N
         warnings.filterwarnings("ignore", ".*does not have many workers")  # the data lies in memory
         trainer.fit(method, datamodule=ImageData(batch_size=64))
     return trainer
+
+
+def test_pictures_that_a_method_draws_itself_are_saved_too(tmp_path):
+    encoder = ViT(8, 2, dim=16, depth=1, heads=2, channels=1, pooling="mean")
+    train(MAE(encoder, decoder_dim=16, decoder_depth=1, decoder_heads=2), tmp_path)
+    with Image.open(tmp_path / "logs" / "one" / "figures" / "reconstructions.png") as picture:
+        assert picture.size == (8 * (10 * 12 + 2), 8 * (10 * 3 + 2))
+    assert len(list((tmp_path / "logs" / "one" / "figures").iterdir())) == 1
 
 
 def test_the_pictures_are_saved_and_reach_every_logger_that_keeps_pictures(tmp_path):
