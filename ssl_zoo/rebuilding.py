@@ -65,6 +65,7 @@ def require_kind(owner: str, name: str, value: Any, kind: type) -> None:
 
 
 def _below(kind: type) -> Iterator[type]:
+    child: type
     for child in kind.__subclasses__():
         yield child
         yield from _below(child)
