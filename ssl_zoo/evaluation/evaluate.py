@@ -10,7 +10,7 @@ from ssl_zoo.data.representations import Representation
 from ssl_zoo.evaluation.extraction import Kept, extract_part
 from ssl_zoo.evaluation.labelled import remarks_on
 from ssl_zoo.evaluation.layers import ByLayer, choose_layered, probe_layers
-from ssl_zoo.evaluation.rows import Evaluated, Extracted, evaluate_rows, probe_words
+from ssl_zoo.evaluation.rows import Evaluated, Extracted, Rows, evaluate_rows, probe_words
 from ssl_zoo.evaluation.tasks import Questions, ask, evaluate_tasks, majorities
 from ssl_zoo.tasks.labels import CLASSES, ExampleLabels
 
@@ -62,7 +62,7 @@ def evaluate(
     questions = ask(data, by_layer=choices.layers and classes > 0)
     vectors = {row: baseline for row, baseline in baselines.items() if isinstance(baseline, Representation)}
     layered = classes if choices.layers else 0
-    rows = {
+    rows: Rows = {
         row: partial(_extract, row, each, data, questions, layered if row in encoders else 0, extraction)
         for row, each in {**encoders, **vectors}.items()
     }

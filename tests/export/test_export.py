@@ -13,6 +13,7 @@ from transformers import AutoTokenizer
 
 from ssl_zoo.batch import Batch
 from ssl_zoo.cli import main, run
+from ssl_zoo.data.image.module import ImageData
 from ssl_zoo.data.text.module import Documents
 from ssl_zoo.encoders.base import Embedded, Encoded, Encoder
 from ssl_zoo.errors import InputError
@@ -216,7 +217,7 @@ class Untraceable(Encoder):
 def test_an_encoder_that_cannot_be_traced_is_refused_in_a_sentence(tmp_path):
     batch = Batch(torch.rand(2, 1, 4, 4), None, None, torch.arange(2))
     with pytest.raises(InputError, match=r"torch\.export cannot follow the encoder Untraceable"):
-        save_program(Untraceable(), batch, tmp_path)
+        save_program(Untraceable(), ImageData(), batch, tmp_path)
 
 
 def test_a_run_is_exported_from_the_command_line(tmp_path, capsys):

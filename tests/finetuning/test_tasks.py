@@ -1,11 +1,10 @@
 """What becomes of records: every target looked up in the text again."""
 
-from types import SimpleNamespace
-
 import pytest
 import torch
 
 from ssl_zoo.batch import Batch
+from ssl_zoo.data.answers import Answers
 from ssl_zoo.data.examples import Examples
 from ssl_zoo.data.text.tokenizer import TextTokenizer, train_tokenizer
 from ssl_zoo.errors import InputError
@@ -131,19 +130,28 @@ class Numbers(Examples):
 
 
 def test_labelled_examples_of_any_data():
-    examples = LabelledExamples(Numbers(), torch.tensor([1, 5, 9]))
+    chosen = torch.tensor([1, 5, 9])
+    examples = LabelledExamples(Numbers(), chosen, chosen % 3)
     batch = examples.__getitems__([2, 0])
     assert len(examples) == 3 and batch.inputs.tolist() == [90, 10] and batch.targets.tolist() == [[0], [1]]
     assert batch.places is None and batch.mask is None
 
 
+class SomeNumbers(Answers):
+    """Data whose training part has these labels."""
+
+    source_name, split_hash, classes = "Numbers", "0", ["0", "1", "2"]
+
+    def __init__(self, labels: torch.Tensor | None) -> None:
+        self.train_set, self.validation_set, self.test_set = Numbers(), Numbers(), Numbers()
+        self.train_set.labels = labels
+
+
 def test_data_without_labels_is_refused():
-    numbers, unlabelled = Numbers(), Numbers()
-    unlabelled.labels = None
-    data = SimpleNamespace(source_name="Numbers", split_hash="0", train_set=numbers, test_set=numbers)
-    assert len(class_task(data, 5).test) == 5 and class_task(data, 5).classes == 3
+    labels = Numbers().labels
+    found = class_task(SomeNumbers(labels), "classes", 5)
+    assert len(found.test) == 5 and found.classes == 3
     with pytest.raises(InputError, match="Numbers has no labels to train and test with: choose another task"):
-        class_task(SimpleNamespace(**{**vars(data), "train_set": unlabelled}), 5)
-    unlabelled.labels = torch.zeros_like(numbers.labels)
+        class_task(SomeNumbers(None), "classes", 5)
     with pytest.raises(InputError, match="Numbers do not have two classes each"):
-        class_task(SimpleNamespace(**{**vars(data), "train_set": unlabelled}), 5)
+        class_task(SomeNumbers(torch.zeros_like(labels)), "classes", 5)
