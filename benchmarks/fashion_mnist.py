@@ -211,7 +211,7 @@ def probe(represent: Callable[[Batch], Tensor], data: ImageData) -> dict[str, fl
 
 
 def compare_accuracy(method: str, data: ImageData, images: PilImages) -> dict[str, dict[str, float]]:
-    """Trains both and judges their encoders beside the floors."""
+    """Trains both and judges their encoders beside the baselines."""
 
     def judge(encoder: Any) -> dict[str, float]:
         encoder.to(DEVICE).eval()

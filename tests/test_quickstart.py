@@ -117,7 +117,7 @@ def test_encoders_and_embeddings_go_out_and_in_by_the_readmes_commands(tmp_path)
 
 
 @pytest.mark.slow
-def test_the_quickstart_beats_its_floors_as_promised(tmp_path):
+def test_the_quickstart_beats_its_baselines_as_promised(tmp_path):
     rows = []
     for seed in range(3):
         out = ssl_zoo(["fit", "--config", "experiments/quickstart.yaml", f"--seed_everything={seed}"], tmp_path)

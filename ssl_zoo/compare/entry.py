@@ -5,9 +5,9 @@ from typing import NamedTuple
 from ssl_zoo.compare.runs import RunRecord
 from ssl_zoo.compare.statistics import Estimate
 
-METHOD, FLOOR, CEILING = "method", "floor", "ceiling"
+METHOD, BASELINE, CEILING = "method", "baseline", "ceiling"
 SUPERVISED = "supervised"
-# The floors that are made of a network, which is another for every encoder; the rest see the data alone.
+# The baselines that are made of a network, which is another for every encoder; the rest see the data alone.
 UNTRAINED = "untrained encoder"
 BEFORE = "before"  # the encoder as it was loaded, of a run that continued from published weights
 ALL = "all"  # labels
@@ -20,13 +20,13 @@ class Entry(NamedTuple):
     """A row of a leaderboard.
 
     Attributes:
-        kind: METHOD, FLOOR or CEILING.
+        kind: METHOD, BASELINE or CEILING.
         label: what the row is called, unique in its leaderboard.
-        method: name of the method, or of the floor.
-        encoder: its name, empty for a floor without one.
+        method: name of the method, or of the baseline.
+        encoder: its name, empty for a baseline without one.
         modality: of the encoder.
-        rank: from 1 on; None for floors and ceiling.
-        runs: seeds of one experiment; for floors and ceiling all runs that measured them.
+        rank: from 1 on; None for baselines and ceiling.
+        runs: seeds of one experiment; for baselines and ceiling all runs that measured them.
         accuracy: by probe and by labels per class.
         costs: seconds, samples, flops, peak_memory and parameters, as far as they are known.
         health: by name.

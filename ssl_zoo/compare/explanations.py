@@ -5,7 +5,7 @@ from ssl_zoo.compare.leaderboard import Leaderboard
 from ssl_zoo.compare.results import BALANCED, LAST_LAYER
 from ssl_zoo.probes.cross_validation import ENOUGH, FIXED_PENALTY
 
-FLOORS = {
+BASELINES = {
     UNTRAINED: "the same encoder before any training",
     BEFORE: "the same encoder with the published weights that a run continued from, before it did",
     "raw inputs": "the inputs themselves, flattened, without an encoder",
@@ -20,8 +20,8 @@ FLOORS = {
 def explain(boards: list[Leaderboard]) -> list[tuple[str, str]]:
     """Terms and what they mean, those that the leaderboards need."""
     entries = [entry for board in boards for entry in board.entries]
-    floors = list(dict.fromkeys(entry.method for entry in entries if entry.kind == "floor"))
-    explained = "; ".join(f"{floor}: {FLOORS[floor]}" for floor in floors if floor in FLOORS)
+    baselines = list(dict.fromkeys(entry.method for entry in entries if entry.kind == "baseline"))
+    explained = "; ".join(f"{baseline}: {BASELINES[baseline]}" for baseline in baselines if baseline in BASELINES)
     terms = [
         (
             "What is compared",
@@ -59,7 +59,7 @@ def explain(boards: list[Leaderboard]) -> list[tuple[str, str]]:
     if explained:
         terms.append(
             (
-                "Floors",
+                "Baselines",
                 f"What a method has to beat, evaluated by the same probes. {explained[0].upper()}{explained[1:]}.",
             )
         )

@@ -14,7 +14,7 @@ from ssl_zoo.compare.naming import file_names
 from ssl_zoo.compare.overview_figure import draw_overview
 from ssl_zoo.compare.plotting import (
     Style,
-    floor_style,
+    baseline_style,
     grid_of_axes,
     legend_below,
     save,
@@ -115,7 +115,7 @@ def draw_accuracy_against_compute(board: Leaderboard, path: Path) -> str | None:
     save(figure, path)
     return (
         f"On frozen features {probe}, over what the pretraining cost: higher and further left is better. "
-        "Bars are 95 % intervals over seeds; lines are floors and ceilings, which cost no pretraining."
+        "Bars are 95 % intervals over seeds; lines are baselines and ceilings, which cost no pretraining."
     )
 
 
@@ -129,9 +129,9 @@ def draw_label_efficiency(board: Leaderboard, path: Path) -> str | None:
     figure = Figure(figsize=(7.6, 4.4), layout="constrained")
     axes = figure.subplots()
     ranks = {entry.label: rank for rank, entry in enumerate(board.methods)}
-    floors = [entry for entry in board.references if entry.kind != CEILING and LINEAR in entry.accuracy]
-    for entry in [*floors, *(entry for entry in board.methods if LINEAR in entry.accuracy)]:
-        style = style_of(ranks[entry.label]) if entry.label in ranks else _floor_style(floors, entry)
+    baselines = [entry for entry in board.references if entry.kind != CEILING and LINEAR in entry.accuracy]
+    for entry in [*baselines, *(entry for entry in board.methods if LINEAR in entry.accuracy)]:
+        style = style_of(ranks[entry.label]) if entry.label in ranks else _baseline_style(baselines, entry)
         found = {tick: entry.accuracy[LINEAR].get(tick) for tick in ticks}
         places = [place for place, tick in enumerate(ticks) if found[tick] is not None]
         estimates = [known for known in found.values() if known is not None]
@@ -151,7 +151,7 @@ def draw_label_efficiency(board: Leaderboard, path: Path) -> str | None:
     save(figure, path)
     return (
         "How far a linear probe on frozen features gets with few labels. A method earns its pretraining where its line "
-        "lies above the grey floors; the dashed line is the same encoder trained with all labels. Bands are 95 % "
+        "lies above the grey baselines; the dashed line is the same encoder trained with all labels. Bands are 95 % "
         "intervals over seeds."
     )
 
@@ -189,17 +189,17 @@ def draw_loss_curves(board: Leaderboard, path: Path) -> str | None:
 
 def _reference_lines(axes: Any, board: Leaderboard) -> None:
     known = [(entry, found) for entry in board.references if (found := board.headline.value(entry)) is not None]
-    floors = [entry for entry, _ in known if entry.kind != CEILING]
+    baselines = [entry for entry, _ in known if entry.kind != CEILING]
     for entry, found in known:
         height = 100 * found.mean
         if entry.kind == CEILING:
             axes.axhline(height, color=CEILING_COLOUR, linestyle="--", label=f"{entry.label}, all labels")
         else:
-            style = _floor_style(floors, entry)
+            style = _baseline_style(baselines, entry)
             axes.axhline(height, color=style.colour, linestyle=style.line, label=entry.label)
 
 
-def _floor_style(floors: list[Entry], floor: Entry) -> Style:
-    """Floors are grey: dark the untrained encoder, lighter what has no encoder."""
-    names = sorted((entry.method not in (UNTRAINED, BEFORE), entry.label) for entry in floors)
-    return floor_style([label for _, label in names].index(floor.label))
+def _baseline_style(baselines: list[Entry], baseline: Entry) -> Style:
+    """Baselines are grey: dark the untrained encoder, lighter what has no encoder."""
+    names = sorted((entry.method not in (UNTRAINED, BEFORE), entry.label) for entry in baselines)
+    return baseline_style([label for _, label in names].index(baseline.label))

@@ -96,8 +96,8 @@ def _accuracies(board: Leaderboard) -> Grid:
         cells += [percent(_main_figure(entry, kind).get(ALL)) for kind in board.conditions]
         rows.append(Row(entry, cells))
     note = (
-        f"Ranked by {board.ranking.words}. Test accuracy in %, ± half the 95 % interval over seeds; floors and ceiling "
-        "are means over runs."
+        f"Ranked by {board.ranking.words}. Test accuracy in %, ± half the 95 % interval over seeds; baselines and "
+        "ceiling are means over runs."
     )
     if balanced:
         note += " Balanced is the mean accuracy over classes, which differ in size."
@@ -172,15 +172,15 @@ def _finetuning(board: Leaderboard, kind: str) -> Grid:
 
 def _leading(board: Leaderboard) -> list[Column]:
     return [
-        Column("#", f"rank by {board.ranking.words}, ties by the kNN; floors and ceiling have none"),
-        Column("representation", "a method, a floor or the ceiling", number=False),
+        Column("#", f"rank by {board.ranking.words}, ties by the kNN; baselines and ceiling have none"),
+        Column("representation", "a method, a baseline or the ceiling", number=False),
         Column("seeds", "runs of one experiment that the row is a mean of"),
     ]
 
 
 def _lead(entry: Entry) -> list[Cell]:
     label = entry.label if entry.kind == METHOD else f"{entry.label} ({entry.kind})"
-    if entry.kind != METHOD:  # nor are the runs that measured a floor seeds of it
+    if entry.kind != METHOD:  # nor are the runs that measured a baseline seeds of it
         return [Cell(NO_CELL), Cell(label), Cell(NO_CELL)]
     rank = Cell(NO_CELL) if entry.rank is None else Cell(str(entry.rank), entry.rank)
     return [rank, Cell(label), Cell(str(len(entry.runs)), len(entry.runs))]

@@ -1,4 +1,4 @@
-"""The rows of a leaderboard: experiments over their seeds, and the floors and the ceiling among them."""
+"""The rows of a leaderboard: experiments over their seeds, and the baselines and the ceiling among them."""
 
 import json
 from collections import Counter
@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 from ssl_zoo.compare.entry import (
     ALL,
+    BASELINE,
     BEFORE,
     CEILING,
-    FLOOR,
     METHOD,
     SUPERVISED,
     UNTRAINED,
@@ -49,12 +49,12 @@ class Leaderboard(NamedTuple):
 
     @property
     def references(self) -> list[Entry]:
-        """Floors and ceilings."""
+        """Baselines and ceilings."""
         return [entry for entry in self.entries if entry.kind != METHOD]
 
 
 def make_leaderboard(task: Task, rank_by: str | None = None) -> tuple[Leaderboard, list[Remark]]:
-    """Merges seeds, ranks (equal ones by the kNN), and adds floors and ceiling.
+    """Merges seeds, ranks (equal ones by the kNN), and adds baselines and ceiling.
 
     Args:
         task: whose runs may be compared.
@@ -123,7 +123,7 @@ def merge_seeds(runs: list[RunRecord]) -> tuple[list[list[RunRecord]], list[Rema
 
 
 def _labels(experiments: list[list[RunRecord]]) -> list[str]:
-    """A name for every experiment: its method, and as much else as it takes to tell it from the others."""
+    """A name for every experiment: its method, and as much else as distinguishes it from the others."""
     results = [runs[0].result for runs in experiments]
     rows = [own_row(result) for result in results]
     encoders = Counter(row for row, _ in {(row, one.encoder) for row, one in zip(rows, results, strict=True)})
@@ -145,7 +145,7 @@ def _labels(experiments: list[list[RunRecord]]) -> list[str]:
 
 
 def _differing(run: RunRecord, alike: list[RunRecord]) -> list[str]:
-    """As many settings of a run as it takes to tell it from the runs of the same method, at most three.
+    """As many settings of a run as distinguish it from the runs of the same method, at most three.
 
     Words come before numbers: a chosen optimizer explains the learning rate better than the other way round.
     """
@@ -163,7 +163,7 @@ def _differing(run: RunRecord, alike: list[RunRecord]) -> list[str]:
 
 
 def _references(runs: list[RunRecord]) -> list[Entry]:
-    """Floors and ceilings: one row for each that sees the data alone, and one per encoder for the others."""
+    """Baselines and ceilings: one row for each that sees the data alone, and one per encoder for the others."""
     found: dict[tuple[str, str], list[RunRecord]] = {}
     for run in runs:
         for row in list(run.result.rows)[1:]:
@@ -172,10 +172,10 @@ def _references(runs: list[RunRecord]) -> list[Entry]:
     for (row, network), measured in found.items():
         encoder = measured[0].result.encoder if network else ""
         alike = [runs[0].result.encoder for (other, _), runs in found.items() if other == row]
-        # As much as it takes to tell the networks apart.
+        # As much as distinguishes the networks.
         name = "" if len(alike) == 1 else network if alike.count(encoder) > 1 else encoder
         label = f"{row} · {name}" if name else row
-        entries.append(_entry(CEILING if row == SUPERVISED else FLOOR, label, row, encoder, measured, row))
+        entries.append(_entry(CEILING if row == SUPERVISED else BASELINE, label, row, encoder, measured, row))
     return entries
 
 
@@ -189,7 +189,7 @@ def _entry(kind: str, label: str, method: str, encoder: str, runs: list[RunRecor
     accuracy = {
         probe: _means([found.get(probe, {}) for found in rows]) for probe in _union(found.keys() for found in rows)
     }
-    if kind != METHOD:  # runs are no seeds of a floor, whose network and examples are the same in all of them
+    if kind != METHOD:  # runs are no seeds of a baseline, whose network and examples are the same in all of them
         accuracy = {
             probe: {labels: found._replace(interval=None) for labels, found in by_labels.items()}
             for probe, by_labels in accuracy.items()

@@ -1,10 +1,10 @@
-"""One picture of all leaderboards: who is ahead on which data, and how far above the floors."""
+"""One picture of all leaderboards: who is ahead on which data, and how far above the baselines."""
 
 from pathlib import Path
 
-from ssl_zoo.compare.entry import CEILING, FLOOR, METHOD
+from ssl_zoo.compare.entry import BASELINE, CEILING, METHOD
 from ssl_zoo.compare.leaderboard import Leaderboard
-from ssl_zoo.compare.plotting import floor_style, save, style_of, wrap
+from ssl_zoo.compare.plotting import baseline_style, save, style_of, wrap
 from ssl_zoo.evaluation.figures import CEILING as CEILING_COLOUR
 
 
@@ -17,7 +17,7 @@ def draw_overview(boards: list[Leaderboard], path: Path) -> str:
     """
     from matplotlib.figure import Figure
 
-    colours = {METHOD: style_of(0).colour, FLOOR: floor_style(1).colour, CEILING: CEILING_COLOUR}
+    colours = {METHOD: style_of(0).colour, BASELINE: baseline_style(1).colour, CEILING: CEILING_COLOUR}
     shown = [
         [(entry, found) for entry in board.entries if (found := board.headline.value(entry)) is not None]
         for board in boards
@@ -39,6 +39,6 @@ def draw_overview(boards: list[Leaderboard], path: Path) -> str:
         axes.spines[["top", "right"]].set_visible(False)
     save(figure, path)
     return (
-        "The rows of every data set, the best on top: blue are the methods, grey the floors that need no "
+        "The rows of every data set, the best on top: blue are the methods, grey the baselines that need no "
         "pretraining, and orange, where it was measured, the same encoder trained with all labels."
     )

@@ -5,14 +5,14 @@ import textwrap
 from pathlib import Path
 from typing import Any, NamedTuple
 
-# Okabe and Ito's colours, told apart by everybody, without the orange-red that is the ceiling's.
+# Okabe and Ito's colours, which everybody can distinguish, without the orange-red that is the ceiling's.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P")
 COLUMNS = 4
 
 
 # Darker and lighter grey lines for what was not pretrained.
-FLOORS = (("#6A6A6A", "-."), ("#A0A0A0", ":"), ("#6A6A6A", ":"), ("#A0A0A0", "-."))
+BASELINES = (("#6A6A6A", "-."), ("#A0A0A0", ":"), ("#6A6A6A", ":"), ("#A0A0A0", "-."))
 
 
 class Style(NamedTuple):
@@ -28,9 +28,9 @@ def style_of(number: int) -> Style:
     return Style(COLOURS[number % len(COLOURS)], MARKERS[(number + number // len(COLOURS)) % len(MARKERS)], "-")
 
 
-def floor_style(number: int) -> Style:
-    """The style of a floor."""
-    return Style(FLOORS[number % len(FLOORS)][0], "", FLOORS[number % len(FLOORS)][1])
+def baseline_style(number: int) -> Style:
+    """The style of a baseline."""
+    return Style(BASELINES[number % len(BASELINES)][0], "", BASELINES[number % len(BASELINES)][1])
 
 
 def grid_of_axes(count: int, width: float, height: float) -> tuple[Any, list[Any]]:

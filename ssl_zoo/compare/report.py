@@ -73,7 +73,7 @@ def _seal(content: str) -> str:
 def _controls(entries: list[Entry]) -> str:
     methods = sorted({entry.method for entry in entries if entry.kind == METHOD})
     modalities = sorted({entry.modality for entry in entries if entry.modality})
-    kinds = [kind for kind in ("floor", "ceiling") if any(entry.kind == kind for entry in entries)]
+    kinds = [kind for kind in ("baseline", "ceiling") if any(entry.kind == kind for entry in entries)]
     return (
         '<form id="controls" autocomplete="off">\n'
         '<label>Filter <input type="search" name="words" placeholder="words in a row"></label>\n'
@@ -87,7 +87,7 @@ def _controls(entries: list[Entry]) -> str:
 def _boxes(name: str, title: str, values: list[str]) -> str:
     if not values:
         return ""
-    plural = {"floor": "floors", "ceiling": "ceilings"}
+    plural = {"baseline": "baselines", "ceiling": "ceilings"}
     boxes = "".join(
         f'<label><input type="checkbox" name="{name}" value="{escape(value)}" checked> '
         f"{escape(plural.get(value, value))}</label>"

@@ -1,4 +1,4 @@
-"""Log-mel spectrograms: what a front end, and the floor that probes compare with, make of waveforms."""
+"""Log-mel spectrograms: what a front end, and the baseline that probes compare with, make of waveforms."""
 
 import math
 from functools import lru_cache

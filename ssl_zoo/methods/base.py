@@ -30,7 +30,7 @@ class Method(Rebuildable, L.LightningModule, ABC):
     watch while it trains.
 
     Args:
-        encoder: the network to pretrain.
+        encoder: The network to pretrain.
         optimizer: Settings of the optimizer and of the learning rate over the run.
 
     Attributes:

@@ -25,12 +25,12 @@ MASKING, PAIRS = 1, 2
 class BERT(Method):
     """Pre-training of deep bidirectional transformers (Devlin et al., 2018, arXiv:1810.04805).
 
-    With M the masked positions of the global batch, x~ the text in which most of them are hidden, and h the encoder's
-    vectors of it:
+    With M the positions to predict in the global batch, x~ the text in which most of them are hidden, and h the
+    encoder's vectors of it:
 
         loss = -1/|M| * sum over i in M of log softmax(E g(h_i) + b)[x_i]
 
-    E are the encoder's own token embeddings and g is a layer with GELU and norm. It is computed at the masked positions
+    E are the encoder's own token embeddings and g is a layer with GELU and norm. It is computed at the positions in M
     only. A sentence task adds the mean of -log p(pair is spoilt or not), predicted from the first token's vector.
 
     Watch `train/accuracy`, the part of hidden tokens predicted right, and `train/perplexity`, among how many equally
@@ -38,7 +38,7 @@ class BERT(Method):
     accuracy climbs with the context that the encoder uses. The perplexity of an epoch is the mean of its batches'.
 
     Args:
-        encoder: the network to pretrain; bidirectional.
+        encoder: The network to pretrain; bidirectional.
         mask_ratio: Part of the text to predict; 0.15 is the paper's, larger models bear 0.4 (arXiv:2202.08005).
         whole_words: Hide all pieces of a word together, which keeps the rest of a word from giving it away.
         sentence_task: A second task: `nsp` predicts whether one piece of text follows another (the paper's), `sop` in

@@ -32,11 +32,12 @@ class BYOL(Method):
     `health/rank`: the loss falls while a network collapses, too.
 
     Args:
-        encoder: the network to pretrain.
-        views: makes two views of each example.
-        momentum: tau at the start; the paper takes 0.996 over 300 epochs and more, shorter runs need less.
-        projection_hidden: hidden width of the projection and prediction heads.
-        projection_dim: size of z.
+        encoder: The network to pretrain.
+        views: Makes two views of each example.
+        momentum: Momentum of the target at the start, tau, which rises to 1; the paper takes 0.996 over 300 epochs and
+            more, shorter runs need less.
+        projection_hidden: Hidden width of the projection and prediction heads.
+        projection_dim: Size of the projections, z.
         optimizer: Settings of the optimizer and of the learning rate over the run.
     """
 

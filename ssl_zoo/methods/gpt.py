@@ -39,13 +39,13 @@ class GPT(Method):
     training knows nothing of them.
 
     Args:
-        encoder: the network to pretrain; causal.
-        max_new_tokens: the most tokens to write.
-        prompt_tokens: first tokens of each document to go on from, the one that begins it included.
-        temperature: divides the logits before drawing; 0 draws nothing and takes the likeliest token each time.
-        top_k: draw among so many of the likeliest tokens only.
-        top_p: draw among the likeliest tokens that together have this probability (arXiv:1904.09751).
-        beams: texts kept at a time in a search for the likeliest whole; more than 1 needs temperature 0.
+        encoder: The network to pretrain; causal.
+        max_new_tokens: The most tokens to write when predicting.
+        prompt_tokens: Number of first tokens of each document to go on from, the one that begins it included.
+        temperature: Divides the logits before tokens are drawn; 0 draws nothing and takes the likeliest each time.
+        top_k: Draw among so many of the likeliest tokens only; None means among all.
+        top_p: Draw among the likeliest tokens that together have this probability (arXiv:1904.09751); 1 means all.
+        beams: Number of texts kept at a time in a search for the likeliest whole; more than 1 needs temperature 0.
         optimizer: Settings of the optimizer and of the learning rate over the run.
 
     Raises:

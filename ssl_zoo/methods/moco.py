@@ -37,15 +37,16 @@ class MoCo(Method):
     queue is too short or the views too weak.
 
     Args:
-        encoder: the network to pretrain.
-        views: makes two views of each example.
-        temperature: t.
-        momentum: m; the longer the run, the closer to 1. The paper takes 0.999 over a million steps.
-        queue_size: number of keys kept; the paper takes 65536 on ImageNet.
-        symmetric: let both views be queries and keys: twice the work a step, and a better representation for it.
-        norm_groups: parts of the batch that the keys' batch norm sees; 1 lets it leak.
-        projection_hidden: hidden width of the projection head.
-        projection_dim: size of queries and keys.
+        encoder: The network to pretrain.
+        views: Makes two views of each example.
+        temperature: What cosines are divided by, t.
+        momentum: Momentum of the copies that make keys, m; the longer the run, the closer to 1. The paper takes 0.999
+            over a million steps.
+        queue_size: Number of keys kept; the paper takes 65536 on ImageNet.
+        symmetric: Let both views be queries and keys: twice the work a step, and a better representation for it.
+        norm_groups: Parts into which the batch is cut for the keys' batch norm; 1 lets it leak.
+        projection_hidden: Hidden width of the projection head.
+        projection_dim: Size of queries and keys.
         optimizer: Settings of the optimizer and of the learning rate over the run.
     """
 

@@ -31,12 +31,12 @@ class MoCoV3(Method):
     Watch `train/accuracy`: dips that last for a few steps are the instability that the paper is about.
 
     Args:
-        encoder: the network to pretrain.
-        views: makes two views of each example.
-        temperature: t.
-        momentum: of the copies, at the start.
-        projection_hidden: hidden width of the projection (three layers) and prediction (two layers) heads.
-        projection_dim: size of queries and keys.
+        encoder: The network to pretrain.
+        views: Makes two views of each example.
+        temperature: What cosines are divided by, t.
+        momentum: Momentum of the copies that make keys, at the start; it rises to 1 over the run.
+        projection_hidden: Hidden width of the projection (three layers) and prediction (two layers) heads.
+        projection_dim: Size of queries and keys.
         optimizer: Settings of the optimizer and of the learning rate over the run.
     """
 

@@ -22,15 +22,15 @@ class SimCLR(Method):
         loss(i, j) = -log  exp(cos(z_i, z_j) / t)  /  sum over k != i of exp(cos(z_i, z_k) / t)
 
     Watch `train/accuracy`, how often the positive is the nearest of the 2N - 1 candidates, and the loss against
-    log(2N - 1), its value when the encoder tells nothing apart. Larger batches make the task harder and the
+    log(2N - 1), its value when the encoder distinguishes nothing. Larger batches make the task harder and the
     representation better; the probes see the encoder, not the projection.
 
     Args:
-        encoder: the network to pretrain.
-        views: makes two views of each example.
-        temperature: t; the paper takes 0.5 on CIFAR-10 and 0.1 on ImageNet.
-        projection_hidden: hidden width of the projection head.
-        projection_dim: size of z.
+        encoder: The network to pretrain.
+        views: Makes two views of each example.
+        temperature: What cosines are divided by, t; the paper takes 0.5 on CIFAR-10 and 0.1 on ImageNet.
+        projection_hidden: Hidden width of the projection head.
+        projection_dim: Size of the projections, z.
         optimizer: Settings of the optimizer and of the learning rate over the run.
     """
 

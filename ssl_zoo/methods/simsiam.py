@@ -27,10 +27,10 @@ class SimSiam(Method):
     loss to -1 with it.
 
     Args:
-        encoder: the network to pretrain.
-        views: makes two views of each example.
-        projection_dim: size of z, and hidden width of the projection head.
-        prediction_hidden: width of the predictor's bottleneck, a quarter of `projection_dim` in the paper.
+        encoder: The network to pretrain.
+        views: Makes two views of each example.
+        projection_dim: Size of the projections, z, and hidden width of the projection head.
+        prediction_hidden: Width of the predictor's bottleneck, a quarter of `projection_dim` in the paper.
         optimizer: Settings of the optimizer and of the learning rate over the run.
     """
 

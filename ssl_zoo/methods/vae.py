@@ -33,8 +33,8 @@ class VAE(Method):
 
     Every term is a sum over pixels or latent dimensions, in nats per example. `elbo` is at beta 1 without warm-up and
     free bits, whatever the loss is. Watch `kl` next to `reconstruction`, and `health/active_units`: when the KL falls
-    to zero, the decoder has learnt to do without the code (posterior collapse), and the representation is worth
-    nothing. On speech the image is a spectrogram: see `SpectrogramDecoder`.
+    to zero, the decoder has learnt to do without the code (posterior collapse), and the representation is
+    useless. On speech the image is a spectrogram: see `SpectrogramDecoder`.
 
     `bits_per_dim` under the Gaussian bounds the lossless code length of 8-bit images, which get uniform noise of one
     grey level (arXiv:1511.01844), and compares with published figures. Float images, spectrograms among them, have no
@@ -44,18 +44,20 @@ class VAE(Method):
     Probes see the pooled vector, as with every other method; `posterior` gives the code itself.
 
     Args:
-        encoder: the network to pretrain.
-        decoder: makes images from latent vectors; its `latent_dim` is the size of the code.
-        likelihood: `bernoulli` reads the decoder's output as logits, `gaussian` as the mean of each pixel.
-        observation_std: of the Gaussian; left out, it is learnt: the one that fits the reconstructions best, as in
-            sigma-VAE (Rybkin et al., 2020, arXiv:2006.13202, section 3.2), averaged over about the last ten steps.
-        beta: weight of the KL (Higgins et al., 2017); 1 is the bound itself.
-        kl_warmup: part of the run over which beta rises from zero.
-        free_bits: nats a latent dimension may spend before the KL presses on it (arXiv:1606.04934).
-        gradient: how the encoder learns from the reconstruction. `score_function` needs no differentiable decoder, but
+        encoder: The network to pretrain.
+        decoder: Makes images from latent vectors; its `latent_dim` is the size of the code.
+        likelihood: What is assumed of a pixel, given its code: `bernoulli` reads the decoder's output as logits,
+            `gaussian` as the mean of each pixel.
+        observation_std: Standard deviation of the Gaussian likelihood, in units of grey from 0 to 1. None learns it:
+            the one that fits the reconstructions best, as in sigma-VAE (Rybkin et al., 2020, arXiv:2006.13202, section
+            3.2), averaged over about the last ten steps.
+        beta: Weight of the KL (Higgins et al., 2017); 1 is the bound itself.
+        kl_warmup: Part of the run over which beta rises from zero.
+        free_bits: Nats a latent dimension may spend before the KL presses on it (arXiv:1606.04934).
+        gradient: How the encoder learns from the reconstruction. `score_function` needs no differentiable decoder, but
             its gradient is far noisier.
-        importance_samples: draws per example for the importance-weighted bound on test data (arXiv:1509.00519); 0
-            leaves it out.
+        importance_samples: Number of draws per example for the importance-weighted bound on test data
+            (arXiv:1509.00519); 0 leaves it out.
         optimizer: Settings of the optimizer and of the learning rate over the run.
 
     Raises:

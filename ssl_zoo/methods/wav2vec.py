@@ -1,4 +1,4 @@
-"""wav2vec: the frames to come are picked out among others of the same recording."""
+"""wav2vec: future frames are identified among others of the same recording."""
 
 import math
 from typing import Literal
@@ -42,7 +42,7 @@ class Wav2Vec(Method):
     are harder and teach more about words and speakers, the nearest ones about sounds.
 
     Args:
-        encoder: the network to pretrain; causal, of frames.
+        encoder: The network to pretrain; causal, of frames.
         steps: How many steps ahead are predicted.
         negatives: Number of negatives for every frame and step.
         loss: Form of the contrast: `binary` is wav2vec's, `infonce` CPC's.

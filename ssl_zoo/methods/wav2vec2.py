@@ -1,4 +1,4 @@
-"""wav2vec 2.0: spans of speech are hidden, and each hidden frame is picked out among others of the same recording."""
+"""wav2vec 2.0: spans of speech are hidden, and each hidden frame is identified among others of the same recording."""
 
 import math
 from typing import Literal
@@ -29,9 +29,9 @@ class Wav2Vec2(Method):
     """Self-supervised learning of speech representations (wav2vec 2.0, Baevski et al., 2020, arXiv:2006.11477).
 
     The front end makes frames z of a waveform. Spans of them are replaced by one learnt vector, and c are the encoder's
-    vectors of what is left. The targets q are the unmasked frames, normalised and put into codes. With M the masked
+    vectors of what is left. The targets q are the frames as they were, normalised and put into codes. With M the hidden
     frames of the global batch and, for each of them, Q_i its own target and `negatives` ones drawn from the other
-    masked frames of the same recording (equation 3):
+    hidden frames of the same recording (equation 3):
 
         loss = mean over i in M of -log  exp(cos(c_i, q_i) / t)  /  sum over q in Q_i of exp(cos(c_i, q) / t)
                + diversity_weight * (G V - sum over g of exp H(p_g)) / (G V)  +  feature_penalty * mean of z^2
@@ -46,23 +46,23 @@ class Wav2Vec2(Method):
     `train/equal_negatives` rises to 1 while accuracy does, all targets have become one code and nothing is learnt.
 
     Args:
-        encoder: the network to pretrain; bidirectional, of frames.
+        encoder: The network to pretrain; bidirectional, of frames.
         mask_ratio: Part of the frames to hide if spans did not overlap; 0.65 hides about half of them.
         mask_length: Frames of a span; 10 are the paper's 0.2 s at its 50 frames a second.
         negatives: Number of negatives for every hidden frame.
         temperature: What cosines are divided by, t.
         targets: What is predicted: `quantized` is the paper's; `continuous` leaves the codes out (its table 4), and
             nothing can collapse.
-        groups: codebooks, G.
-        entries: of each codebook, V.
-        code_dim: size of codes and of the space in which they are compared; a multiple of `groups`.
-        diversity_weight: of the penalty on codes left unused.
-        feature_penalty: of the frames' squared size. None takes the published code's: 10 for a front end whose last
-            layer has no norm, as in the paper's base model (`norm: group`), and 0 for one that has, as in its large
-            one, where 10 would be half the loss. A front end without weights has no penalty.
-        front_end_gradient: factor of the gradient that reaches the front end.
-        gumbel_temperature: of the quantizer, at the start and at the end of its decay.
-        gumbel_decay: the part of the run over which it decays, exponentially.
+        groups: Number of codebooks, G.
+        entries: Number of entries of each codebook, V.
+        code_dim: Size of codes and of the space in which they are compared; a multiple of `groups`.
+        diversity_weight: Weight of the penalty on codes left unused.
+        feature_penalty: Weight of the penalty on the frames' squared size. None takes the published code's: 10 for a
+            front end whose last layer has no norm, as in the paper's base model (`norm: group`), and 0 for one that
+            has, as in its large one, where 10 would be half the loss. A front end without weights has no penalty.
+        front_end_gradient: Factor of the gradient that reaches the front end.
+        gumbel_temperature: Temperature of the quantizer's Gumbel softmax, at the start and at the end of its decay.
+        gumbel_decay: Part of the run over which the quantizer's temperature decays, exponentially.
         optimizer: Settings of the optimizer and of the learning rate over the run.
 
     Raises:
@@ -156,7 +156,7 @@ class Wav2Vec2(Method):
 
     @property
     def quantizer_temperature(self) -> float:
-        """Of the Gumbel softmax now."""
+        """The temperature of the Gumbel softmax now."""
         first, last = self.gumbel_temperature
         decayed = min(1.0, self.progress / self.gumbel_decay) if self.gumbel_decay > 0 else 1.0
         return first * (last / first) ** decayed

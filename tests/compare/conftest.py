@@ -27,7 +27,7 @@ def write_run(tmp_path) -> Callable[..., Path]:
         seed: int = 0,
         linear: dict[str, float] | None = None,
         knn: dict[str, float] | None = None,
-        floors: dict[str, dict[str, float]] | None = None,
+        baselines: dict[str, dict[str, float]] | None = None,
         ceiling: float | None = 0.97,
         encoder: str = "ResNet",
         modality: str = "image",
@@ -50,8 +50,8 @@ def write_run(tmp_path) -> Callable[..., Path]:
         directory.mkdir(parents=True)
         linear = linear or ACCURACIES
         rows: dict[str, Any] = {method: {"linear": over_draws(linear), "knn": over_draws(knn or linear)}}
-        for floor, accuracies in (floors or {"untrained encoder": {"1": 0.3, "5": 0.5, "all": 0.7}}).items():
-            rows[floor] = {"linear": over_draws(accuracies), "knn": over_draws(accuracies)}
+        for baseline, accuracies in (baselines or {"untrained encoder": {"1": 0.3, "5": 0.5, "all": 0.7}}).items():
+            rows[baseline] = {"linear": over_draws(accuracies), "knn": over_draws(accuracies)}
         if ceiling is not None:
             rows["supervised"] = {"linear": over_draws({"all": ceiling})}
         if balanced is not None:  # of every row, probe and number of labels

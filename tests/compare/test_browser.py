@@ -88,7 +88,7 @@ class Page:
         self.call("Input.insertText", text=text)
 
     def happened(self, method: str) -> list[dict[str, Any]]:
-        """What the browser has told of this kind."""
+        """What the browser has reported of this kind."""
         return [event["params"] for event in self.events if event["method"] == method]
 
     def call(self, method: str, **settings: Any) -> dict[str, Any]:
@@ -128,11 +128,13 @@ class Page:
 @pytest.fixture
 def page(write_run, tmp_path) -> Iterator[Page]:
     """The report of four methods, one of them with a name that would be a script if it were not text."""
-    floors = {"untrained encoder": {"1": 0.3, "all": 0.7}, "raw inputs": {"1": 0.2, "all": 0.83}}
-    write_run("simclr/0", "SimCLR", linear={"1": 0.5, "all": 0.9}, floors=floors, budget={"seconds": 50.0})
-    write_run("vae/0", "VAE", linear={"1": 0.6, "all": 0.8}, floors=floors, rotation=0.5, budget={"seconds": 400.0})
+    baselines = {"untrained encoder": {"1": 0.3, "all": 0.7}, "raw inputs": {"1": 0.2, "all": 0.83}}
+    write_run("simclr/0", "SimCLR", linear={"1": 0.5, "all": 0.9}, baselines=baselines, budget={"seconds": 50.0})
+    write_run(
+        "vae/0", "VAE", linear={"1": 0.6, "all": 0.8}, baselines=baselines, rotation=0.5, budget={"seconds": 400.0}
+    )
     evil = "<img src='http://example.org/x.png' onerror='document.title = 1'>"
-    write_run("evil/0", evil, linear={"1": 0.4, "all": 0.75}, floors=floors, rotation=1.0, budget={"flops": None})
+    write_run("evil/0", evil, linear={"1": 0.4, "all": 0.75}, baselines=baselines, rotation=1.0, budget={"flops": None})
     write_run("bert/0", "BERT", linear={"1": 0.1, "all": 0.6}, source="Texts", modality="text", split="t")
     compare([tmp_path / "runs"], tmp_path / "out")
     page = Page(find_chromium(), tmp_path / "profile")
@@ -173,7 +175,7 @@ def test_the_report_in_a_browser(page):
     assert page.evaluate("document.getElementById('count').textContent") == everything
     page.click("document.querySelector('input[name=method][value=SimCLR]')")
     assert "SimCLR" not in column(page, "representation") and len(column(page, "representation")) == 5
-    page.click("document.querySelector('input[name=kind][value=floor]')")
+    page.click("document.querySelector('input[name=kind][value=baseline]')")
     assert len(column(page, "representation")) == 3
     page.click("document.querySelector('input[name=modality][value=image]')")
     assert column(page, "representation") == []

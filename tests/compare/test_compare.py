@@ -12,7 +12,7 @@ from PIL import Image
 from ssl_zoo.cli import main, run
 from ssl_zoo.compare.compare import compare
 from ssl_zoo.compare.naming import file_names
-from ssl_zoo.compare.plotting import COLOURS, floor_style, save
+from ssl_zoo.compare.plotting import COLOURS, baseline_style, save
 from ssl_zoo.errors import InputError
 from ssl_zoo.evaluation.figures import CEILING as CEILING_COLOUR
 
@@ -65,7 +65,7 @@ def test_the_dotted_line_of_the_loss_curves_is_in_the_legend(runs, tmp_path, mon
 def test_the_terminal_shows_every_row_in_full_and_what_is_left_out(runs, tmp_path, capsys):
     compare([runs], tmp_path / "out")
     printed = capsys.readouterr().out
-    for shown in ("SimCLR", "VAE", "untrained encoder (floor)", "supervised (ceiling)", "90.5 ±", "3 T", "50 s",
+    for shown in ("SimCLR", "VAE", "untrained encoder (baseline)", "supervised (ceiling)", "90.5 ±", "3 T", "50 s",
                   "tuned classes", "Cost and health", "1 T", "2 GB", "700 k"):  # fmt: skip
         assert shown in printed, shown
     assert "byol/0: results.json cannot be used" in printed and "…" not in printed
@@ -83,7 +83,9 @@ def test_pictures_have_something_on_them(runs, tmp_path):
         assert len(seen) > 20
     with Image.open(tmp_path / "figures" / "overview.png") as picture:
         seen = {colour for _, colour in picture.convert("RGB").getcolors(maxcolors=2**24)}
-    assert {tuple(bytes.fromhex(colour[1:])) for colour in (COLOURS[0], floor_style(1).colour, CEILING_COLOUR)} <= seen
+    assert {
+        tuple(bytes.fromhex(colour[1:])) for colour in (COLOURS[0], baseline_style(1).colour, CEILING_COLOUR)
+    } <= seen
 
 
 def test_the_report_holds_everything_and_reaches_for_nothing(runs, tmp_path):
@@ -171,7 +173,7 @@ def test_tables_are_markdown_that_holds_every_row(write_run, tmp_path):
     assert cells[0][:2] == ["#", "representation"] and cells[0][5:8] == ["linear 1", "linear 5", "linear all"]
     assert lines[1].count("---:") == 8 and len({line.replace("\\|", "").count("|") for line in lines}) == 1
     assert cells[2][:2] == ["1", "A\\|B\\_\\*"] and cells[2][5:] == ["40.0", "", "81.0", "40.0", "", "81.0"]
-    assert "untrained encoder (floor)" in lines[3] and len(lines) == 4
+    assert "untrained encoder (baseline)" in lines[3] and len(lines) == 4
     assert "### Cost and health" in first and "61.0" in second
 
 
@@ -189,7 +191,7 @@ def test_the_overview_has_a_bar_for_every_row_of_every_data_set(write_run, tmp_p
 
 def test_runs_without_pictures_or_costs_are_still_compared(write_run, tmp_path, capsys):
     for name in ("a", "b"):
-        directory = write_run(f"{name}/1", name.upper(), linear={"all": 0.5}, floors={"raw inputs": {"all": 0.4}},
+        directory = write_run(f"{name}/1", name.upper(), linear={"all": 0.5}, baselines={"raw inputs": {"all": 0.4}},
                               budget={"steps": 0, "samples": 0, "seconds": 0.0, "flops": None})  # fmt: skip
         (directory / "features.npz").unlink()
         (directory / "metrics.csv").unlink()

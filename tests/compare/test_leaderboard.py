@@ -100,19 +100,19 @@ def test_balanced_accuracy_has_columns_where_classes_differ_in_size(write_run):
     assert not [name for name in cells(made["Digits"], "Accuracy", "B") if "balanced" in name]
 
 
-def test_floors_and_ceiling_stand_among_the_methods_without_a_rank(write_run):
+def test_baselines_and_ceiling_stand_among_the_methods_without_a_rank(write_run):
     high = {"all": 0.85}
     made, _ = boards(
-        write_run("a/1", "A", linear={"all": 0.78}, floors={"untrained encoder": {"all": 0.7}, "raw inputs": high}),
-        write_run("b/1", "B", linear={"all": 0.9}, ceiling=0.95, floors={"raw inputs": {"all": 0.75}}),
+        write_run("a/1", "A", linear={"all": 0.78}, baselines={"untrained encoder": {"all": 0.7}, "raw inputs": high}),
+        write_run("b/1", "B", linear={"all": 0.9}, ceiling=0.95, baselines={"raw inputs": {"all": 0.75}}),
     )
     found = [(entry.label, entry.kind, entry.rank) for entry in made["Digits"].entries]
     assert found == [
         ("supervised", "ceiling", None),
         ("B", "method", 1),
-        ("raw inputs", "floor", None),
+        ("raw inputs", "baseline", None),
         ("A", "method", 2),
-        ("untrained encoder", "floor", None),
+        ("untrained encoder", "baseline", None),
     ]
     raw = made["Digits"].entries[2]
     assert raw.score() == pytest.approx((0.85 + 0.75) / 2) and raw.accuracy["linear"]["all"].interval is None
@@ -121,12 +121,12 @@ def test_floors_and_ceiling_stand_among_the_methods_without_a_rank(write_run):
 
 @pytest.mark.parametrize("classes", [True, False])
 def test_speech_is_ranked_by_phones_where_they_are_known(write_run, classes):
-    floors = {"untrained encoder": 0.6, "log-mel frame": 0.65}
+    baselines = {"untrained encoder": 0.6, "log-mel frame": 0.65}
     made, said = boards(
         write_run("a/1", "A", classes=classes, modality="audio", linear={"all": 0.99},
-                  tasks={"word": {"A": 0.3}, "phones": {"A": 0.7, **floors}}),
+                  tasks={"word": {"A": 0.3}, "phones": {"A": 0.7, **baselines}}),
         write_run("b/1", "B", classes=classes, modality="audio", linear={"all": 0.8},
-                  tasks={"word": {"B": 0.2}, "phones": {"B": 0.75, **floors}}),
+                  tasks={"word": {"B": 0.2}, "phones": {"B": 0.75, **baselines}}),
     )  # fmt: skip
     board = made["Digits"]
     assert said == [] and board.ranking.name == "phones" and board.probes == ["word", "phones"]
@@ -181,15 +181,15 @@ def test_the_same_run_twice_counts_once(write_run):
     assert said == [("a/1", "The run is not counted: a/2 repeats it with the same seed.")]
 
 
-def test_every_encoder_has_its_own_untrained_floor(write_run):
-    floor = {"untrained encoder": {"all": 0.4}, "raw inputs": {"all": 0.3}}
-    runs = [write_run(f"{name}/1", "A", encoder=name, floors=floor) for name in ("ViT", "ResNet")]
+def test_every_encoder_has_its_own_untrained_baseline(write_run):
+    baseline = {"untrained encoder": {"all": 0.4}, "raw inputs": {"all": 0.3}}
+    runs = [write_run(f"{name}/1", "A", encoder=name, baselines=baseline) for name in ("ViT", "ResNet")]
     labels = {entry.label for entry in boards(*runs)[0]["Digits"].entries}
     assert labels >= {"A · ViT", "A · ResNet", "raw inputs", "untrained encoder · ViT", "untrained encoder · ResNet"}
-    runs.append(write_run("c/1", "B", encoder="ViT", floors=floor, parameters=9))
+    runs.append(write_run("c/1", "B", encoder="ViT", baselines=baseline, parameters=9))
     labels = {entry.label for entry in boards(*runs)[0]["Digits"].entries}
     assert labels >= {f"untrained encoder · ViT of {count} parameters" for count in ("9", "700,000")}
-    assert labels >= {"untrained encoder · ResNet", "B"}  # which no other row of B has to be told from
+    assert labels >= {"untrained encoder · ResNet", "B"}  # which no other row of B has to be distinguished from
 
 
 @pytest.mark.parametrize(
@@ -278,9 +278,9 @@ def add(directory, **entries):
 
 def test_the_last_layer_stands_beside_the_one_that_validation_data_chose(write_run):
     layers = {"validation": [0.2, 0.9, 0.4], "test": [0.3, 0.7, 0.8], "chosen": 1}
-    floor = {"validation": [0.2, 0.3, 0.1], "test": [0.25, 0.5, 0.75], "chosen": 1}
+    baseline = {"validation": [0.2, 0.3, 0.1], "test": [0.25, 0.5, 0.75], "chosen": 1}
     made, said = boards(
-        add(write_run("a/1", "A"), layers={"A": layers, "untrained encoder": floor}),
+        add(write_run("a/1", "A"), layers={"A": layers, "untrained encoder": baseline}),
         write_run("b/1", "B"),  # of a version that did not probe them
         rank_by="layer:chosen",
     )

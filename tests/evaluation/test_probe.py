@@ -66,7 +66,7 @@ def test_probing_again_gives_the_same_numbers(directory):
     assert json.loads((directory / "results.json").read_text()) == before
 
 
-def test_the_untrained_floor_is_another_encoder_of_the_same_settings(directory):
+def test_the_untrained_baseline_is_another_encoder_of_the_same_settings(directory):
     loaded = load_run(directory)
     untrained = rebuild(loaded.checkpoint)
     shapes = {name: value.shape for name, value in untrained.encoder.state_dict().items()}

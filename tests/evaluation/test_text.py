@@ -1,4 +1,4 @@
-"""What only runs on text have: the floor of words in no order, prompts with examples, and samples."""
+"""What only runs on text have: the baseline of words in no order, prompts with examples, and samples."""
 
 import json
 import random
@@ -57,7 +57,7 @@ def test_words_are_counted_without_special_tokens():
         assert {token: int(found[token]) for token in found.nonzero()[0]} == wanted
 
 
-def test_the_floor_is_scikit_learns_tf_idf_and_logistic_regression():
+def test_the_baseline_is_scikit_learns_tf_idf_and_logistic_regression():
     train, validation, test = (Sentences(seed, count) for seed, count in ((1, 200), (2, 100), (3, 100)))
     predicted = classify_words(*(count_words(part, VOCABULARY) for part in (train, test, validation))).classes
     weigh = TfidfVectorizer(sublinear_tf=True, token_pattern=r"\w+").fit(train.texts())
@@ -142,7 +142,7 @@ def gpt_run(tmp_path_factory) -> Path:
     return directory
 
 
-def test_a_run_on_text_ends_with_the_floor_of_its_words(gpt_run):
+def test_a_run_on_text_ends_with_the_baseline_of_its_words(gpt_run):
     rows = json.loads((gpt_run / "results.json").read_text())["rows"]
     assert list(rows) == ["GPT", "untrained encoder", "tf-idf", "supervised"]
     assert list(rows["tf-idf"]) == ["linear"] and list(rows["tf-idf"]["linear"]) == ["2", "all"]
@@ -171,7 +171,7 @@ def test_a_candidate_is_scored_by_the_mean_log_likelihood_of_its_tokens(gpt_run)
         assert float(found) == pytest.approx(np.mean(steps), abs=1e-5)
 
 
-def test_sorting_in_context_is_told_beside_its_floors(gpt_run, capsys):
+def test_sorting_in_context_is_told_beside_its_baselines(gpt_run, capsys):
     in_context(gpt_run, shots=[0, 2], draws=2, examples=1000)
     record = json.loads((gpt_run / "in_context.json").read_text())
     assert list(record["rows"]) == ["GPT", "untrained encoder"] and record["examples"] == 30
