@@ -104,7 +104,7 @@ def start_of(run: Run) -> Start:
         return Start(UNTRAINED, rebuild(run.checkpoint).eval(), [])
     try:
         return Start(BEFORE, rebuild_as_loaded(run.checkpoint).eval(), [])
-    except InputError as error:
+    except InputError as error:  # becomes a remark beside the results
         lost = f"The encoder before training and the ceiling are left out, as what it was is lost: {error}"
         return Start(UNTRAINED, rebuild(run.checkpoint).eval(), [lost])
 
