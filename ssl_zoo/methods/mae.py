@@ -36,12 +36,12 @@ class MAE(Method):
     Watch `train/explained`, the part of the hidden patches' variance that is predicted; 0 for their mean patch.
 
     Args:
-        encoder: the network to pretrain; a transformer of images.
-        mask_ratio: part of the patches that is hidden; 0.75 is the paper's, small images may want less.
-        normalize_targets: whether each patch is normalised by itself.
-        decoder_dim: size of the decoder's vectors, a multiple of 4 and of `decoder_heads`.
-        decoder_depth: layers of the decoder.
-        decoder_heads: attention heads of the decoder.
+        encoder: The network to pretrain, a transformer of images.
+        mask_ratio: Part of the patches that is hidden; 0.75 is the paper's, small images may want less.
+        normalize_targets: Whether each patch that is predicted is normalised by itself.
+        decoder_dim: Size of the decoder's vectors, a multiple of 4 and of `decoder_heads`.
+        decoder_depth: Transformer layers of the decoder.
+        decoder_heads: Attention heads of the decoder.
         optimizer: Settings of the optimizer and of the learning rate over the run.
 
     Raises:
