@@ -4,14 +4,9 @@ from typing import NamedTuple
 
 from ssl_zoo.compare.runs import RunRecord
 from ssl_zoo.compare.statistics import Estimate
+from ssl_zoo.runs.results import ALL, LINEAR
 
 METHOD, BASELINE, CEILING = "method", "baseline", "ceiling"
-SUPERVISED = "supervised"
-# The baselines that are made of a network, which is another for every encoder; the rest see the data alone.
-UNTRAINED = "untrained encoder"
-BEFORE = "before"  # the encoder as it was loaded, of a run that continued from published weights
-ALL = "all"  # labels
-LINEAR = "linear"
 
 ByLabels = dict[str, Estimate]
 

@@ -1,9 +1,10 @@
 """How the numbers of a report were made, in words for somebody who was not there."""
 
-from ssl_zoo.compare.entry import BEFORE, CEILING, UNTRAINED
+from ssl_zoo.compare.entry import CEILING
 from ssl_zoo.compare.leaderboard import Leaderboard
 from ssl_zoo.compare.results import BALANCED, LAST_LAYER
 from ssl_zoo.probes.cross_validation import ENOUGH, FIXED_PENALTY
+from ssl_zoo.runs.results import BEFORE, UNTRAINED
 
 BASELINES = {
     UNTRAINED: "the same encoder before any training",

@@ -5,12 +5,14 @@ from pathlib import Path
 import numpy as np
 
 from ssl_zoo.compare.cka import linear_cka
-from ssl_zoo.compare.entry import ALL, Entry
+from ssl_zoo.compare.entry import Entry
 from ssl_zoo.compare.leaderboard import Leaderboard
 from ssl_zoo.compare.plotting import grid_of_axes, save, wrap
 from ssl_zoo.compare.runs import Remark, RunRecord
 from ssl_zoo.evaluation.figures import class_colours
 from ssl_zoo.evaluation.kept_features import KeptFeatures
+from ssl_zoo.runs.files import FEATURES
+from ssl_zoo.runs.results import ALL
 
 LEGEND_CLASSES = 20
 
@@ -54,7 +56,7 @@ def draw_similarity(board: Leaderboard, path: Path) -> tuple[str | None, list[Re
     usual = found[0][1][1].index
     shown = [(entry, kept) for entry, (_, kept) in found if np.array_equal(kept.index, usual)]
     remarks = [
-        Remark(run.name, "features.npz holds other test examples than those of the best method: CKA is left out.", True)
+        Remark(run.name, f"{FEATURES} holds other test examples than those of the best method: CKA is left out.", True)
         for _, (run, kept) in found
         if not np.array_equal(kept.index, usual)
     ]

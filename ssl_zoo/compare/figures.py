@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ssl_zoo import metrics
-from ssl_zoo.compare.entry import BEFORE, CEILING, LINEAR, UNTRAINED, Entry
+from ssl_zoo.compare.entry import CEILING, Entry
 from ssl_zoo.compare.feature_figures import draw_feature_maps, draw_similarity
 from ssl_zoo.compare.grids import label_counts
 from ssl_zoo.compare.leaderboard import Leaderboard
@@ -24,6 +24,7 @@ from ssl_zoo.compare.plotting import (
 )
 from ssl_zoo.compare.runs import Remark
 from ssl_zoo.evaluation.figures import CEILING as CEILING_COLOUR
+from ssl_zoo.runs.results import BEFORE, LINEAR, UNTRAINED
 
 COSTS = {"flops": "FLOPs of the training", "seconds": "seconds of training"}
 

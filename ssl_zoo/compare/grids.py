@@ -4,11 +4,12 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from ssl_zoo import metrics
-from ssl_zoo.compare.entry import ALL, LINEAR, METHOD, UNTRAINED, ByLabels, Entry
+from ssl_zoo.compare.entry import METHOD, ByLabels, Entry
 from ssl_zoo.compare.leaderboard import Leaderboard
 from ssl_zoo.compare.ranking import describe
 from ssl_zoo.compare.results import BALANCED, CHOSEN_LAYER, LAST_LAYER
 from ssl_zoo.compare.statistics import Estimate
+from ssl_zoo.runs.results import ALL, LINEAR, UNTRAINED
 
 NO_CELL = ""
 HEALTH = {

@@ -5,22 +5,13 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from ssl_zoo.compare.entry import (
-    ALL,
-    BASELINE,
-    BEFORE,
-    CEILING,
-    METHOD,
-    SUPERVISED,
-    UNTRAINED,
-    ByLabels,
-    Entry,
-)
+from ssl_zoo.compare.entry import BASELINE, CEILING, METHOD, ByLabels, Entry
 from ssl_zoo.compare.ranking import Ranking, default_ranking, rankings
 from ssl_zoo.compare.results import FineTuning, Result
 from ssl_zoo.compare.runs import Remark, RunRecord
 from ssl_zoo.compare.statistics import Estimate, estimate
 from ssl_zoo.compare.tasks import Task, comparable_finetuning
+from ssl_zoo.runs.results import ALL, BEFORE, SUPERVISED, UNTRAINED
 
 
 class Leaderboard(NamedTuple):

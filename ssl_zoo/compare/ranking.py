@@ -4,9 +4,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ssl_zoo import metrics
-from ssl_zoo.compare.entry import ALL, CEILING, LINEAR, Entry
+from ssl_zoo.compare.entry import CEILING, Entry
 from ssl_zoo.compare.results import BALANCED, CHOSEN_LAYER, LAST_LAYER
 from ssl_zoo.compare.statistics import Estimate, estimate
+from ssl_zoo.runs.results import ALL, LINEAR
 
 # Where pretraining is meant to help; with all labels raw pixels may do as well.
 FEW_LABELS = "10"

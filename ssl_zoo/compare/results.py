@@ -1,25 +1,24 @@
-"""results.json and finetune-TASK.json, checked and typed: nothing else here trusts a file."""
+"""What is compared of runs: results.json with accuracies alone, and finetune-TASK.json, checked and typed."""
 
 import json
 import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ssl_zoo.evaluation.probe import PROTOCOL
-from ssl_zoo.tasks.labels import CLASSES
+from ssl_zoo.runs import results
+from ssl_zoo.runs.result_file import read_result
+from ssl_zoo.runs.results import ALL
 
 # Before the name of a probe or a task: its balanced accuracy, which is known where classes differ in size.
 BALANCED = "balanced "
 # Linear probes of the last layer and of the one that validation data chooses.
 LAST_LAYER, CHOSEN_LAYER = "layer:last", "layer:chosen"
-# What files of older versions do not say: the task that runs are ranked by, where it is not the classes.
-PHONES = "phones"
 
 Accuracies = dict[str, float]  # mean over draws of the labels, in [0, 1], by labels per class; "all" is one of them
 
 
 class Result(NamedTuple):
-    """What the probes found out about one run.
+    """What the probes found out about one run, flat.
 
     Attributes:
         method: name of its method.
@@ -86,56 +85,37 @@ class FineTuning(NamedTuple):
     rows: dict[str, dict[str, Accuracies]]
 
 
-def read_result(path: Path) -> Result:
-    """Reads results.json.
-
-    Raises:
-        ValueError: it is damaged, or lacks something; the message says what, without the file's name.
-        OSError: it cannot be read.
-    """
-    record = _read(path)
-    try:
-        data, budget, seed = record["data"], record["budget"], record.get("seed")
-        result = Result(
-            method=str(record["method"]),
-            encoder=str(record["encoder"]),
-            modality=str(record.get("modality", "")),
-            seed=seed if isinstance(seed, int) and not isinstance(seed, bool) else None,
-            parameters=int(record["parameters"]),
-            source=str(data["source"]),
-            identity=str(data.get("identity", "")),
-            split=str(data["split"]),
-            protocol=_protocol(record["protocol"]),
-            parts={part: int(data[part]) for part in ("train", "validation", "test")},
-            steps=int(budget["steps"]),
-            samples=int(budget["samples"]),
-            seconds=_number(budget["seconds"]),
-            flops=_optional(budget.get("flops")),
-            peak_memory=_optional(budget.get("peak_memory")) or None,
-            chance=_optional(record.get("chance_loss")),
-            health={str(name): _number(value) for name, value in record.get("health", {}).items()},
-            tasks=[str(task) for task in record.get("tasks", {})],
-            main_task=str(record.get("main_task", PHONES if PHONES in record.get("tasks", {}) else CLASSES)),
-            rows=_with_layers(_with_tasks(_rows(record["rows"]), record.get("tasks", {})), record.get("layers", {})),
-            remarks=[str(remark) for remark in record.get("remarks", [])],
-            pretrained=str(record.get("pretrained") or ""),
-        )
-        if not result.rows:
-            raise ValueError("it has no rows")
-        first, own = next(iter(result.rows.items()))
-        if first not in (result.method, result.encoder):  # a published encoder's row has its own name
-            raise ValueError(f"its first row is of {first!r}, not of the run's own encoder")
-        if not any(task in own for task in result.tasks):
-            own["linear"]["all"]
-    except KeyError as error:
-        raise ValueError(f"it lacks {error}") from error
-    except (AttributeError, TypeError) as error:
-        raise ValueError("its entries are not of the right kind") from error
-    return result
+def comparable(directory: Path) -> Result:
+    """What is compared of a run's results.json; errors as `ssl_zoo.runs.result_file.read_result`."""
+    found = read_result(directory)
+    return Result(
+        method=found.method,
+        encoder=found.encoder,
+        modality=found.modality,
+        seed=found.seed,
+        parameters=found.parameters,
+        source=found.data.source,
+        identity=found.data.identity,
+        split=found.data.split,
+        protocol=found.protocol,
+        parts={"train": found.data.train, "validation": found.data.validation, "test": found.data.test},
+        steps=found.budget.steps,
+        samples=found.budget.samples,
+        seconds=found.budget.seconds,
+        flops=found.budget.flops,
+        peak_memory=found.budget.peak_memory,
+        chance=found.chance_loss,
+        health=found.health,
+        tasks=list(found.tasks),
+        main_task=found.main_task,
+        rows=_as_probes(found),
+        remarks=found.remarks,
+        pretrained=found.pretrained,
+    )
 
 
 def read_finetuning(path: Path) -> FineTuning:
-    """Reads a finetune-TASK.json; errors as for `read_result`."""
+    """Reads a finetune-TASK.json; errors as for `comparable`."""
     record = _read(path)
     try:
         data, budget = record["data"], record["budget"]
@@ -168,15 +148,6 @@ def _read(path: Path) -> dict[str, Any]:
     return record
 
 
-def _protocol(value: Any) -> int:
-    """A version of the evaluation that this one knows: a newer one would leave out every run that can be ranked."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError(f"{value!r} stands where the protocol of the evaluation should")
-    if value > PROTOCOL:
-        raise ValueError(f"it follows protocol {value}, of a newer ssl_zoo than this one, which knows {PROTOCOL}")
-    return value
-
-
 def _rows(rows: dict[str, Any]) -> dict[str, dict[str, Accuracies]]:
     read: dict[str, dict[str, Accuracies]] = {}
     for row, kinds in rows.items():
@@ -194,24 +165,25 @@ def _rows(rows: dict[str, Any]) -> dict[str, dict[str, Accuracies]]:
     return read
 
 
-def _with_tasks(rows: dict[str, dict[str, Accuracies]], tasks: dict[str, Any]) -> dict[str, dict[str, Accuracies]]:
-    """Rows with the accuracy in every task, all labels, as one more probe; some rows are known in tasks alone."""
-    for task, by_row in tasks.items():
-        for row, found in by_row.items():
-            rows.setdefault(str(row), {})[str(task)] = {"all": _share(found["accuracy"])}
-            if "balanced" in found:
-                rows[str(row)][f"{BALANCED}{task}"] = {"all": _share(found["balanced"])}
-    return rows
-
-
-def _with_layers(rows: dict[str, dict[str, Accuracies]], layers: dict[str, Any]) -> dict[str, dict[str, Accuracies]]:
-    """Rows with the accuracy of two layers as further probes."""
-    for row, found in layers.items():
-        test, chosen = found["test"], found["chosen"]
-        if not isinstance(chosen, int) or not 0 <= chosen < len(test):
-            raise ValueError(f"{chosen!r} is none of its {len(test)} layers")
-        for probe, layer in ((LAST_LAYER, -1), (CHOSEN_LAYER, chosen)):
-            rows.setdefault(str(row), {})[probe] = {"all": _share(test[layer])}
+def _as_probes(found: results.Result) -> dict[str, dict[str, Accuracies]]:
+    """Accuracies by row and by probe: balanced ones, tasks and two layers are further probes with all labels."""
+    rows: dict[str, dict[str, Accuracies]] = {}
+    for row, probes in found.rows.items():
+        own = rows.setdefault(row, {})
+        for probe, by_labels in probes.items():
+            own[probe] = {labels: score.mean for labels, score in by_labels.items()}
+        for probe, by_labels in probes.items():
+            balanced = {labels: score.balanced.mean for labels, score in by_labels.items() if score.balanced}
+            if balanced:
+                own[f"{BALANCED}{probe}"] = balanced
+    for task, by_row in found.tasks.items():
+        for row, task_score in by_row.items():  # some rows are known in tasks alone
+            rows.setdefault(row, {})[task] = {ALL: task_score.accuracy}
+            if task_score.balanced is not None:
+                rows[row][f"{BALANCED}{task}"] = {ALL: task_score.balanced}
+    for row, layers in found.layers.items():
+        rows.setdefault(row, {})[LAST_LAYER] = {ALL: layers.test[-1]}
+        rows[row][CHOSEN_LAYER] = {ALL: layers.test[layers.chosen]}
     return rows
 
 
@@ -226,7 +198,3 @@ def _number(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise ValueError(f"{value!r} stands where a number should")
     return float(value)
-
-
-def _optional(value: Any) -> float | None:
-    return None if value is None else _number(value)

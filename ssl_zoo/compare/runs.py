@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 import yaml
 
 from ssl_zoo import metrics
-from ssl_zoo.compare.results import FineTuning, Result, read_finetuning, read_result
+from ssl_zoo.compare.results import FineTuning, Result, comparable, read_finetuning
 from ssl_zoo.errors import InputError
 from ssl_zoo.evaluation.kept_features import KeptFeatures, load_features
+from ssl_zoo.runs.files import CONFIG, FEATURES, FINE_TUNED, METRICS, RESULTS
 from ssl_zoo.runs.logged import Curve, last_values, read_metrics
 
-RESULTS, CONFIG = "results.json", "config.yaml"
 # What a Trainer's settings change about the outcome; the others say where and how visibly it runs.
 TRAINER = ("max_steps", "max_epochs", "max_time", "precision", "accumulate_grad_batches", "gradient_clip_val",
            "gradient_clip_algorithm", "limit_train_batches", "overfit_batches")  # fmt: skip
@@ -107,7 +107,7 @@ def read_run(directory: Path) -> tuple[RunRecord | None, list[Remark]]:
     unranked = "the run is not ranked; it is unfinished, or `ssl-zoo probe --run` has not evaluated it"
     if (directory / RESULTS).exists():
         unranked = "the run is not ranked; `ssl-zoo probe --run` evaluates it again"
-    result: Result | None = attempt(read_result, directory / RESULTS, unranked, ranked=False)
+    result: Result | None = attempt(lambda path: comparable(path.parent), directory / RESULTS, unranked, ranked=False)
     if result is None:
         return None, remarks
     remarks += [Remark(name, sentence, True) for sentence in result.remarks]
@@ -117,10 +117,10 @@ def read_run(directory: Path) -> tuple[RunRecord | None, list[Remark]]:
         return None, remarks
     curves: dict[str, Curve] = {}
     if trained_here:
-        curves = attempt(read_metrics, directory / "metrics.csv", "its loss curve is left out") or {}
-    features = attempt(load_features, directory / "features.npz", "it has no feature map and no CKA")
+        curves = attempt(read_metrics, directory / METRICS, "its loss curve is left out") or {}
+    features = attempt(load_features, directory / FEATURES, "it has no feature map and no CKA")
     finetuning = {}
-    for path in sorted(directory.glob("finetune-*.json")):
+    for path in sorted(directory.glob(FINE_TUNED)):
         read = attempt(read_finetuning, path, "its fine-tuning is left out")
         if read is not None:
             finetuning[read.task] = read

@@ -1,7 +1,7 @@
 """One way of evaluating, for runs and for published encoders, on data of any modality."""
 
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 
@@ -45,7 +45,7 @@ class Extraction(NamedTuple):
 
 def evaluate(
     data: DataModule, encoders: dict[str, Representation], classes: int, choices: Choices, extraction: Extraction
-) -> tuple[Evaluated, dict[str, Any]]:
+) -> Evaluated:
     """Evaluates representations on everything that can be asked of some data, beside its baselines.
 
     Args:
@@ -54,9 +54,6 @@ def evaluate(
         classes: number of classes; 0 where there are other tasks alone.
         choices: the user's.
         extraction: how vectors are computed.
-
-    Returns:
-        What was found, and what results.json says of it besides the rows.
     """
     baselines = data.baselines()
     questions = ask(data, by_layer=choices.layers and classes > 0)
@@ -77,12 +74,8 @@ def evaluate(
                 evaluated.results[row] = counted
         evaluated = evaluated._replace(remarks=remarks_on(data, choices.labels_per_class) + evaluated.remarks)
     known = [*([CLASSES] if classes else []), *evaluated.tasks]
-    record: dict[str, Any] = {"main_task": data.main_task if data.main_task in known else (known or [CLASSES])[0]}
-    if evaluated.tasks:
-        record |= {"tasks": evaluated.tasks, "task_sizes": questions.sizes}
-    if evaluated.layers:
-        record["layers"] = {row: found._asdict() for row, found in evaluated.layers.items()}
-    return evaluated, record
+    main_task = data.main_task if data.main_task in known else (known or [CLASSES])[0]
+    return evaluated._replace(main_task=main_task, task_sizes=questions.sizes if evaluated.tasks else {})
 
 
 def _extract(

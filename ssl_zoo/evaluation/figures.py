@@ -7,6 +7,7 @@ import numpy as np
 from torch import Tensor
 
 from ssl_zoo.probes.linear import center_and_scale
+from ssl_zoo.runs.results import ALL, KNN, LINEAR, SUPERVISED, Rows, TaskScore
 
 # Two of Okabe and Ito's colours for the run and the ceiling, which everybody can distinguish; greys for the baselines,
 # however many: a line style when the greys begin anew.
@@ -15,22 +16,22 @@ STYLES = ("-", "--", ":", "-.")
 CEILING = "#D55E00"
 
 
-def draw_label_efficiency(results: dict[str, Any], path: Path, title: str) -> None:
+def draw_label_efficiency(results: Rows, path: Path, title: str) -> None:
     """Accuracy of the linear probe against labels per class, with a band of one standard deviation over draws."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6.4, 4.4), layout="constrained")
     axes = figure.subplots()
-    rows = {name: probes["linear"] for name, probes in results.items() if name != "supervised"}
+    rows = {name: probes[LINEAR] for name, probes in results.items() if name != SUPERVISED}
     ticks = list(next(iter(rows.values())))
     for place, (name, by_labels) in enumerate(rows.items()):
         colour, style = look_of_row(place)
-        mean = 100 * np.array([by_labels[tick]["mean"] for tick in ticks])
-        std = 100 * np.array([by_labels[tick]["std"] for tick in ticks])
+        mean = 100 * np.array([by_labels[tick].mean for tick in ticks])
+        std = 100 * np.array([by_labels[tick].std for tick in ticks])
         axes.plot(range(len(ticks)), mean, "o", linestyle=style, color=colour, label=name, linewidth=2)
         axes.fill_between(range(len(ticks)), mean - std, mean + std, color=colour, alpha=0.15, linewidth=0)
-    if "supervised" in results:
-        top = 100 * results["supervised"]["linear"]["all"]["mean"]
+    if SUPERVISED in results:
+        top = 100 * results[SUPERVISED][LINEAR][ALL].mean
         axes.axhline(top, color=CEILING, linestyle="--", label="supervised, all labels")
     axes.set_xticks(range(len(ticks)), ticks)
     axes.set_xlabel("labels per class")
@@ -57,14 +58,14 @@ def map_features(vectors: Tensor) -> np.ndarray | None:
 
 
 def draw_feature_maps(
-    maps: dict[str, np.ndarray | None], labels: Tensor, results: Any, classes: list[str], path: Path
+    maps: dict[str, np.ndarray | None], labels: Tensor, results: Rows, classes: list[str], path: Path
 ) -> None:
     """The test features of every row in two dimensions, coloured by class.
 
     Args:
         maps: ``(N, 2)`` points of every row; None where there is no map.
         labels: ``(N,)``, of the same examples.
-        results: by row, as in results.json.
+        results: accuracies by row.
         classes: names in label order.
         path: of the picture.
     """
@@ -78,7 +79,7 @@ def draw_feature_maps(
             axes.text(0.5, 0.5, "too few examples, or all\nfeatures are the same", ha="center", va="center")
         else:
             axes.scatter(*points.T, c=labels.cpu(), cmap=colours, s=8, vmin=-0.5, vmax=len(classes) - 0.5)
-        axes.set_title(f"{name}: kNN {100 * results[name]['knn']['all']['mean']:.1f} %", fontsize=11)
+        axes.set_title(f"{name}: kNN {100 * results[name][KNN][ALL].mean:.1f} %", fontsize=11)
         axes.set_xticks([])
         axes.set_yticks([])
     if len(classes) <= 20:
@@ -90,7 +91,7 @@ def draw_feature_maps(
     figure.savefig(path, dpi=120)
 
 
-def draw_layer_weights(tasks: dict[str, dict[str, dict[str, Any]]], path: Path, title: str) -> None:
+def draw_layer_weights(tasks: dict[str, dict[str, TaskScore]], path: Path, title: str) -> None:
     """What each layer of the trained and of the untrained encoder counts in the probes, as bars, task by task."""
     from matplotlib.figure import Figure
 
@@ -98,10 +99,10 @@ def draw_layer_weights(tasks: dict[str, dict[str, dict[str, Any]]], path: Path, 
     for axes, (task, rows) in zip(figure.subplots(1, len(tasks), squeeze=False)[0], tasks.items(), strict=True):
         encoders = list(rows.items())[:2]
         for place, ((name, found), colour) in enumerate(zip(encoders, COLOURS, strict=False)):
-            shares = 100 * np.array(found["layers"])
-            label = f"{name}: {100 * found['accuracy']:.1f} %"
+            shares = 100 * np.array(found.layers)
+            label = f"{name}: {100 * found.accuracy:.1f} %"
             axes.bar(np.arange(len(shares)) + 0.4 * place - 0.2, shares, 0.4, color=colour, label=label)
-        axes.set_xticks(range(len(encoders[0][1]["layers"])))
+        axes.set_xticks(range(len(encoders[0][1].layers)))
         axes.set_xlabel("layer")
         axes.set_title(task, fontsize=11)
         axes.margins(y=0.3)  # room for the legend above the bars

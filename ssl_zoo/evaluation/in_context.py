@@ -18,6 +18,8 @@ from ssl_zoo.methods.gpt import GPT
 from ssl_zoo.objectives.language_modeling import token_nats
 from ssl_zoo.probes.accuracy import is_informative, scores, summarize
 from ssl_zoo.probes.features import choose_examples
+from ssl_zoo.runs.files import IN_CONTEXT
+from ssl_zoo.runs.results import UNTRAINED
 from ssl_zoo.runs.run import load_run, rebuild
 
 TEXT, LABEL = "{text}", "{label}"
@@ -83,7 +85,7 @@ def in_context(
         )
     untrained = rebuild(loaded.checkpoint).eval()
     assert isinstance(untrained, GPT)
-    models = {"GPT": method, "untrained encoder": untrained}
+    models = {"GPT": method, UNTRAINED: untrained}
     rows: dict[str, Any] = {
         name: {
             str(count): _accuracies(model.to(device), data, tested, labels, names, template, count, draws)
@@ -107,7 +109,7 @@ def in_context(
         "rows": rows,
         "remarks": remarks,
     }
-    (run / "in_context.json").write_text(json.dumps(record, indent=2) + "\n")
+    (run / IN_CONTEXT).write_text(json.dumps(record, indent=2) + "\n")
     _print_table(record)
     for remark in remarks:
         Console(soft_wrap=True).print(remark, highlight=False)

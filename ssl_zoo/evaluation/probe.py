@@ -12,21 +12,20 @@ from ssl_zoo.evaluation.evaluate import Choices, Extraction, evaluate
 from ssl_zoo.evaluation.extraction import representation_of
 from ssl_zoo.evaluation.flops import training_flops
 from ssl_zoo.evaluation.labelled import check_choices, count_classes
-from ssl_zoo.evaluation.results import save_record, write_results
+from ssl_zoo.evaluation.results import parts_of, typed, write_results
+from ssl_zoo.evaluation.rows import Evaluated
 from ssl_zoo.evaluation.supervised import train_supervised
 from ssl_zoo.methods.base import Method
 from ssl_zoo.probes.accuracy import scores, summarize
 from ssl_zoo.probes.features import extract, to_device
+from ssl_zoo.runs.files import CONFIG, METRICS
 from ssl_zoo.runs.logged import last_values, read_metrics
+from ssl_zoo.runs.result_file import write_result
+from ssl_zoo.runs.results import ALL, BEFORE, LINEAR, PROTOCOL, SUPERVISED, UNTRAINED, Budget, Result
 from ssl_zoo.runs.run import Run, load_run, rebuild, rebuild_as_loaded
 
-# Raised whenever a change makes numbers incomparable with those of earlier runs; docs/evaluation.md says what changed.
-PROTOCOL = 3
 # Enough for batch norm and negatives; the cost per example hardly depends on it.
 FLOPS_BATCH = 32
-
-UNTRAINED = "untrained encoder"
-BEFORE = "before"  # the encoder as it was loaded, of a run that continued from published weights
 
 
 # The lists are never changed, and as defaults in the signature they are what --help shows.
@@ -65,20 +64,17 @@ def probe(
     methods = {name: loaded.method, start.row: start.method}
     encoders = {row: representation_of(method.encoder, method.to(device).encode) for row, method in methods.items()}
     choices = Choices(labels_per_class, draws, layers)
-    evaluated, found = evaluate(loaded.data, encoders, classes, choices, Extraction(device))
-    results, remarks = evaluated.results, start.remarks + evaluated.remarks
+    evaluated = evaluate(loaded.data, encoders, classes, choices, Extraction(device))
     if classes and ceiling and not start.remarks:
-        results["supervised"] = {"linear": {"all": _ceiling(loaded, classes)}}
-    if loaded.data.split_remark is not None:
-        remarks = [loaded.data.split_remark, *remarks]
-    health, damage = _logged_health(run / "metrics.csv")
-    if not results and not evaluated.tasks:
+        evaluated.results[SUPERVISED] = {LINEAR: {ALL: _ceiling(loaded, classes)}}
+    if not evaluated.results and not evaluated.tasks:
         raise InputError(f"There is nothing to evaluate on the data of the run {run}: no task has two classes.")
-    record = {**_describe(loaded, name), "health": health, "remarks": remarks + damage, "rows": results, **found}
+    result = _describe(loaded, name, evaluated, start.remarks)
     # The results first: what follows is nice to have, and must not cost them.
-    save_record(run, record)
-    record["budget"]["flops"] = _flops(loaded, record["budget"]["samples"])
-    write_results(run, record, evaluated.kept, loaded.data)
+    write_result(run, result)
+    flops = _flops(loaded, result.budget.samples)
+    result = result._replace(budget=result.budget._replace(flops=flops))
+    write_results(run, result, evaluated.kept, loaded.data)
 
 
 class Start(NamedTuple):
@@ -134,34 +130,32 @@ def _config(run: Path) -> dict[str, Any]:
     """The settings of a run; empty where it was started without the command line."""
     import yaml
 
-    path = run / "config.yaml"
+    path = run / CONFIG
     return yaml.safe_load(path.read_text()) if path.is_file() else {}
 
 
-def _describe(run: Run, name: str) -> dict[str, Any]:
-    cost = run.checkpoint["callbacks"].get(Throughput.__qualname__, {"samples": 0, "seconds": 0.0})
-    method: Method = run.method
-    return {
-        "protocol": PROTOCOL,
-        "run": run.directory.name,
-        "experiment": run.directory.parent.name,
-        "method": name,
-        "encoder": type(method.encoder).__name__,
-        "modality": method.encoder.modality,
-        "seed": _config(run.directory).get("seed_everything"),
-        "pretrained": method.continues_from,
-        "parameters": sum(p.numel() for p in method.encoder.parameters()),
-        "data": {
-            "source": run.data.source_name,
-            "identity": run.data.identity,
-            "split": run.data.split_hash,
-            "train": len(run.data.train_set),
-            "validation": len(run.data.validation_set),
-            "test": len(run.data.test_set),
-        },
-        "budget": {"steps": int(run.checkpoint["global_step"]), **cost, "flops": None},
-        "chance_loss": method.chance_loss(run.data.batch_size),
-    }
+def _describe(run: Run, name: str, evaluated: Evaluated, before: list[str]) -> Result:
+    cost = run.checkpoint["callbacks"].get(Throughput.__qualname__, {})
+    method, data = run.method, run.data
+    health, damage = _logged_health(run.directory / METRICS)
+    split = [] if data.split_remark is None else [data.split_remark]
+    return Result(
+        protocol=PROTOCOL,
+        run=run.directory.name,
+        experiment=run.directory.parent.name,
+        method=name,
+        encoder=type(method.encoder).__name__,
+        modality=method.encoder.modality,
+        seed=_config(run.directory).get("seed_everything"),
+        pretrained=method.continues_from or "",
+        parameters=sum(p.numel() for p in method.encoder.parameters()),
+        data=parts_of(data),
+        budget=Budget(int(run.checkpoint["global_step"]), **cost),
+        chance_loss=method.chance_loss(data.batch_size),
+        health=health,
+        remarks=[*split, *before, *evaluated.remarks, *damage],
+        **typed(evaluated),
+    )
 
 
 def _logged_health(path: Path) -> tuple[dict[str, float], list[str]]:

@@ -2,7 +2,6 @@
 
 import re
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
@@ -11,10 +10,12 @@ from ssl_zoo.data.base import DataModule
 from ssl_zoo.errors import InputError
 from ssl_zoo.evaluation.evaluate import Choices, Extraction, evaluate
 from ssl_zoo.evaluation.labelled import check_choices, count_classes
-from ssl_zoo.evaluation.probe import PROTOCOL, UNTRAINED, best_device
+from ssl_zoo.evaluation.probe import best_device
 from ssl_zoo.evaluation.public_encoders import load_public, public_representation
 from ssl_zoo.evaluation.public_transformers import Pooling
-from ssl_zoo.evaluation.results import write_results
+from ssl_zoo.evaluation.results import parts_of, typed, write_results
+from ssl_zoo.evaluation.rows import Evaluated
+from ssl_zoo.runs.results import PROTOCOL, UNTRAINED, Budget, Result
 
 # Images of 224 pixels are large.
 BATCH_SIZE = 64
@@ -63,17 +64,17 @@ def probe_public(
     label = _label(encoder, weights, image_size, pooling)
     encoders = {label: trained, UNTRAINED: untrained}
     device = best_device()
-    evaluated, found = evaluate(
+    evaluated = evaluate(
         data,
         {row: public_representation(network.to(device)) for row, network in encoders.items()},
         classes,
         Choices(labels_per_class, draws, layers),
         Extraction(device, BATCH_SIZE, announced=True),
     )
-    record = {**_describe(label, trained, data), "remarks": evaluated.remarks, "rows": evaluated.results, **found}
-    directory = runs_dir / "public" / record["run"]
+    result = _describe(label, trained, data, evaluated)
+    directory = runs_dir / result.experiment / result.run
     directory.mkdir(parents=True, exist_ok=True)
-    write_results(directory, record, evaluated.kept, data)
+    write_results(directory, result, evaluated.kept, data)
 
 
 def _label(encoder: str, weights: Path | None, image_size: int | None, pooling: Pooling) -> str:
@@ -86,28 +87,25 @@ def _label(encoder: str, weights: Path | None, image_size: int | None, pooling: 
     return ", ".join([encoder, *filter(None, settings)])
 
 
-def _describe(label: str, network: nn.Module, data: DataModule) -> dict[str, Any]:
-    """What results.json says besides the rows; there is no training to speak of."""
+def _describe(label: str, network: nn.Module, data: DataModule, evaluated: Evaluated) -> Result:
+    """There is no training to speak of."""
     # Evaluated again, an encoder on the same data takes the place of what was found before.
     name = f"{label}-{data.source_name}-{data.split_hash[:8]}"
-    return {
-        "protocol": PROTOCOL,
-        "run": re.sub(r"[^\w.]+", "-", name).strip("-"),
-        "experiment": "public",
-        "method": "public",
-        "encoder": label,
-        "modality": data.modality,
-        "seed": None,
+    return Result(
+        protocol=PROTOCOL,
+        run=re.sub(r"[^\w.]+", "-", name).strip("-"),
+        experiment="public",
+        method="public",
+        encoder=label,
+        modality=data.modality,
+        seed=None,
+        pretrained="",
         # Poolers have no part in the vectors.
-        "parameters": sum(each.numel() for key, each in network.named_parameters() if ".pooler." not in key),
-        "data": {
-            "source": data.source_name,
-            "identity": data.identity,
-            "split": data.split_hash,
-            "train": len(data.train_set),
-            "validation": len(data.validation_set),
-            "test": len(data.test_set),
-        },
-        "budget": {"steps": 0, "samples": 0, "seconds": 0.0},
-        "health": {},
-    }
+        parameters=sum(each.numel() for key, each in network.named_parameters() if ".pooler." not in key),
+        data=parts_of(data),
+        budget=Budget(),
+        chance_loss=None,
+        health={},
+        remarks=evaluated.remarks,
+        **typed(evaluated),
+    )

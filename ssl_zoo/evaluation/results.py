@@ -1,7 +1,5 @@
 """What an evaluation leaves behind: results.json, features.npz, figures, and tables in the terminal."""
 
-import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -10,49 +8,63 @@ from rich.console import Console
 from ssl_zoo.data.base import DataModule
 from ssl_zoo.evaluation.figures import draw_feature_maps, draw_label_efficiency, draw_layer_weights, map_features
 from ssl_zoo.evaluation.kept_features import save_features
+from ssl_zoo.evaluation.rows import Evaluated
 from ssl_zoo.evaluation.tables import print_layers, print_table, print_tasks, title
 from ssl_zoo.probes.features import Features
+from ssl_zoo.runs import files
+from ssl_zoo.runs.result_file import typed_rows, typed_tasks, write_result
+from ssl_zoo.runs.results import LayerScores, Parts, Result
 
 
-def save_record(directory: Path, record: dict[str, Any]) -> None:
-    """Writes results.json in one go, so that no interruption leaves half of it.
+def parts_of(data: DataModule) -> Parts:
+    """What results.json says of data that is set up."""
+    return Parts(
+        data.source_name,
+        data.identity,
+        data.split_hash,
+        len(data.train_set),
+        len(data.validation_set),
+        len(data.test_set),
+    )
 
-    Args:
-        directory: of the run; exists.
-        record: what results.json is to hold.
-    """
-    draft = directory / "results.json.new"
-    draft.write_text(json.dumps(record, indent=2) + "\n")
-    os.replace(draft, directory / "results.json")
+
+def typed(evaluated: Evaluated) -> dict[str, Any]:
+    """What a `Result` has of an evaluation, by name."""
+    return {
+        "rows": typed_rows(evaluated.results),
+        "tasks": typed_tasks(evaluated.tasks),
+        "task_sizes": evaluated.task_sizes,
+        "layers": {row: LayerScores(*found) for row, found in evaluated.layers.items()},
+        "main_task": evaluated.main_task,
+    }
 
 
-def write_results(directory: Path, record: dict[str, Any], kept: dict[str, Features], data: DataModule) -> None:
+def write_results(directory: Path, result: Result, kept: dict[str, Features], data: DataModule) -> None:
     """Writes results.json, features.npz and the figures, and prints the tables.
 
     Args:
         directory: of the run; exists.
-        record: what results.json is to hold.
+        result: of the evaluation.
         kept: of every row that has features, the run's own first, those of the chosen test examples.
         data: set up.
     """
-    save_record(directory, record)
-    results = record["rows"]
-    figures = directory / "figures"
+    write_result(directory, result)
+    figures = directory / files.FIGURES
     figures.mkdir(exist_ok=True)
-    if results:
-        print_table(record)
-    if "layers" in record:
-        print_layers(record)
-    if "tasks" in record:
-        print_tasks(record)
-    if results:
-        draw_label_efficiency(results, figures / "label_efficiency.png", title=title(record))
+    if result.rows:
+        print_table(result)
+    if result.layers:
+        print_layers(result)
+    if result.tasks:
+        print_tasks(result)
+    if result.rows:
+        draw_label_efficiency(result.rows, figures / files.LABEL_EFFICIENCY, title=title(result))
         maps = {row: map_features(features.vectors) for row, features in kept.items()}
         own = next(iter(kept))
-        save_features(directory / "features.npz", kept[own], data.test_set, maps[own], data.classes)
+        save_features(directory / files.FEATURES, kept[own], data.test_set, maps[own], data.classes)
         labels = kept[own].labels
         assert labels is not None
-        draw_feature_maps(maps, labels, results, data.classes, figures / "feature_map.png")
-    if "tasks" in record:
-        draw_layer_weights(record["tasks"], figures / "layer_weights.png", title=title(record))
-    Console(soft_wrap=True).print(f"Results: {directory / 'results.json'}   Pictures: {figures}", highlight=False)
+        draw_feature_maps(maps, labels, result.rows, data.classes, figures / files.FEATURE_MAP)
+    if result.tasks:
+        draw_layer_weights(result.tasks, figures / files.LAYER_WEIGHTS, title=title(result))
+    Console(soft_wrap=True).print(f"Results: {directory / files.RESULTS}   Pictures: {figures}", highlight=False)

@@ -13,6 +13,7 @@ from ssl_zoo.probes.accuracy import Prediction, Results, over_draws
 from ssl_zoo.probes.features import Features, choose_examples
 from ssl_zoo.probes.knn import choose_vote, knn_predict
 from ssl_zoo.probes.linear import center_and_scale, fit_linear
+from ssl_zoo.tasks.labels import CLASSES
 from ssl_zoo.vocabulary import Vocabulary
 
 Splits = dict[str, Features]  # by part: train, validation and test
@@ -44,6 +45,8 @@ class Evaluated(NamedTuple):
         layers: what every layer reaches, by row.
         kept: features of the test examples that maps show and runs keep, by row, on the CPU.
         remarks: sentences about rows whose numbers do not mean what they seem to.
+        main_task: the one that says most of a representation.
+        task_sizes: how many classes, and labels in every part, a task has.
     """
 
     results: dict[str, Results]
@@ -51,6 +54,8 @@ class Evaluated(NamedTuple):
     layers: dict[str, ByLayer]
     kept: dict[str, Features]
     remarks: list[str]
+    main_task: str = CLASSES
+    task_sizes: dict[str, dict[str, int]] = {}  # noqa: RUF012  # a tuple's default, and never changed
 
 
 def evaluate_rows(rows: Rows, classes: int, labels_per_class: list[int], draws: int) -> Evaluated:

@@ -1,7 +1,6 @@
 """The model card: what an exported encoder is, what it was trained on and at what cost, and how to load it."""
 
 import inspect
-import json
 import re
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,9 @@ from ssl_zoo import __version__
 from ssl_zoo.callbacks.throughput import Throughput
 from ssl_zoo.errors import InputError
 from ssl_zoo.export.loading import Loading
+from ssl_zoo.runs.files import RESULTS
+from ssl_zoo.runs.result_file import read_result
+from ssl_zoo.runs.results import ALL, KNN, LINEAR, Result
 from ssl_zoo.runs.run import Run
 
 _ARXIV = re.compile(r"arXiv:(\d{4}\.\d{4,5})")
@@ -29,7 +31,7 @@ def write_card(run: Run, loadings: list[Loading], licence: str | None, folder: P
     Raises:
         InputError: the run's results.json cannot be read.
     """
-    results = _read_results(run.directory / "results.json")
+    results = _read_results(run.directory)
     method, encoder = type(run.method).__name__, type(run.method.encoder).__name__
     title = f"{method} {encoder} on {run.data.source_name}"
     sections = [
@@ -47,32 +49,31 @@ def write_card(run: Run, loadings: list[Loading], licence: str | None, folder: P
     (folder / "README.md").write_text(f"---\n{header}---\n\n" + "\n\n".join(sections) + "\n", encoding="utf-8")
 
 
-def _read_results(path: Path) -> dict[str, Any] | None:
+def _read_results(directory: Path) -> Result | None:
+    path = directory / RESULTS
     if not path.is_file():
         return None
     try:
-        results = json.loads(path.read_text())
-        _own_figures(results)
-    except (ValueError, KeyError, TypeError, StopIteration) as error:
-        raise InputError(f"{path} is damaged: probe the run again, or remove the file.") from error
-    return results
+        return read_result(directory)
+    except ValueError as error:
+        raise InputError(f"{path} cannot be used, {error}: probe the run again, or remove the file.") from error
 
 
-def _own_figures(results: dict[str, Any]) -> dict[str, float]:
+def _own_figures(results: Result) -> dict[str, float]:
     """What the run itself has reached, by the probe's name; first rows are its own, then baselines and the ceiling."""
     figures = {}
-    if results["rows"]:
-        own = next(iter(results["rows"].values()))
-        figures = {"linear probe, all labels": own["linear"]["all"]["mean"]}
-        if "knn" in own:
-            figures["kNN probe, all labels"] = own["knn"]["all"]["mean"]
-    for task, rows in results.get("tasks", {}).items():
-        figures[f"linear probe on weighted layers, {task}"] = next(iter(rows.values()))["accuracy"]
+    if results.rows:
+        own = results.rows[results.own_row]
+        figures = {"linear probe, all labels": own[LINEAR][ALL].mean}
+        if KNN in own:
+            figures["kNN probe, all labels"] = own[KNN][ALL].mean
+    for task, rows in results.tasks.items():
+        figures[f"linear probe on weighted layers, {task}"] = next(iter(rows.values())).accuracy
     return figures
 
 
 def _front_matter(
-    run: Run, title: str, results: dict[str, Any] | None, licence: str | None, loadings: list[Loading]
+    run: Run, title: str, results: Result | None, licence: str | None, loadings: list[Loading]
 ) -> dict[str, Any]:
     modality, libraries = run.data.modality, {each.title for each in loadings}
     header: dict[str, Any] = {
@@ -134,49 +135,48 @@ def _budget(run: Run) -> str:
     return f"{steps:,} steps, {samples:,} examples seen, {seconds:,.0f} seconds of training on {hardware}."
 
 
-def _results(results: dict[str, Any] | None) -> str:
+def _results(results: Result | None) -> str:
     if results is None:
         return "This run has not been probed: `ssl-zoo probe --run RUN` evaluates it."
-    protocol, tables = f"(protocol {results['protocol']})", []
-    if results["rows"]:
-        columns = list(next(iter(results["rows"].values()))["linear"])
+    protocol, tables = f"(protocol {results.protocol})", []
+    if results.rows:
+        columns = list(results.rows[results.own_row][LINEAR])
         lines = [
             f"Test accuracy in % of probes on the frozen encoder, by labels per class {protocol}.\n",
             f"| representation | probe | {' | '.join(columns)} |",
             f"|---|---|{'---|' * len(columns)}",
         ]
-        for name, probes in results["rows"].items():
+        for name, probes in results.rows.items():
             for kind, found in probes.items():
-                cells = [f"{100 * found[column]['mean']:.1f}" if column in found else "" for column in columns]
+                cells = [f"{100 * found[column].mean:.1f}" if column in found else "" for column in columns]
                 lines.append(f"| {name} | {kind} | {' | '.join(cells)} |")
-                balanced = [found.get(column, {}).get("balanced") for column in columns]
+                balanced = [found[column].balanced if column in found else None for column in columns]
                 if any(balanced):
-                    cells = ["" if each is None else f"{100 * each['mean']:.1f}" for each in balanced]
+                    cells = ["" if each is None else f"{100 * each.mean:.1f}" for each in balanced]
                     lines.append(f"| {name} | {kind}, mean over classes | {' | '.join(cells)} |")
         tables.append("\n".join(lines))
-    if "tasks" in results:
+    if results.tasks:
         lines = [
             f"Test accuracy in % of a linear probe on a weighted sum of the frozen encoder's layers {protocol}.\n",
             "| task | representation | accuracy |",
             "|---|---|---|",
         ]
-        for task, rows in results["tasks"].items():
-            lines += [f"| {task} | {name} | {100 * found['accuracy']:.1f} |" for name, found in rows.items()]
+        for task, rows in results.tasks.items():
+            lines += [f"| {task} | {name} | {100 * score.accuracy:.1f} |" for name, score in rows.items()]
         tables.append("\n".join(lines))
-    if "layers" in results:
+    if results.layers:
         lines = [
             f"Test accuracy in % of a linear probe on every layer {protocol}; validation data chose the layer.\n",
             "| representation | last layer | chosen layer |",
             "|---|---|---|",
         ]
-        for name, found in results["layers"].items():
-            last, chosen = found["test"][-1], found["test"][found["chosen"]]
-            lines.append(f"| {name} | {100 * last:.1f} | {100 * chosen:.1f} (layer {found['chosen']}) |")
+        for name, (_, test, chosen) in results.layers.items():
+            lines.append(f"| {name} | {100 * test[-1]:.1f} | {100 * test[chosen]:.1f} (layer {chosen}) |")
         tables.append("\n".join(lines))
     return "\n\n".join(tables)
 
 
-def _limits(run: Run, results: dict[str, Any] | None) -> str:
+def _limits(run: Run, results: Result | None) -> str:
     points = [
         f"It has seen nothing but {run.data.source_name}; its accuracy on other data has not been measured.",
         "It gives vectors, not classes: put a classifier on them or train it further.",

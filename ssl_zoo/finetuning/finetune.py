@@ -26,6 +26,8 @@ from ssl_zoo.finetuning.train import CLIP, WARMUP, WEIGHT_DECAY, Settings, fine_
 from ssl_zoo.finetuning.wordnet_tasks import wordnet_records
 from ssl_zoo.hardware import fastest_precision
 from ssl_zoo.long_work import LongWork
+from ssl_zoo.runs.files import fine_tuned
+from ssl_zoo.runs.results import UNTRAINED
 from ssl_zoo.runs.run import Run, load_run, rebuild
 from ssl_zoo.tasks.labels import CLASSES, PlaceLabels
 
@@ -34,7 +36,6 @@ PROTOCOL = 2
 
 LABELS_PER_CLASS = [10, 100]
 EXAMPLES = [100, 1000]
-UNTRAINED = "untrained encoder"
 # Tasks on texts that are read from files or made of WordNet; the others are the data's own.
 OF_RECORDS = ("tags", "pairs", "spans")
 
@@ -107,7 +108,7 @@ def finetune(
     rows = _compare(loaded, made, few, draws, settings, epochs)
     budget = {"epochs": epochs, "steps_by_number": _steps(made, few, settings, epochs)}
     record = {**_describe(loaded, task, made, settings, budget, draws), "remarks": made.remarks(few), "rows": rows}
-    path = run / f"finetune-{task}.json"
+    path = fine_tuned(run, task)
     path.write_text(json.dumps(record, indent=2) + "\n")
     print_table(record)
     for remark in record["remarks"]:

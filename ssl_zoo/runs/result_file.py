@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 from ssl_zoo.runs.files import RESULTS
 from ssl_zoo.runs.results import (
     ALL,
-    CLASSES,
     LINEAR,
     PHONES,
     PROTOCOL,
@@ -22,6 +21,7 @@ from ssl_zoo.runs.results import (
     Score,
     TaskScore,
 )
+from ssl_zoo.tasks.labels import CLASSES
 
 Value = TypeVar("Value")
 
@@ -72,7 +72,7 @@ def read_result(directory: Path) -> Result:
             raise ValueError("it has no rows")
         if result.own_row not in (result.method, result.encoder):  # a published encoder's row has its own name
             raise ValueError(f"its first row is of {result.own_row!r}, not of the run's own encoder")
-        if result.rows:
+        if not any(result.own_row in rows for rows in result.tasks.values()):
             result.rows[result.own_row][LINEAR][ALL]
     except KeyError as error:
         raise ValueError(f"it lacks {error}") from error
@@ -102,6 +102,7 @@ def _typed(record: dict[str, Any]) -> Result:
         encoder=str(record["encoder"]),
         modality=str(record.get("modality", "")),
         seed=seed if isinstance(seed, int) and not isinstance(seed, bool) else None,
+        pretrained=str(record.get("pretrained") or ""),
         parameters=int(record["parameters"]),
         data=Parts(
             source=str(data["source"]),

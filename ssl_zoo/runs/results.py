@@ -8,10 +8,11 @@ PROTOCOL = 3
 # Rows besides the run's own, which is called by its method or, of a published encoder, by the encoder.
 UNTRAINED = "untrained encoder"
 SUPERVISED = "supervised"
+BEFORE = "before"  # the encoder as it was loaded, of a run that continued from published weights
 ALL = "all"  # labels, where others are numbers per class
 LINEAR, KNN = "linear", "knn"
-# The task that has rows of its own; what files of older versions do not say is which task says most.
-CLASSES, PHONES = "classes", "phones"
+# The task that says most where a file of an older version has it and does not say which does.
+PHONES = "phones"
 
 
 class Score(NamedTuple):
@@ -114,6 +115,7 @@ class Result(NamedTuple):
         encoder: name of its encoder.
         modality: `image`, `text`, `audio`, or empty where an old file does not say.
         seed: of the run; None where unknown.
+        pretrained: the published weights that the run continued from; empty where it began from random ones.
         parameters: of the encoder.
         data: that it was evaluated on.
         budget: what it cost.
@@ -134,6 +136,7 @@ class Result(NamedTuple):
     encoder: str
     modality: str
     seed: int | None
+    pretrained: str
     parameters: int
     data: Parts
     budget: Budget

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from ssl_zoo.compare.entry import ALL
 from ssl_zoo.compare.leaderboard import own_row
 from ssl_zoo.compare.ranking import default_ranking, describe
-from ssl_zoo.compare.results import read_result
+from ssl_zoo.compare.results import comparable
+from ssl_zoo.runs.results import ALL
 
 
 def clock(seconds: float) -> str:
@@ -18,7 +18,7 @@ def clock(seconds: float) -> str:
 def outcome(directory: Path) -> str:
     """What a finished run came to, in a few words."""
     try:
-        result = read_result(directory / "results.json")
+        result = comparable(directory)
     except (OSError, ValueError):  # there are none, or nobody can read them
         return "trained, not probed"
     own = result.rows[own_row(result)]

@@ -1,6 +1,5 @@
 """What every run logs to Weights & Biases, under the same names: what it is, what counts of it, and what came of it."""
 
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,9 @@ from lightning.pytorch.loggers import WandbLogger
 from ssl_zoo import metrics
 from ssl_zoo.data.base import data_of
 from ssl_zoo.methods.base import Method
+from ssl_zoo.runs.files import FIGURES, RESULTS
+from ssl_zoo.runs.result_file import read_result
+from ssl_zoo.runs.results import ALL, Result
 
 
 def has_wandb_key() -> bool:
@@ -72,65 +74,52 @@ def log_results(trainer: L.Trainer, directory: Path) -> None:
     """
     import wandb
 
-    path = directory / "results.json"
-    record = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    result = read_result(directory) if (directory / RESULTS).is_file() else None
     pictures = {
-        name: directory / "figures" / f"{name.removeprefix(f'{metrics.FIGURES}/')}.png" for name in metrics.PICTURES
+        name: directory / FIGURES / f"{name.removeprefix(f'{metrics.FIGURES}/')}.png" for name in metrics.PICTURES
     }
     for run in wandb_runs(trainer):
         run.log({name: wandb.Image(str(file)) for name, file in pictures.items() if file.is_file()})
-        if record is not None:
-            columns, rows = result_table(record)
+        if result is not None:
+            columns, rows = result_table(result)
             run.log({metrics.RESULT_TABLE: wandb.Table(columns, rows)})
-            run.summary.update(summary_of(record))
+            run.summary.update(summary_of(result))
 
 
-def result_table(record: dict[str, Any]) -> tuple[list[str | int], list[list[Any]]]:
+def result_table(result: Result) -> tuple[list[str | int], list[list[Any]]]:
     """Columns, and a row for every accuracy in results.json, baselines and ceiling among them.
 
     Balanced accuracy has two columns where classes differ in size; some rows, such as a ceiling's, may lack it. Further
     tasks stand under their own names; they are evaluated once, with all labels, and have no deviation.
     """
-    entries = [
-        (row, probe, labels, found)
-        for row, probes in record["rows"].items()
-        for probe, by_labels in probes.items()
-        for labels, found in by_labels.items()
-    ]
-    entries += [
-        (row, task, "all", {**found, "mean": found["accuracy"]})
-        for task, by_row in record.get("tasks", {}).items()
-        for row, found in by_row.items()
-    ]
     columns: list[str | int] = ["representation", "probe", "labels per class", "accuracy", "standard deviation"]
-    rows = [[row, probe, labels, found["mean"], found.get("std")] for row, probe, labels, found in entries]
-    if any("balanced" in found for *_, found in entries):
-        columns += ["balanced accuracy", "its standard deviation"]
-        for cells, (*_, found) in zip(rows, entries, strict=True):
-            balanced = found.get("balanced", {})
-            alone = not isinstance(balanced, dict)  # of a task
-            cells += [balanced, None] if alone else [balanced.get("mean"), balanced.get("std")]
-    return columns, rows
+    rows: list[list[Any]] = []
+    for row, probes in result.rows.items():
+        for probe, by_labels in probes.items():
+            for labels, score in by_labels.items():
+                balanced = (None, None) if score.balanced is None else (score.balanced.mean, score.balanced.std)
+                rows.append([row, probe, labels, score.mean, score.std, *balanced])
+    for task, by_row in result.tasks.items():
+        rows += [[row, task, ALL, found.accuracy, None, found.balanced, None] for row, found in by_row.items()]
+    if all(row[-2] is None for row in rows):
+        return columns, [row[:-2] for row in rows]
+    return [*columns, "balanced accuracy", "its standard deviation"], rows
 
 
-def summary_of(record: dict[str, Any]) -> dict[str, float]:
-    """The run's own accuracies and its costs by the names of `ssl_zoo.metrics`; the first rows are the run's own."""
+def summary_of(result: Result) -> dict[str, float]:
+    """The run's own accuracies and its costs by the names of `ssl_zoo.metrics`."""
     results = {
-        f"{metrics.RESULT}/{probe}/{labels}": found["mean"]
-        for probes in list(record["rows"].values())[:1]  # there is none where the data has no classes
-        for probe, by_labels in probes.items()
-        for labels, found in by_labels.items()
+        f"{metrics.RESULT}/{probe}/{labels}": score.mean
+        for probe, by_labels in result.rows.get(result.own_row, {}).items()
+        for labels, score in by_labels.items()
     }
-    tasks = {
-        f"{metrics.RESULT}/{task}": next(iter(rows.values()))["accuracy"]
-        for task, rows in record.get("tasks", {}).items()
-    }
+    tasks = {f"{metrics.RESULT}/{task}": next(iter(rows.values())).accuracy for task, rows in result.tasks.items()}
     layers = {
-        f"{metrics.RESULT}/layer/{which}": found["test"][layer]
-        for found in list(record.get("layers", {}).values())[:1]
-        for which, layer in (("last", -1), ("chosen", found["chosen"]))
+        f"{metrics.RESULT}/layer/{which}": scores.test[layer]
+        for scores in list(result.layers.values())[:1]
+        for which, layer in (("last", -1), ("chosen", scores.chosen))
     }
-    costs = {name: record["budget"].get(name.removeprefix(f"{metrics.COST}/")) for name in metrics.COSTS}
+    costs = {name: getattr(result.budget, name.removeprefix(f"{metrics.COST}/")) for name in metrics.COSTS}
     return results | tasks | layers | {name: cost for name, cost in costs.items() if cost is not None}
 
 

@@ -51,7 +51,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "data/image": ("data", "data/cache", "data/sources"),
     "data/text": ("data", "data/cache", "data/sources"),
     "probes": ("data",),
-    "runs": ("data", "methods"),
+    "runs": ("data", "methods", "tasks"),
     "tracking": ("data", "methods", "runs"),
     "callbacks": ("data", "methods", "objectives", "parts", "probes", "runs", "views"),
     "evaluation": ("callbacks", "data", "data/text", "encoders", "methods", "objectives", "probes", "runs", "tasks"),

@@ -4,6 +4,7 @@ import torch
 from PIL import Image
 
 from ssl_zoo.evaluation.figures import draw_feature_maps, draw_label_efficiency, look_of_row, map_features
+from tests.made_results import score
 
 CONSTANT = torch.ones(200, 8) + 1e-8
 
@@ -25,7 +26,7 @@ def test_points_that_coincide_have_a_map(tmp_path):
 
 
 def test_the_picture_says_where_there_is_no_map(tmp_path):
-    found = {"knn": {"all": {"mean": 0.5}}}
+    found = {"knn": {"all": score(0.5)}}
     maps = {"collapsed": None, "raw inputs": np.random.default_rng(0).normal(size=(50, 2))}
     results = {row: found for row in maps}
     draw_feature_maps(maps, torch.arange(50) % 2, results, ["cat", "dog"], tmp_path / "map.png")
@@ -35,7 +36,7 @@ def test_the_picture_says_where_there_is_no_map(tmp_path):
 
 @pytest.mark.parametrize("baselines", [0, 2, 3, 9])
 def test_label_efficiency_is_drawn_beside_any_number_of_baselines(tmp_path, baselines):
-    linear = {labels: {"mean": 0.5, "std": 0.1} for labels in ("1", "all")}
+    linear = {labels: score(0.5, 0.1) for labels in ("1", "all")}
     rows = ["SimCLR", *(f"baseline {number}" for number in range(baselines)), "supervised"]
     draw_label_efficiency({row: {"linear": linear} for row in rows}, tmp_path / "curves.png", "made")
     assert (tmp_path / "curves.png").stat().st_size > 5000

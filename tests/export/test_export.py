@@ -20,7 +20,10 @@ from ssl_zoo.errors import InputError
 from ssl_zoo.export.card import write_card
 from ssl_zoo.export.export import write_export
 from ssl_zoo.export.program import save_program
+from ssl_zoo.runs.result_file import write_result
+from ssl_zoo.runs.results import TaskScore
 from tests.export.kinds import KINDS, LENGTH, a_run, gru, make_run
+from tests.made_results import made, score
 
 ROOT = Path(__file__).parents[2]
 QUICKSTART = str(ROOT / "experiments" / "quickstart.yaml")
@@ -159,10 +162,10 @@ def test_the_card_is_one_for_the_hub_and_tells_method_data_budget_and_results(tm
     loaded = make_run("MLP", tmp_path)
     accuracies = {"linear": {"5": 0.512, "all": 0.625}, "knn": {"5": 0.4, "all": 0.5}}
     rows = {
-        name: {kind: {n: {"mean": mean * scale} for n, mean in found.items()} for kind, found in accuracies.items()}
+        name: {kind: {n: score(mean * scale) for n, mean in found.items()} for kind, found in accuracies.items()}
         for name, scale in {"SimCLR": 1.0, "raw inputs": 0.5}.items()
     }
-    (loaded.directory / "results.json").write_text(json.dumps({"method": "SimCLR", "protocol": 2, "rows": rows}))
+    write_result(loaded.directory, made(rows=rows, tasks={}, layers={}))
     write_export(loaded, tmp_path / "out", licence="apache-2.0")
     card = ModelCard.load(tmp_path / "out" / "README.md")
     assert card.data.license == "apache-2.0" and "simclr" in card.data.tags
@@ -175,18 +178,17 @@ def test_the_card_is_one_for_the_hub_and_tells_method_data_budget_and_results(tm
 
 def test_the_card_has_the_mean_over_classes_where_they_differ_in_size(tmp_path):
     loaded = make_run("MLP", tmp_path)
-    found = {"mean": 0.9, "balanced": {"mean": 0.5}}
+    found = score(0.9, balanced=0.5)
     rows = {"SimCLR": {"linear": {"5": found, "all": found}, "knn": {"5": found, "all": found}}}
-    (loaded.directory / "results.json").write_text(json.dumps({"method": "SimCLR", "protocol": 3, "rows": rows}))
+    write_result(loaded.directory, made(rows=rows, tasks={}, layers={}))
     write_export(loaded, tmp_path / "out")
     assert "| SimCLR | linear, mean over classes | 50.0 | 50.0 |" in (tmp_path / "out" / "README.md").read_text()
 
 
 def test_the_card_of_speech_has_its_tasks_also_where_there_are_no_classes(tmp_path):
     loaded = make_run("CausalConvEncoder", tmp_path)
-    tasks = {"phones": {"Wav2Vec": {"accuracy": 0.725, "layers": [1.0]}, "majority class": {"accuracy": 0.208}}}
-    record = {"method": "Wav2Vec", "protocol": 2, "rows": {}, "tasks": tasks}
-    (loaded.directory / "results.json").write_text(json.dumps(record))
+    tasks = {"phones": {"Wav2Vec": TaskScore(0.725, None, [1.0]), "majority class": TaskScore(0.208, None, [])}}
+    write_result(loaded.directory, made(method="Wav2Vec", rows={}, tasks=tasks, layers={}))
     write_card(loaded, [], None, tmp_path)
     card = ModelCard.load(tmp_path / "README.md")
     assert [(each.metric_name, each.metric_value) for each in card.data.eval_results] == [
@@ -198,7 +200,7 @@ def test_the_card_of_speech_has_its_tasks_also_where_there_are_no_classes(tmp_pa
 def test_damaged_results_are_named(tmp_path):
     loaded = make_run("MLP", tmp_path)
     (loaded.directory / "results.json").write_text('{"rows": ')
-    with pytest.raises(InputError, match=r"results\.json is damaged"):
+    with pytest.raises(InputError, match=r"results\.json cannot be used, it is no JSON"):
         write_export(loaded, tmp_path / "out")
 
 

@@ -155,7 +155,7 @@ def test_a_run_is_evaluated_again_that_was_stopped_after_more_steps(capsys, tmp_
         signal.raise_signal(signal.SIGINT)
 
     with monkeypatch.context() as patch:
-        patch.setattr("ssl_zoo.evaluation.probe.save_record", interrupt)  # while features are extracted, say
+        patch.setattr("ssl_zoo.evaluation.probe.write_result", interrupt)  # while features are extracted, say
         code, sentence = stopped(capsys, ["fit", f"--resume={folder}", "--trainer.max_steps=8"])
     assert code == 130 and "`ssl-zoo fit --resume" in sentence
     with monkeypatch.context() as patch:

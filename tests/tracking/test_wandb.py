@@ -13,8 +13,11 @@ from PIL import Image
 import ssl_zoo.tracking.wandb as tracking
 from ssl_zoo import metrics
 from ssl_zoo.cli import main, run
+from ssl_zoo.runs.result_file import read_result, write_result
+from ssl_zoo.runs.results import Budget, LayerScores, TaskScore
 from ssl_zoo.tracking.dashboard import GROUPS
 from ssl_zoo.tracking.wandb import log_results, result_table, summary_of
+from tests.made_results import made, score
 
 LAYER_WEIGHTS = "figures/layer_weights"
 ROOT = Path(__file__).parents[2]
@@ -145,9 +148,9 @@ def test_how_curves_become_one_number_is_defined(logged):
 
 
 def test_results_costs_table_and_pictures_are_logged(logged):
-    record = json.loads((logged.directory / "results.json").read_text())
-    assert {name: logged.summary[name] for name in summary_of(record)} == pytest.approx(summary_of(record))
-    assert logged.summary[metrics.RESULT_LINEAR] == record["rows"]["SimCLR"]["linear"]["all"]["mean"]
+    result = read_result(logged.directory)
+    assert {name: logged.summary[name] for name in summary_of(result)} == pytest.approx(summary_of(result))
+    assert logged.summary[metrics.RESULT_LINEAR] == result.rows["SimCLR"]["linear"]["all"].mean
     assert logged.summary["cost/samples"] == 6 * 64
     files = next((logged.directory / "wandb").glob("offline-run-*")) / "files"
     for name in set(metrics.PICTURES) - {LAYER_WEIGHTS}:  # of tasks that images do not have
@@ -158,19 +161,17 @@ def test_results_costs_table_and_pictures_are_logged(logged):
         assert (files / picture["path"]).is_file()
     (table,) = [row[metrics.RESULT_TABLE] for row in logged.history if metrics.RESULT_TABLE in row]
     written = json.loads((files / table["path"]).read_text())
-    columns, rows = result_table(record)
+    columns, rows = result_table(result)
     assert written["columns"] == columns and written["data"] == rows
     assert {row[0] for row in rows} == {"SimCLR", "untrained encoder", "raw inputs"}
 
 
 def test_the_table_has_balanced_accuracies_where_there_are_some():
-    found = {"mean": 0.9, "std": 0.01, "draws": [0.9]}
-    uneven = {**found, "balanced": {"mean": 0.6, "std": 0.02, "draws": [0.6]}}
-    columns, rows = result_table({"rows": {"SimCLR": {"knn": {"all": found}}}})
+    found, uneven = score(0.9, 0.01), score(0.9, 0.01, balanced=0.6)
+    columns, rows = result_table(made(rows={"SimCLR": {"knn": {"all": found}}}, tasks={}))
     assert columns[-1] == "standard deviation" and rows == [["SimCLR", "knn", "all", 0.9, 0.01]]
-    columns, rows = result_table(
-        {"rows": {"SimCLR": {"knn": {"all": uneven}}, "supervised": {"linear": {"all": found}}}}
-    )
+    rows = {"SimCLR": {"knn": {"all": uneven}}, "supervised": {"linear": {"all": found}}}
+    columns, rows = result_table(made(rows=rows, tasks={}))
     assert [len(row) for row in rows] == [len(columns)] * 2
     assert [row[columns.index("balanced accuracy")] for row in rows] == [0.6, None]
 
@@ -187,9 +188,9 @@ class Logging:
 
 
 def test_data_with_tasks_but_no_classes_is_logged_with_its_tasks_and_their_picture(tmp_path, monkeypatch):
-    found = {"SimCLR": {"accuracy": 0.5, "layers": [1.0]}, "untrained encoder": {"accuracy": 0.25, "layers": [1.0]}}
-    record = {"rows": {}, "tasks": {"phones": found}, "budget": {"seconds": 3.0, "samples": 7}}
-    (tmp_path / "results.json").write_text(json.dumps(record))
+    found = {"SimCLR": TaskScore(0.5, None, [1.0]), "untrained encoder": TaskScore(0.25, None, [1.0])}
+    budget = Budget(samples=7, seconds=3.0)
+    write_result(tmp_path, made(rows={}, tasks={"phones": found}, layers={}, budget=budget))
     (tmp_path / "figures").mkdir()
     Image.new("RGB", (4, 4)).save(tmp_path / "figures" / "layer_weights.png")
     kept = Logging()
@@ -203,12 +204,9 @@ def test_data_with_tasks_but_no_classes_is_logged_with_its_tasks_and_their_pictu
 
 
 def test_the_last_layer_and_the_chosen_one_are_numbers_of_a_run():
-    record = {
-        "rows": {"SimCLR": {"linear": {"all": {"mean": 0.5, "std": 0.0}}}},
-        "layers": {"SimCLR": {"validation": [0.1, 0.9, 0.2], "test": [0.2, 0.8, 0.4], "chosen": 1}},
-        "budget": {},
-    }
-    found = summary_of(record)
+    layers = {"SimCLR": LayerScores([0.1, 0.9, 0.2], [0.2, 0.8, 0.4], 1)}
+    found = summary_of(made(rows={"SimCLR": {"linear": {"all": score(0.5)}}}, tasks={}, layers=layers))
+    found = {name: value for name, value in found.items() if name.startswith("result/")}
     assert found == {"result/linear/all": 0.5, "result/layer/last": 0.4, "result/layer/chosen": 0.8}
 
 
