@@ -38,6 +38,15 @@ class Rebuildable:
         object.__setattr__(built, "settings", _taken_down(cls, args, kwargs))
         return built
 
+    @classmethod
+    def tiny(cls) -> dict[str, Any]:
+        """Constructor arguments of the smallest one that still has every part, which tests build it with.
+
+        Sizes that the data gives (`channels`, `image_size`, `sample_rate`, `vocabulary`) are not among them. What has
+        no such method of its own is tested as it comes.
+        """
+        return {}
+
 
 def require_kind(owner: str, name: str, value: Any, kind: type) -> None:
     """Refuses what only YAML and the command line may give: the name of a class in place of an object.

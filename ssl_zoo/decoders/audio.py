@@ -1,5 +1,7 @@
 """A decoder of speech: it draws the spectrogram."""
 
+from typing import Any
+
 from torch import Tensor
 
 from ssl_zoo.decoders.base import Decoder
@@ -46,6 +48,11 @@ class SpectrogramDecoder(Decoder):
         frames = frame_count(round(crop_seconds * sample_rate), *window_and_hop(sample_rate))
         self.latent_dim, self.mels, self.sample_rate = latent_dim, mels, sample_rate
         self.network = ConvDecoder(latent_dim, width, channels=1, image_size=(mels, frames))
+
+    @classmethod
+    def tiny(cls) -> dict[str, Any]:
+        """As in `Rebuildable`."""
+        return {"width": 8}
 
     def forward(self, latents: Tensor) -> Tensor:
         """``(B, 1, mels, frames)`` of ``(B, L)``."""

@@ -2,6 +2,7 @@
 
 import math
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -45,6 +46,11 @@ class ConvDecoder(Decoder):
                 nn.init.zeros_(module.bias)  # type: ignore[arg-type]  # these have one
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
 
+    @classmethod
+    def tiny(cls) -> dict[str, Any]:
+        """As in `Rebuildable`."""
+        return {"width": 8}
+
     def forward(self, latents: Tensor) -> Tensor:
         """``(B, C, H, W)`` of ``(B, L)``."""
         grid = self.project(latents).unflatten(1, (-1, *self.start))
@@ -80,6 +86,11 @@ class MLPDecoder(Decoder):
         for entering, leaving in pairwise(widths):
             layers += [nn.Linear(entering, leaving), nn.ReLU(inplace=True)]
         self.layers = nn.Sequential(*layers, nn.Linear(widths[-1], math.prod(self.shape)))
+
+    @classmethod
+    def tiny(cls) -> dict[str, Any]:
+        """As in `Rebuildable`."""
+        return {"hidden": [16]}
 
     def forward(self, latents: Tensor) -> Tensor:
         """``(B, C, H, W)`` of ``(B, L)``."""

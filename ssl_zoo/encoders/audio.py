@@ -12,7 +12,7 @@ from ssl_zoo.encoders.attention import use_fast_attention
 from ssl_zoo.encoders.audio_base import AudioEncoder, FrontEnd
 from ssl_zoo.encoders.base import Embedded, Encoded
 from ssl_zoo.encoders.convolution import convolve
-from ssl_zoo.encoders.front_ends import WaveConvolutions, front_end_config, published_front_end
+from ssl_zoo.encoders.front_ends import LogMel, WaveConvolutions, front_end_config, published_front_end
 from ssl_zoo.encoders.pretrained import load_model
 from ssl_zoo.encoders.weights import Pretrained, remember
 from ssl_zoo.errors import InputError
@@ -147,6 +147,11 @@ class Wav2Vec2Encoder(AudioEncoder):
         """The convolution for positions, whose weight norm has its size as a parameter of its own."""
         return ["trunk.pos_conv_embed"]
 
+    @classmethod
+    def tiny(cls) -> dict[str, Any]:
+        """As in `Rebuildable`."""
+        return {"front_end": WaveConvolutions(16), "dim": 32, "depth": 2, "heads": 2}
+
     def parameter_layers(self) -> list[list[str]]:
         """Frames and positions, then every transformer layer."""
         first = ["front_end", "feature_norm", "projection", "trunk.pos_conv_embed"]
@@ -208,6 +213,11 @@ class CausalConvEncoder(AudioEncoder):
         self.norms = nn.ModuleList(nn.LayerNorm(dim) for _ in kernels)
         self.dropout = nn.Dropout(dropout)
 
+    @classmethod
+    def tiny(cls) -> dict[str, Any]:
+        """As in `Rebuildable`."""
+        return {"front_end": LogMel(dim=16), "dim": 32, "kernels": [2, 3]}
+
     def parameter_layers(self) -> list[list[str]]:
         """Frames, then every convolution with its norm."""
         layers = ([f"convolutions.{number}", f"norms.{number}"] for number in range(len(self.convolutions)))
@@ -246,8 +256,7 @@ class GRULayer(nn.RNNBase):
         """The state after every vector, ``(B, N, dim)``."""
         start = vectors.new_zeros(1, len(vectors), self.hidden_size)
         weights = cast(list[Tensor], self._flat_weights)
-        states, _ = torch.gru(vectors, start, weights, True, 1, 0.0, self.training, False, True)
-        return states
+        return torch.gru(vectors, start, weights, True, 1, 0.0, self.training, False, True)[0]
 
 
 class GRUEncoder(AudioEncoder):
@@ -266,6 +275,11 @@ class GRUEncoder(AudioEncoder):
         super().__init__(front_end, dim, depth, sample_rate)
         self.projection = nn.Linear(front_end.dim, dim)
         self.layers = nn.ModuleList(GRULayer(dim) for _ in range(depth))
+
+    @classmethod
+    def tiny(cls) -> dict[str, Any]:
+        """As in `Rebuildable`."""
+        return {"front_end": WaveConvolutions(16, [10, 8, 4], [5, 4, 2]), "dim": 32}
 
     def parameter_layers(self) -> list[list[str]]:
         """Frames, then every GRU."""

@@ -43,6 +43,11 @@ class AudioResNet(Encoder):
         # A convolution of stride 2, padded, is centred on every second position from the first on.
         self.offset, self.stride = window // 2, self.network.stride * hop
 
+    @classmethod
+    def tiny(cls) -> dict[str, Any]:
+        """As in `Rebuildable`."""
+        return {"depth": 10, "width": 8}
+
     def parameter_layers(self) -> list[list[str]]:
         """Those of the ResNet."""
         return [[f"network.{name}" for name in names] for names in self.network.parameter_layers()]

@@ -53,6 +53,11 @@ class WaveConvolutions(FrontEnd):
             for channels, kernel, stride, each in zip(entering, kernels, strides, norms, strict=False)
         )
 
+    @classmethod
+    def tiny(cls) -> dict[str, Any]:
+        """As in `Rebuildable`."""
+        return {"dim": 16}
+
     def forward(self, inputs: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """Frames ``(B, N, dim)`` and their mask; shapes as in `FrontEnd`."""
         samples, frames = inputs.shape[1], self.frames(inputs.shape[1])
@@ -109,6 +114,11 @@ class LogMel(FrontEnd):
             ConvolutionLayer(channels, dim, kernel, stride, "layer", True)
             for channels, kernel, stride in zip(entering, kernels, strides, strict=False)
         )
+
+    @classmethod
+    def tiny(cls) -> dict[str, Any]:
+        """As in `Rebuildable`."""
+        return {"dim": 16}
 
     def forward(self, inputs: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """Frames ``(B, N, dim)`` and their mask; shapes as in `FrontEnd`."""

@@ -113,6 +113,11 @@ class ResNet(Encoder):
             remember(self, self, found._replace(weights={})._asdict())
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
 
+    @classmethod
+    def tiny(cls) -> dict[str, Any]:
+        """As in `Rebuildable`."""
+        return {"depth": 10, "width": 8}
+
     def parameter_layers(self) -> list[list[str]]:
         """The stem, then every residual block."""
         stages = ("layer1", "layer2", "layer3", "layer4")
@@ -199,6 +204,11 @@ class MLP(Encoder):
         self.normalize = Normalize(*(statistics or (mean, std)))
         widths = [channels * image_size**2, *hidden]
         self.layers = nn.ModuleList(nn.Linear(*each) for each in pairwise(widths))
+
+    @classmethod
+    def tiny(cls) -> dict[str, Any]:
+        """As in `Rebuildable`."""
+        return {"hidden": [48, 32]}
 
     def parameter_layers(self) -> list[list[str]]:
         """Every linear layer."""

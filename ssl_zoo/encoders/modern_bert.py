@@ -78,6 +78,11 @@ class ModernBertEncoder(TextEncoder):
             model = ModernBertModel(config)
         super().__init__(vocabulary, model, pooling)
 
+    @classmethod
+    def tiny(cls) -> dict[str, Any]:
+        """Three layers, as the first of three sees the whole document and the others a window."""
+        return {**super().tiny(), "depth": 3, "window": 8}
+
     def place(self, embedded: Embedded, places: Tensor | None) -> Tensor:
         """The vectors, normalised; positions come in with attention."""
         return self.model.embeddings(inputs_embeds=embedded.vectors)

@@ -59,6 +59,11 @@ class TextEncoder(Encoder):
             remember(self, model, model.config.to_dict())
         use_fast_attention(model)
 
+    @classmethod
+    def tiny(cls) -> dict[str, Any]:
+        """As in `Rebuildable`."""
+        return {"dim": 32, "depth": 2, "heads": 2}
+
     @property
     def token_embedding(self) -> nn.Embedding:
         """The vectors of the vocabulary, ``(size, dim)``; a language model's output layer shares them."""

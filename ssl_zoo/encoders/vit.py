@@ -118,6 +118,11 @@ class ViT(Encoder):
         learnt = ["model.embeddings.position_embeddings"] if self.positions == "learnt" else []
         return ["model.embeddings.cls_token", *registers, *learnt]
 
+    @classmethod
+    def tiny(cls) -> dict[str, Any]:
+        """As in `Rebuildable`."""
+        return {"patch_size": 4, "dim": 32, "depth": 2, "heads": 2}
+
     def parameter_layers(self) -> list[list[str]]:
         """Patches, class token and positions, then every transformer layer."""
         layers = "model.layers" if hasattr(self.model, "layers") else "model.encoder.layer"

@@ -1,59 +1,32 @@
 """What every encoder owes every method. Encoders are found by walking subclasses: a new one is held to it unasked."""
 
-import importlib
 import inspect
-import pkgutil
 import re
-from collections.abc import Iterator
-from copy import deepcopy
 
 import pytest
 import torch
 
 import ssl_zoo.encoders
 from ssl_zoo.encoders.base import Embedded, Encoded, Encoder, require_droppable, require_maskable
-from ssl_zoo.encoders.front_ends import LogMel, WaveConvolutions
 from ssl_zoo.errors import InputError
 from ssl_zoo.optim import Optimizer, depths_from_top, parameter_groups
+from tests.contracts.found import concrete
 
 VOCABULARY = {
     "size": 40, "pad": 0, "begin": 1, "end": 2, "mask": 3, "unknown": 4, "special": [0, 1, 2, 3, 4],
     "continuations": [], "hash": "0" * 16,
 }  # fmt: skip
 
-# The smallest sensible settings of each encoder. One that is missing here fails `test_every_encoder_is_covered`.
-TINY = {
-    "AudioResNet": {"depth": 10, "width": 8},
-    "BertEncoder": {"vocabulary": VOCABULARY, "dim": 32, "depth": 2, "heads": 2},
-    "CausalConvEncoder": {"front_end": LogMel(dim=16), "dim": 32, "kernels": [2, 3]},
-    "GPT2Encoder": {"vocabulary": VOCABULARY, "dim": 32, "depth": 2, "heads": 2},
-    "GRUEncoder": {"front_end": WaveConvolutions(16, [10, 8, 4], [5, 4, 2]), "dim": 32},
-    "MLP": {"hidden": [48, 32], "channels": 3, "image_size": 16},
-    "ModernBertEncoder": {"vocabulary": VOCABULARY, "dim": 32, "depth": 3, "heads": 2, "window": 8},
-    "ResNet": {"depth": 10, "width": 8, "channels": 3},
-    "ViT": {"image_size": 16, "patch_size": 4, "dim": 32, "depth": 2, "heads": 2},
-    "Wav2Vec2Encoder": {"front_end": WaveConvolutions(16), "dim": 32, "depth": 2, "heads": 2},
-}
+# What data gives an encoder; the rest is for each to say, with `tiny`.
+SIZES = {"vocabulary": VOCABULARY, "channels": 3, "image_size": 16}
 BATCH = 6
+ENCODERS: list[type[Encoder]] = concrete(Encoder, ssl_zoo.encoders)
 
 
-def found() -> Iterator[type[Encoder]]:
-    for module in pkgutil.walk_packages(ssl_zoo.encoders.__path__, "ssl_zoo.encoders."):
-        importlib.import_module(module.name)
-    waiting = [Encoder]
-    while waiting:
-        encoder = waiting.pop()
-        waiting.extend(encoder.__subclasses__())
-        if not inspect.isabstract(encoder) and encoder.__module__.startswith("ssl_zoo."):
-            yield encoder
-
-
-ENCODERS = sorted(found(), key=lambda encoder: encoder.__name__)
-
-
-def make(encoder: type[Encoder]) -> Encoder:
-    torch.manual_seed(0)
-    return encoder(**deepcopy(TINY[encoder.__name__])).eval()
+def make(encoder: type[Encoder], seed: int = 0) -> Encoder:
+    torch.manual_seed(seed)
+    asked_for = inspect.signature(encoder).parameters
+    return encoder(**encoder.tiny(), **{name: size for name, size in SIZES.items() if name in asked_for}).eval()
 
 
 def inputs(encoder: Encoder) -> tuple[torch.Tensor, torch.Tensor | None]:
@@ -71,10 +44,6 @@ def inputs(encoder: Encoder) -> tuple[torch.Tensor, torch.Tensor | None]:
         return torch.randn(BATCH, 6000, generator=generator).mul(0.1) * mask, mask
     assert encoder.modality == "image", "say what this modality's inputs and padding look like"
     return torch.rand(BATCH, 3, 16, 16, generator=generator), None
-
-
-def test_every_encoder_is_covered():
-    assert {encoder.__name__ for encoder in ENCODERS} == set(TINY)
 
 
 @pytest.fixture(params=ENCODERS, ids=lambda encoder: encoder.__name__)
@@ -151,8 +120,7 @@ def test_it_runs_under_bfloat16_autocast_close_to_float32(encoder):
 
 def test_weights_come_back_from_a_state_dict(encoder):
     data, mask = inputs(encoder)
-    torch.manual_seed(5)
-    other = type(encoder)(**deepcopy(TINY[type(encoder).__name__])).eval()
+    other = make(type(encoder), seed=5)
     assert not torch.equal(other(data, mask).pooled, encoder(data, mask).pooled)
     other.load_state_dict(encoder.state_dict())
     assert torch.equal(other(data, mask).pooled, encoder(data, mask).pooled)
@@ -299,3 +267,8 @@ def test_the_names_of_positions_are_the_libraries_own():
     found = [name for kind in ENCODERS for name, _ in make(kind).named_parameters() if PLACES.search(name)]
     assert {"model.embeddings.cls_token", "model.embeddings.position_embeddings", "model.wpe.weight"} <= set(found)
     assert "model.embeddings.position_embeddings.weight" in found and any("pos_conv_embed" in name for name in found)
+
+
+def test_its_tiny_settings_are_tiny(encoder):
+    """Those of its `tiny` are what every test of a new encoder costs."""
+    assert sum(parameter.numel() for parameter in encoder.parameters()) < 150_000
