@@ -39,7 +39,7 @@ from ssl_zoo.runs.directory import RunDirectoryCLI, say
 from ssl_zoo.runs.files import CONFIG
 from ssl_zoo.runs.log import RunLog
 from ssl_zoo.suggestions import settings_of
-from ssl_zoo.tracking.wandb import has_wandb_key, log_results, log_settings, wandb_id
+from ssl_zoo.tracking.wandb import has_wandb_key, log_results, log_settings, wandb_id, wandb_runs
 
 # What a method's parts, and parts of theirs, take from the data where they have such an argument; nobody types a number
 # twice.
@@ -62,6 +62,7 @@ class ZooCLI(RunDirectoryCLI):
 
     def __init__(self, args: list[str], description: str = "") -> None:
         args = self.find_run(args, fit_settings)
+        self.asked_for = args[0] if args else None
         super().__init__(
             L.LightningModule,
             L.LightningDataModule,
@@ -81,6 +82,11 @@ class ZooCLI(RunDirectoryCLI):
             },
             args=args,
         )
+
+    def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]  # only ever asked of an object
+        """Lightning's commands, or the one of them that is asked for: to describe one takes as long as a short run."""
+        every = super().subcommands()
+        return {name: skipped for name, skipped in every.items() if self.asked_for in (name, None)} or every
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Adds what a run is called, its probes, and the sizes that a method's parts take from the data."""
@@ -200,7 +206,8 @@ class ZooCLI(RunDirectoryCLI):
         ]  # each of the methods it is for
         if trainer.enable_checkpointing is not False:
             callbacks.append(LastCheckpoint(config.checkpoint_minutes))
-        trainer.callbacks = [*(trainer.callbacks or []), *callbacks]
+        given = trainer.callbacks or []
+        trainer.callbacks = [*(given if isinstance(given, list) else [given]), *callbacks]
         loggers: list[Logger] = [RunLog(self.directory, self.steps_kept)]
         if isinstance(trainer.logger, Logger):
             loggers.append(trainer.logger)
@@ -279,7 +286,8 @@ class SaveConfig(SaveConfigCallback):
     def save_config(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """Hands the settings to W&B."""
         assert isinstance(pl_module, Method)
-        log_settings(trainer, pl_module, yaml.safe_load(self.parser.dump(self.config, skip_none=False)))
+        if wandb_runs(trainer):  # a tenth of a second without anybody to read them
+            log_settings(trainer, pl_module, yaml.safe_load(self.parser.dump(self.config, skip_none=False)))
 
 
 def _make_paths_absolute(settings: Namespace) -> None:
