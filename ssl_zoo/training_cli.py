@@ -62,7 +62,6 @@ class ZooCLI(RunDirectoryCLI):
 
     def __init__(self, args: list[str], description: str = "") -> None:
         args = self.find_run(args, fit_settings)
-        self.asked_for = args[0] if args else None
         super().__init__(
             L.LightningModule,
             L.LightningDataModule,
@@ -82,11 +81,6 @@ class ZooCLI(RunDirectoryCLI):
             },
             args=args,
         )
-
-    def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]  # only ever asked of an object
-        """Lightning's commands, or the one of them that is asked for: to describe one takes as long as a short run."""
-        every = super().subcommands()
-        return {name: skipped for name, skipped in every.items() if self.asked_for in (name, None)} or every
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Adds what a run is called, its probes, and the sizes that a method's parts take from the data."""

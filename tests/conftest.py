@@ -15,6 +15,7 @@ import pytest
 import torch
 
 import ssl_zoo
+from tests.two_processes import TwoProcesses
 
 # Tiny networks gain nothing from a second thread, and threads that wait for each other on a busy machine cost minutes.
 # The cores are shared by test processes, and by those that tests start.
@@ -32,6 +33,21 @@ atexit.register(shutil.rmtree, os.environ["SSL_ZOO_CACHE"], ignore_errors=True)
 # process itself would copy locks that its threads (W&B's, gloo's, OpenMP's) may hold, which now and then waits forever.
 modules = [module.name for module in pkgutil.walk_packages(ssl_zoo.__path__, "ssl_zoo.")]
 multiprocessing.set_forkserver_preload([*(name for name in modules if "__main__" not in name), "lightning.pytorch.cli"])
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keeps a file's tests on one worker, for the sake of what they prepare once, unless they are marked otherwise."""
+    for item in items:
+        if item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(item.nodeid.split("::")[0]))
+
+
+@pytest.fixture(scope="session")
+def two_processes() -> Iterator[TwoProcesses]:
+    """Two ranks that compute what a test asks them to."""
+    ranks = TwoProcesses()
+    yield ranks
+    ranks.stop()
 
 
 @pytest.fixture

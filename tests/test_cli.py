@@ -4,14 +4,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 import yaml
-from PIL import Image
 
 from ssl_zoo.cli import main, run
 from ssl_zoo.runs.run import load_run
+from tests.made import write_images
 
 ROOT = Path(__file__).parents[1]
 SIMCLR = str(ROOT / "experiments" / "image" / "simclr.yaml")
@@ -128,10 +127,7 @@ def test_a_command_that_does_not_exist(capsys):
 def folder(path: Path, files: int = 12) -> Path:
     """A flat folder of small random images."""
     path.mkdir()
-    generator = np.random.default_rng(0)
-    for number in range(files):
-        Image.fromarray(generator.integers(256, size=(9, 9), dtype=np.uint8)).save(path / f"{number:02}.png")
-    return path
+    return write_images(path, files, classes=0, size=(9, 9))
 
 
 def fit_folder(root: Path, *options: str) -> list[str]:
@@ -163,8 +159,8 @@ def test_data_that_cannot_be_trained_on_is_named(capsys, tmp_path):
     (tmp_path / "labels.txt").write_text("a\nb\n")
     error = refused(capsys, *fit_folder(images, f"--data.source.labels={tmp_path / 'labels.txt'}"))
     assert "labels.txt" in error and "2" in error and "12" in error
-    (images / "05.png").write_bytes(b"not a picture")
-    assert "05.png" in refused(capsys, *fit_folder(images))
+    (images / "005.png").write_bytes(b"not a picture")
+    assert "005.png" in refused(capsys, *fit_folder(images))
 
 
 def test_unlabelled_images_are_pretrained_on_and_not_probed(capsys, tmp_path):
@@ -260,12 +256,7 @@ def test_importing_the_package_is_light():
 
 
 def test_a_run_finds_its_data_again_from_any_folder(tmp_path, monkeypatch):
-    random = np.random.default_rng(0)
-    for label in ("cat", "dog"):
-        (tmp_path / "data" / label).mkdir(parents=True)
-        for number in range(12):
-            picture = Image.fromarray(random.integers(0, 256, (12, 12, 3), dtype=np.uint8))
-            picture.save(tmp_path / "data" / label / f"{number}.png")
+    write_images(tmp_path / "data", 24, 2)
     (tmp_path / "link").symlink_to(tmp_path / "data")
     monkeypatch.chdir(tmp_path)
     run(
@@ -285,7 +276,7 @@ def test_a_run_finds_its_data_again_from_any_folder(tmp_path, monkeypatch):
 
 def test_a_front_end_takes_the_sample_rate_from_the_data(tmp_path):
     run(["fit", "--config", str(ROOT / "experiments" / "audio" / "wav2vec2_log_mel.yaml"), "--config", SMOKE,
-         "--data.source=tests.made_audio.Tones", "--data.sample_rate=8000", "--data.crop_seconds=0.6",
+         "--data.source=tests.made.Tones", "--data.sample_rate=8000", "--data.crop_seconds=0.6",
          "--trainer.accelerator=cpu", "--model.mask_length=2", "--model.negatives=4", "--model.encoder.dim=16",
          "--model.encoder.depth=1", "--model.encoder.heads=2", "--model.encoder.front_end.dim=16",
          f"--runs_dir={tmp_path}"])  # fmt: skip

@@ -1,7 +1,5 @@
 """Two gloo processes against one on the whole batch, where every operation is smooth and the comparison exact."""
 
-from pathlib import Path
-
 import pytest
 import torch
 import torch.distributed as dist
@@ -17,6 +15,7 @@ from ssl_zoo.objectives.contrastive import cross_view_logits, nt_xent, queue_log
 from ssl_zoo.parts.queue import KeyQueue
 from ssl_zoo.parts.teacher import Teacher, in_groups
 from ssl_zoo.views.image import DigitViews
+from tests.two_processes import in_group
 
 EXAMPLES = 8
 
@@ -55,18 +54,20 @@ def queue() -> KeyQueue:
     return KeyQueue(12, 4)
 
 
-def share_of_one_step(rank: int, folder: str) -> None:
-    share = slice(rank * EXAMPLES // 2, (rank + 1) * EXAMPLES // 2)
+def share_of_one_step() -> dict[str, tuple[torch.Tensor, list[torch.Tensor], dict[str, torch.Tensor]]]:
+    """Loss, gradients and state, of SimCLR and of MoCo."""
+    share = slice(dist.get_rank() * EXAMPLES // 2, (dist.get_rank() + 1) * EXAMPLES // 2)
     model = nn.parallel.DistributedDataParallel(CPUSyncBatchNorm().apply(network()))
     first, second = views()
     loss = step(model, first[share], second[share])
     gradients = [p.grad for p in model.parameters()]
-    torch.save((loss, gradients, model.module.state_dict()), f"{folder}/rank{rank}.pt")
+    simclr = loss, gradients, model.module.state_dict()
 
     model, copy = (CPUSyncBatchNorm().apply(network()) for _ in range(2))
     model, keys = nn.parallel.DistributedDataParallel(model), queue()
     loss = contrast(model, Teacher(copy, 0.9), keys, share)
-    torch.save((loss, [p.grad for p in model.parameters()], keys.state_dict()), f"{folder}/moco{rank}.pt")
+    moco = loss, [p.grad for p in model.parameters()], keys.state_dict()
+    return {"SimCLR": simclr, "MoCo": moco, "spread": spread(share)}
 
 
 def spread(share: slice) -> list[torch.Tensor]:
@@ -81,29 +82,15 @@ def spread(share: slice) -> list[torch.Tensor]:
     return found
 
 
-def one_of_two(rank: int, folder: str) -> None:
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
-    # A function of its own, so that its models are gone before their process group is: the last DDP model to go would
-    # join gloo's threads while it holds Python's lock, which those threads may be waiting for.
-    share_of_one_step(rank, folder)
-    torch.save(spread(slice(rank * EXAMPLES // 2, (rank + 1) * EXAMPLES // 2)), f"{folder}/spread{rank}.pt")
-    dist.destroy_process_group()
-
-
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("gloo")
-    torch.multiprocessing.start_processes(one_of_two, (str(folder),), nprocs=2, start_method="forkserver")
-    return folder
+def shares(two_processes):
+    return two_processes(in_group, share_of_one_step)
 
 
-def test_loss_gradients_and_batch_norm_statistics_equal_those_of_one_process(folder):
+def test_loss_gradients_and_batch_norm_statistics_equal_those_of_one_process(shares):
     model = network()
     loss = step(model, *views())
-    (loss_0, gradients_0, state_0), (loss_1, gradients_1, state_1) = (
-        torch.load(folder / f"rank{rank}.pt", weights_only=True) for rank in (0, 1)
-    )
+    (loss_0, gradients_0, state_0), (loss_1, gradients_1, state_1) = (share["SimCLR"] for share in shares)
     torch.testing.assert_close((loss_0 + loss_1) / 2, loss, atol=1e-6, rtol=0)
     for parameter, ours, theirs in zip(model.parameters(), gradients_0, gradients_1, strict=True):
         torch.testing.assert_close(ours, parameter.grad, atol=1e-6, rtol=1e-5)
@@ -113,12 +100,10 @@ def test_loss_gradients_and_batch_norm_statistics_equal_those_of_one_process(fol
         assert torch.equal(state_0[name], state_1[name])
 
 
-def test_queue_keys_and_gradients_of_moco_equal_those_of_one_process(folder):
+def test_queue_keys_and_gradients_of_moco_equal_those_of_one_process(shares):
     model, keys = network(), queue()
     loss = contrast(model, Teacher(network(), 0.9), keys, slice(None))
-    (loss_0, gradients_0, queue_0), (loss_1, gradients_1, queue_1) = (
-        torch.load(folder / f"moco{rank}.pt", weights_only=True) for rank in (0, 1)
-    )
+    (loss_0, gradients_0, queue_0), (loss_1, gradients_1, queue_1) = (share["MoCo"] for share in shares)
     torch.testing.assert_close((loss_0 + loss_1) / 2, loss, atol=1e-6, rtol=0)
     for parameter, ours, theirs in zip(model.parameters(), gradients_0, gradients_1, strict=True):
         torch.testing.assert_close(ours, parameter.grad, atol=1e-6, rtol=1e-5)
@@ -129,11 +114,9 @@ def test_queue_keys_and_gradients_of_moco_equal_those_of_one_process(folder):
     assert keys.index.tolist() == [*range(EXAMPLES), *[-1] * 4]
 
 
-def test_the_spread_of_projections_is_that_of_the_global_batch(folder):
-    for rank in (0, 1):
-        torch.testing.assert_close(
-            torch.load(folder / f"spread{rank}.pt", weights_only=True), spread(slice(None)), atol=1e-5, rtol=1e-4
-        )
+def test_the_spread_of_projections_is_that_of_the_global_batch(shares):
+    for share in shares:
+        torch.testing.assert_close(share["spread"], spread(slice(None)), atol=1e-5, rtol=1e-4)
 
 
 def test_the_batch_norm_plugin_can_be_undone():

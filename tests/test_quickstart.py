@@ -10,6 +10,8 @@ from statistics import mean
 import pytest
 import torch
 
+from tests.made import write_texts
+
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 COMMANDS = re.findall(r"^(?:pip install uv && )?uv run ssl-zoo (.+)$", README, re.MULTILINE)
@@ -31,16 +33,6 @@ def ssl_zoo(command: list[str], runs: Path, cwd: Path = ROOT) -> str:
     return done.stdout
 
 
-def write_texts(folder: Path) -> Path:
-    """A file of labelled texts."""
-    lines = [
-        {"text": f"A {noun} of {number} parts. " * 30, "label": noun} for number in range(20) for noun in ("b", "c")
-    ]
-    path = folder / "texts.jsonl"
-    path.write_text("\n".join(map(json.dumps, lines)))
-    return path
-
-
 def test_the_readme_shows_what_a_run_is_good_for():
     assert {command.split()[0] for command in COMMANDS} == {
         "fit",
@@ -60,9 +52,10 @@ def test_the_readme_shows_what_a_run_is_good_for():
 def test_every_fit_command_of_the_readme_runs(command, tmp_path):
     options = HERE
     if "experiments/text" in command:
-        options = [*QUICK, "--data.source=TextFiles", f"--data.source.root={write_texts(tmp_path)}"]
+        texts = write_texts(tmp_path / "texts.jsonl", 40, words=(150, 180))
+        options = [*QUICK, "--data.source=TextFiles", f"--data.source.root={texts}"]
     if "experiments/audio" in command:
-        options = [*QUICK, "--data.source=tests.made_audio.Tones", "--data.crop_seconds=0.7", "--data.batch_size=8"]
+        options = [*QUICK, "--data.source=tests.made.Tones", "--data.crop_seconds=0.7", "--data.batch_size=8"]
     ssl_zoo([*command.split(), *options], tmp_path)
     (directory,) = tmp_path.glob("*/*-*-*")
     out = ssl_zoo(["probe", "--run", str(directory), "--ceiling=false", "--draws=1"], tmp_path)

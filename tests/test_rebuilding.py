@@ -3,11 +3,9 @@
 from pathlib import Path
 
 import lightning as L
-import numpy as np
 import pytest
 import torch
 from lightning.pytorch.loggers import CSVLogger
-from PIL import Image
 from torch import Tensor, nn
 
 from ssl_zoo.batch import Batch
@@ -28,18 +26,11 @@ from ssl_zoo.optim import Optimizer
 from ssl_zoo.rebuilding import with_absolute_paths
 from ssl_zoo.runs.run import load_run, rebuild
 from ssl_zoo.views.image import DigitViews
-
-
-def images(folder: Path) -> Path:
-    for number in range(40):
-        path = folder / "cd"[number % 2] / f"{number:03}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(np.random.default_rng(number).integers(0, 256, (8, 8), dtype=np.uint8)).save(path)
-    return folder
+from tests.made import write_images
 
 
 def test_a_run_built_in_python_is_loaded_without_unpickling_code(tmp_path, monkeypatch):
-    images(tmp_path / "images")
+    write_images(tmp_path / "images", 40, 2, (8, 8))
     monkeypatch.chdir(tmp_path)
     method = SimCLR(ResNet(10, 8, channels=1), DigitViews(noise=0.1), projection_hidden=32, projection_dim=16)
     data = ImageData(ImageFolder(Path("images"), channels=1), image_size=8, batch_size=16)

@@ -283,8 +283,7 @@ class GRUEncoder(AudioEncoder):
 
     def parameter_layers(self) -> list[list[str]]:
         """Frames, then every GRU."""
-        layers = ([f"layers.{number}"] for number in range(len(self.layers)))
-        return [["front_end", "feature_norm", "projection"], *layers]
+        return [["front_end", "feature_norm", "projection"], *([f"layers.{i}"] for i in range(len(self.layers)))]
 
     def project(self, normalized: Tensor) -> Tensor:
         """Linear."""
@@ -293,11 +292,9 @@ class GRUEncoder(AudioEncoder):
     def contextualize(self, embedded: Embedded, *, places: Tensor | None = None, layers: bool = False) -> Encoded:
         """Vectors in the context of earlier ones; padding lies to the right, out of sight."""
         self.require_all(places)
-        states = [vectors := embedded.vectors]
+        states = [embedded.vectors]
         # A state that is added to hundreds of times wants float32.
-        with torch.autocast(vectors.device.type, enabled=False):
-            vectors = vectors.float()
+        with torch.autocast(embedded.vectors.device.type, enabled=False):
             for layer in self.layers:
-                vectors = layer(vectors)
-                states.append(vectors)
-        return self.encoded(vectors, embedded.mask, states if layers else [])
+                states.append(layer(states[-1].float()))
+        return self.encoded(states[-1], embedded.mask, states if layers else [])

@@ -40,11 +40,13 @@ class RunDirectoryCLI(CommandLine):
     """LightningCLI whose runs have a directory each, in which they begin or go on.
 
     Attributes:
+        asked_for: the command that is to run; None where the command line is empty.
         version: name of the run's directory.
         resumed: the directory of the run that goes on; None for a new one.
         checkpoint: the file that the weights come from, and what it holds until that has been checked.
     """
 
+    asked_for: str | None
     version: str
     resumed: Path | None
     checkpoint: tuple[Path, dict[str, Any]] | None
@@ -62,6 +64,11 @@ class RunDirectoryCLI(CommandLine):
             return None
         return 0 if self.checkpoint is None else int(self.checkpoint[1]["global_step"])
 
+    def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]  # only ever asked of an object
+        """Lightning's commands, or the one of them that is asked for: to describe one takes as long as a short run."""
+        every = super().subcommands()
+        return {name: skipped for name, skipped in every.items() if self.asked_for in (name, None)} or every
+
     def find_run(self, args: list[str], read: Callable[[list[str]], dict[str, Any]]) -> list[str]:
         """Finds the run that --resume names; returns the command line with its settings in front of all others.
 
@@ -73,7 +80,7 @@ class RunDirectoryCLI(CommandLine):
             InputError: there is no such run.
         """
         self.version = f"{datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
-        self.resumed, self.checkpoint = None, None
+        self.resumed, self.checkpoint, self.asked_for = None, None, args[0] if args else None
         resume, rest = take_resume(args) if args[:1] == ["fit"] else (None, args)
         if resume is None:
             return args

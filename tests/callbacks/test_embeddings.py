@@ -10,7 +10,6 @@ import lightning as L
 import numpy as np
 import pytest
 import torch
-from lightning.fabric.plugins.environments.lightning import find_free_network_port
 from lightning.pytorch.loggers import CSVLogger
 from PIL import Image
 
@@ -152,16 +151,13 @@ def test_some_batches_give_some_examples(tmp_path):
     assert len(read(directory / "embeddings.npz")["index"]) == 2 * BATCH
 
 
-def predict_as_rank(rank: int, port: int, folder: Path) -> None:
-    """One of the two processes that a launcher on this machine would start."""
-    torch.set_num_threads(1)
-    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), LOCAL_RANK=str(rank))
+def predict_as_rank(folder: Path) -> None:
+    """The part of one of two processes."""
     predict(folder, Embeddings(), method(), data(), strategy="ddp", devices=2)
 
 
-def test_two_processes_write_what_one_does(tmp_path):
-    arguments = (find_free_network_port(), tmp_path)
-    torch.multiprocessing.start_processes(predict_as_rank, arguments, nprocs=2, start_method="forkserver")
+def test_two_processes_write_what_one_does(two_processes, tmp_path):
+    two_processes(predict_as_rank, tmp_path)
     (written,) = tmp_path.rglob("embeddings*")
     found = read(written)
     features, labels, index = expected(method())

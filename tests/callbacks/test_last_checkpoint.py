@@ -3,6 +3,7 @@
 import os
 import time
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,6 @@ import lightning as L
 import pytest
 import torch
 import torch.distributed as dist
-from lightning.fabric.plugins.environments.lightning import find_free_network_port
 
 from ssl_zoo.callbacks.exact_resume import ExactResume
 from ssl_zoo.callbacks.last_checkpoint import LastCheckpoint
@@ -18,6 +18,7 @@ from ssl_zoo.data.image.module import ImageData
 from ssl_zoo.signals import Stopped
 from tests.callbacks.test_callbacks import method
 from tests.sends_signals import Sends
+from tests.two_processes import TwoProcesses
 
 STEPS = 10
 
@@ -25,14 +26,15 @@ STEPS = 10
 class Broadcasts(L.Callback):
     """Counts broadcasts and other collectives of whole objects while steps are trained."""
 
-    def __init__(self) -> None:
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.calls: list[str] = []
+        self.patch = patch
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         for name in ("broadcast", "broadcast_object_list", "barrier", "all_gather_object"):
-            setattr(dist, name, self._counted(name, getattr(dist, name)))
+            self.patch.setattr(dist, name, self._counted(name, getattr(dist, name)))
             if hasattr(torch.distributed.distributed_c10d, name):
-                setattr(torch.distributed.distributed_c10d, name, getattr(dist, name))
+                self.patch.setattr(torch.distributed.distributed_c10d, name, getattr(dist, name))
 
     def _counted(self, name: str, function: Any) -> Any:
         def call(*args: Any, **settings: Any) -> Any:
@@ -60,13 +62,18 @@ class Slower(L.Callback):
         time.sleep(0.03)
 
 
-def train_as_rank(rank: int, port: int, folder: Path, sender: int | None, signal_name: str, minutes: float) -> None:
-    """One of the two processes that a launcher on this machine would start."""
-    torch.set_num_threads(1)
+def train_as_rank(folder: Path, sender: int | None, signal_name: str, minutes: float) -> dict[str, Any]:
+    """The part of one of two processes: what it has to say."""
+    with pytest.MonkeyPatch.context() as patch:
+        return train_and_count(Broadcasts(patch), folder, sender, signal_name, minutes)
+
+
+def train_and_count(
+    broadcasts: Broadcasts, folder: Path, sender: int | None, signal_name: str, minutes: float
+) -> dict[str, Any]:
     warnings.filterwarnings("ignore", ".*does not have many workers")  # the data lies in memory
-    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), LOCAL_RANK=str(rank))
-    broadcasts, last = Broadcasts(), LastCheckpoint(minutes)
-    callbacks: list[L.Callback] = [ExactResume(), broadcasts, last]
+    rank = int(os.environ["LOCAL_RANK"])
+    callbacks: list[L.Callback] = [ExactResume(), broadcasts, LastCheckpoint(minutes)]
     if rank == sender:
         callbacks.append(Sends("on_before_backward", 4, signal_name))
     if rank == 1:
@@ -80,37 +87,38 @@ def train_as_rank(rank: int, port: int, folder: Path, sender: int | None, signal
         trainer.fit(method(), datamodule=ImageData(image_size=8, batch_size=32))
     except Stopped as stopped:  # its code is what is asked
         code = int(stopped.code or 0)
-    torch.save({"code": code, "step": trainer.global_step, "calls": broadcasts.seen}, folder / f"{rank}.pt")
+    return {"code": code, "step": trainer.global_step, "calls": broadcasts.seen}
 
 
-def train(
-    folder: Path, sender: int | None = None, name: str = "SIGTERM", minutes: float = 10.0
-) -> list[dict[str, Any]]:
-    """What the two ranks have to say."""
-    arguments = (find_free_network_port(), folder, sender, name, minutes)
-    torch.multiprocessing.start_processes(train_as_rank, arguments, nprocs=2, start_method="forkserver")
-    return [torch.load(folder / f"{rank}.pt") for rank in (0, 1)]
+@pytest.fixture
+def train(two_processes: TwoProcesses, tmp_path: Path) -> Callable[..., list[dict[str, Any]]]:
+    """Trains on two processes."""
+
+    def together(sender: int | None = None, name: str = "SIGTERM", minutes: float = 10.0) -> list[dict[str, Any]]:
+        return two_processes(train_as_rank, tmp_path, sender, name, minutes)
+
+    return together
 
 
 def saved(folder: Path, name: str = "last.ckpt") -> dict[str, Any]:
     return torch.load(folder / "checkpoints" / name, weights_only=False)
 
 
-def test_no_rank_waits_for_a_broadcast_after_every_batch(tmp_path):
-    for found in train(tmp_path):
+def test_no_rank_waits_for_a_broadcast_after_every_batch(train, tmp_path):
+    for found in train():
         assert found == {"code": 0, "step": STEPS, "calls": []}
     assert saved(tmp_path)["global_step"] == STEPS
 
 
 @pytest.mark.parametrize("sender", [0, 1])
-def test_ranks_stop_after_the_same_step_whichever_was_asked_to(tmp_path, sender):
-    first, second = train(tmp_path, sender, ("SIGINT", "SIGTERM")[sender])
+def test_ranks_stop_after_the_same_step_whichever_was_asked_to(train, tmp_path, sender):
+    first, second = train(sender, ("SIGINT", "SIGTERM")[sender])
     assert first["code"] == second["code"] == (130, 143)[sender]
     assert first["step"] == second["step"] == saved(tmp_path)["global_step"]
     assert 5 < first["step"] < STEPS
 
 
-def test_ranks_save_together_when_it_is_time(tmp_path):
-    assert [found["step"] for found in train(tmp_path, minutes=1e-4)] == [STEPS, STEPS]
+def test_ranks_save_together_when_it_is_time(train, tmp_path):
+    assert [found["step"] for found in train(minutes=1e-4)] == [STEPS, STEPS]
     assert saved(tmp_path)["global_step"] == STEPS
     assert 1 < saved(tmp_path, "last.previous.ckpt")["global_step"] < STEPS

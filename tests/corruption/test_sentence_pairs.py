@@ -1,7 +1,5 @@
 """Pairs of segments, taken apart by plain loops. All tokens of all documents differ, so that each tells its place."""
 
-from pathlib import Path
-
 import pytest
 import torch
 import torch.distributed as dist
@@ -10,6 +8,7 @@ from sklearn.ensemble import RandomForestClassifier
 from ssl_zoo.corruption.sentence_pairs import PARTNER, Pairs, SentencePairs
 from ssl_zoo.errors import InputError
 from ssl_zoo.randomness import example_keys, fold_in
+from tests.two_processes import in_group
 
 PAD, BEGIN, END = 0, 1, 2
 SPECIAL = [0, 1, 2, 3, 4]
@@ -214,19 +213,14 @@ def share_of_the_pairs(share: slice) -> Pairs:
     return make("nsp")(ids[:, :width], mask[:, :width], keys(8, seed=4)[share])
 
 
-def one_of_two(rank: int, folder: str) -> None:
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
-    torch.save(tuple(share_of_the_pairs(slice(4 * rank, 4 * rank + 4))), f"{folder}/rank{rank}.pt")
-    dist.destroy_process_group()
+def pairs_of_this_rank() -> Pairs:
+    return share_of_the_pairs(slice(4 * dist.get_rank(), 4 * dist.get_rank() + 4))
 
 
-def test_two_processes_find_partners_on_each_other(tmp_path: Path):
-    torch.multiprocessing.start_processes(one_of_two, (str(tmp_path),), nprocs=2, start_method="forkserver")
+def test_two_processes_find_partners_on_each_other(two_processes):
     one = share_of_the_pairs(slice(None))
     crossed = 0
-    for rank in (0, 1):
-        two = Pairs(*torch.load(tmp_path / f"rank{rank}.pt", weights_only=True))
+    for rank, two in enumerate(two_processes(in_group, pairs_of_this_rank)):
         for row in range(4):
             whole = 4 * rank + row
             assert segments(two, row) == segments(one, whole)

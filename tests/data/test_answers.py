@@ -13,7 +13,7 @@ from ssl_zoo.data.representations import Representation, TokenCounts
 from ssl_zoo.data.text.module import TextData
 from ssl_zoo.data.text.sources.files import TextFiles
 from ssl_zoo.tasks.labels import CLASSES, ExampleLabels, Places
-from tests.made_audio import PITCHES, Tones
+from tests.made import PITCHES, Tones
 
 
 def make(kind: str, folder: Path) -> DataModule:

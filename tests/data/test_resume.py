@@ -1,18 +1,17 @@
 """A run that was cut and resumed sees the batches that the uninterrupted one sees, in the same order."""
 
-import os
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 import pytest
 import torch
-from lightning.fabric.plugins.environments.lightning import find_free_network_port
 from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import Tensor
 
 from ssl_zoo.batch import Batch
 from ssl_zoo.data.image.module import ImageData
+from tests.two_processes import TwoProcesses
 
 pytestmark = pytest.mark.filterwarnings("ignore:Checkpoint directory .* exists and is not empty")  # both share one
 
@@ -180,15 +179,12 @@ class GatheredRecorder(Recorder):
         return self.weight.sum()
 
 
-def record_as_rank(rank: int, port: int, folder: Path) -> None:
-    """One of the two processes that a launcher on this machine would start."""
-    torch.set_num_threads(1)
-    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), LOCAL_RANK=str(rank))
+def record_as_rank(folder: Path) -> None:
+    """The part of one of two processes."""
     module = GatheredRecorder(folder / "seen")
     trainer(folder, max_steps=5, strategy="ddp", devices=2).fit(module, datamodule=data())
 
 
-def test_two_processes_see_what_one_sees(tmp_path: Path, whole: list[list[int]]) -> None:
-    arguments = (find_free_network_port(), tmp_path)
-    torch.multiprocessing.start_processes(record_as_rank, arguments, nprocs=2, start_method="forkserver")
+def test_two_processes_see_what_one_sees(tmp_path: Path, whole: list[list[int]], two_processes: TwoProcesses) -> None:
+    two_processes(record_as_rank, tmp_path)
     assert torch.load(tmp_path / "seen.0") == torch.load(tmp_path / "seen.1") == whole[:5]

@@ -3,14 +3,13 @@
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from ssl_zoo.cli import run
 from ssl_zoo.data.same_split import SplitRecord, require_same_split
 from ssl_zoo.errors import InputError
+from tests.made import write_images
 
 FOLDER = Path(__file__).parents[2] / "experiments"
 SMALL = [
@@ -22,11 +21,7 @@ SMALL = [
 
 
 def draw(folder: Path, *, first: int, count: int) -> None:
-    for number in range(first, first + count):
-        path = folder / "cd"[number % 2] / f"{number:03}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        pixels = np.random.default_rng(number).integers(0, 128, (8, 8), dtype=np.uint8) + 100 * (number % 2)
-        Image.fromarray(pixels.astype(np.uint8)).save(path)
+    write_images(folder, count, 2, (8, 8), first)
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ from ssl_zoo.data.answers import Answers
 from ssl_zoo.data.examples import Examples
 from ssl_zoo.errors import InputError
 from ssl_zoo.evaluation.labelled import count_classes, nothing_to_evaluate, remarks_on
+from tests.made import write_images
 
 
 class Part(Examples):
@@ -58,15 +59,7 @@ def test_what_can_be_evaluated_is_counted_and_remarked_on():
 
 @pytest.mark.parametrize(("folders", "count", "reason"), [(1, 30, "it has one class only"), (30, 1, "no class of its")])
 def test_a_run_on_data_that_cannot_be_evaluated_ends_with_a_sentence(tmp_path, capsys, folders, count, reason):
-    import numpy as np
-    from PIL import Image
-
-    draw = np.random.default_rng(0)
-    for folder in range(folders):
-        (tmp_path / "images" / f"class{folder:02}").mkdir(parents=True)
-        for number in range(count):
-            pixels = draw.integers(0, 255, (8, 8, 3), dtype=np.uint8)
-            Image.fromarray(pixels).save(tmp_path / "images" / f"class{folder:02}" / f"{number}.png")
+    write_images(tmp_path / "images", folders * count, folders, (8, 8, 3))
     run(
         ["fit", "--model", "VAE", "--model.encoder", "MLP", "--model.decoder", "MLPDecoder", "--data", "ImageData",
          "--data.source", "ImageFolder", f"--data.source.root={tmp_path / 'images'}", "--data.image_size=8",

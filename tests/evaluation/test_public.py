@@ -1,7 +1,6 @@
 """Published encoders, from files that are written here: no test asks the network."""
 
 import json
-import random
 import sys
 from pathlib import Path
 
@@ -34,7 +33,7 @@ from ssl_zoo.evaluation.kept_features import load_features
 from ssl_zoo.evaluation.public_encoders import load_public
 from ssl_zoo.export.transformers_folder import save_tokenizer
 from ssl_zoo.probes import weighted_layers
-from tests.made_audio import Tones
+from tests.made import Tones, write_texts
 
 SIZE = 16
 STATISTICS = {"image_mean": [0.5, 0.4, 0.3], "image_std": [0.2, 0.3, 0.4]}
@@ -145,16 +144,7 @@ def test_timm_gives_what_its_model_gives_without_classifier(tmp_path):
 
 @pytest.fixture(scope="module")
 def texts(tmp_path_factory) -> Path:
-    path = tmp_path_factory.mktemp("texts") / "texts.jsonl"
-    draw = random.Random(0)
-    words = {"animals": "cat dog cow pig".split(), "food": "bread milk rice jam".split()}
-    lines = []
-    for number in range(120):
-        label = list(words)[number % 2]
-        text = " ".join(draw.choice([*words[label], "the", "a", "sees"]) for _ in range(draw.randint(3, 9)))
-        lines.append(json.dumps({"text": f"{text} {number}", "label": label}))
-    path.write_text("\n".join(lines))
-    return path
+    return write_texts(tmp_path_factory.mktemp("texts") / "texts.jsonl")
 
 
 @pytest.fixture(scope="module")
@@ -249,7 +239,7 @@ def test_a_model_of_speech_is_judged_in_all_tasks_beside_the_baselines(hubert, t
 
     monkeypatch.setattr(weighted_layers, "STEPS", 20)
     run(["probe-public", "--encoder", f"transformers:{hubert}", "--data=AudioData",
-         "--data.source=tests.made_audio.Tones", "--labels_per_class=[2]", "--draws=2",
+         "--data.source=tests.made.Tones", "--labels_per_class=[2]", "--draws=2",
          f"--runs_dir={tmp_path}"])  # fmt: skip
     (path,) = tmp_path.glob("public/*/results.json")
     record = json.loads(path.read_text())

@@ -21,7 +21,7 @@ from ssl_zoo.methods.simclr import SimCLR
 from ssl_zoo.probes import weighted_layers
 from ssl_zoo.runs.run import load_run, rebuild
 from ssl_zoo.views.audio import AudioViews
-from tests.made_audio import Tones
+from tests.made import Tones
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments" / "audio"
 CPU = torch.device("cpu")
@@ -43,7 +43,7 @@ def directory(request, tmp_path_factory) -> Path:
         patch.setitem(tasks.PLACES, "train", 300)
         run(
             ["fit", "--config", str(EXPERIMENTS / "wav2vec2_log_mel.yaml"), "--runs_dir", str(runs),
-             "--data.source=tests.made_audio.Tones",
+             "--data.source=tests.made.Tones",
              f"--data.source.labelled={request.param}", "--trainer.max_steps=2", "--data.batch_size=8",
              "--data.crop_seconds=0.7", "--model.mask_length=2", "--model.negatives=4", "--model.encoder.dim=32",
              "--model.encoder.depth=2", "--model.encoder.front_end.dim=32", "--trainer.precision=32-true",
@@ -98,7 +98,7 @@ def test_a_method_of_views_is_evaluated_like_any_other(tmp_path, monkeypatch):
     monkeypatch.setitem(tasks.PLACES, "train", 100)
     run(
         ["fit", "--config", str(EXPERIMENTS / "simclr.yaml"), "--runs_dir", str(tmp_path), "--trainer.max_steps=2",
-         "--data.source=tests.made_audio.Tones", "--data.batch_size=8", "--data.crop_seconds=0.7",
+         "--data.source=tests.made.Tones", "--data.batch_size=8", "--data.crop_seconds=0.7",
          "--model.encoder.width=4", "--model.views.seconds=0.4", "--probe.draws=1", "--probe.labels_per_class=[5]",
          "--trainer.enable_progress_bar=false"]
     )  # fmt: skip

@@ -19,9 +19,9 @@ from ssl_zoo.evaluation.bag_of_words import classify_words, count_words
 from ssl_zoo.evaluation.in_context import in_context, score
 from ssl_zoo.probes.cross_validation import FOLDS, PENALTIES, assign_folds
 from ssl_zoo.runs.run import load_run, rebuild
+from tests.made import write_texts
 
 VOCABULARY = {"size": 40, "special": [0, 1, 2]}
-TOPICS = {"animals": "cat dog cow pig".split(), "food": "bread milk rice jam".split()}
 
 
 class Sentences(Examples):
@@ -124,12 +124,7 @@ def test_a_large_vocabulary_in_a_checkpoint_is_not_checked_id_by_id():
 def gpt_run(tmp_path_factory) -> Path:
     """GPT on sentences of two topics, with its end: probes, samples and figures."""
     folder = tmp_path_factory.mktemp("text")
-    draw = random.Random(0)
-    with (folder / "texts.jsonl").open("w") as file:
-        for number in range(150):
-            label = list(TOPICS)[number % 2]
-            text = " ".join(draw.choice([*TOPICS[label], "the", "a", "sees"]) for _ in range(draw.randint(5, 9)))
-            file.write(json.dumps({"text": f"{text} {number}", "label": label}) + "\n")
+    write_texts(folder / "texts.jsonl", 150, words=(5, 9))
     run(
         ["fit", "--model", "GPT", "--model.encoder", "GPT2Encoder", "--model.encoder.dim=16",
          "--model.encoder.depth=1", "--model.encoder.heads=2", "--model.encoder.max_length=64",

@@ -28,7 +28,7 @@ from ssl_zoo.methods.wav2vec2 import Wav2Vec2
 from ssl_zoo.runs.run import Run
 from ssl_zoo.views.audio import AudioViews
 from ssl_zoo.views.image import SimCLRViews
-from tests.made_audio import Tones
+from tests.made import Tones
 
 SIZE, LENGTH = 32, 16
 WORDS = "cat dog cow pig bread milk rice jam".split()

@@ -2,7 +2,6 @@
 
 import json
 import math
-import random
 import re
 from collections import Counter
 from pathlib import Path
@@ -19,22 +18,17 @@ from ssl_zoo.finetuning.finetune import finetune
 from ssl_zoo.finetuning.records import read_records
 from ssl_zoo.finetuning.train import draw_order
 from ssl_zoo.runs.run import load_run
+from tests.made import write_texts
 
 ROOT = Path(__file__).parents[2]
 QUICK = {"draws": 2, "steps": 3, "epochs": 1, "batch_size": 8}
-TOPICS = {"animals": "cat dog cow pig".split(), "food": "bread milk rice jam".split()}
 
 
 @pytest.fixture(scope="module")
 def text_run(tmp_path_factory) -> Path:
     """BERT on sentences of two topics."""
     folder = tmp_path_factory.mktemp("text")
-    draw = random.Random(0)
-    with (folder / "texts.jsonl").open("w") as file:
-        for number in range(120):
-            label = list(TOPICS)[number % 2]
-            text = " ".join(draw.choice([*TOPICS[label], "the", "a", "sees"]) for _ in range(draw.randint(3, 9)))
-            file.write(json.dumps({"text": f"{text} {number}", "label": label}) + "\n")
+    write_texts(folder / "texts.jsonl")
     run(
         ["fit", "--model", "BERT", "--model.encoder", "BertEncoder", "--model.encoder.dim=16",
          "--model.encoder.depth=1", "--model.encoder.heads=2", "--model.encoder.max_length=64", "--data", "TextData",

@@ -11,7 +11,7 @@ from ssl_zoo.errors import InputError
 from ssl_zoo.finetuning.class_tasks import class_task
 from ssl_zoo.finetuning.place_task import PlaceTask
 from ssl_zoo.finetuning.train import Settings, fine_tune
-from tests.made_audio import Tones
+from tests.made import Tones
 
 
 @pytest.fixture(scope="module")

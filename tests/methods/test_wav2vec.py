@@ -13,7 +13,7 @@ from ssl_zoo.methods.cpc import CPC
 from ssl_zoo.methods.wav2vec import NEGATIVES, Wav2Vec
 from ssl_zoo.objectives.frame_negatives import draw_candidates
 from ssl_zoo.randomness import fold_in
-from tests.made_audio import padded_noise
+from tests.made import padded_noise
 
 ROWS, SAMPLES = 4, 900
 WINDOW, STRIDE = 25, 10  # of a frame, in samples

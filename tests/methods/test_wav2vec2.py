@@ -21,7 +21,7 @@ from ssl_zoo.objectives.frame_negatives import draw_candidates
 from ssl_zoo.optim import Optimizer
 from ssl_zoo.parts.codebooks import gumbel
 from ssl_zoo.randomness import fold_in
-from tests.made_audio import padded_noise
+from tests.made import padded_noise
 
 ROWS, SAMPLES = 4, 1800
 KERNELS, STRIDES = [10, 3, 2], [5, 2, 2]  # a window of 25 samples every 20

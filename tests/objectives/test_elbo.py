@@ -2,7 +2,6 @@
 
 import math
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 import torch
@@ -10,6 +9,7 @@ import torch.distributed as dist
 from torch.distributions import Bernoulli, MultivariateNormal, Normal, kl_divergence
 
 from ssl_zoo.objectives import elbo
+from tests.two_processes import in_group
 
 
 def draws(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -146,13 +146,6 @@ def test_free_bits_do_not_press_on_a_dimension_below_the_limit():
     torch.testing.assert_close(mean.grad, torch.tensor([[1.0, 0.0], [1.0, 0.0]]))
 
 
-def one_of_two(rank: int, folder: str) -> None:
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
-    torch.save(global_terms(slice(4 * rank, 4 * rank + 4)), f"{folder}/rank{rank}.pt")
-    dist.destroy_process_group()
-
-
 def global_terms(share: slice) -> dict[str, torch.Tensor]:
     """Values and gradients of what looks at the global batch, for this part of its eight examples."""
     mean, noise = draws(8, 3)[share].requires_grad_(), draws(8, 3, seed=1)[share]
@@ -165,10 +158,12 @@ def global_terms(share: slice) -> dict[str, torch.Tensor]:
     return {"free": free.detach(), "of_free": of_free, "surrogate": surrogate.detach(), "of_surrogate": of_surrogate}
 
 
-def test_two_processes_share_free_bits_and_the_baseline(tmp_path: Path):
-    torch.multiprocessing.start_processes(one_of_two, (str(tmp_path),), nprocs=2, start_method="forkserver")
-    one = global_terms(slice(0, 8))
-    two = [torch.load(tmp_path / f"rank{rank}.pt", weights_only=True) for rank in (0, 1)]
+def terms_of_this_rank() -> dict[str, torch.Tensor]:
+    return global_terms(slice(4 * dist.get_rank(), 4 * dist.get_rank() + 4))
+
+
+def test_two_processes_share_free_bits_and_the_baseline(two_processes):
+    one, two = global_terms(slice(0, 8)), two_processes(in_group, terms_of_this_rank)
     for name in ("free", "surrogate"):
         torch.testing.assert_close((two[0][name] + two[1][name]) / 2, one[name])
     for name in ("of_free", "of_surrogate"):  # DDP averages over ranks

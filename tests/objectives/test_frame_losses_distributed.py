@@ -1,8 +1,5 @@
 """The losses of wav2vec 2.0 on two gloo processes with different numbers of frames, against one on the whole batch."""
 
-from pathlib import Path
-
-import pytest
 import torch
 import torch.distributed as dist
 from torch import nn
@@ -11,6 +8,7 @@ from ssl_zoo.objectives.frame_negatives import cosine_logits, draw_candidates
 from ssl_zoo.objectives.language_modeling import global_mean, token_nats
 from ssl_zoo.parts.codebooks import GumbelQuantizer, code_use
 from ssl_zoo.randomness import example_keys
+from tests.two_processes import in_group
 
 ROWS, FRAMES, DIM = 4, 12, 6
 COUNTS = torch.tensor([12, 11, 2, 5])  # the second process has far fewer
@@ -38,34 +36,23 @@ class Quantized(nn.Module):
         return contrastive + 5 * use.diversity_loss, use.perplexity
 
 
-def one_of_two(rank: int, folder: str) -> None:
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
+def share_of_the_loss() -> tuple[torch.Tensor, torch.Tensor, list[torch.Tensor]]:
+    """Loss, perplexity and gradients."""
     model = Quantized()
-    loss, perplexity = model(slice(2 * rank, 2 * rank + 2))
+    loss, perplexity = model(slice(2 * dist.get_rank(), 2 * dist.get_rank() + 2))
     loss.backward()
     # What DistributedDataParallel does, without its threads.
     for parameter in model.parameters():
         dist.all_reduce(parameter.grad)
         parameter.grad /= 2
-    torch.save((loss.detach(), perplexity, [p.grad for p in model.parameters()]), f"{folder}/{rank}.pt")
-    dist.destroy_process_group()
+    return loss.detach(), perplexity, [p.grad for p in model.parameters()]
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("gloo")
-    torch.multiprocessing.start_processes(one_of_two, (str(folder),), nprocs=2, start_method="forkserver")
-    return folder
-
-
-def test_loss_perplexity_and_gradients_equal_those_of_one_process(folder):
+def test_loss_perplexity_and_gradients_equal_those_of_one_process(two_processes):
     model = Quantized()
     loss, perplexity = model(slice(None))
     loss.backward()
-    (loss_0, perplexity_0, gradients), (loss_1, perplexity_1, _) = (
-        torch.load(folder / f"{rank}.pt", weights_only=True) for rank in (0, 1)
-    )
+    (loss_0, perplexity_0, gradients), (loss_1, perplexity_1, _) = two_processes(in_group, share_of_the_loss)
     torch.testing.assert_close((loss_0 + loss_1) / 2, loss.detach(), atol=1e-5, rtol=0)
     torch.testing.assert_close(perplexity_0, perplexity, atol=1e-5, rtol=0)
     assert torch.equal(perplexity_0, perplexity_1)

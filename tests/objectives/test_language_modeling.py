@@ -1,7 +1,6 @@
 """Token losses against PyTorch's own, plain loops, and one process against two."""
 
 import math
-from pathlib import Path
 
 import pytest
 import torch
@@ -15,6 +14,7 @@ from ssl_zoo.objectives.language_modeling import (
     initialize_head,
     token_nats,
 )
+from tests.two_processes import in_group
 
 ROWS, TOKENS, KINDS = 6, 10, 30
 
@@ -74,17 +74,12 @@ def step(share: slice) -> dict[str, torch.Tensor]:
     return {"share": mean.share.detach(), "value": mean.value, "gradient": gradient}
 
 
-def one_of_two(rank: int, folder: str) -> None:
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
-    torch.save(step(slice(3 * rank, 3 * rank + 3)), f"{folder}/rank{rank}.pt")
-    dist.destroy_process_group()
+def step_of_this_rank() -> dict[str, torch.Tensor]:
+    return step(slice(3 * dist.get_rank(), 3 * dist.get_rank() + 3))
 
 
-def test_two_processes_with_unequal_counts_have_the_mean_of_one(tmp_path: Path):
-    torch.multiprocessing.start_processes(one_of_two, (str(tmp_path),), nprocs=2, start_method="forkserver")
-    one = step(slice(None))
-    two = [torch.load(tmp_path / f"rank{rank}.pt", weights_only=True) for rank in (0, 1)]
+def test_two_processes_with_unequal_counts_have_the_mean_of_one(two_processes):
+    one, two = step(slice(None)), two_processes(in_group, step_of_this_rank)
     torch.testing.assert_close((two[0]["share"] + two[1]["share"]) / 2, one["share"])
     assert torch.equal(two[0]["value"], two[1]["value"])
     torch.testing.assert_close(two[0]["value"], one["value"])

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.contracts.test_experiments import FOLDER, small
+from tests.contracts.experiments import FOLDER, small
 from tests.runs.test_stopped_runs import assert_same, directory, learned
 
 STEPS = 240

@@ -6,11 +6,10 @@ from pathlib import Path
 
 import pytest
 import torch
-import yaml
 
 from ssl_zoo.cli import main, run
 from ssl_zoo.runs.checkpoints import read_checkpoint
-from tests.contracts.test_experiments import EXPERIMENTS, small
+from tests.contracts.experiments import EACH_METHOD, small
 from tests.runs.test_stopped_runs import directory, fit, learned, stopped
 
 
@@ -103,11 +102,8 @@ def test_what_is_accumulated_may_end_with_the_run_or_with_a_shorter_epoch(tmp_pa
     run(fit(tmp_path / "whole", *options))
 
 
-OWN = {yaml.safe_load(path.read_text())["model"]["class_path"]: path for path in reversed(EXPERIMENTS)}
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize("path", OWN.values(), ids=OWN)
+@pytest.mark.parametrize("path", EACH_METHOD)
 def test_a_batch_of_one_is_refused_or_learned_from(capsys, tmp_path, path):
     """By every method, found by its experiment."""
     options = [*small(path, tmp_path / "runs"), "--data.batch_size=1", "--trainer.max_steps=2"]

@@ -17,7 +17,7 @@ from ssl_zoo.data.audio.module import AudioData
 from ssl_zoo.data.audio.segments import frame_labels
 from ssl_zoo.errors import InputError
 from ssl_zoo.probes.features import extract
-from tests.made_audio import RATE, Ramps
+from tests.made import RATE, Ramps
 
 LENGTHS = np.random.default_rng(0).integers(100, 3000, 120).tolist()
 CROP = 500

@@ -2,7 +2,7 @@ import torch
 
 from ssl_zoo.data.audio.module import AudioData
 from ssl_zoo.data.audio.segments import phone_places
-from tests.made_audio import Tones, spell
+from tests.made import Tones, spell
 
 
 def test_moments_are_every_20_ms_where_a_phone_is_known_or_evenly_many():

@@ -1,14 +1,73 @@
-"""Recordings whose samples say where they come from."""
+"""Small images, texts and recordings that tests make themselves: files, sources and batches."""
 
+import json
+import random
 from functools import partial
+from pathlib import Path
 
 import numpy as np
+import soundfile
 import torch
+from PIL import Image
 
 from ssl_zoo.batch import Batch
 from ssl_zoo.data.audio.sources.base import UNLABELLED, AudioSource, LoadedAudio, Recording, Segments, Sound
 
+TOPICS = {"animals": "cat dog cow pig".split(), "food": "bread milk rice jam".split()}
+
 RATE = 1000
+
+
+def write_images(
+    folder: Path, count: int = 48, classes: int = 3, size: tuple[int, ...] = (12, 12, 3), first: int = 0
+) -> Path:
+    """PNG files of noise in a subfolder per class, the higher classes the brighter; the classes take turns.
+
+    Args:
+        folder: where they go.
+        count: files.
+        classes: subfolders; none at all with 0.
+        size: height, width and, unless grey, 3 channels.
+        first: number of the first file, which says what is in it.
+    """
+    for number in range(first, first + count):
+        label = number % classes if classes else 0
+        path = (folder / f"class{label:02}" if classes else folder) / f"{number:03}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        noise = np.random.default_rng(number).integers(0, 128, size)
+        Image.fromarray((noise + 100 * label // max(classes - 1, 1)).astype(np.uint8)).save(path)
+    return folder
+
+
+def write_texts(path: Path, count: int = 120, words: tuple[int, int] = (3, 9)) -> Path:
+    """A file of labelled sentences on two topics, no two of them alike.
+
+    Args:
+        path: of the file, which is JSON Lines.
+        count: sentences.
+        words: the fewest and the most in one, its number aside.
+    """
+    draw = random.Random(0)
+    lines = []
+    for number in range(count):
+        label = list(TOPICS)[number % 2]
+        text = " ".join(draw.choice([*TOPICS[label], "the", "a", "sees"]) for _ in range(draw.randint(*words)))
+        lines.append(json.dumps({"text": f"{text} {number}", "label": label}))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join(lines))
+    return path
+
+
+def write_waves(folder: Path, count: int = 48) -> Path:
+    """WAV files of noisy tones of 0.4 to 0.8 seconds at 16 kHz, in a subfolder for each of three pitches."""
+    for number in range(count):
+        draw = np.random.default_rng(number)
+        time = np.arange(draw.integers(6400, 12800)) / 16000
+        tone = 0.3 * np.sin(2 * np.pi * (200 * 2 ** (number % 3)) * (1 + 0.1 * draw.random()) * time)
+        path = folder / str(number % 3) / f"{number}.wav"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(path, tone + 0.02 * draw.standard_normal(len(time)), 16000)
+    return folder
 
 
 def ramp(length: int) -> Sound:
