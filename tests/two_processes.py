@@ -90,7 +90,7 @@ def in_group(function: Callable[..., Any], *arguments: Any) -> Any:
 def _receive(connection: Connection) -> tuple[bool, Any]:
     try:
         return pickle.loads(connection.recv_bytes())
-    except EOFError:
+    except EOFError:  # whoever asked has read enough: the failure is the answer
         return False, "the process has ended"
 
 
@@ -101,7 +101,7 @@ def _serve(rank: int, connection: Connection) -> None:
     while True:
         try:
             port, function, arguments = connection.recv()
-        except EOFError:
+        except EOFError:  # the tests are over
             return
         os.environ.update(
             MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), LOCAL_RANK=str(rank), RANK=str(rank), WORLD_SIZE="2"

@@ -125,7 +125,7 @@ def test_it_takes_another_encoder_and_colour_images(path, tmp_path):
         options += ["--data.source=ImageFolder", f"--data.source.root={write_images(tmp_path / 'images')}"]
     try:
         directory = fit(path, tmp_path / "runs", *options)
-    except InputError as refusal:
+    except InputError as refusal:  # in a sentence, for what the other does not promise
         assert encoder.maskable > other.maskable and other.__name__ in str(refusal)
         return
     assert checkpoint(directory)["global_step"] == 2
@@ -149,7 +149,7 @@ def test_a_method_of_images_runs_on_speech(path, tmp_path):
     options += ["--data.sample_rate=8000", "--data.crop_seconds=0.5", "--trainer.max_steps=2", *UNWATCHED]
     try:
         run(["fit", "--config", str(path), *SMALL, *options, f"--runs_dir={tmp_path / 'runs'}"])
-    except InputError as refusal:
+    except InputError as refusal:  # as above
         assert not AudioResNet.maskable and "AudioResNet" in str(refusal)
         return
     (directory,) = tmp_path.glob("runs/*/*")
