@@ -9,8 +9,9 @@ Speed, in training images per second, measured in turns within one run so that a
   the normalisation to the network, which costs it less than three channels and a normalisation of its own.
 
 Accuracy, with `--accuracy`: both train for EPOCHS epochs; probes on the frozen encoders are fitted on the 10,000
-images, their regularisation is chosen on the validation set, and the official test set judges, beside the raw pixels
-and the untrained encoder. Ours has the settings of experiments/image/, lightly those of its own CIFAR-10 benchmark.
+images, their regularisation is chosen on the validation set, and they are evaluated on the official test set, beside
+the raw pixels and the untrained encoder. Ours has the settings of experiments/image/, lightly those of its own CIFAR-10
+benchmark.
 
     uv run python benchmarks/fashion_mnist.py --method moco [--accuracy]
 
@@ -211,9 +212,9 @@ def probe(represent: Callable[[Batch], Tensor], data: ImageData) -> dict[str, fl
 
 
 def compare_accuracy(method: str, data: ImageData, images: PilImages) -> dict[str, dict[str, float]]:
-    """Trains both and judges their encoders beside the baselines."""
+    """Trains both and evaluates their encoders beside the baselines."""
 
-    def judge(encoder: Any) -> dict[str, float]:
+    def evaluate(encoder: Any) -> dict[str, float]:
         encoder.to(DEVICE).eval()
         return probe(lambda batch: encoder(batch.inputs).pooled.float(), data)
 
@@ -222,7 +223,7 @@ def compare_accuracy(method: str, data: ImageData, images: PilImages) -> dict[st
     train(ours, data, steps)
     train(lightly, images.loader(2), steps)
     encoders = {"ours": ours.encoder, "lightly": lightly.encoder, "untrained encoder": untrained}
-    rows = {name: judge(encoder) for name, encoder in encoders.items()} | {"raw pixels": probe(raw_inputs, data)}
+    rows = {name: evaluate(encoder) for name, encoder in encoders.items()} | {"raw pixels": probe(raw_inputs, data)}
     print(f"\n{'test accuracy in %':<28}{'linear':>9}{'kNN':>9}")
     for name, row in rows.items():
         print(f"{name:<28}{100 * row['linear']:>9.2f}{100 * row['knn']:>9.2f}")

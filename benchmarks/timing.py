@@ -43,8 +43,8 @@ class Clock(L.Callback):
 def train(model: L.LightningModule, data: Any, steps: int, precision: Any = PRECISION) -> float:
     """Trains for so many steps, without validation and checkpoints, and gives steps per second.
 
-    A method of ssl_zoo gets the machine's fastest precision, unless told otherwise, and the callbacks that the command
-    line always adds, a model of somebody else a plain Trainer in float32.
+    A method of ssl_zoo gets the machine's fastest precision, unless another is given, and the callbacks that the
+    command line always adds, a model of somebody else a plain Trainer in float32.
     """
     clock, ours = Clock(), isinstance(model, Method)
     with tempfile.TemporaryDirectory() as folder:

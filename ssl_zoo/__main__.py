@@ -6,7 +6,7 @@ from ssl_zoo.signals import Stopped, requests
 
 
 def main() -> None:
-    """Listens to signals, and only then imports what takes seconds; runs one command."""
+    """Notices signals from here on, and only then imports what takes seconds; runs one command."""
     requests.take()
     try:
         from ssl_zoo import cli

@@ -29,7 +29,7 @@ def peak_memory(device: torch.device) -> int:
     """The most bytes this process has had in use since it started: tensors on a GPU, else its main memory.
 
     Args:
-        device: a GPU to ask about; any other device means main memory. 0 where the system does not tell (Windows).
+        device: a GPU to ask about; any other device means main memory. 0 where the system does not say (Windows).
     """
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)

@@ -26,7 +26,7 @@ class Embeddings(L.Callback):
 
     Args:
         file_format: `npz` for NumPy, or `parquet`, which needs pyarrow (it comes with `ssl_zoo[hub]`).
-        part: of the data to be embedded: `train`, `validation`, `test`, or `pretrain`, which has the unlabelled
+        part: part of the data to be embedded: `train`, `validation`, `test`, or `pretrain`, which has the unlabelled
             examples too.
 
     Raises:

@@ -43,7 +43,7 @@ class Health(L.Callback):
     encoder that ignores its input would be.
 
     Args:
-        examples: validation examples to look at, at most.
+        examples: the most validation examples to measure on.
 
     Raises:
         InputError: `examples` is too few for any of the figures.

@@ -33,7 +33,7 @@ class LastCheckpoint(Checkpointing):
     broken off, and begins anew when the run goes on.
 
     Args:
-        minutes: between two checkpoints; a run that dies loses at most as much.
+        minutes: minutes between two checkpoints; a run that dies loses at most as much.
 
     Raises:
         InputError: `minutes` is negative or not finite.

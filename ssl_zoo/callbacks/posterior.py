@@ -18,10 +18,10 @@ FEW = 0.05
 
 
 class ActiveUnits(L.Callback):
-    """Logs at every validation how many latent dimensions of a VAE tell examples apart; warns once when hardly any do.
+    """Logs at every validation how many latent dimensions of a VAE distinguish examples; warns once when hardly any do.
 
     Args:
-        examples: validation examples to look at, at most.
+        examples: the most validation examples to measure on.
     """
 
     def __init__(self, examples: int = 2048) -> None:
@@ -56,6 +56,6 @@ class ActiveUnits(L.Callback):
         if active < max(1, FEW * size) and not too_early(trainer) and not self._warned:
             self._warned = True
             rank_zero_warn(
-                f"The posterior has collapsed: {int(active)} of {size} latent dimensions tell examples apart; lower "
+                f"The posterior has collapsed: {int(active)} of {size} latent dimensions distinguish examples; lower "
                 "beta, warm it up over a larger part of the run (kl_warmup), or give every dimension free_bits."
             )

@@ -15,7 +15,7 @@ from ssl_zoo.optim import total_steps
 class StepProgress(ProgressBar):
     """Shows steps done and to do, time passed and left, and the latest loss and probes.
 
-    Lightning's bars start anew every epoch, which tells little where an epoch takes a second and schedules are
+    Lightning's bars start anew every epoch, which says little where an epoch takes a second and schedules are
     fractions of the run. Where the output is no terminal, every validation prints one line instead, and
     predictions one twice a minute.
 

@@ -108,7 +108,7 @@ class TrainLoader(DataLoader[Batch]):
     restored, whereas Lightning restores a loader's state neither at an epoch's end under `max_epochs` nor once
     something has asked for `estimated_stepping_batches`; and a batch whose step was interrupted is not in it, so the
     resumed run sees that batch again. Outside a run the loader counts the batches it has handed out; `state_dict` holds
-    that count, and tells Lightning that the loader can be resumed.
+    that count, and shows Lightning that the loader can be resumed.
 
     Args:
         dataset: what to draw from.
@@ -207,7 +207,7 @@ def place_of(batch_size: int, trainer: L.Trainer | None) -> tuple[int, int]:
 
 
 def fetching(num_workers: int) -> dict[str, Any]:
-    """What a `DataLoader` is told about fetching whole batches with so many worker processes."""
+    """Settings of a `DataLoader` for fetching whole batches with so many worker processes."""
     if num_workers == 0:  # a batch is one index into memory: Lightning's advice to add workers would make it slower
         warnings.filterwarnings("ignore", ".*does not have many workers")  # data lies in memory
     return {

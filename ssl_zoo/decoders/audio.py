@@ -17,13 +17,13 @@ _LOUD = 3.0
 class SpectrogramDecoder(Decoder):
     """Makes the log-mel spectrogram of a stretch of speech, as a grey image with the highest frequency on top.
 
-    A VAE of fifths of a second, whose code then tells phones and speakers apart, is that of Hsu et al. (2017,
+    A VAE of fifths of a second, whose code then distinguishes phones and speakers, is that of Hsu et al. (2017,
     arXiv:1704.04222). One vector for seconds of speech would have to be very large.
 
     Args:
         latent_dim: size of the latent vectors.
-        width: channels at full resolution of the `ConvDecoder` that it is.
-        mels: frequency bands, the image's height.
+        width: channels at full resolution; every halving doubles them, up to 8 times as many.
+        mels: number of frequency bands, the image's height.
         crop_seconds: length of the stretch, which gives the image's width; comes from the data.
         sample_rate: samples per second; comes from the data.
 

@@ -21,7 +21,7 @@ class ConvDecoder(Decoder):
         latent_dim: size of the latent vectors.
         width: channels at full resolution; every halving doubles them, up to 8 times as many.
         channels: image channels.
-        image_size: in pixels: height and width, or one number for both.
+        image_size: height and width in pixels, or one number for both.
     """
 
     def __init__(

@@ -25,16 +25,16 @@ class Wav2Vec2Encoder(AudioEncoder):
     one by one, so that attention gets a mask only where something is padded.
 
     Args:
-        front_end: makes frames of waveforms. None is `WaveConvolutions` as it comes, or with `pretrained` the published
-            model's own, which no other can replace.
+        front_end: makes frames of waveforms. None is `WaveConvolutions` with its defaults, or with `pretrained` the
+            published model's own, which no other can replace.
         dim: size of the vectors.
-        depth: transformer layers.
-        heads: attention heads; must divide `dim`.
+        depth: number of transformer layers.
+        heads: number of attention heads; must divide `dim`.
         hidden: width of the layers' feed-forward part; None is four times `dim`.
-        norm: `post` normalises after each part of a layer, as the paper's base model does; `pre` before it, as the
-            large one does, which trains more stably.
+        norm: where layers normalise: `post` normalises after each part of a layer, as the paper's base model does;
+            `pre` before it, as the large one does, which trains more stably.
         position_kernel: frames that the convolution for positions sees.
-        position_groups: groups of channels in it; must divide `dim`.
+        position_groups: groups of channels of the convolution for positions; must divide `dim`.
         dropout: rate of dropout on vectors, in training.
         attention_dropout: rate of dropout on attention weights, in training.
         activation_dropout: rate of dropout inside the feed-forward parts, in training.
@@ -189,8 +189,8 @@ class CausalConvEncoder(AudioEncoder):
 
     Args:
         front_end: makes frames of waveforms; with its `normalize` off nothing at all of the future is seen.
-        dim: channels.
-        kernels: of the layers, in frames; nine of 3 are the paper's, 2 to 13 its large model's.
+        dim: channels of every layer.
+        kernels: kernel sizes of the layers, in frames; nine of 3 are the paper's, 2 to 13 its large model's.
         dropout: rate of dropout after each convolution, in training.
         sample_rate: samples per second; comes from the data.
     """
@@ -265,7 +265,7 @@ class GRUEncoder(AudioEncoder):
     Args:
         front_end: makes frames of waveforms; with its `normalize` off nothing at all of the future is seen.
         dim: size of the GRU's state.
-        depth: GRUs on top of each other; the paper has one.
+        depth: number of GRUs on top of each other; the paper has one.
         sample_rate: samples per second; comes from the data.
     """
 

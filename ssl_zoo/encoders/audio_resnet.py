@@ -19,9 +19,9 @@ class AudioResNet(Encoder):
     training batch norm takes its statistics from what is real, which costs time: train on crops of equal length.
 
     Args:
-        depth: 10, 18 or 34.
+        depth: number of layers of the network: 10, 18 or 34.
         width: channels of the first stage; later stages have 2, 4 and 8 times as many.
-        mels: frequency bands.
+        mels: number of frequency bands of the spectrogram.
         sample_rate: samples per second; comes from the data.
 
     Attributes:

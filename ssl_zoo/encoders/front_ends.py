@@ -24,9 +24,9 @@ class WaveConvolutions(FrontEnd):
         dim: channels of every layer.
         kernels: the layers' kernel sizes.
         strides: the layers' strides.
-        norm: `layer` normalises every frame of every layer by itself; `group` normalises each channel over the time of
-            the recording, in the first layer only, as the published wav2vec2-base does.
-        bias: whether convolutions have one; the paper's models with `group` have none.
+        norm: norm of the layers: `layer` normalises every frame of every layer by itself; `group` normalises each
+            channel over the time of the recording, in the first layer only, as the published wav2vec2-base does.
+        bias: whether convolutions have a bias; the paper's models with `group` have none.
         normalize: bring every recording to zero mean and unit variance first. Two numbers then depend on the whole
             recording, which a causal encoder may or may not be meant to know.
     """
@@ -78,13 +78,13 @@ class LogMel(FrontEnd):
     A frame of the spectrogram is 25 ms every 10 ms; one that is not wholly real is dropped. Recordings are brought to
     zero mean and unit variance over their real samples before, so that neither loudness nor padding matters, and one
     fixed scale for all brings the logarithms to about [-2, 2]. Statistics of the recording's spectrogram are kept out
-    of it: they would hide the mean spectrum, which tells speakers and channels apart, from whoever pools over time.
+    of it: they would hide the mean spectrum, which distinguishes speakers and channels, from whoever pools over time.
 
     Args:
-        mels: frequency bands.
-        dim: channels of the convolutions; without any, a frame is `stack` times `mels`.
-        strides: of the convolutions over time, each with a kernel of ``2 * stride - 1``: [2] gives a frame every 20 ms,
-            [2, 2] every 40 ms, [] the spectrogram itself.
+        mels: number of frequency bands of a frame.
+        dim: channels of the convolutions over time; without any, a frame is `stack` times `mels`.
+        strides: strides of the convolutions over time, each with a kernel of ``2 * stride - 1``: [2] gives a frame
+            every 20 ms, [2, 2] every 40 ms, [] the spectrogram itself.
         stack: neighbouring frames of the spectrogram put together into one before anything else.
         sample_rate: samples per second; the same as the encoder's.
         normalize: bring every recording to zero mean and unit variance first. Two numbers then depend on the whole
@@ -179,7 +179,7 @@ class ConvolutionLayer(nn.Module):
 class ChannelNorm(nn.Module):
     """Each channel to zero mean and unit variance over its recording's real outputs, then scale and shift.
 
-    What `torch.nn.GroupNorm` does with as many groups as channels, had it heard of padding; parameters are named alike.
+    What `torch.nn.GroupNorm` does with as many groups as channels, if it knew of padding; parameters are named alike.
 
     Args:
         dim: channels.

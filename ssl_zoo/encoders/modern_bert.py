@@ -18,14 +18,14 @@ class ModernBertEncoder(TextEncoder):
     Every third layer, from the first on, sees the whole document; the others see a window around each token.
 
     Args:
-        vocabulary: of the tokenizer; comes from the data.
+        vocabulary: vocabulary of the tokenizer; comes from the data.
         dim: size of the token vectors.
-        depth: transformer layers.
-        heads: attention heads; `dim` must be an even multiple of it.
+        depth: number of transformer layers.
+        heads: number of attention heads; `dim` must be an even multiple of the number.
         max_length: the most tokens a row may have; positions are relative and cost nothing.
         window: tokens that a local layer sees, half of them on either side.
         dropout: rate of dropout on tokens, attention and hidden layers, in training; the paper has none.
-        pooling: `mean` over real tokens, or `cls`, the first one.
+        pooling: what becomes the vector of a text: `mean` over real tokens, or `cls`, the first one.
         pretrained: a model's name on the Hugging Face Hub or a folder that `save_pretrained` wrote; its sizes then
             stand for `dim`, `depth`, `heads`, `max_length` and `window`. Take the same for the data's `tokenizer`.
 

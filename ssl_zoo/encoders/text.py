@@ -28,14 +28,14 @@ class BertEncoder(TextEncoder):
     paper's segments 0 and 1.
 
     Args:
-        vocabulary: of the tokenizer; comes from the data.
+        vocabulary: vocabulary of the tokenizer; comes from the data.
         dim: size of the token vectors.
-        depth: transformer layers.
-        heads: attention heads; must divide `dim`.
+        depth: number of transformer layers.
+        heads: number of attention heads; must divide `dim`.
         max_length: the most tokens a row may have.
         dropout: rate of dropout on tokens and attention, in training.
-        pooling: `mean` over real tokens, or `cls`, the first one, which means something once a sentence task or
-            fine-tuning has trained it.
+        pooling: what becomes the vector of a text: `mean` over real tokens, or `cls`, the first one, which means
+            something once a sentence task or fine-tuning has trained it.
         pretrained: a model's name on the Hugging Face Hub or a folder that `save_pretrained` wrote; its sizes then
             stand for `dim`, `depth`, `heads` and `max_length`. Take the same for the data's `tokenizer`.
 
@@ -120,10 +120,10 @@ class GPT2Encoder(TextEncoder):
     Pooled is the mean over real tokens; the first token has seen nothing.
 
     Args:
-        vocabulary: of the tokenizer; comes from the data.
+        vocabulary: vocabulary of the tokenizer; comes from the data.
         dim: size of the token vectors.
-        depth: transformer layers.
-        heads: attention heads; must divide `dim`.
+        depth: number of transformer layers.
+        heads: number of attention heads; must divide `dim`.
         max_length: the most tokens a row, or a generated text with its prompt, may have.
         dropout: rate of dropout on tokens and attention, in training.
         bias: whether linear layers and norms have biases, as GPT-2's do; without them training is a little faster. A

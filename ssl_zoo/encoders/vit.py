@@ -30,20 +30,23 @@ class ViT(Encoder):
     Args:
         image_size: side of the images that the position embeddings are made for; from the data, else 224 or the
             published model's.
-        patch_size: side of a patch, in pixels; 16 or the published model's where left out, like the next three.
-        dim: size of the token vectors; 384.
-        depth: transformer layers; 12.
-        heads: attention heads, which must divide `dim`; 6. Files of weights alone do not say how many they have.
-        channels: image channels.
-        pooling: `cls` pools the class token, `mean` the mean over patches; left out, it is `cls` or as published.
+        patch_size: side of a patch, in pixels; 16 or the published model's where left out.
+        dim: size of the token vectors; 384 or the published model's where left out.
+        depth: number of transformer layers; 12 or the published model's where left out.
+        heads: number of attention heads, which must divide `dim`; 6 or the published model's where left out. Files of
+            weights alone do not say how many they have.
+        channels: number of image channels.
+        pooling: what becomes the vector of an image: `cls` pools the class token, `mean` the mean over patches; left
+            out, it is `cls` or as published.
         dropout: rate of dropout on tokens and attention, in training.
-        positions: `learnt` embeddings, or fixed two-dimensional sines and cosines (`sincos`), MoCo v3's and MAE's;
-            left out, they are learnt, from where published ones stand.
+        positions: how places are embedded: `learnt` embeddings, or fixed two-dimensional sines and cosines (`sincos`),
+            MoCo v3's and MAE's; left out, they are learnt, from where published ones stand.
         freeze_patches: never train the patch projection, which keeps contrastive training stable (Chen, Xie and He,
             2021, arXiv:2104.02057, section 4.2).
         mean: subtracted from images in [0, 1], one number or one per channel; 0.5 or as published where left out.
-        std: divides the images after that, one number or one per channel; 0.25 or as published where left out.
-        statistics: mean and std of every channel in place of these two; from the data, where it measures them.
+        std: divides images once `mean` is subtracted, one number or one per channel; 0.25 or as published where left
+            out.
+        statistics: mean and std of every channel in place of `mean` and `std`; from the data, where it measures them.
         pretrained: weights to continue from: `torchvision:vit_b_16`, `timm:vit_small_patch14_dinov2`, `transformers:`
             and a name on the Hugging Face Hub, a folder that `save_pretrained` or `ssl-zoo export` wrote, a
             .safetensors or .pth file, or a run with this encoder (of an experiment's folder the newest).

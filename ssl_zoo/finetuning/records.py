@@ -63,12 +63,12 @@ EXAMPLES = {
 
 
 class Records(NamedTuple, Generic[Record]):
-    """What an encoder is fine-tuned and judged on.
+    """What an encoder is fine-tuned and evaluated on.
 
     Attributes:
         name: what the data is called in tables.
-        train: to learn from.
-        test: to be judged on; its labels all occur in `train`.
+        train: records to learn from.
+        test: records to evaluate on; their labels all occur in `train`.
     """
 
     name: str

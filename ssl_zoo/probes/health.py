@@ -1,4 +1,4 @@
-"""Figures that tell a healthy representation from a collapsed one, without labels."""
+"""Figures that distinguish a healthy representation from a collapsed one, without labels."""
 
 import torch
 from torch import Tensor

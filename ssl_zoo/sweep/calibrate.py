@@ -15,7 +15,7 @@ from ssl_zoo.sweep.terms import samples_per_step
 
 STEPS, WINDOW = 50, 10
 OPTIONS = [
-    # So many steps and so long: of a fast experiment fifty steps are too short a moment to tell.
+    # So many steps and so long: of a fast experiment fifty steps are too short a moment to measure.
     f"--trainer.min_steps={STEPS}",
     "--trainer.min_epochs=0",  # which Lightning makes 1 where there is a minimum of steps
     "--trainer.max_time=00:00:00:20",

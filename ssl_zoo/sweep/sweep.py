@@ -160,7 +160,7 @@ def _bring_to_end(work: _Work, run: Run, position: str) -> Path | None:
 
 
 class _Watch:
-    """A line on the terminal that tells what is going on; nothing where there is no terminal."""
+    """A line on the terminal that says what is going on; nothing where there is no terminal."""
 
     def __init__(self, console: Console, title: str, log: Path) -> None:
         self.title, self.log, self.start = title, log, time.monotonic()
@@ -174,6 +174,6 @@ class _Watch:
         self.status.stop()
 
     def show(self) -> None:
-        """Tells the time passed and the latest line of the log."""
+        """Shows the time passed and the latest line of the log."""
         passed = clock(time.monotonic() - self.start)
         self.status.update(escape(f"{self.title}  {passed}  {last_line(self.log)[:80]}"))

@@ -38,8 +38,8 @@ def dashboard(entity: str, project: str = "ssl_zoo", name: str = "ssl_zoo: metho
     try:
         made.save()
     except Exception as error:  # of the network, of the server or of the account: wandb has many kinds
-        told = " ".join(str(error).split())
-        raise InputError(f"dashboard: W&B did not take the workspace for {entity}/{project}: {told}.") from error
+        reason = " ".join(str(error).split())
+        raise InputError(f"dashboard: W&B did not take the workspace for {entity}/{project}: {reason}.") from error
     print(f"Dashboard: {made.url}")
 
 

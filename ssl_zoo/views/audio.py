@@ -42,7 +42,7 @@ class WaveformViews(Views):
 
 
 class AudioViews(WaveformViews):
-    """Two stretches of one recording, each changed as no listener would mind.
+    """Two stretches of one recording, each changed in ways that keep what is said.
 
     Two places of a recording as a positive pair are COLA's (Saeed et al., 2020, arXiv:2010.10915); that changes of the
     waveform besides make the representation better was found for speech by WavAugment (Kharitonov et al., 2020,
@@ -54,9 +54,9 @@ class AudioViews(WaveformViews):
         snr: range of the ratio of signal to added white noise, in decibels.
         noise: probability of adding noise.
         time_masks: silent spans in a view; 0 for none.
-        time_mask_seconds: the longest of them.
+        time_mask_seconds: length of the longest silent span; lengths are uniform from 0 on.
         frequency_masks: bands removed from a view; 0 for none.
-        frequency_mask_width: the widest of them, as a part of the mel scale.
+        frequency_mask_width: the widest of the bands removed, as a part of the mel scale.
         flip: probability of turning the waveform upside down.
         sample_rate: samples per second; comes from the data.
     """

@@ -41,7 +41,7 @@ class WaveformCrop(AudioTransform):
     """Takes a stretch of every waveform, at a random place.
 
     Args:
-        seconds: its length.
+        seconds: length of the crop.
         sample_rate: samples per second.
     """
 
@@ -68,7 +68,7 @@ class WaveformGain(AudioTransform):
     """Makes every waveform louder or softer.
 
     Args:
-        decibels: range of the change.
+        decibels: range of the change of loudness.
     """
 
     numbers = 1
@@ -84,10 +84,10 @@ class WaveformGain(AudioTransform):
 
 
 class PolarityFlip(AudioTransform):
-    """Turns a waveform upside down, which nobody hears.
+    """Turns a waveform upside down, which is inaudible.
 
     Args:
-        probability: of doing so.
+        probability: probability of turning a waveform.
     """
 
     numbers = 1
@@ -107,7 +107,7 @@ class WaveformNoise(AudioTransform):
 
     Args:
         snr: range of the ratio of signal to noise, in decibels.
-        probability: of adding any.
+        probability: probability of adding noise.
     """
 
     numbers = 3

@@ -74,7 +74,7 @@ class SimCLRViews(ImageViews):
     """The views of SimCLR (Chen et al., 2020, arXiv 2002.05709, appendix A).
 
     Args:
-        strength: of the colour jitter; the paper has 1 for ImageNet and 0.5 for CIFAR-10.
+        strength: strength of the colour jitter; the paper has 1 for ImageNet and 0.5 for CIFAR-10.
         crop_scale: range of the crop's area, as a fraction of the image's.
         flip: probability of mirroring left and right.
         blur: probability of the blur; the paper has 0 for CIFAR-10.
@@ -168,7 +168,7 @@ class MultichannelViews(ImageViews):
     Brightness and contrast change all channels of an image alike.
 
     Args:
-        strength: of the changes of brightness and contrast, as in `SimCLRViews`.
+        strength: strength of the changes of brightness and contrast; 1 changes either by up to 80 %.
         crop_scale: range of the crop's area, as a fraction of the image's.
         flip: probability of mirroring left and right.
         blur: probability of the blur.
@@ -200,11 +200,11 @@ class DigitViews(ImageViews):
     """Views of small grey digits, whose class a crop or a flip would change.
 
     Args:
-        degrees: largest rotation either way.
+        degrees: largest rotation either way, in degrees.
         translate: largest shift either way, as a fraction of the side.
         scale: range of the magnification.
         shear: largest shear either way, in degrees.
-        gain: the values are multiplied by a number uniform in [1 - gain, 1 + gain].
+        gain: largest change of the number that values are multiplied by, uniform in [1 - gain, 1 + gain].
         noise: standard deviation of the noise added to every value.
     """
 

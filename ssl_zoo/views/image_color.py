@@ -110,11 +110,13 @@ class ColorJitter(ImageTransform):
     """Changes brightness, contrast, saturation and hue in random order, as torchvision's of the same name.
 
     Args:
-        brightness: its factor is uniform in [1 - brightness, 1 + brightness], never below 0.
-        contrast: likewise.
-        saturation: likewise.
-        hue: largest change either way, in turns; at most 0.5.
-        probability: of changing an image at all.
+        brightness: largest change of brightness, whose factor is uniform in [1 - brightness, 1 + brightness], never
+            below 0.
+        contrast: largest change of contrast, whose factor is uniform in [1 - contrast, 1 + contrast], never below 0.
+        saturation: largest change of saturation, whose factor is uniform in [1 - saturation, 1 + saturation], never
+            below 0.
+        hue: largest change of hue either way, in turns; at most 0.5.
+        probability: probability of changing an image at all.
     """
 
     numbers = 9
@@ -177,7 +179,7 @@ class RandomGrayscale(ImageTransform):
     """Takes the colour out of an image and keeps its three channels.
 
     Args:
-        probability: of making an image grey.
+        probability: probability of making an image grey.
     """
 
     numbers = 1
@@ -201,8 +203,8 @@ class RandomSolarize(ImageTransform):
     """Inverts the values at or above a threshold (used by Grill et al., 2020, arXiv 2006.07733).
 
     Args:
-        threshold: in [0, 1].
-        probability: of solarizing an image.
+        threshold: brightness in [0, 1] from which on values are inverted.
+        probability: probability of solarizing an image.
     """
 
     numbers = 1
@@ -224,7 +226,7 @@ class RandomGain(ImageTransform):
     """Multiplies an image by a random gain, a cheap change of exposure for grey images.
 
     Args:
-        span: the gain is uniform in [1 - span, 1 + span]; at most 1.
+        span: largest change of the gain, which is uniform in [1 - span, 1 + span]; at most 1.
     """
 
     numbers = 1

@@ -35,7 +35,7 @@ class RandomHorizontalFlip(ImageTransform):
     """Mirrors left and right; after a `RandomResizedCrop`, that operator's own `flip` is cheaper.
 
     Args:
-        probability: of mirroring an image.
+        probability: probability of mirroring an image.
     """
 
     numbers = 1
@@ -84,7 +84,7 @@ class RandomAffine(ImageTransform):
     As torchvision's of the same name, but shifts are not rounded to whole pixels.
 
     Args:
-        degrees: largest rotation either way.
+        degrees: largest rotation either way, in degrees.
         translate: largest shift either way, as a fraction of the side.
         scale: range of the magnification.
         shear: largest shear along the rows either way, in degrees.
@@ -143,7 +143,7 @@ class GaussianBlur(ImageTransform):
     Args:
         sigma: range of the standard deviation, in pixels.
         kernel_fraction: kernel size as a fraction of the image's shorter side, made odd and at least 3.
-        probability: of blurring an image.
+        probability: probability of blurring an image.
     """
 
     numbers = 2

@@ -66,7 +66,7 @@ class AudioData(DataModule):
         source: where the recordings come from; prompts and sentences in five languages from Debian when left out.
         sample_rate: samples per second of the waveforms.
         crop_seconds: length of all training examples, and of the examples whose loss is validated and tested.
-        seconds_per_batch: length of a training batch over all processes together, padding included; instead of
+        seconds_per_batch: seconds of a training batch over all processes together, padding included; instead of
             `crop_seconds`, which has to be null then.
         max_seconds: longest whole recording; what is longer is cut.
         min_seconds: shortest recording; what is shorter is left out as a bad file.

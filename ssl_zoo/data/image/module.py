@@ -86,8 +86,8 @@ class ImageData(DataModule):
             part, in (0, 1).
         test_fraction: part of all images held out for testing when there is no official test set, in (0, 1).
         num_workers: processes that decode images; 0 is best for images in memory.
-        measure_statistics: give encoders the mean and standard deviation of every channel of the training images, in
-            place of their own `mean` and `std`.
+        measure_statistics: whether encoders get the mean and standard deviation of every channel of the training
+            images, in place of their own `mean` and `std`.
 
     Attributes:
         channels: 1 for grey, 3 for colour, any other number where the source says so.

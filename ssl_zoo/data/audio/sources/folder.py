@@ -17,7 +17,7 @@ class AudioFolder(AudioSource):
     Links are followed, and names that begin with a dot skipped. The data and its licence are your own.
 
     Args:
-        root: the folder.
+        root: folder of the recordings.
     """
 
     licence = "the user's own"

@@ -32,7 +32,7 @@ class ImageFolder(ImageSource):
     skipped. The data and its licence are your own.
 
     Args:
-        root: the folder.
+        root: folder of the images.
         labels: text file with the label of every image of a folder without sub-folders, one a line, in the order of
             the sorted file names; a blank line is no label.
         channels: 1 reads the images as grey, 3 as colour; any other number takes the channels that the files have, of

@@ -31,7 +31,7 @@ class TextFiles(TextSource):
     own.
 
     Args:
-        root: a folder of such files, or one such file.
+        root: a folder of .txt and .jsonl files, or one such file.
         document: what a document of a .txt file is: the whole `file`, a `paragraph` (paragraphs are separated by empty
             lines), or a `line`.
     """
