@@ -130,14 +130,14 @@ def tones(number: int, hum: int, hiss: float) -> Sound:
 
 
 def spell(number: int) -> Segments:
-    """Which tone is heard when in a recording."""
+    """Which tone sounds when in a recording."""
     random = np.random.default_rng(number)
     lengths = random.uniform(0.04, 0.12, random.integers(8, 12))
     return Segments(np.cumsum(lengths), random.integers(0, len(PITCHES), len(lengths)))
 
 
 class Tones(AudioSource):
-    """Forty recordings of tones, the "phones"; a hum tells the "word", and a hiss the class.
+    """Forty recordings of tones, the "phones"; a hum stands for the "word", and a hiss for the class.
 
     Args:
         labelled: whether there are classes.

@@ -10,7 +10,7 @@ class Estimate(NamedTuple):
 
     Attributes:
         mean: of the values.
-        interval: half the width of the 95 % interval of the mean, or None if one run cannot tell.
+        interval: half the width of the 95 % interval of the mean, or None of a single run, which has none.
         values: one per run.
     """
 

@@ -9,9 +9,9 @@ from torch import Tensor
 from ssl_zoo.encoders.audio_base import fit_length, frame_mask, normalize_waveforms, silence_padding
 
 WINDOW, HOP = 0.025, 0.010  # seconds, the customary ones for speech
-_FLOOR = 1e-3  # power below which a band counts as silent; speech of unit variance has about 1 to 1e4
+_SILENT_POWER = 1e-3  # power below which a band counts as silent; speech of unit variance has about 1 to 1e4
 _SCALE = 4.5  # standard deviation of the logarithms over recordings of speech; their mean is about 0
-SILENCE = math.log(_FLOOR) / _SCALE  # the lowest value of a spectrogram
+SILENCE = math.log(_SILENT_POWER) / _SCALE  # the lowest value of a spectrogram
 
 
 def log_mel(
@@ -56,7 +56,7 @@ def spectrogram(waves: Tensor, sample_rate: int, mels: int) -> Tensor:
     with torch.autocast(waves.device.type, enabled=False):  # powers span more than bfloat16's three digits
         spectrum = torch.fft.rfft(waves.float().unfold(1, window, hop) * taper, n=2 * (len(filters) - 1))
         energies = torch.view_as_real(spectrum).square().sum(-1) @ filters
-        return energies.clamp(min=_FLOOR).log() / _SCALE
+        return energies.clamp(min=_SILENT_POWER).log() / _SCALE
 
 
 def window_and_hop(sample_rate: int) -> tuple[int, int]:

@@ -123,8 +123,8 @@ def test_the_peak_memory_of_a_run_is_that_of_its_process_and_never_forgotten():
     throughput.load_state_dict({"samples": 0, "seconds": 0.0, "peak_memory": 2**50})
     assert throughput.state_dict()["peak_memory"] == 2**50  # of the process that was resumed
     found = Throughput().state_dict()["peak_memory"]
-    (told,) = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")]
-    assert found == pytest.approx(1024 * int(told.split()[1]), rel=0.02)
+    (reported,) = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")]
+    assert found == pytest.approx(1024 * int(reported.split()[1]), rel=0.02)
 
 
 def test_the_views_picture_shows_images_above_their_views(tmp_path):

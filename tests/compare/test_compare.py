@@ -98,9 +98,9 @@ def test_the_report_holds_everything_and_reaches_for_nothing(runs, tmp_path):
     script = re.search(r"<script>(.*?)</script>", page, re.DOTALL)[1]
     seal = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     assert "default-src &#x27;none&#x27;" in page and f"sha256-{seal}" in page
-    for told in ("byol/0", "results.json cannot be used", "How these numbers were made", "protocol 3", "abcd",
+    for shown in ("byol/0", "results.json cannot be used", "How these numbers were made", "protocol 3", "abcd",
                  "the same encoder before any training", "3 runs"):  # fmt: skip
-        assert told in page, told
+        assert shown in page, shown
 
 
 def test_the_report_begins_with_label_efficiency(write_run, tmp_path):

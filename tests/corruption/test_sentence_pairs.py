@@ -1,4 +1,4 @@
-"""Pairs of segments, taken apart by plain loops. All tokens of all documents differ, so that each tells its place."""
+"""Pairs of segments, taken apart by plain loops. All tokens of all documents differ, so that each shows its place."""
 
 import pytest
 import torch

@@ -49,6 +49,6 @@ def test_a_published_bert_gives_transformers_own_hidden_states(folder):
         torch.testing.assert_close(ours[mask], other[mask], atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(encoded.sequence[mask], expected.last_hidden_state[mask], atol=1e-5, rtol=1e-5)
 
-    # Trained so that the mean vector tells what a sentence is about: the two about a dog are near each other.
+    # Trained so that the mean vector shows what a sentence is about: the two about a dog are near each other.
     likeness = F.cosine_similarity(encoded.pooled[:, None], encoded.pooled[None], dim=2)
     assert likeness[0, 1] > 0.5 > likeness[0, 2]

@@ -225,7 +225,7 @@ def hubert(tmp_path_factory) -> Path:
     return folder
 
 
-def test_a_model_of_speech_is_judged_in_all_tasks_beside_the_baselines(hubert, tmp_path, monkeypatch):
+def test_a_model_of_speech_is_evaluated_in_all_tasks_beside_the_baselines(hubert, tmp_path, monkeypatch):
     data = AudioData(Tones())
     data.prepare_data()
     data.setup("test")

@@ -13,7 +13,7 @@ from ssl_zoo.probes.features import Features
 
 
 def features(examples: int, seed: int) -> Features:
-    """Three classes of unlike size, which the first dimensions tell apart."""
+    """Three classes of unlike size, which the first dimensions distinguish."""
     labels = torch.arange(examples).sqrt().long() % 3
     vectors = torch.randn(examples, 8, generator=torch.Generator().manual_seed(seed))
     vectors[:, :3] += 2 * torch.nn.functional.one_hot(labels, 3)

@@ -141,7 +141,7 @@ def test_a_run_on_text_ends_with_the_baseline_of_its_words(gpt_run):
     rows = json.loads((gpt_run / "results.json").read_text())["rows"]
     assert list(rows) == ["GPT", "untrained encoder", "tf-idf", "supervised"]
     assert list(rows["tf-idf"]) == ["linear"] and list(rows["tf-idf"]["linear"]) == ["2", "all"]
-    assert rows["tf-idf"]["linear"]["all"]["mean"] > 0.9  # the topics share no telling word
+    assert rows["tf-idf"]["linear"]["all"]["mean"] > 0.9  # the topics share no distinctive word
 
 
 def test_a_language_model_leaves_samples_and_predicts_texts(gpt_run):
@@ -166,7 +166,7 @@ def test_a_candidate_is_scored_by_the_mean_log_likelihood_of_its_tokens(gpt_run)
         assert float(found) == pytest.approx(np.mean(steps), abs=1e-5)
 
 
-def test_sorting_in_context_is_told_beside_its_baselines(gpt_run, capsys):
+def test_sorting_in_context_is_reported_beside_its_baselines(gpt_run, capsys):
     in_context(gpt_run, shots=[0, 2], draws=2, examples=1000)
     record = json.loads((gpt_run / "in_context.json").read_text())
     assert list(record["rows"]) == ["GPT", "untrained encoder"] and record["examples"] == 30

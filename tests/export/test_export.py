@@ -158,7 +158,7 @@ def test_pairs_of_texts_get_the_segments_of_training(exported, tmp_path):
     assert pair["token_type_ids"] == (ends.cumsum(0) - ends).tolist()
 
 
-def test_the_card_is_one_for_the_hub_and_tells_method_data_budget_and_results(tmp_path):
+def test_the_card_is_one_for_the_hub_and_states_method_data_budget_and_results(tmp_path):
     loaded = make_run("MLP", tmp_path)
     accuracies = {"linear": {"5": 0.512, "all": 0.625}, "knn": {"5": 0.4, "all": 0.5}}
     rows = {
@@ -171,9 +171,9 @@ def test_the_card_is_one_for_the_hub_and_tells_method_data_budget_and_results(tm
     assert card.data.license == "apache-2.0" and "simclr" in card.data.tags
     found = {each.metric_name: (each.dataset_name, each.metric_value) for each in card.data.eval_results}
     assert found == {"linear probe, all labels": ("Noise", 62.5), "kNN probe, all labels": ("Noise", 50.0)}
-    for told in ("arXiv:2002.05709", "CC0-1.0", loaded.data.split_hash, "128 steps, 1,280 examples seen, 64 seconds",
+    for shown in ("arXiv:2002.05709", "CC0-1.0", loaded.data.split_hash, "128 steps, 1,280 examples seen, 64 seconds",
                  "Abacus 3000", "| SimCLR | linear | 51.2 | 62.5 |", "| raw inputs | knn | 20.0 | 25.0 |"):  # fmt: skip
-        assert told in card.text, told
+        assert shown in card.text, shown
 
 
 def test_the_card_has_the_mean_over_classes_where_they_differ_in_size(tmp_path):

@@ -158,7 +158,7 @@ def test_without_a_terminal_a_line_now_and_then_says_how_far_it_is(text_run, cap
 def test_both_rows_learn(text_run):
     finetune(text_run, labels_per_class=[], draws=1, steps=60, epochs=1, batch_size=16, learning_rate=3e-3)
     rows = json.loads((text_run / "finetune-classes.json").read_text())["rows"]
-    # The topics are told by single words: a minute's pretraining is not needed for them.
+    # The topics are predicted from single words: a minute's pretraining is not needed for them.
     assert min(row["accuracy"]["all"]["mean"] for row in rows.values()) > 0.8
 
 
@@ -205,7 +205,7 @@ def test_what_the_figures_do_not_say_stands_beside_them(image_run, capsys):
     assert few in (out := capsys.readouterr().out) and small in out
 
 
-def test_mistakes_are_told_in_a_sentence(text_run, image_run, folder):
+def test_mistakes_end_in_a_sentence(text_run, image_run, folder):
     cases = [
         (image_run, {"task": "tags"}, "tags are a task on text, but .* was trained on .*: choose classes"),
         (text_run, {"task": "classes", "data": folder}, "classes are those of the run's own data"),

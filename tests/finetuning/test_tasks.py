@@ -37,7 +37,7 @@ def test_tags_go_to_the_first_piece_of_each_word(tokenizer):
     assert not places[0] and not places[-1]
 
 
-def test_words_that_are_cut_off_are_not_judged():
+def test_words_that_are_cut_off_are_not_evaluated():
     tokenizer = train_tokenizer("characters", ["a b c"], 20)
     sentence = TaggedSentence(["ab", "c", "ca"], ["X", "O", "Y"])
     task = TagTask(Records("x", [sentence], [sentence]), tokenizer, 6)  # begin a b _ c end

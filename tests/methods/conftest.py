@@ -57,7 +57,7 @@ def examples(count: int, seed: int) -> Batch:
 
 
 class Toy:
-    """Trains and judges methods."""
+    """Trains and evaluates methods."""
 
     views, swapped = NoisyHalves, SwappedPositives
 

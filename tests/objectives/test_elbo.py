@@ -168,7 +168,7 @@ def test_two_processes_share_free_bits_and_the_baseline(two_processes):
         torch.testing.assert_close((two[0][name] + two[1][name]) / 2, one[name])
     for name in ("of_free", "of_surrogate"):  # DDP averages over ranks
         torch.testing.assert_close(torch.cat([two[0][name], two[1][name]]) / 2, one[name], atol=1e-6, rtol=1e-5)
-    # The test could not tell the difference were each rank on its own side of the limit.
+    # The test could not see the difference were each rank on its own side of the limit.
     kl = elbo.kl_to_standard_normal(draws(8, 3), torch.zeros(8, 3))
     local = [elbo.free_bits(half, 0.4) for half in kl.chunk(2)]
     assert abs(float(sum(local) / 2 - one["free"])) > 1e-3

@@ -15,7 +15,7 @@ COUNTS = torch.tensor([12, 11, 2, 5])  # the second process has far fewer
 
 
 class Quantized(nn.Module):
-    """The loss of frames that are told from their own codes."""
+    """The loss of frames that are predicted from their own codes."""
 
     def __init__(self) -> None:
         super().__init__()

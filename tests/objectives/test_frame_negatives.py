@@ -110,7 +110,7 @@ def test_equal_negatives_are_found_exactly():
 
 
 def test_a_tie_is_no_hit():
-    """Constant vectors tell nothing apart, and yet the first of equal logits is one of the largest."""
+    """Constant vectors distinguish nothing, and yet the first of equal logits is one of the largest."""
     logits = torch.tensor([[[1.0, 1.0, 1.0], [2.0, 1.0, 0.0], [0.0, 1.0, 0.0], [-3.0, -torch.inf, -torch.inf]]])
     assert first_is_best(logits).tolist() == [[False, True, False, True]]
 

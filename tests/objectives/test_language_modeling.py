@@ -85,7 +85,7 @@ def test_two_processes_with_unequal_counts_have_the_mean_of_one(two_processes):
     torch.testing.assert_close(two[0]["value"], one["value"])
     # DDP averages gradients over ranks.
     torch.testing.assert_close(torch.cat([two[0]["gradient"], two[1]["gradient"]]) / 2, one["gradient"])
-    # The test could not tell the difference did the ranks' own means agree.
+    # The test could not see the difference did the ranks' own means agree.
     nats = token_nats(logits(), targets())
     means = [float(nats[half][valid()[half]].mean()) for half in (slice(3), slice(3, 6))]
     assert abs(sum(means) / 2 - float(one["value"])) > 0.05

@@ -100,7 +100,7 @@ def test_scaling_and_shifting_all_features_changes_nothing():
 def test_of_a_collapsed_representation_rounding_errors_are_no_features():
     labels = torch.tensor([0] * 30 + [1] * 70)
     noise = 1e-7 * torch.randn(100, 8, generator=torch.Generator().manual_seed(0))
-    noise[:, 0] = 2e-7 * labels  # all that tells the classes apart lies in the last digits
+    noise[:, 0] = 2e-7 * labels  # all that distinguishes the classes lies in the last digits
     features = 1 + noise
     assert center_and_scale(features)[1].isinf() and not center_and_scale(features * torch.arange(8) * noise)[1].isinf()
     for chooses in (None, (features, labels)):

@@ -35,7 +35,7 @@ def test_every_listed_command_parses_to_the_run_it_stands_for(tmp_path, capsys, 
         assert str(settings["runs_dir"]).startswith(str(out))
 
 
-def test_a_mistake_in_an_experiment_is_told_before_anything_runs(tmp_path):
+def test_a_mistake_in_an_experiment_is_reported_before_anything_runs(tmp_path):
     with pytest.raises(InputError, match="did you mean 'temperature'"):
         run(["sweep", str(ROOT / "experiments/image/simclr.yaml"), f"--out={tmp_path}", "--", "--model.temprature=1"])
     assert not list(tmp_path.iterdir())

@@ -42,7 +42,7 @@ else:
         try:
             time.sleep(60)
         finally:
-            pathlib.Path("told").touch()
+            pathlib.Path("reported").touch()
     rows = "".join(f"{step},{10 if step else 1}\\n" for step in range(0, 50, 10))
     (directory / "metrics.csv").write_text("step,throughput/samples_per_second\\n" + rows)
 result = {
@@ -182,7 +182,7 @@ def test_a_half_done_run_goes_on_in_the_directory_that_has_a_whole_checkpoint(sw
     assert option(call, "resume") == str(directory) and sweep.compared[-1] == [directory]
 
 
-def test_a_trained_run_is_only_judged(sweep):
+def test_a_trained_run_is_only_evaluated(sweep):
     sweep.add("first")
     directory = sweep.interrupted_run("first", step=20)
     sweep("first", seeds=1)
@@ -214,7 +214,7 @@ def test_an_interruption_reaches_the_run_and_leaves_a_state_to_go_on_from(sweep,
         sweep(seeds=1)
     thread.join()
     assert stopped.value.code == 128 + number and "goes on from here" in capsys.readouterr().err
-    assert (sweep.folder / "told").exists() and not sweep.compared
+    assert (sweep.folder / "reported").exists() and not sweep.compared
     (run,) = read_state(sweep.out)["runs"].values()
     assert run["status"] == "interrupted" and Path(run["directory"]).is_dir()
     assert signal.getsignal(signal.SIGTERM) is handler

@@ -1,4 +1,4 @@
-"""What Weights & Biases is told, read back from the file that `wandb sync` would upload, and the dashboard over it."""
+"""What Weights & Biases is sent, read back from the file that `wandb sync` would upload, and the dashboard over it."""
 
 import json
 import struct
@@ -107,7 +107,7 @@ def logged(tmp_path_factory) -> Logged:
              "--probe.ceiling=false"]
         )  # fmt: skip
     (path,) = runs.glob("quickstart/*/wandb/offline-run-*/run-*.wandb")
-    # W&B's own process closes the file some time after it has told us that the run is over.
+    # W&B's own process closes the file some time after it has reported that the run is over.
     for _ in range(600):
         if (found := read_back(path, path.parents[2])) is not None:
             return found

@@ -205,7 +205,7 @@ def test_presets_are_distributed_as_their_recipes_written_in_torchvision(
     ],
 )
 def test_the_jitter_of_the_papers(views: ImageViews, jitter: tuple[float, float, float, float]) -> None:
-    # a rank test of a few hundred images is too coarse to tell these numbers apart
+    # a rank test of a few hundred images is too coarse to distinguish these numbers
     for operators in (views.first, views.second):
         (found,) = [operator for operator in operators if isinstance(operator, ColorJitter)]
         assert (*found.spans, found.hue) == pytest.approx(jitter)

@@ -149,7 +149,7 @@ def test_nothing_that_differs_shares_a_folder(tmp_path: Path) -> None:
     assert opened(Made(), str(tmp_path / "a.json")).tokens.values.tolist() == made[8].tokens.values.tolist()
 
 
-def test_the_digest_tells_documents_apart_and_not_tokenizers() -> None:
+def test_the_digest_distinguishes_documents_and_not_tokenizers() -> None:
     text = Listed("ab", "c")
     others = [Listed("a", "bc"), Listed("c", "ab"), Listed("ab", Document("c", part="test")), Listed("ab", "c", "d")]
     assert opened(text).digest == opened(text, "characters").digest
