@@ -36,7 +36,7 @@ class Batch(NamedTuple):
         """The field of this name, for what cannot do without it.
 
         Args:
-            name: of the field.
+            name: name of the field.
             owner: what needs it, for the message.
 
         Raises:

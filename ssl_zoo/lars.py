@@ -17,7 +17,7 @@ class LARS(Optimizer):
     Args:
         params: parameters or groups; a group may set `weight_decay` and `adapt`.
         lr: learning rate.
-        momentum: of the running sum of scaled gradients.
+        momentum: momentum of the running sum of scaled gradients.
         trust: the paper's coefficient; 0.001 is SimCLR's.
     """
 

@@ -27,8 +27,9 @@ def end_children(trainer: L.Trainer, number: int | None = signal.SIGTERM) -> Non
     They end by themselves where all have agreed to. One that waits for this process in a collective operation cannot.
 
     Args:
-        trainer: of the run.
-        number: of the signal that they are sent; None for none, where they meet with the same failure as this one.
+        trainer: trainer of the run.
+        number: number of the signal that they are sent; None for none, where they meet with the same failure as this
+            one.
     """
     watched = children_of(trainer)
     children = list(watched)
@@ -84,7 +85,7 @@ def leave(code: int, before: Callable[[], None]) -> NoReturn:
     processes. Joining those takes until a connection times out, as the others are gone or do the same.
 
     Args:
-        code: for the shell.
+        code: exit code for the shell.
         before: what is still to be done in a process that does not end as usual.
     """
     if not (dist.is_available() and dist.is_initialized()):

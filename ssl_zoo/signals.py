@@ -17,7 +17,7 @@ class Stopped(SystemExit):
     """Ends the command with the exit code that shells expect: 130 after Ctrl-C, 143 after SIGTERM.
 
     Args:
-        number: of the signal.
+        number: number of the signal.
         sentence: what was saved, for the user; empty where that is for others to say.
     """
 

@@ -31,7 +31,7 @@ class Agreement:
         Args:
             step: number of optimizer steps done.
             save: whether it is time to save; only rank 0's opinion counts.
-            signal_number: of the signal that this rank was sent, if it was.
+            signal_number: number of the signal that this rank was sent, if it was.
 
         Returns:
             Whether to save, and the signal to stop for, if there is one; the same on all ranks.

@@ -19,7 +19,7 @@ class Entry(NamedTuple):
         label: what the row is called, unique in its leaderboard.
         method: name of the method, or of the baseline.
         encoder: its name, empty for a baseline without one.
-        modality: of the encoder.
+        modality: modality of the encoder.
         rank: from 1 on; None for baselines and ceiling.
         runs: seeds of one experiment; for baselines and ceiling all runs that measured them.
         accuracy: by probe and by labels per class.

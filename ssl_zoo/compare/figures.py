@@ -34,9 +34,9 @@ class Picture(NamedTuple):
 
     Attributes:
         board: number of the leaderboard it belongs to, None if to all.
-        title: of the picture.
+        title: title of the picture.
         caption: what one sees.
-        path: of the file.
+        path: path of the file.
     """
 
     board: int | None

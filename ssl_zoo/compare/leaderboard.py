@@ -23,7 +23,7 @@ class Leaderboard(NamedTuple):
         probes: besides the linear probe and the kNN on classes: further tasks.
         ranking: what it ranks by.
         headline: the accuracy that pictures show: what it ranks by, or by default would.
-        conditions: of the fine-tuning in words, by kind.
+        conditions: conditions of the fine-tuning in words, by kind.
     """
 
     task: Task

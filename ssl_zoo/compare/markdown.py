@@ -11,7 +11,7 @@ def write_markdown(boards: list[Leaderboard], path: Path) -> None:
 
     Args:
         boards: leaderboards.
-        path: of the file.
+        path: path of the file.
     """
     sections = [
         f"## {board.task.source}\n\n" + "\n\n".join(_table(grid) for grid in make_grids(board)) for board in boards

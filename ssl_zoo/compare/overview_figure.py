@@ -13,7 +13,7 @@ def draw_overview(boards: list[Leaderboard], path: Path) -> str:
 
     Args:
         boards: leaderboards, at least one.
-        path: of the PNG.
+        path: path of the PNG.
     """
     from matplotlib.figure import Figure
 

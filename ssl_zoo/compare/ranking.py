@@ -31,7 +31,7 @@ class Ranking(NamedTuple):
     Attributes:
         name: as the command line takes it.
         words: what it is called in a sentence.
-        value: of a row; None where it is unknown.
+        value: value of a row; None where it is unknown.
         labels: per class, of the probe; empty where that means nothing.
         is_accuracy: whether values lie in [0, 1] and are shown in %.
         less_is_better: whether the smallest comes first.
@@ -53,9 +53,9 @@ def default_ranking(main_task: str, tasks: Sequence[str], accuracies: Sequence[M
     some run was not probed with ten; else the first task.
 
     Args:
-        main_task: of the data, as its runs say.
+        main_task: main task of the data, as its runs say.
         tasks: besides the classes.
-        accuracies: of every method, by probe and by labels per class.
+        accuracies: accuracies of every method, by probe and by labels per class.
     """
     if main_task in tasks:
         return main_task

@@ -25,7 +25,7 @@ def write_report(boards: list[Leaderboard], pictures: list[Picture], remarks: li
         boards: leaderboards, at least one.
         pictures: PNG files, which become part of the page.
         remarks: what is left out, and why.
-        path: of the page.
+        path: path of the page.
     """
     style, script = (files("ssl_zoo.compare").joinpath(name).read_text("utf-8") for name in ("report.css", "report.js"))
     anchors = file_names([board.task.source for board in boards])

@@ -24,17 +24,18 @@ class Result(NamedTuple):
         method: name of its method.
         encoder: name of its encoder.
         modality: `image`, `text`, `audio`, or empty where an old file does not say.
-        seed: of the run; None where the file does not say.
-        parameters: of the encoder.
+        seed: seed of the run; None where the file does not say.
+        parameters: number of parameters of the encoder.
         source: what the data is called.
-        identity: of the data, whatever it is called and wherever it lies; empty where an old file does not say.
+        identity: identity of the data, whatever it is called and wherever it lies; empty where an old file does not
+            say.
         split: hash of the parts of the data.
         protocol: version of the evaluation.
         parts: numbers of training, validation and test examples.
         steps: optimizer steps.
         samples: examples seen.
         seconds: spent on training steps.
-        flops: of the training, forward and backward; None where unknown.
+        flops: FLOPs of the training, forward and backward; None where unknown.
         peak_memory: bytes; None where unknown.
         chance: the loss of an encoder that ignores its input; None where unknown.
         health: last values of the health figures, by name.

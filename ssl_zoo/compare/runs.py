@@ -35,11 +35,11 @@ class RunRecord(NamedTuple):
     Attributes:
         name: experiment and version, as in the run's path.
         directory: where it lies.
-        result: of the probes.
-        seed: that the run was started with; None where unknown.
+        result: result of the probes.
+        seed: seed that the run was started with; None where unknown.
         settings: what makes it an experiment, besides the seed, by dotted name; None where no config.yaml is expected.
         curves: what it logged, by name.
-        features: of some test examples, or None.
+        features: features of some test examples, or None.
         finetuning: by task.
     """
 

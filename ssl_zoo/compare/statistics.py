@@ -9,7 +9,7 @@ class Estimate(NamedTuple):
     """A mean over runs.
 
     Attributes:
-        mean: of the values.
+        mean: mean of the values.
         interval: half the width of the 95 % interval of the mean, or None of a single run, which has none.
         values: one per run.
     """

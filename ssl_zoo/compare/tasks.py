@@ -35,7 +35,7 @@ def group(runs: list[RunRecord]) -> tuple[list[Task], list[Remark]]:
     beside newer ones, however many they are: their probes can be run again.
 
     Args:
-        runs: in any order.
+        runs: runs in any order.
 
     Returns:
         Tasks by source, and a remark for every run that is not ranked.
@@ -99,7 +99,7 @@ def comparable_finetuning(runs: list[RunRecord]) -> tuple[dict[str, dict[str, Fi
     """The fine-tuning results that were made under the same conditions: those of most runs.
 
     Args:
-        runs: of one task.
+        runs: runs of one task.
 
     Returns:
         Results by kind of fine-tuning and by the run's name, and a remark on every result that is left out.

@@ -52,8 +52,8 @@ class SentencePairs(nn.Module):
     nor does one that is alone in the global batch count with `nsp`.
 
     Args:
-        vocabulary: of the tokens.
-        task: `nsp` or `sop`.
+        vocabulary: vocabulary of the tokens.
+        task: kind of the pairs: `nsp` for following or not, `sop` for the right order or not.
         max_length: the most tokens a document has on any rank. Documents that ranks exchange are padded to it.
 
     Raises:

@@ -59,7 +59,7 @@ class Answers:
 
         Args:
             inputs: as in `ssl_zoo.batch.Batch`, on the CPU.
-            fields: of the batch, if it has some.
+            fields: fields of the batch, if it has some.
         """
         return None
 

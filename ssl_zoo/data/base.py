@@ -184,8 +184,8 @@ class DataModule(Answers, Rebuildable, L.LightningDataModule, ABC):
         Args:
             examples: a part of this data.
             batch_size: over all processes together.
-            seed: of the order.
-            trainer: of the run; None stands for a single process.
+            seed: seed of the order.
+            trainer: trainer of the run; None stands for a single process.
 
         Raises:
             InputError: there are fewer examples, or the processes cannot share a batch evenly.

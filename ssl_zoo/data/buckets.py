@@ -26,8 +26,8 @@ class Bucket(NamedTuple):
     Attributes:
         members: ``(n,)`` int64, their positions.
         weights: ``(n,)`` float64, how often each is drawn in a pass, relative to the others.
-        draws: from this bucket in a pass.
-        size: of a batch; the last one of a pass may be smaller.
+        draws: number of draws from this bucket in a pass.
+        size: size of a batch; the last one of a pass may be smaller.
     """
 
     members: np.ndarray
@@ -47,7 +47,7 @@ class Draw(NamedTuple):
     Attributes:
         batch: its number in the stream of batches.
         first: place in the global batch of the first of `positions`.
-        positions: of the recordings.
+        positions: positions of the recordings.
     """
 
     batch: int
@@ -122,9 +122,9 @@ def draw_pass(buckets: list[Bucket], seed: int, number: int) -> list[np.ndarray]
     weights once.
 
     Args:
-        buckets: that share the recordings among them.
-        seed: of the order.
-        number: of the pass.
+        buckets: the buckets that share the recordings among them.
+        seed: seed of the order.
+        number: number of the pass.
     """
     generator = torch.Generator().manual_seed(int(fold_in(torch.tensor([seed]), number)))
     batches = []
@@ -153,8 +153,8 @@ class BucketSampler(ShuffledSampler):
     """One rank's share of an endless stream of batches from buckets: a `Draw` is what a loader asks its data set for.
 
     Args:
-        buckets: that share the recordings among them.
-        seed: of the order.
+        buckets: the buckets that share the recordings among them.
+        seed: seed of the order.
         rank: this process.
         world_size: number of processes.
 

@@ -31,8 +31,8 @@ class ShuffledSampler(DistributedSampler[int]):
 
     Args:
         length: number of examples.
-        batch_size: of the global batch.
-        seed: of the order.
+        batch_size: size of the global batch.
+        seed: seed of the order.
         rank: this process.
         world_size: number of processes.
     """
@@ -76,7 +76,7 @@ class OrderedSampler(DistributedSampler[int]):
 
     Args:
         length: number of examples.
-        batch_size: of the global batch.
+        batch_size: size of the global batch.
         rank: this process.
         world_size: number of processes.
         order: ``(length,)`` int64, positions of the examples; ascending when left out.
@@ -113,7 +113,7 @@ class TrainLoader(DataLoader[Batch]):
     Args:
         dataset: what to draw from.
         sampler: a `ShuffledSampler`; whatever Lightning puts there for `overfit_batches` is left to itself.
-        trainer: of the run, or None outside a run.
+        trainer: trainer of the run, or None outside a run.
         settings: passed on to `DataLoader`.
 
     Attributes:
@@ -152,7 +152,7 @@ def train_loader(
     Args:
         examples: fetched a batch at a time.
         batch_size: over all ranks together.
-        seed: of the order; the same on all ranks.
+        seed: seed of the order; the same on all ranks.
         num_workers: processes that fetch batches; 0 fetches in the training process.
         trainer: gives rank and world size; None stands for a single process.
 

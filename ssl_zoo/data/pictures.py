@@ -31,7 +31,7 @@ def in_colour_map(values: Tensor, name: str) -> Tensor:
 
     Args:
         values: ``(B, H, W)``.
-        name: of matplotlib's colour map.
+        name: name of matplotlib's colour map.
     """
     from matplotlib import colormaps
 

@@ -51,7 +51,7 @@ class TokenCounts(NamedTuple):
     """How often each token occurs in a text, in no order: too many numbers for vectors.
 
     Attributes:
-        vocabulary: of the tokenizer.
+        vocabulary: vocabulary of the tokenizer.
     """
 
     vocabulary: Vocabulary

@@ -18,10 +18,10 @@ class Split(NamedTuple):
     """Positions of the examples of each part, ``(N,)`` int64, ascending; no example is in two parts.
 
     Attributes:
-        train: to train probes on, and to pretrain on.
-        validation: for choices.
-        test: for the final numbers.
-        unlabelled: to pretrain on only.
+        train: examples to train probes on, and to pretrain on.
+        validation: examples for choices.
+        test: examples for the final numbers.
+        unlabelled: examples to pretrain on only.
     """
 
     train: Tensor
@@ -39,7 +39,7 @@ def hold_out(labels: Tensor, count: int) -> tuple[Tensor, Tensor]:
 
     Args:
         labels: ``(N,)`` int64; all equal when there are no classes.
-        count: in [0, N].
+        count: a number in [0, N].
 
     Returns:
         Positions kept and positions held out, each ascending.

@@ -50,7 +50,7 @@ class SequenceDecoder(nn.Module):
         """Vectors ``(B, M, leaving)`` at the places that are wanted.
 
         Args:
-            encoded: of the visible places; nothing in it is padded.
+            encoded: the encoder's vectors of the visible places; nothing in it is padded.
             visible: ``(B, K)`` int64, those places.
             wanted: ``(B, M)`` int64, places among all N.
             positions: ``(N, dim)``, of all places, without which the hidden ones would all be alike.

@@ -15,7 +15,7 @@ def adapt_channels(kernel: Tensor, channels: int) -> Tensor:
 
     Args:
         kernel: ``(D, C, H, W)``.
-        channels: of the images.
+        channels: number of channels of the images.
 
     Returns:
         ``(D, channels, H, W)``.
@@ -46,8 +46,8 @@ def to_grey(kernel: Tensor, bias: Tensor | None, mean: list[float], std: list[fl
     Args:
         kernel: ``(D, C, H, W)``.
         bias: ``(D,)``, or None.
-        mean: of each of the C channels.
-        std: of each of the C channels.
+        mean: mean of each of the C channels.
+        std: standard deviation of each of the C channels.
 
     Returns:
         Kernel ``(D, 1, H, W)`` and bias.

@@ -56,7 +56,7 @@ class FrontEnd(Rebuildable, nn.Module, ABC):
         """Which frames are real: ``(B, N)`` bool; None when nothing is padded.
 
         Args:
-            mask: of the samples ``(B, S)``, or None.
+            mask: mask of the samples ``(B, S)``, or None.
             samples: S.
         """
         return frame_mask(mask, samples, self.receptive_field, self.stride)

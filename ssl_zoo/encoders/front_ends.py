@@ -139,10 +139,10 @@ class ConvolutionLayer(nn.Module):
     """Convolution over time, norm, GELU, on channels-last sequences.
 
     Args:
-        channels: entering.
-        dim: leaving.
-        kernel: its size.
-        stride: from one output to the next.
+        channels: number of channels that enter.
+        dim: number of channels that leave.
+        kernel: size of the kernel.
+        stride: step from one output to the next.
         norm: `layer` over each output's channels; `group` over the real outputs of each channel; or `none`.
         bias: whether the convolution has one.
     """

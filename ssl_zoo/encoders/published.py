@@ -31,8 +31,8 @@ class Released(NamedTuple):
         naming: whose names they have, one of `NAMINGS`.
         state: parameters and buffers by those names, in float32 on the CPU, without heads.
         network: the library's own network with them, in evaluation mode; None where they come without one.
-        mean: of each channel, which was subtracted from images in [0, 1]; None where unknown.
-        std: of each channel; None where unknown.
+        mean: mean of each channel, which was subtracted from images in [0, 1]; None where unknown.
+        std: standard deviation of each channel; None where unknown.
     """
 
     source: str

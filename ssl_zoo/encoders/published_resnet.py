@@ -33,8 +33,8 @@ class PublishedResNet(NamedTuple):
         width: channels of the first stage.
         stem: `large` with a first convolution of 7x7, `small` with one of 3x3.
         weights: by torchvision's names.
-        mean: of each channel, which was subtracted from images in [0, 1]; None where unknown.
-        std: of each channel; None where unknown.
+        mean: mean of each channel, which was subtracted from images in [0, 1]; None where unknown.
+        std: standard deviation of each channel; None where unknown.
     """
 
     depth: Depth

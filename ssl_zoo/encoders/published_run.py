@@ -34,7 +34,7 @@ def encoder_of_run(kind: type[Kind], folder: Path) -> Kind:
 
     Args:
         kind: the encoder's class.
-        folder: of the run.
+        folder: folder of the run.
 
     Raises:
         InputError: the run has no checkpoint that can be read, or another encoder.

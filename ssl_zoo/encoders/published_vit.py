@@ -22,11 +22,11 @@ class PublishedViT(NamedTuple):
 
     Attributes:
         config: settings of the transformers library's model, with its `model_type`.
-        weights: of that model, by name.
+        weights: weights of that model, by name.
         pooling: `cls` or `mean`, whichever its authors take for an image.
         positions: `learnt`, or `sincos` where they are not to be trained.
-        mean: of each channel, which was subtracted from images in [0, 1]; None where unknown.
-        std: of each channel; None where unknown.
+        mean: mean of each channel, which was subtracted from images in [0, 1]; None where unknown.
+        std: standard deviation of each channel; None where unknown.
     """
 
     config: dict[str, Any]
@@ -90,7 +90,7 @@ def fit_vit(found: PublishedViT, image_size: int | None, channels: int) -> Publi
     Args:
         found: as published.
         image_size: side of the images in pixels; as published where left out.
-        channels: of the images.
+        channels: number of channels of the images.
     """
     config, weights = dict(found.config), dict(found.weights)
     if image_size is not None:

@@ -30,7 +30,7 @@ def residual_stage(block: Any, entering: int, planes: int, blocks: int, stride: 
         entering: channels of the maps that come in.
         planes: channels inside the blocks; those that leave are `block.expansion` times as many.
         blocks: number of blocks.
-        stride: of the first block.
+        stride: stride of the first block.
     """
     leaving = planes * block.expansion
     downsample = None

@@ -38,7 +38,7 @@ class TextEncoder(Encoder):
     row's pooled vector mixes its documents.
 
     Attributes:
-        vocabulary: of the tokenizer.
+        vocabulary: vocabulary of the tokenizer.
         max_length: the most tokens that a row may have.
         pooling: `mean` over real tokens, or `cls`, the first one.
         model: the model of the transformers library; `model.save_pretrained` writes it for others to load.

@@ -128,7 +128,7 @@ def normalization(
         kind: the encoder's name.
         mean: as given; None where it was left out.
         std: as given; None where it was left out.
-        statistics: of the data, where it measures them.
+        statistics: statistics of the data, where it measures them.
         expected: what the weights were trained with, each None where that is unknown.
         source: where the weights come from; empty where they were read before, and nothing is to be said again.
     """

@@ -40,8 +40,8 @@ def count_words(examples: Examples, vocabulary: Vocabulary) -> WordCounts:
     """Counts the tokens of labelled texts; padding and other special tokens do not count.
 
     Args:
-        examples: with labels.
-        vocabulary: of the tokenizer that made their ids.
+        examples: examples with labels.
+        vocabulary: vocabulary of the tokenizer that made their ids.
     """
     from scipy.sparse import csr_matrix
 
@@ -66,7 +66,7 @@ def classify_words(train: WordCounts, test: WordCounts, validation: WordCounts |
 
     Args:
         train: labelled texts.
-        test: to be classified.
+        test: examples to be classified.
         validation: texts whose accuracy chooses the penalty; None lets nothing beyond the labelled texts choose.
     """
     from sklearn.feature_extraction.text import TfidfTransformer

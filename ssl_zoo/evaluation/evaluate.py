@@ -33,7 +33,7 @@ class Extraction(NamedTuple):
     """How vectors are computed.
 
     Attributes:
-        device: to compute on.
+        device: the device to compute on.
         at_once: examples of a batch at most; None leaves it to the data.
         announced: whether a bar shows how far it is.
     """
@@ -50,7 +50,7 @@ def evaluate(
 
     Args:
         data: set up.
-        encoders: by row of the table, the one that matters first.
+        encoders: encoders by row of the table, the one that matters first.
         classes: number of classes; 0 where there are other tasks alone.
         choices: the user's.
         extraction: how vectors are computed.

@@ -41,9 +41,9 @@ class Kept(NamedTuple):
     """All that probes need of a part of the data, in the part's order, on the device that computed it.
 
     Attributes:
-        features: of every example, pooled.
-        layers: of those whose layers are asked for, one vector each, ``(U, D_layer)`` of every layer; float16 where
-            that is enough. The pooled ones where a representation has no layers.
+        features: features of every example, pooled.
+        layers: pooled vectors of the examples whose layers are asked for, ``(U, D_layer)`` of every layer; float16
+            where that is enough. The pooled ones where a representation has no layers.
         places: ``(L, P, D')`` of the layers that are as wide as the last, by task, likewise; empty where a
             representation has no sequences.
         has_layers: whether `layers` are such.
@@ -71,7 +71,7 @@ def vectors_of(encoded: Encoded, prefix: int = 0) -> Vectors:
     """What probes see of a batch; of a layer the mean over an example's real places.
 
     Args:
-        encoded: of a batch.
+        encoded: what the encoder gives of a batch.
         prefix: vectors of a layer that stand for no place, and are left out.
     """
     sequences = tuple(layer[:, prefix:] for layer in encoded.layers)
@@ -92,7 +92,7 @@ def extract_part(
     Args:
         representation: what gives the vectors.
         wanted: what is asked about the part.
-        device: to compute on.
+        device: the device to compute on.
         at_once: examples of a batch; as many as the data says when left out.
         announce: what a bar shows the progress of; no bar when empty.
 

@@ -67,7 +67,7 @@ def draw_feature_maps(
         labels: ``(N,)``, of the same examples.
         results: accuracies by row.
         classes: names in label order.
-        path: of the picture.
+        path: path of the picture.
     """
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D

@@ -18,7 +18,7 @@ def training_flops(method: Method, batch: Batch) -> float | None:
     that gathers over the processes of a run gets this one's batch alone.
 
     Args:
-        method: in any state; it is left in training mode, and its buffers and gradients are changed.
+        method: a method in any state; it is left in training mode, and its buffers and gradients are changed.
         batch: training examples, on the method's device.
 
     Returns:

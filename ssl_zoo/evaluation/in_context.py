@@ -119,7 +119,7 @@ def score(model: GPT, prompt: Tensor, candidates: list[Tensor]) -> Tensor:
     """How likely each candidate is to follow the prompt: ``(C,)`` float32, the mean log-likelihood of its tokens.
 
     Args:
-        model: in evaluation mode.
+        model: the model, in evaluation mode.
         prompt: ``(P,)`` int64 token ids, at least one.
         candidates: ``(T_c,)`` int64 each, at least one.
     """

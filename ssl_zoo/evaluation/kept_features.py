@@ -36,7 +36,7 @@ def save_features(
     """Writes the features of the chosen test examples, their labels, positions and map.
 
     Args:
-        path: of the .npz file.
+        path: path of the .npz file.
         kept: features and labels of the test examples that `choose_examples` chooses.
         examples: the whole test set.
         points: ``(N, 2)`` map of them; None stands for one point that all are at.

@@ -38,8 +38,8 @@ def probe_layers(layers: dict[str, list[Tensor]], labels: dict[str, Tensor], cla
     """Fits a linear probe on every layer, with all the labels that there are; validation data chooses its penalty.
 
     Args:
-        layers: by part, ``(N, D_layer)`` of every layer, of any floating type.
-        labels: by part, ``(N,)`` int64.
+        layers: features by part, ``(N, D_layer)`` of every layer, of any floating type.
+        labels: labels by part, ``(N,)`` int64.
         classes: number of classes.
     """
     validation, test = [], []

@@ -44,8 +44,8 @@ def probe_public(
         weights: a file of weights for an architecture of torchvision or timm (.safetensors, or a state dict of
             PyTorch's); the published ones are fetched when left out.
         image_size: side in pixels that images are resized to; what the weights were trained on when left out.
-        pooling: of a model of transformers: `cls` takes the first token, `mean` the mean; `auto` is the class token of
-            an image model that has one, and the mean of anything else.
+        pooling: how a model of transformers is pooled: `cls` takes the first token, `mean` the mean; `auto` is the
+            class token of an image model that has one, and the mean of anything else.
         labels_per_class: labels per class to try, besides all.
         draws: random choices of the labelled examples to average over, the same for every row.
         layers: also probe every layer of a model of transformers, of 10,000 examples of each part at most.

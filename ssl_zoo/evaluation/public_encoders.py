@@ -113,9 +113,9 @@ class PublicImageEncoder(nn.Module):
     also crop: nothing of a small picture is to be lost.
 
     Args:
-        network: from ``(B, C, size, size)`` normalised images to ``(B, D)``.
-        mean: of each channel, subtracted from images in [0, 1].
-        std: of each channel.
+        network: a network from ``(B, C, size, size)`` normalised images to ``(B, D)``.
+        mean: mean of each channel, subtracted from images in [0, 1].
+        std: standard deviation of each channel.
         size: side in pixels.
     """
 
@@ -204,7 +204,7 @@ def _load_weights(network: nn.Module, path: Path, name: str, head: Any) -> None:
     Args:
         network: gets the weights.
         path: a state dict in a .safetensors file, or one that `torch.load` reads.
-        name: of the encoder.
+        name: name of the encoder.
         head: name of the module whose weights are not wanted, or several.
     """
     if not path.is_file():

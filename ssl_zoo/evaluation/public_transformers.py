@@ -23,7 +23,7 @@ def load_image_model(source: str, pooling: Pooling, trained: bool) -> tuple[nn.M
 
     Args:
         source: its name on the Hugging Face Hub, or a folder.
-        pooling: of its last hidden states.
+        pooling: how its last hidden states are pooled.
         trained: False draws weights at random.
 
     Returns:
@@ -47,7 +47,7 @@ def load_text_model(source: str, data: TextData, pooling: Pooling, trained: bool
     Args:
         source: its name on the Hugging Face Hub, or a folder.
         data: not read yet.
-        pooling: of its last hidden states; `cls` is the first token.
+        pooling: how its last hidden states are pooled; `cls` is the first token.
         trained: False draws weights at random.
 
     Raises:
@@ -95,7 +95,7 @@ class PublicImageModel(nn.Module):
 
     Args:
         model: takes `pixel_values`.
-        pooling: as above; of feature maps always the mean.
+        pooling: how its last hidden states are pooled; feature maps always by their mean.
     """
 
     def __init__(self, model: Any, pooling: Pooling) -> None:

@@ -43,9 +43,9 @@ def write_results(directory: Path, result: Result, kept: dict[str, Features], da
     """Writes results.json, features.npz and the figures, and prints the tables.
 
     Args:
-        directory: of the run; exists.
-        result: of the evaluation.
-        kept: of every row that has features, the run's own first, those of the chosen test examples.
+        directory: folder of the run; exists.
+        result: result of the evaluation.
+        kept: what was kept of every row that has features, the run's own first, those of the chosen test examples.
         data: set up.
     """
     write_result(directory, result)

@@ -40,7 +40,7 @@ class Evaluated(NamedTuple):
     """What came of all rows.
 
     Attributes:
-        results: by row.
+        results: results by row.
         tasks: accuracies by task besides the classes and by row.
         layers: what every layer reaches, by row.
         kept: features of the test examples that maps show and runs keep, by row, on the CPU.
@@ -62,7 +62,7 @@ def evaluate_rows(rows: Rows, classes: int, labels_per_class: list[int], draws: 
     """Extracts and evaluates one row after the other; the features of one are freed before the next has any.
 
     Args:
-        rows: in the order of the table, the run's own first.
+        rows: rows in the order of the table, the run's own first.
         classes: number of classes; 0 where only other tasks have labels.
         labels_per_class: numbers of labels to try, besides all.
         draws: random choices of the labelled examples.

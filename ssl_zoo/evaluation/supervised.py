@@ -57,7 +57,7 @@ def train_supervised(method: Method, data: DataModule, classes: int, steps: int,
     """Trains a fresh encoder with all labels of the training set, on one device.
 
     Args:
-        method: with an untrained encoder; it is trained in place.
+        method: a method with an untrained encoder; it is trained in place.
         data: set up.
         classes: number of classes.
         steps: optimizer steps.

@@ -24,7 +24,7 @@ class Questions(NamedTuple):
     """What is asked of every representation.
 
     Attributes:
-        parts: of the data, by name.
+        parts: parts of the data, by name.
         of_examples: the tasks with one class per example.
         of_places: the tasks with one class per place.
     """
@@ -84,9 +84,9 @@ def evaluate_tasks(row: str, representation: Representation, kept: dict[str, Kep
     """What a representation reaches in every task besides the classes.
 
     Args:
-        row: of the table.
+        row: row of the table.
         representation: says what its rows at places are.
-        kept: of every part.
+        kept: what was kept of every part.
         questions: what was asked.
     """
     found: Tasks = {}
@@ -112,7 +112,7 @@ def evaluate_weighted(vectors: dict[str, tuple[Tensor, Tensor]], classes: int) -
     """Scores on test data of the probe that validation data chooses, and the layers' shares.
 
     Args:
-        vectors: by part, ``(L, N, D)`` and their labels ``(N,)``, -1 where unknown.
+        vectors: vectors by part, ``(L, N, D)`` and their labels ``(N,)``, -1 where unknown.
         classes: number of classes.
     """
     known = {}

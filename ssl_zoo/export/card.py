@@ -25,7 +25,7 @@ def write_card(run: Run, loadings: list[Loading], licence: str | None, folder: P
     Args:
         run: the exported one; its results.json is quoted when it has one.
         loadings: ways to load what lies in the folder.
-        licence: of the weights, by its name on the Hub; None leaves the field out.
+        licence: licence of the weights, by its name on the Hub; None leaves the field out.
         folder: exists.
 
     Raises:

@@ -50,7 +50,7 @@ def write_export(run: Run, out: Path, licence: str | None = None) -> None:
     Args:
         run: its encoder lies on the CPU.
         out: is made where it does not exist.
-        licence: of the weights, for the model card; none is named when left out.
+        licence: licence of the weights, for the model card; none is named when left out.
     """
     out.mkdir(parents=True, exist_ok=True)
     encoder, test = run.method.encoder, run.data.test_set

@@ -33,7 +33,7 @@ class Program(nn.Module):
     """What is traced: raw inputs, and their mask where there is padding, to plain tensors by name.
 
     Args:
-        encoder: in evaluation mode.
+        encoder: an encoder in evaluation mode.
     """
 
     def __init__(self, encoder: Encoder) -> None:

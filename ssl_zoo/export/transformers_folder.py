@@ -135,7 +135,7 @@ def save_tokenizer(tokenizer: TextTokenizer, length: int, segments: bool, folder
     """Writes tokenizer.json and what `AutoTokenizer` wants besides; a text gets the ids that it has in training.
 
     Args:
-        tokenizer: of the data.
+        tokenizer: tokenizer of the data.
         length: the most ids of a text.
         segments: the model distinguishes a first text from a second.
         folder: exists.

@@ -89,7 +89,7 @@ def class_task(data: DataModule, name: str, test_examples: int) -> ClassTask:
 
     Args:
         data: set up.
-        name: of the task.
+        name: name of the task.
         test_examples: as in `draw_test`.
 
     Raises:

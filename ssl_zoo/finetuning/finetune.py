@@ -73,9 +73,9 @@ def finetune(
             relate, or `spans` of a text that answer a question.
         data: folder with train.jsonl and test.jsonl for tags ("tokens", "tags"), pairs ("text", "second", "label") or
             spans ("question", "context", and "start" and "end" of the answer in characters of the context).
-        labels_per_class: for classes of examples and pairs, labels per class to try besides all; 10 and 100 when left
-            out.
-        examples: for tags, spans and places within examples, numbers of examples to try besides all; 100 and 1000 when
+        labels_per_class: numbers of labels per class to try besides all, for classes of examples and pairs; 10 and 100
+            when left out.
+        examples: numbers of examples to try besides all, for tags, spans and places within examples; 100 and 1000 when
             left out.
         draws: random choices of examples, head and order to average over, the same for both encoders.
         steps: optimizer steps of every fine-tuning, at least.

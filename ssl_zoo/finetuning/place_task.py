@@ -50,7 +50,7 @@ class PlaceTask(Task):
 
     Args:
         data: set up.
-        name: of the task.
+        name: name of the task.
         encoder: says where its vectors stand.
         test_examples: as in `draw_test`.
 

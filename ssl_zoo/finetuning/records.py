@@ -41,7 +41,7 @@ class Question(NamedTuple):
     """A question that a part of a text answers.
 
     Attributes:
-        question: of any form; a single word will do.
+        question: question of any form; a single word will do.
         context: the text.
         start: first character of the answer in `context`.
         end: the character after its last.

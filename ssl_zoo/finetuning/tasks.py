@@ -39,7 +39,7 @@ class Task(ABC):
         """Positions of training examples.
 
         Args:
-            number: of labels per class or of examples; None takes all.
+            number: number of labels per class or of examples; None takes all.
             draw: number of the choice; the same number gives the same choice.
         """
 

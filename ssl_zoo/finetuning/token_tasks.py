@@ -115,8 +115,8 @@ class Asked(NamedTuple):
     """What turns tokens back into an answer.
 
     Attributes:
-        context: that the answer is a part of.
-        offsets: of its tokens.
+        context: the text that the answer is a part of.
+        offsets: offsets of the context's tokens.
         first: where the context's first token stands in the example.
         wanted: the right answer.
     """

@@ -105,7 +105,7 @@ def first_pieces(words: list[str], offsets: Offsets) -> list[int | None]:
 
     Args:
         words: none is empty.
-        offsets: of the tokens in the joined text; a token may begin with the space before a word.
+        offsets: offsets of the tokens in the joined text; a token may begin with the space before a word.
 
     Returns:
         Positions in `offsets`, ascending; None for a word that no token stands for, or that shares its only one with
@@ -131,7 +131,7 @@ def covering_pieces(start: int, end: int, offsets: Offsets) -> tuple[int, int] |
     Args:
         start: the part's first character.
         end: the character after its last.
-        offsets: of the tokens in the text.
+        offsets: offsets of the tokens in the text.
     """
     inside = [token for token, (a, b) in enumerate(offsets) if max(a, start) < min(b, end)]
     return (inside[0], inside[-1]) if inside else None

@@ -37,7 +37,7 @@ class Settings(NamedTuple):
     """What is the same in every fine-tuning of a comparison.
 
     Attributes:
-        steps: of the optimizer.
+        steps: number of steps of the optimizer.
         batch_size: examples per step; all of them where there are fewer.
         learning_rate: the highest one.
     """
@@ -75,8 +75,8 @@ class FineTuner(L.LightningModule):
 
     Args:
         encoder: trained in place.
-        head: of a task.
-        settings: of the training.
+        head: head of a task.
+        settings: settings of the training.
     """
 
     def __init__(self, encoder: Encoder, head: Head, settings: Settings) -> None:
@@ -121,8 +121,8 @@ def fine_tune(
         encoder: trained in place.
         task: gives the head and the examples.
         chosen: ``(n,)`` int64, positions of the training examples.
-        seed: of the head's weights, the order of the examples and dropout.
-        settings: of the training.
+        seed: seed of the head's weights, the order of the examples and dropout.
+        settings: settings of the training.
         on_step: called after every step.
 
     Returns:
@@ -172,9 +172,9 @@ def group_by_length(order: list[int], lengths: Tensor, size: int, examples: int,
     Args:
         order: positions to train on, whole batches.
         lengths: ``(N,)`` int64 of the examples by position.
-        size: of a batch.
+        size: size of a batch.
         examples: how many different ones there are.
-        seed: of the order of batches.
+        seed: seed of the order of batches.
     """
     generator = torch.Generator().manual_seed(seed)
     together = size * max(1, min(NEIGHBOURS, examples // size // PART_OF_A_PASS))

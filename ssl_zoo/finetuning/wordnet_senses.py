@@ -20,7 +20,7 @@ class Synset(NamedTuple):
         words: lower case, their parts separated by spaces.
         hypernyms: keys of what it is a kind of.
         definition: the gloss without the examples.
-        examples: of its words' use.
+        examples: examples of how its words are used.
     """
 
     key: str

@@ -42,7 +42,7 @@ def wordnet_records(task: TextTaskName, folder: Path) -> Records[Any]:
 
     Args:
         task: which.
-        folder: with data.noun, data.verb, data.adj and data.adv.
+        folder: folder with data.noun, data.verb, data.adj and data.adv.
 
     Raises:
         InputError: a file is missing or damaged, or there are too few senses to make anything of.
@@ -131,7 +131,7 @@ def tag_words(tokens: list[str], words: list[str], kind: str) -> list[str]:
     """BIO tags: `B-kind` on the first token of each of the words, `I-kind` on their further tokens, `O` elsewhere.
 
     Args:
-        tokens: of a sentence.
+        tokens: tokens of a sentence.
         words: lower case; those of several parts, separated by spaces, are found first.
         kind: what the words are.
     """

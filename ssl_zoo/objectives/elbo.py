@@ -38,7 +38,7 @@ def bernoulli_log_likelihood(images: Tensor, logits: Tensor) -> Tensor:
 
     Args:
         images: ``(B, ...)`` in [0, 1].
-        logits: of the same shape.
+        logits: logits of the same shape.
 
     Returns:
         ``(B,)`` float32, at most 0. On grey values it cannot reach 0 (its best is minus the images' own entropy), and
@@ -53,8 +53,8 @@ def gaussian_log_likelihood(images: Tensor, mean: Tensor, variance: float | Tens
 
     Args:
         images: ``(B, ...)``.
-        mean: of the same shape.
-        variance: of a pixel, one for all; a number or a scalar tensor.
+        mean: mean of the same shape.
+        variance: variance of a pixel, one for all; a number or a scalar tensor.
 
     Returns:
         ``(B,)`` float32, the log of a density.
@@ -126,7 +126,7 @@ def bits_per_dim(log_likelihood: Tensor, dimensions: int, levels: int = 1) -> Te
     """Nats per example as bits per pixel and channel; lower is better.
 
     Args:
-        log_likelihood: in nats, a bound or the thing itself.
+        log_likelihood: log-likelihood in nats, a bound or the thing itself.
         dimensions: C * H * W.
         levels: grey levels in [0, 1] for a density of dequantised images (256 for 8-bit ones), which adds log2(levels):
             the result bounds what a lossless code of the integers needs (Theis et al., 2015, arXiv:1511.01844, section

@@ -37,8 +37,8 @@ class GumbelQuantizer(nn.Module):
 
     Args:
         dim: size C of the vectors.
-        groups: G.
-        entries: V.
+        groups: number of codebooks, G.
+        entries: number of entries of each codebook, V.
         code_dim: size of what comes out, a multiple of G.
 
     Raises:
@@ -67,7 +67,7 @@ class GumbelQuantizer(nn.Module):
         Args:
             vectors: ``(B, K, C)``.
             keys: ``(B,)`` int64, whose noise an example gets; unused in evaluation.
-            temperature: of the softmax that gradients see, above 0.
+            temperature: temperature of the softmax that gradients see, above 0.
         """
         # The draws compare numbers that may be close, and codes are to be the same in every precision.
         with torch.autocast(vectors.device.type, enabled=False):

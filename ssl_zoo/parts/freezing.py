@@ -20,7 +20,7 @@ def stand_still(module: nn.Module, frozen: bool) -> None:
     will see afterwards.
 
     Args:
-        module: in training mode.
+        module: a module in training mode.
         frozen: whether they are to stand still, or to work as in training.
     """
     for encoder in encoders_of(module):

@@ -38,7 +38,7 @@ def generate(encoder: TextEncoder, prompts: Tensor, real: Tensor, keys: Tensor, 
     of the batch. Dropout is on when the encoder is in training mode.
 
     Args:
-        encoder: of the transformers library's GPT-2, whose token embeddings are the output layer too.
+        encoder: a GPT-2 of the transformers library, whose token embeddings are the output layer too.
         prompts: ``(B, P)`` int64 token ids, padded on the left.
         real: ``(B, P)`` int64, 1 where a prompt is real.
         keys: ``(B,)`` int64, one per prompt.
@@ -111,7 +111,7 @@ def _processors(encoder: TextEncoder, keys: Tensor, first: int, sampling: Sampli
     """What is done to the next token's logits in turn, before the highest one is taken.
 
     Args:
-        encoder: that writes.
+        encoder: the encoder that writes.
         keys: ``(B,)`` int64, of the prompts.
         first: where the model would see the first new token; below 0 when it sees only later ones.
         sampling: how the next tokens are chosen.

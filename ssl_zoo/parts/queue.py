@@ -18,8 +18,8 @@ class KeyQueue(nn.Module):
         index: ``(size,)`` int64, the example in the data set that each key was made of; -1 for the random ones.
 
     Args:
-        size: how many keys to keep.
-        dim: of a key.
+        size: number of keys to keep.
+        dim: size of a key.
     """
 
     keys: Tensor

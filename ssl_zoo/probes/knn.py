@@ -19,7 +19,7 @@ class Vote(NamedTuple):
 
     Attributes:
         neighbours: k.
-        temperature: of the weights exp(cosine similarity / temperature).
+        temperature: temperature of the weights exp(cosine similarity / temperature).
     """
 
     neighbours: int
@@ -37,7 +37,7 @@ def knn_predict(queries: Tensor, bank: Tensor, bank_labels: Tensor, neighbours: 
         bank: ``(N, D)`` labelled vectors.
         bank_labels: ``(N,)`` int64.
         neighbours: k; all of the bank votes when it is smaller.
-        temperature: of the weights.
+        temperature: temperature of the weights.
 
     Returns:
         ``(Q,)`` int64.

@@ -57,7 +57,7 @@ def fit_linear(
         classes: number of classes.
         validation: features ``(M, D)`` and labels ``(M,)``, whose accuracy chooses the penalty, the stronger one if
             equal; None lets nothing beyond the training examples choose.
-        penalties: to choose from by validation data; PENALTIES when left out.
+        penalties: penalties to choose from by validation data; PENALTIES when left out.
     """
     center, scale = center_and_scale(features)
     scaled = (features - center) / scale

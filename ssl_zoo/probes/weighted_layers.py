@@ -63,8 +63,8 @@ def fit_weighted(
         labels: ``(N,)`` int64.
         validation: vectors ``(L, M, D)`` and labels ``(M,)``.
         classes: number of classes.
-        penalties: to choose from: weights of |W|^2 / 2, on features of unit mean square norm, against the mean cross
-            entropy.
+        penalties: penalties to choose from: weights of |W|^2 / 2, on features of unit mean square norm, against the
+            mean cross entropy.
     """
     center, scale = _center_and_scale(layers)
     strengths = layers.new_tensor(sorted(penalties, reverse=True), dtype=torch.float32)

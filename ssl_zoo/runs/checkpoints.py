@@ -51,7 +51,7 @@ def write_checkpoint(checkpoint: dict[str, Any], path: Path) -> None:
     the file.
 
     Args:
-        checkpoint: of plain values and tensors.
+        checkpoint: a checkpoint of plain values and tensors.
         path: its folder is made.
 
     Raises:
@@ -85,7 +85,7 @@ def read_checkpoint(path: Path, weights_only: bool = True) -> dict[str, Any]:
     """A checkpoint whose checksums are those of what it holds.
 
     Args:
-        path: of the file.
+        path: path of the file.
         weights_only: refuse Python objects, which can run code while they are read.
 
     Returns:
@@ -146,7 +146,7 @@ def check_weights(checkpoint: dict[str, Any], path: Path, model: Mapping[str, Te
     """Refuses a checkpoint of another model.
 
     Args:
-        checkpoint: of Lightning.
+        checkpoint: a checkpoint of Lightning.
         path: where it lies, for messages.
         model: weights and buffers of the model that is to take it.
 

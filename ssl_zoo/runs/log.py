@@ -12,7 +12,7 @@ class RunLog(Log):
     """Lightning's CSVLogger, which goes on in the file of a run that is resumed, and never leaves half of it.
 
     Args:
-        directory: of the run.
+        directory: folder of the run.
         steps: optimizer steps after which the run goes on: what was logged of later ones is cut off, as they are done
             again; None for a new run.
     """

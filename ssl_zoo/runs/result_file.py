@@ -30,7 +30,7 @@ def write_result(directory: Path, result: Result) -> None:
     """Writes results.json in one go, so that no interruption leaves half of it.
 
     Args:
-        directory: of the run; exists.
+        directory: folder of the run; exists.
         result: what it is to hold.
     """
     record: dict[str, Any] = result._asdict()
@@ -54,7 +54,7 @@ def read_result(directory: Path) -> Result:
     """Reads results.json, those of earlier versions too.
 
     Args:
-        directory: of the run.
+        directory: folder of the run.
 
     Raises:
         ValueError: it is damaged, or lacks something; the message says what, without the file's name.

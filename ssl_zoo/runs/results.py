@@ -37,7 +37,7 @@ class TaskScore(NamedTuple):
     """An accuracy in a task besides the classes.
 
     Attributes:
-        accuracy: in [0, 1].
+        accuracy: accuracy in [0, 1].
         balanced: the mean accuracy over classes, where these differ in size.
         layers: what every layer counts in the probe, from the first layer's input on; empty without layers.
     """
@@ -66,7 +66,8 @@ class Parts(NamedTuple):
 
     Attributes:
         source: what the data is called.
-        identity: of the data, whatever it is called and wherever it lies; empty where an old file does not say.
+        identity: identity of the data, whatever it is called and wherever it lies; empty where an old file does not
+            say.
         split: hash of the parts.
         train: number of training examples.
         validation: number of validation examples.
@@ -88,7 +89,7 @@ class Budget(NamedTuple):
         steps: optimizer steps.
         samples: examples seen.
         seconds: spent on training steps.
-        flops: of the training, forward and backward; None where unknown.
+        flops: FLOPs of the training, forward and backward; None where unknown.
         peak_memory: bytes; None where unknown.
         hardware: what it was trained on; empty where unknown.
     """
@@ -114,9 +115,9 @@ class Result(NamedTuple):
         method: name of its method, `public` where it was trained elsewhere.
         encoder: name of its encoder.
         modality: `image`, `text`, `audio`, or empty where an old file does not say.
-        seed: of the run; None where unknown.
+        seed: seed of the run; None where unknown.
         pretrained: the published weights that the run continued from; empty where it began from random ones.
-        parameters: of the encoder.
+        parameters: number of parameters of the encoder.
         data: that it was evaluated on.
         budget: what it cost.
         chance_loss: the loss of an encoder that ignores its input; None where unknown.

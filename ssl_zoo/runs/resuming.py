@@ -101,9 +101,9 @@ def has_finished(checkpoint: dict[str, Any], max_steps: int, max_epochs: int | N
     """Whether a checkpoint is that of a run's end.
 
     Args:
-        checkpoint: of Lightning.
-        max_steps: of the run; negative for no limit.
-        max_epochs: of the run; None or negative for no limit.
+        checkpoint: a checkpoint of Lightning.
+        max_steps: highest number of steps of the run; negative for no limit.
+        max_epochs: highest number of epochs of the run; None or negative for no limit.
     """
     epochs = finished_epochs(checkpoint)
     by_epochs = max_epochs is not None and 0 <= max_epochs <= epochs
@@ -114,7 +114,7 @@ def check_optimizer(checkpoint: dict[str, Any], path: Path, settings: Mapping[st
     """Refuses settings that a resumed run would not follow.
 
     Args:
-        checkpoint: of Lightning.
+        checkpoint: a checkpoint of Lightning.
         path: where it lies, for messages.
         settings: hyperparameters of the method.
 
@@ -217,7 +217,7 @@ def how_to_go_on(sentence: str, directory: Path, steps: int) -> str:
 
     Args:
         sentence: what is known of where it was stopped and what was saved; empty if nothing is.
-        directory: of the run.
+        directory: folder of the run.
         steps: optimizer steps that it has done.
     """
     path = last_checkpoint(directory)

@@ -24,7 +24,7 @@ class Run(NamedTuple):
 
     Attributes:
         directory: where it lies.
-        method: with the weights of the last checkpoint, in evaluation mode.
+        method: the method with the weights of the last checkpoint, in evaluation mode.
         data: the data module it was trained on, set up.
         checkpoint: the last checkpoint as Lightning wrote it.
     """
@@ -39,7 +39,7 @@ def load_run(directory: Path, allow_other_split: bool = False) -> Run:
     """Reads `directory`/checkpoints/last.ckpt, or an older one if it is damaged, and rebuilds method and data from it.
 
     Args:
-        directory: of the run.
+        directory: folder of the run.
         allow_other_split: take the run although its data is not split any more as it was while it trained.
 
     Raises:

@@ -35,7 +35,7 @@ def measure_speed(fit: list[str], settings: dict[str, Any], log: Path, watch: Ca
 
     Args:
         fit: the command that trains the experiment.
-        settings: of the experiment.
+        settings: settings of the experiment.
         log: file for what it prints.
         watch: called twice a second.
 

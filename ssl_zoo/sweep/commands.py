@@ -19,7 +19,7 @@ class Run(NamedTuple):
 
     Attributes:
         experiment: what is trained.
-        seed: of everything random in it.
+        seed: seed of everything random in the run.
         steps: its length if the sweep has set it.
     """
 

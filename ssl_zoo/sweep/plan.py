@@ -25,8 +25,8 @@ class Experiment(NamedTuple):
     """An experiment on the terms of a sweep.
 
     Attributes:
-        name: of its file.
-        options: of `ssl-zoo fit`, without those that the sweep adds.
+        name: name of the experiment's file.
+        options: options of `ssl-zoo fit`, without those that the sweep adds.
         settings: what these come to.
         folder: where its runs lie; its name changes with the settings and the terms.
     """

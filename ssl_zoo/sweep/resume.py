@@ -38,8 +38,8 @@ def is_trained(checkpoint: Path, settings: dict[str, Any], steps: int | None) ->
     """Whether a checkpoint is that of a run's end, so that only its evaluation can be missing.
 
     Args:
-        checkpoint: of Lightning.
-        settings: of the run.
+        checkpoint: a checkpoint of Lightning.
+        settings: settings of the run.
         steps: its length if the sweep has set it.
     """
     max_steps = settings["trainer"]["max_steps"] if steps is None else steps

@@ -14,7 +14,7 @@ class Terms(NamedTuple):
     """How long every run trains.
 
     Attributes:
-        seconds: of training, on this machine; None where time is no limit.
+        seconds: seconds of training, on this machine; None where time is no limit.
         samples: examples seen; None where they are no limit. Both None: every experiment's own `max_steps`.
     """
 
@@ -50,7 +50,7 @@ def samples_per_step(settings: dict[str, Any]) -> int:
     """Examples per optimizer step, over all processes.
 
     Args:
-        settings: of a run, as in its config.yaml.
+        settings: settings of a run, as in its config.yaml.
     """
     return settings["data"]["init_args"]["batch_size"] * settings["trainer"]["accumulate_grad_batches"]
 
@@ -59,8 +59,8 @@ def steps_for(terms: Terms, settings: dict[str, Any], steps_per_second: float | 
     """Optimizer steps of a run, at least one; None leaves the experiment's own number.
 
     Args:
-        terms: of the sweep.
-        settings: of the run.
+        terms: terms of the sweep.
+        settings: settings of the run.
         steps_per_second: measured; needed only where time is the limit.
     """
     if terms.samples is not None:

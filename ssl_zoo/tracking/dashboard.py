@@ -24,8 +24,8 @@ def dashboard(entity: str, project: str = "ssl_zoo", name: str = "ssl_zoo: metho
 
     Args:
         entity: user or team that owns the project.
-        project: of the runs.
-        name: of the workspace.
+        project: W&B project of the runs.
+        name: name of the workspace.
 
     Raises:
         InputError: the `dashboard` extra is not installed, or W&B refuses.
@@ -48,8 +48,8 @@ def workspace(entity: str, project: str, name: str) -> Any:
 
     Args:
         entity: user or team.
-        project: of the runs.
-        name: of the workspace.
+        project: W&B project of the runs.
+        name: name of the workspace.
 
     Returns:
         A `wandb_workspaces.workspaces.Workspace`.

@@ -29,7 +29,7 @@ def wandb_id(directory: Path) -> str | None:
     """The id under which W&B knows a run from earlier starts; None where it does not know it.
 
     Args:
-        directory: of the run.
+        directory: folder of the run.
     """
     newest = max(directory.glob("wandb/*run-*-*"), key=lambda path: path.stat().st_mtime, default=None)
     return None if newest is None else newest.name.split("-", 3 if newest.name.startswith("offline") else 2)[-1]
@@ -47,9 +47,9 @@ def log_settings(trainer: L.Trainer, method: Method, settings: dict[str, Any]) -
     config has the hash of the data's split too, because runs with different ones must not be compared.
 
     Args:
-        trainer: with the data set up.
-        method: to be trained.
-        settings: as in config.yaml.
+        trainer: a Trainer with the data set up.
+        method: the method to be trained.
+        settings: settings as in config.yaml.
     """
     data = data_of(trainer)
     facts = {
@@ -69,8 +69,8 @@ def log_results(trainer: L.Trainer, directory: Path) -> None:
     """Hands over what a run has left in its directory: the probes' results, what they cost, the pictures.
 
     Args:
-        trainer: that has trained.
-        directory: of the run; without results.json, as where there are no labels, only pictures are handed over.
+        trainer: the Trainer that has trained.
+        directory: folder of the run; without results.json, as where there are no labels, only pictures are handed over.
     """
     import wandb
 

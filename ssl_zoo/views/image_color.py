@@ -146,7 +146,7 @@ class ColorJitter(ImageTransform):
 
         Args:
             draws: ``(B, numbers)``.
-            channels: of the images; saturation is left out unless there are 3.
+            channels: number of channels of the images; saturation is left out unless there are 3.
         """
         steps = 3 if channels == 3 else 2
         chance, turn, place, factor, order = draws.uniform.split([1, 1, 1, 3, 3], 1)

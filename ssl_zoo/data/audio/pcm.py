@@ -35,7 +35,7 @@ class PCM:
         bad: why a recording has no samples, by its position.
         peaks: how far a recording went, 1 being full scale, before it was scaled down to fit, by its position.
         hashes: ``(N,)`` uint64, equal for recordings of equal samples.
-        digest: of all samples; the same wherever the sounds are the same.
+        digest: digest of all samples; the same wherever the sounds are the same.
 
     Raises:
         Damaged: a file is missing or not as it was written.
@@ -61,9 +61,9 @@ def open_pcm(name: str, recordings: list[Recording], sample_rate: int) -> PCM:
 
     Args:
         name: what the data is called in messages.
-        recordings: in order.
-        sample_rate: to which they are resampled; several channels are mixed down to their mean, or the
-            loudest is taken where they cancel each other out.
+        recordings: the recordings, in order.
+        sample_rate: samples per second to which recordings are resampled; several channels are mixed down to their
+            mean, or the loudest is taken where they cancel each other out.
 
     Raises:
         InputError: the cache cannot be written.

@@ -20,7 +20,7 @@ class Quantized(NamedTuple):
 
     Attributes:
         samples: ``(S,)`` int16.
-        peak: of the waveform before it was scaled down to fit; at most 1 where it was not.
+        peak: peak of the waveform before it was scaled down to fit; at most 1 where it was not.
     """
 
     samples: np.ndarray

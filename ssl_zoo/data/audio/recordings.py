@@ -21,13 +21,13 @@ class Recordings(Examples):
         pcm: the samples of all of the source's recordings.
         loaded: what else the source knows of them.
         chosen: ``(N,)`` int64, the positions in `loaded` of the examples; they become `Batch.index`.
-        sample_rate: of `pcm`.
+        sample_rate: sample rate of `pcm`.
         most: samples of an example; a longer recording is cut there.
 
     Attributes:
         labels: ``(N,)`` int64, or None when one of them has none.
         tasks: ``(N,)`` int64 labels in further tasks, -1 where unknown, by the task's name.
-        segments: of every example, or None where it has none.
+        segments: segments of every example, or None where it has none.
         sizes: ``(N,)`` int64, samples of every recording, uncut.
         sample_rate: samples per second.
     """
@@ -129,7 +129,7 @@ class RandomCrops(Dataset[Batch]):
         recordings: the examples.
         length: samples of an example.
         repeated: repeat shorter recordings up to `length`, so that nothing is padded; otherwise pad and mask them.
-        seed: of the places.
+        seed: seed of the places.
     """
 
     def __init__(self, recordings: Recordings, length: int, repeated: bool, seed: int) -> None:

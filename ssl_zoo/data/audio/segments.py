@@ -19,7 +19,7 @@ def frame_labels(examples: Recordings, position: int, centers: Tensor) -> Tensor
 
     Args:
         examples: a part of the data.
-        position: of the example in this part.
+        position: position of the example in this part.
         centers: ``(N,)`` in samples from the beginning of the recording, as a front end's offset and stride give them.
 
     Returns:
@@ -38,7 +38,7 @@ def recording_tasks(classes: dict[str, list[str]], parts: Mapping[str, Recording
 
     Args:
         classes: names of the classes of every such task.
-        parts: of the data, by name.
+        parts: parts of the data, by name.
     """
     return {
         task: ExampleLabels(names, {part: recordings.tasks[task] for part, recordings in parts.items()})
@@ -51,7 +51,7 @@ def phone_labels(phones: list[str], parts: Mapping[str, Recordings]) -> PlaceLab
 
     Args:
         phones: their names, in the order of their numbers.
-        parts: of the data, by name.
+        parts: parts of the data, by name.
     """
     return PlaceLabels(phones, {part: phone_places(recordings) for part, recordings in parts.items()})
 

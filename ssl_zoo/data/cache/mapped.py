@@ -23,7 +23,7 @@ class ArrayWriter:
 
     Args:
         path: the file; what it held is lost.
-        dtype: of the numbers, with their byte order.
+        dtype: type of the numbers, with their byte order.
     """
 
     def __init__(self, path: Path, dtype: str) -> None:
@@ -74,7 +74,7 @@ class MappedArray:
 
     Args:
         path: the file.
-        dtype: of the numbers, with their byte order.
+        dtype: type of the numbers, with their byte order.
 
     Attributes:
         values: ``(N,)``.

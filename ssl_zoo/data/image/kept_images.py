@@ -19,8 +19,8 @@ class JoinedImages(Images):
     """Several parts, one after the other.
 
     Args:
-        parts: with at least one image each.
-        channels: of the images.
+        parts: parts of a data set with at least one image each.
+        channels: number of channels of the images.
     """
 
     def __init__(self, parts: list[Images], channels: int) -> None:
@@ -101,7 +101,7 @@ class Survey(NamedTuple):
     """What some of a source's images are like.
 
     Attributes:
-        side: of the longer sides, in pixels, the one that a tenth of the images exceeds: a panorama among small images
+        side: the longer side, in pixels, that a tenth of the images exceeds: a panorama among small images
             says nothing of how large these are.
         square: whether each of them is.
         darkest: value, in [0, 1].

@@ -62,7 +62,7 @@ def find_files(
 
     Args:
         root: the folder.
-        suffixes: of the files wanted, in small letters, with the dot.
+        suffixes: suffixes of the files wanted, in small letters, with the dot.
         noun: what the files are called in messages, in the plural.
         part_files: suffixes of those files in `root` that, where they are called like a part, are that part.
         besides: a file that may lie among the others and is no part of the data.

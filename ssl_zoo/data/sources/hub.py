@@ -55,7 +55,7 @@ def warn_of_unused(name: str, splits: Collection[str], used: Collection[str], re
     """Says which splits of a data set a run does not see, as an official test part might be among them.
 
     Args:
-        name: of the data set.
+        name: name of the data set.
         splits: names of all that it has.
         used: names of those that are used.
         remedy: what a user who wants the others can do.

@@ -46,7 +46,7 @@ def find_labels(splits: dict[str, Any], wanted: str | None, source: str, most: i
     Classes are in the order in which the type of the column declares them, or else in that of their names.
 
     Args:
-        splits: by name.
+        splits: splits by name.
         wanted: name of the column; None takes the first of the class-label type, or else one called label or labels.
         source: what the data set is called.
         most: rows of each split that count; None for all.

@@ -59,7 +59,7 @@ def number_classes(names: Iterable[str | None], where: str) -> dict[str, int]:
     a warning says so. Of two values, it is one.
 
     Args:
-        names: of the classes of all examples, from `class_name`.
+        names: names of the classes of all examples, from `class_name`.
         where: they stand, for messages.
     """
     counts = Counter(name for name in names if name is not None)
@@ -74,9 +74,9 @@ def read_label_lines(path: Path, count: int) -> list[str | None]:
     """The labels in a text file, one a line, without blanks around them; a blank line is no label.
 
     Args:
-        path: of the file, in UTF-8 or, where its first bytes say so, in UTF-16 or UTF-32. What is none of them is read
-            as Windows-1252, with a warning.
-        count: of the labels wanted; further blank lines at the end do not count.
+        path: path of the file, in UTF-8 or, where its first bytes say so, in UTF-16 or UTF-32. What is none of them is
+            read as Windows-1252, with a warning.
+        count: number of labels wanted; further blank lines at the end do not count.
 
     Raises:
         InputError: it cannot be read.

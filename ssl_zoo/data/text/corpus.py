@@ -51,9 +51,9 @@ class Corpus:
         folder: made by `open_corpus`.
 
     Attributes:
-        tokenizer: that made the tokens.
+        tokenizer: the tokenizer that made the tokens.
         tokens: all documents' ids, one document after the other, uint16 where the vocabulary fits, or uint32.
-        bytes: of its text that each of these tokens stands for, uint16 or uint32; see `TokenBytes`.
+        bytes: number of bytes of its text that each of these tokens stands for, uint16 or uint32; see `TokenBytes`.
         offsets: ``(N + 1,)`` int64; document i is ``tokens[offsets[i] : offsets[i + 1]]``.
         sizes: ``(N,)`` int64, UTF-8 bytes of every document's text.
         labels: ``(N,)`` int64, -1 for a document without one.
@@ -63,7 +63,7 @@ class Corpus:
         classes: names of the classes in label order.
         bad: what was left out, by the reason.
         remarks: what else the user is to know of the source, in sentences.
-        digest: of all texts, labels and parts; the same wherever the documents are the same.
+        digest: digest of all texts, labels and parts; the same wherever the documents are the same.
 
     Raises:
         Damaged: a file is missing or not as it was written.
@@ -123,7 +123,7 @@ def open_corpus(source: TextSource, tokenizer: str, vocab_size: int, choose: Cho
     Args:
         source: the documents.
         tokenizer: `wordpiece`, `bpe` or `characters` to train one, or what `load_tokenizer` takes.
-        vocab_size: of a trained tokenizer.
+        vocab_size: vocabulary size of a trained tokenizer.
         choose: the documents to train a tokenizer on.
         choice: plain values, the same when `choose` chooses the same.
 

@@ -28,7 +28,7 @@ class PackedRows(Examples):
     """Rows without padding, cut from documents that lie one after the other; what is left over at the end is dropped.
 
     Args:
-        tokens: of all documents.
+        tokens: tokens of all documents.
         shares: bytes of text that each of them stands for.
         length: tokens per row.
         end: id that closes a document.

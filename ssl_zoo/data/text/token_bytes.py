@@ -15,7 +15,7 @@ class TokenBytes:
     stands for its own; where several tokens make up one character otherwise, the first of them stands for it.
 
     Args:
-        tokenizer: that splits texts.
+        tokenizer: the tokenizer that splits texts.
     """
 
     def __init__(self, tokenizer: Tokenizer) -> None:

@@ -33,12 +33,13 @@ class TextTokenizer:
     """Turns documents into token ids, each with its begin and end, and back.
 
     Args:
-        backend: of the library `tokenizers`; its settings for padding, truncation and special tokens are overruled.
+        backend: tokenizer of the library `tokenizers`; its settings for padding, truncation and special tokens are
+            overruled.
         special: the special tokens' ids.
 
     Attributes:
         size: number of token ids.
-        dtype: of ids on the disk, uint16 where they fit and uint32 otherwise.
+        dtype: type of ids on the disk, uint16 where they fit and uint32 otherwise.
     """
 
     def __init__(self, backend: Tokenizer, special: SpecialIds) -> None:
@@ -256,7 +257,8 @@ def load_tokenizer(name: str) -> TextTokenizer:
     """A tokenizer that others have made.
 
     Args:
-        name: of a model on the Hugging Face hub, a folder with a tokenizer, or a file in the form of tokenizer.json.
+        name: name of a model on the Hugging Face hub, a folder with a tokenizer, or a file in the form of
+            tokenizer.json.
 
     Raises:
         InputError: there is none, or no token of it ends a document.

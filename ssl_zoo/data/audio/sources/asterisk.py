@@ -54,7 +54,7 @@ def prompts(language: str, root: str | None) -> list[Recording]:
 
     Args:
         language: a key of `VOICES`.
-        root: as for `Asterisk`.
+        root: folder into which all five packages were unpacked, as by `dpkg -x`.
 
     Raises:
         InputError: they are neither here nor to be had.

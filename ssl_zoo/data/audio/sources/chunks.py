@@ -21,7 +21,7 @@ class Samples(NamedTuple):
     """The chunk that holds the samples.
 
     Attributes:
-        start: of the samples in the file, in bytes.
+        start: start of the samples in the file, in bytes.
         promised: their bytes by the header; None where its writer did not know it, as one that writes into a pipe.
         order: `little` or `big`, of the bytes of sizes.
     """

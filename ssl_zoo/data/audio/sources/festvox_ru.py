@@ -45,7 +45,7 @@ def sentences(root: str | None) -> list[Recording]:
     """The sentences without labels, each with its segments.
 
     Args:
-        root: as for `FestvoxRu`.
+        root: folder into which the package was unpacked, as by `dpkg -x`.
 
     Raises:
         InputError: they are neither here nor to be had, or a file of labels is damaged.

@@ -62,7 +62,7 @@ def decode_by_ffmpeg(content: bytes, container: str, name: str) -> Sound:
     """The sound in the content of a file, as long as what is there, whatever its header says.
 
     Args:
-        content: of the file.
+        content: content of the file.
         container: FFmpeg's name of what it is. Nothing else is tried, as some formats name other files to be opened.
         name: what it is called in messages.
 

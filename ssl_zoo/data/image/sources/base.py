@@ -32,7 +32,7 @@ class Images(ABC):
 
     Attributes:
         labels: ``(N,)`` int64, or None when there are none.
-        dtype: of the pixels: uint8 in [0, 255] or float32 in [0, 1].
+        dtype: type of the pixels: uint8 in [0, 255] or float32 in [0, 1].
     """
 
     labels: Tensor | None
@@ -157,7 +157,7 @@ class LoadedImages(NamedTuple):
         classes: names of the classes in label order; empty without labels.
         validation: the official validation set, or None.
         names: what the images are called, such as the paths of their files, in the order of `in_order`; or None.
-        contents: of the images' files in that order; None leaves it to the pixels to say what data it is.
+        contents: contents of the images' files in that order; None leaves it to the pixels to say what data it is.
     """
 
     train: Images

@@ -20,7 +20,7 @@ def open_image(path: Path, form: PixelFormat | None = None) -> Decoded:
     """The decoded image.
 
     Args:
-        path: of any format that Pillow reads, a TIFF of any type and number of channels, or an array in `.npy`.
+        path: a file of any format that Pillow reads, a TIFF of any type and number of channels, or an array in `.npy`.
         form: what is wanted of it; decides who reads a file that Pillow would cut down to 8 bits or to colour.
 
     Raises:
@@ -101,10 +101,10 @@ def _arranged(array: np.ndarray, channels: int, axes: str, path: Path) -> np.nda
     """Channels last.
 
     Args:
-        array: of the file.
+        array: array of the file.
         channels: how many are wanted.
         axes: a letter for each axis, S being that of colours; empty where the file does not say.
-        path: for messages.
+        path: path of the file, for messages.
     """
     if array.ndim == 2:
         array = array[..., None]

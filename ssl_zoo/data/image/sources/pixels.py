@@ -65,9 +65,9 @@ def to_pixels(image: Decoded, form: PixelFormat, name: str) -> Tensor:
     """A decoded image as numbers: upright, with the channels asked for, transparent areas white.
 
     Args:
-        image: in any of Pillow's modes, or ``(H, W, C)`` numbers.
+        image: an image in any of Pillow's modes, or ``(H, W, C)`` numbers.
         form: what is wanted.
-        name: of the image, for messages.
+        name: name of the image, for messages.
 
     Returns:
         ``(channels, H, W)``, uint8 in [0, 255] or float32 in [0, 1].

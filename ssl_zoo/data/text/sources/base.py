@@ -16,7 +16,7 @@ class Document(NamedTuple):
     """One text.
 
     Attributes:
-        text: as it is, not empty.
+        text: the text as it is, not empty.
         label: number of its class, or -1 when it has none.
         part: the official part that it belongs to; `train` where there are none.
         name: what it is called: a path, say; empty where it has no name.
