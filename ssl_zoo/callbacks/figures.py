@@ -48,7 +48,7 @@ def draw_views(inputs: Picture, views: Picture, noun: str, path: Path) -> None:
     """Inputs and their views: in rows below each other, or, where edges mean something, in columns with axes.
 
     Args:
-        inputs: B of them.
+        inputs: B raw inputs.
         views: V * B, as `ssl_zoo.views.base.Views` orders them.
         noun: what several inputs are called.
         path: PNG file.

@@ -18,14 +18,15 @@ class Entry(NamedTuple):
         kind: METHOD, BASELINE or CEILING.
         label: what the row is called, unique in its leaderboard.
         method: name of the method, or of the baseline.
-        encoder: its name, empty for a baseline without one.
+        encoder: name of the encoder, empty for a baseline without one.
         modality: modality of the encoder.
-        rank: from 1 on; None for baselines and ceiling.
+        rank: place in the order, from 1 on; None for baselines and ceiling.
         runs: seeds of one experiment; for baselines and ceiling all runs that measured them.
-        accuracy: by probe and by labels per class.
+        accuracy: accuracies by probe and by labels per class.
         costs: seconds, samples, flops, peak_memory and parameters, as far as they are known.
-        health: by name.
-        finetuning: by kind, row (the method's or the untrained encoder's), figure and number of examples.
+        health: health figures by name.
+        finetuning: results of fine-tuning by kind, row (the method's or the untrained encoder's), figure and number of
+            examples.
     """
 
     kind: str

@@ -19,7 +19,7 @@ class Leaderboard(NamedTuple):
 
     Attributes:
         task: whose runs it ranks.
-        entries: its rows.
+        entries: rows of the leaderboard.
         probes: besides the linear probe and the kNN on classes: further tasks.
         ranking: what it ranks by.
         headline: the accuracy that pictures show: what it ranks by, or by default would.

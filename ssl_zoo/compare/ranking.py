@@ -29,7 +29,7 @@ class Ranking(NamedTuple):
     """What to rank by.
 
     Attributes:
-        name: as the command line takes it.
+        name: name that the command line takes.
         words: what it is called in a sentence.
         value: value of a row; None where it is unknown.
         labels: per class, of the probe; empty where that means nothing.

@@ -40,7 +40,7 @@ class RunRecord(NamedTuple):
         settings: what makes it an experiment, besides the seed, by dotted name; None where no config.yaml is expected.
         curves: what it logged, by name.
         features: features of some test examples, or None.
-        finetuning: by task.
+        finetuning: results of fine-tuning by task.
     """
 
     name: str

@@ -15,7 +15,7 @@ class Task(NamedTuple):
         split: hash of the parts.
         protocol: version of the evaluation.
         parts: numbers of training, validation and test examples.
-        runs: at least one.
+        runs: at least one run.
     """
 
     source: str

@@ -58,7 +58,7 @@ class Answers:
         """What a person sees of inputs, or of views of them; None where that is nothing.
 
         Args:
-            inputs: as in `ssl_zoo.batch.Batch`, on the CPU.
+            inputs: raw inputs as in `ssl_zoo.batch.Batch`, on the CPU.
             fields: fields of the batch, if it has some.
         """
         return None

@@ -45,7 +45,7 @@ class Draw(NamedTuple):
     """One rank's share of a batch.
 
     Attributes:
-        batch: its number in the stream of batches.
+        batch: number of the batch in the stream of batches.
         first: place in the global batch of the first of `positions`.
         positions: positions of the recordings.
     """
@@ -78,7 +78,7 @@ def one_bucket(weights: np.ndarray, batch_size: int) -> list[Bucket]:
 
     Args:
         weights: ``(N,)`` float64, how often each is drawn in a pass.
-        batch_size: at most N.
+        batch_size: size of the global batch, at most N.
     """
     return [Bucket(np.arange(len(weights)), weights, len(weights) // batch_size * batch_size, batch_size)]
 

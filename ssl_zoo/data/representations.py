@@ -19,7 +19,8 @@ class Vectors(NamedTuple):
         pooled: ``(B, D)``, what probes of whole examples see.
         layers: one vector per example of every layer, each ``(B, D_layer)``, from the first to the last; empty where a
             representation has no layers, or nobody asks for them.
-        sequences: all vectors of every layer, each ``(B, N, D_layer)``; empty likewise.
+        sequences: all vectors of every layer, each ``(B, N, D_layer)``; empty where a
+            representation has no layers, or nobody asks for them.
         mask: ``(B, N)`` bool, which vectors of a sequence are real; None when all are.
     """
 
@@ -37,7 +38,7 @@ class Representation(NamedTuple):
         offset: the raw input (sample, token, time step) at the centre of a sequence's first vector.
         stride: raw inputs from one vector to the next.
         context: neighbours on either side that the vector of a place is put together with.
-        place_rows: which of its dimensions then make up which row of the table; None for one row of all.
+        place_rows: dimensions of the vectors of places that make up each row of the table; None for one row of all.
     """
 
     extract: Callable[[Batch, bool], Vectors]

@@ -77,10 +77,10 @@ class AudioEncoder(Encoder):
         sample_rate: samples per second of the waveforms.
 
     Attributes:
-        front_end: as given.
+        front_end: what makes frames of waveforms.
         feature_norm: over each frame of the front end.
         offset: the sample at the centre of frame 0; frame n's is at ``offset + n * stride``.
-        sample_rate: as given.
+        sample_rate: samples per second of the waveforms.
 
     Raises:
         InputError: the front end is made for another sample rate.

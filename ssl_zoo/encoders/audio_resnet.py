@@ -81,8 +81,8 @@ def _residual(block: Any, maps: Tensor, counts: Tensor | None) -> tuple[Tensor, 
     """Torchvision's `BasicBlock` on maps ``(B, C, mels, N)`` whose padding is zero, and stays it.
 
     Args:
-        block: with the stride of its first convolution.
-        maps: as above.
+        block: a `BasicBlock`, with the stride of its first convolution.
+        maps: ``(B, C, mels, N)``, zero where padded.
         counts: ``(B,)`` how many of the N steps are real, or None.
     """
     after = None if counts is None else (counts - 1) // block.stride + 1

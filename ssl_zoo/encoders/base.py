@@ -97,7 +97,7 @@ class Encoder(Rebuildable, nn.Module, ABC):
 
         Args:
             inputs: raw inputs as in `ssl_zoo.batch.Batch`.
-            mask: as there; True where the input is real, the number of its document, or None.
+            mask: mask as in `ssl_zoo.batch.Batch`: True where the input is real, the number of its document, or None.
         """
 
     @abstractmethod

@@ -21,7 +21,7 @@ def convolve(sequence: Tensor, weight: Tensor, bias: Tensor | None, stride: int)
         sequence: ``(B, L, C)``, contiguous; L is a multiple of `stride`.
         weight: ``(D, C, K)``, as in `torch.nn.Conv1d`.
         bias: ``(D,)`` or None.
-        stride: at least 1.
+        stride: stride of the convolution, at least 1.
 
     Returns:
         ``(B, L / stride, D)``, in autocast's type where autocast is on. Outputs whose K inputs do not all lie in their

@@ -34,20 +34,21 @@ class ResNet(Encoder):
     channels_last memory format, the fastest one on CPUs and GPUs alike. Pooled is the mean over positions.
 
     Args:
-        depth: 10, 18, 34, 50, 101 or 152; 18 or the published network's where left out.
+        depth: number of layers: 10, 18, 34, 50, 101 or 152; 18 or the published network's where left out.
         width: channels of the first stage; later stages have 2, 4 and 8 times as many. 64 is the paper's, 16 is what
             a laptop can train; left out, it is 64 or the published network's.
-        stem: `small` is one 3x3 convolution of stride 1, for images up to about 64 pixels (the CIFAR stem); `large` is
-            the paper's 7x7 convolution of stride 2 and max pooling. Left out, it is `small`, or the published
-            network's: one with the large stem wants images of 64 pixels or more, which `data.image_size` makes of
-            smaller ones.
-        channels: image channels.
+        stem: first layers of the network: `small` is one 3x3 convolution of stride 1, for images up to about 64 pixels
+            (the CIFAR stem); `large` is the paper's 7x7 convolution of stride 2 and max pooling. Left out, it is
+            `small`, or the published network's: one with the large stem wants images of 64 pixels or more, which
+            `data.image_size` makes of smaller ones.
+        channels: number of image channels.
         zero_init: start the last norm of every block at zero, so that a block does nothing at first (Goyal et al.,
             2017, arXiv:1706.02677, section 5.1), as the published code of SimCLR, BYOL, SimSiam and MoCo v3 does and
             that of MoCo v1 and v2 does not. Blocks take hundreds of steps to wake: it is for long runs.
         mean: subtracted from images in [0, 1], one number or one per channel; 0.5 or as published where left out.
-        std: divides the images after that, one number or one per channel; 0.25 or as published where left out.
-        statistics: mean and std of every channel in place of these two; from the data, where it measures them.
+        std: divides images once `mean` is subtracted, one number or one per channel; 0.25 or as published where left
+            out.
+        statistics: mean and std of every channel in place of `mean` and `std`; from the data, where it measures them.
         pretrained: weights to continue from: `torchvision:resnet50`, `timm:resnet18`, `transformers:` and a name on the
             Hugging Face Hub, a folder that `ssl-zoo export` wrote, a .safetensors or .pth file with torchvision's
             names, or a run with this encoder (of an experiment's folder the newest). Depth, width, stem, and the mean
@@ -177,12 +178,12 @@ class MLP(Encoder):
     """The flattened image through linear layers with ReLU; the whole image is one position.
 
     Args:
-        hidden: widths of the layers; pooled is what the last one gives.
-        channels: image channels.
+        hidden: widths of the layers; the representation is what the last one gives.
+        channels: number of image channels.
         image_size: height and width in pixels.
         mean: subtracted from images in [0, 1], one number or one per channel.
-        std: divides the images after that, one number or one per channel.
-        statistics: mean and std of every channel in place of these two; from the data, where it measures them.
+        std: divides images once `mean` is subtracted, one number or one per channel.
+        statistics: mean and std of every channel in place of `mean` and `std`; from the data, where it measures them.
     """
 
     modality = "image"

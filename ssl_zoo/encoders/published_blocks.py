@@ -30,7 +30,7 @@ def rename_blocks(released: Released, heads: int | None) -> tuple[dict[str, Any]
     """Weights in which queries, keys and values are one matrix, under the transformers library's names.
 
     Args:
-        released: in the names of timm or torchvision.
+        released: weights in the names of timm or torchvision.
         heads: attention heads, which files of weights alone say nothing about.
 
     Returns:

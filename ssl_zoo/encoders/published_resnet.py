@@ -32,7 +32,7 @@ class PublishedResNet(NamedTuple):
         depth: see `BLOCKS`.
         width: channels of the first stage.
         stem: `large` with a first convolution of 7x7, `small` with one of 3x3.
-        weights: by torchvision's names.
+        weights: weights by torchvision's names.
         mean: mean of each channel, which was subtracted from images in [0, 1]; None where unknown.
         std: standard deviation of each channel; None where unknown.
     """

@@ -88,7 +88,7 @@ def fit_vit(found: PublishedViT, image_size: int | None, channels: int) -> Publi
     """The same network for images of another size and number of channels.
 
     Args:
-        found: as published.
+        found: the model as published.
         image_size: side of the images in pixels; as published where left out.
         channels: number of channels of the images.
     """

@@ -178,8 +178,8 @@ def load_pretrained(architecture: Any, source: Pretrained, vocabulary: Vocabular
     """A published model in float32, in training mode.
 
     Args:
-        architecture: its class in the transformers library.
-        source: its name on the Hugging Face Hub, or a folder.
+        architecture: the model's class in the transformers library.
+        source: the model's name on the Hugging Face Hub, or a folder.
         vocabulary: what it is to read.
         **settings: arguments of the model and changes to its configuration.
 

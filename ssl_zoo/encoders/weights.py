@@ -28,7 +28,7 @@ def remember(encoder: Rebuildable, network: nn.Module, architecture: dict[str, A
 
     Args:
         encoder: whose setting `pretrained` becomes `source`, `architecture` and `fingerprint`.
-        network: with the published weights.
+        network: the network with the published weights.
         architecture: plain values from which the encoder builds the network with other weights.
     """
     settings = encoder.settings["init_args"]
@@ -58,7 +58,7 @@ def load_exactly(network: nn.Module, state: dict[str, Tensor], source: str, kind
 
     Args:
         network: gets them.
-        state: by the network's own names.
+        state: weights by the network's own names.
         source: where they come from, for messages.
         kind: what the network is, for messages.
 
@@ -91,7 +91,7 @@ def refuse_contradictions(kind: str, source: str, settings: dict[str, tuple[Any,
     Args:
         kind: the encoder's name.
         source: where the weights come from.
-        settings: by name, what was given (None where nothing was), and what the network has.
+        settings: what was given (None where nothing was) and what the network has, by the setting's name.
     """
     for name, (given, published) in settings.items():
         if given is not None and given != published:
@@ -126,8 +126,8 @@ def normalization(
 
     Args:
         kind: the encoder's name.
-        mean: as given; None where it was left out.
-        std: as given; None where it was left out.
+        mean: mean as given; None where it was left out.
+        std: standard deviation as given; None where it was left out.
         statistics: statistics of the data, where it measures them.
         expected: what the weights were trained with, each None where that is unknown.
         source: where the weights come from; empty where they were read before, and nothing is to be said again.

@@ -13,7 +13,7 @@ def training_flops(method: Method, batch: Batch) -> float | None:
     """Floating-point operations per example of a training step, forward and backward.
 
     Counts the matrix products and convolutions that really run, a multiplication and an addition as two operations:
-    recomputation, momentum encoders and masked positions are in, the optimizer and elementwise arithmetic are not.
+    recomputation, momentum encoders and hidden positions are in, the optimizer and elementwise arithmetic are not.
     Attention is counted in full, causal or not, as its plain formula computes it. One process counts for itself: a loss
     that gathers over the processes of a run gets this one's batch alone.
 

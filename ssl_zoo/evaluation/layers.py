@@ -20,7 +20,7 @@ class ByLayer(NamedTuple):
 
     Attributes:
         validation: accuracy on validation data, by layer from the first layer's input on.
-        test: accuracy on test data, likewise.
+        test: accuracy on test data, by layer from the first layer's input on.
         chosen: the layer that is best on validation data, the last one of equals: nothing of the test part enters.
     """
 

@@ -22,7 +22,7 @@ def load_image_model(source: str, pooling: Pooling, trained: bool) -> tuple[nn.M
     """A model of images.
 
     Args:
-        source: its name on the Hugging Face Hub, or a folder.
+        source: the model's name on the Hugging Face Hub, or a folder.
         pooling: how its last hidden states are pooled.
         trained: False draws weights at random.
 
@@ -45,7 +45,7 @@ def load_text_model(source: str, data: TextData, pooling: Pooling, trained: bool
     """A model of text; the data takes its tokenizer unless it was given a published one.
 
     Args:
-        source: its name on the Hugging Face Hub, or a folder.
+        source: the model's name on the Hugging Face Hub, or a folder.
         data: not read yet.
         pooling: how its last hidden states are pooled; `cls` is the first token.
         trained: False draws weights at random.
@@ -71,7 +71,7 @@ def load_speech_model(source: str, sample_rate: int, pooling: Pooling, trained: 
     """A wav2vec 2.0 or HuBERT model.
 
     Args:
-        source: its name on the Hugging Face Hub, or a folder.
+        source: the model's name on the Hugging Face Hub, or a folder.
         sample_rate: samples per second of the data.
         pooling: always the mean over time.
         trained: False draws weights at random.

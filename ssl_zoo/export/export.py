@@ -48,7 +48,7 @@ def write_export(run: Run, out: Path, licence: str | None = None) -> None:
     """Writes every form of a run's encoder, and the card; errors as `save_program` and `write_card`.
 
     Args:
-        run: its encoder lies on the CPU.
+        run: a finished run, whose encoder lies on the CPU.
         out: is made where it does not exist.
         licence: licence of the weights, for the model card; none is named when left out.
     """

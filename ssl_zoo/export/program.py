@@ -50,7 +50,7 @@ def save_program(encoder: Encoder, data: DataModule, batch: Batch, folder: Path)
     """Writes `encoder.pt2`, for batches of any size, and for examples of any length where they differ in it.
 
     Args:
-        encoder: on the CPU and in evaluation mode.
+        encoder: an encoder on the CPU and in evaluation mode.
         data: what it reads, which says whether examples are padded, and what they are.
         batch: examples of it; at least two. Images become float32 in [0, 1], of this size.
         folder: exists.

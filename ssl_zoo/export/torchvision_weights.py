@@ -13,7 +13,7 @@ def save_for_torchvision(encoder: ResNet, folder: Path) -> Loading:
     """Writes `model.safetensors`, a state dict of torchvision's ResNet without its last layer, `fc`.
 
     Args:
-        encoder: on the CPU.
+        encoder: an encoder on the CPU.
         folder: exists.
     """
     from safetensors.torch import save_file

@@ -66,7 +66,7 @@ def save_vit(encoder: ViT, folder: Path) -> Loading:
     """Writes the model, and an image processor that resizes and normalises as the encoder does.
 
     Args:
-        encoder: on the CPU.
+        encoder: an encoder on the CPU.
         folder: exists.
     """
     from transformers import ViTImageProcessor
@@ -93,7 +93,7 @@ def save_text_encoder(encoder: TextEncoder, data: DataModule, folder: Path) -> L
     """Writes the model, and the tokenizer of the data that it was trained on.
 
     Args:
-        encoder: on the CPU.
+        encoder: an encoder on the CPU.
         data: what the run was trained on, set up.
         folder: exists.
     """
@@ -115,8 +115,8 @@ def save_wav2vec2(encoder: Wav2Vec2Encoder, front_end: WaveConvolutions, folder:
     """Writes the model, and a feature extractor that normalises waveforms as the front end does.
 
     Args:
-        encoder: on the CPU.
-        front_end: its own.
+        encoder: an encoder on the CPU.
+        front_end: the encoder's front end.
         folder: exists.
     """
     from transformers import Wav2Vec2FeatureExtractor

@@ -22,7 +22,7 @@ class ClassTask(Task):
 
     Args:
         data: what the data is called.
-        split: as in `Task`.
+        split: equal for two tasks exactly when they train and test on the same examples.
         train: all training examples.
         test: the examples to be evaluated on.
         labels: int64 labels of both.
@@ -90,7 +90,7 @@ def class_task(data: DataModule, name: str, test_examples: int) -> ClassTask:
     Args:
         data: set up.
         name: name of the task.
-        test_examples: as in `draw_test`.
+        test_examples: the most test examples to evaluate on.
 
     Raises:
         InputError: there are no labels or no test examples, or the classes are such that any accuracy would be 0 or

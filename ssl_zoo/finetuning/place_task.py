@@ -52,7 +52,7 @@ class PlaceTask(Task):
         data: set up.
         name: name of the task.
         encoder: says where its vectors stand.
-        test_examples: as in `draw_test`.
+        test_examples: the most test examples to evaluate on.
 
     Raises:
         InputError: the classes are such that any accuracy would be 0 or 100 %.

@@ -15,8 +15,8 @@ class TaggedSentence(NamedTuple):
     """A sentence whose words have tags.
 
     Attributes:
-        tokens: its words, at least one.
-        tags: as many.
+        tokens: words of the sentence, at least one.
+        tags: one tag for each word.
     """
 
     tokens: list[str]

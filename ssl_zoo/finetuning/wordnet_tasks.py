@@ -41,7 +41,7 @@ def wordnet_records(task: TextTaskName, folder: Path) -> Records[Any]:
     but not what is asked of them.
 
     Args:
-        task: which.
+        task: name of the task.
         folder: folder with data.noun, data.verb, data.adj and data.adv.
 
     Raises:

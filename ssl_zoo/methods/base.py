@@ -68,7 +68,7 @@ class Method(Rebuildable, L.LightningModule, ABC):
         """The loss and what else deserves a curve.
 
         Args:
-            batch: with `labels` None.
+            batch: a batch with `labels` None.
 
         Returns:
             Scalars by name; "loss" is minimised, everything is logged.
@@ -78,7 +78,7 @@ class Method(Rebuildable, L.LightningModule, ABC):
         """What probes see: the encoder's vectors, the pooled ones as the paper wants them.
 
         Args:
-            batch: on the method's device.
+            batch: a batch on the method's device.
             layers: also what enters the encoder's first layer and what each layer gives.
         """
         return self.get_submodule(self.evaluated)(batch.inputs, batch.mask, layers=layers)

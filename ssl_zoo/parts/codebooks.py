@@ -112,7 +112,7 @@ def code_use(quantized: Quantized, valid: Tensor) -> CodeUse:
         (G V - sum over g of exp H(p_g)) / (G V)
 
     Args:
-        quantized: as `GumbelQuantizer` gives it.
+        quantized: codes as `GumbelQuantizer` gives them.
         valid: ``(B, K)`` bool, which frames count.
     """
     probabilities = quantized.probabilities

@@ -18,7 +18,7 @@ class Prediction(NamedTuple):
 
     Attributes:
         classes: ``(M,)`` int64.
-        chosen: its settings, by name.
+        chosen: settings of the probe, by name.
     """
 
     classes: Tensor
@@ -66,7 +66,7 @@ def summarize(draws: list[dict[str, float]]) -> dict[str, Any]:
     """What results.json holds of `scores`: `mean`, `std` and `draws` of the accuracy, and under `balanced` the same.
 
     Args:
-        draws: at least one, the scores of each; the standard deviation of a single one is 0.
+        draws: the scores of at least one draw; the standard deviation of a single one is 0.
     """
     summary = _spread([found["accuracy"] for found in draws])
     if "balanced" in draws[0]:

@@ -52,7 +52,7 @@ def write_checkpoint(checkpoint: dict[str, Any], path: Path) -> None:
 
     Args:
         checkpoint: a checkpoint of plain values and tensors.
-        path: its folder is made.
+        path: path of the file, whose folder is made.
 
     Raises:
         InputError: the disk is full or the folder cannot be written to; what had the name still has it.
@@ -122,7 +122,7 @@ def read_newest_whole(paths: list[Path], weights_only: bool = True) -> tuple[Pat
 
     Args:
         paths: the one that is meant first, then what to fall back to; files that are missing are passed over.
-        weights_only: as for `read_checkpoint`.
+        weights_only: whether nothing but plain values and tensors is read.
 
     Raises:
         InputError: as `read_checkpoint` of the first one, where none is whole.

@@ -52,7 +52,7 @@ class LayerScores(NamedTuple):
 
     Attributes:
         validation: accuracy on validation data, from the first layer's input on.
-        test: accuracy on test data, likewise.
+        test: accuracy on test data, by layer from the first layer's input on.
         chosen: the layer that validation data chooses.
     """
 
@@ -118,7 +118,7 @@ class Result(NamedTuple):
         seed: seed of the run; None where unknown.
         pretrained: the published weights that the run continued from; empty where it began from random ones.
         parameters: number of parameters of the encoder.
-        data: that it was evaluated on.
+        data: the data that the encoder was evaluated on.
         budget: what it cost.
         chance_loss: the loss of an encoder that ignores its input; None where unknown.
         health: last values of the health figures, by name.
@@ -126,7 +126,7 @@ class Result(NamedTuple):
         rows: accuracies on the classes, the run's own row first; empty without classes.
         tasks: accuracies in other tasks, by task and by row, the run's own row first.
         task_sizes: how many classes, and labels in every part, a task has, by task.
-        layers: by row.
+        layers: accuracy of every layer by row.
         main_task: the one that says most of a representation: one of `tasks`, or `classes`.
     """
 

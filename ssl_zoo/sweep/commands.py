@@ -20,7 +20,7 @@ class Run(NamedTuple):
     Attributes:
         experiment: what is trained.
         seed: seed of everything random in the run.
-        steps: its length if the sweep has set it.
+        steps: number of steps of the run if the sweep has set it.
     """
 
     experiment: Experiment

@@ -40,7 +40,7 @@ def is_trained(checkpoint: Path, settings: dict[str, Any], steps: int | None) ->
     Args:
         checkpoint: a checkpoint of Lightning.
         settings: settings of the run.
-        steps: its length if the sweep has set it.
+        steps: number of steps of the run if the sweep has set it.
     """
     max_steps = settings["trainer"]["max_steps"] if steps is None else steps
     max_epochs = settings["trainer"]["max_epochs"] if steps is None else None

@@ -17,9 +17,9 @@ class RunState(TypedDict):
 
     Attributes:
         status: what became of it last.
-        directory: its run directory, once there is one.
+        directory: directory of the run, once there is one.
         log: file with what it printed.
-        command: it was last started with.
+        command: command that the run was last started with.
     """
 
     status: Status
@@ -33,7 +33,7 @@ class SweepState(TypedDict):
 
     Attributes:
         steps_per_second: measured, by the name of an experiment's folder.
-        runs: by experiment's folder and seed, `simclr-1a2b3c4d/seed0`.
+        runs: runs by experiment's folder and seed, `simclr-1a2b3c4d/seed0`.
     """
 
     steps_per_second: dict[str, float]

@@ -11,8 +11,8 @@ class TaskBatch(NamedTuple):
     """One batch of a labelled task.
 
     Attributes:
-        inputs: as in `ssl_zoo.batch.Batch`.
-        mask: as there; bool ``(B, T)`` for texts.
+        inputs: raw inputs as in `ssl_zoo.batch.Batch`.
+        mask: mask of the inputs; bool ``(B, T)`` for texts.
         targets: int64; the class ``(B, 1)``, the tag of every token ``(B, T)`` or place ``(B, K)``, or the first and
             last token of the answer ``(B, 2)``.
         places: ``(B, T)`` bool, the tokens that are classified: the first one of every word to tag, or where an answer

@@ -21,7 +21,7 @@ def entity_f1(predicted: list[list[str]], wanted: list[list[str]]) -> float:
 
     Args:
         predicted: tags of every sentence.
-        wanted: as many for each.
+        wanted: right tags of every sentence, as many.
     """
     found, true = (
         {(number, *entity) for number, tags in enumerate(sentences) for entity in entities(tags)}

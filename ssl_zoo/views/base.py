@@ -68,7 +68,7 @@ class Transform(nn.Module, ABC):
         """`change` with numbers drawn for it alone.
 
         Args:
-            inputs: as in `change`.
+            inputs: raw inputs as in `change`.
             keys: ``(B,)`` int64, one per example.
         """
         return self.change(inputs, draw(keys, self.numbers))
@@ -166,7 +166,7 @@ def require_range(name: str, value: tuple[float, float], above: float = 0.0) -> 
     Args:
         name: the argument, for the message.
         value: what the user gave.
-        above: both numbers must be greater than this.
+        above: number that both must be greater than.
     """
     low, high = value
     if not above < low <= high:

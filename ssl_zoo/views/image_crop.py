@@ -25,7 +25,7 @@ def crop_boxes(
     Args:
         draws: ``(B, 2 * ATTEMPTS + 2)`` from [0, 1).
         height: height of the images, in whole pixels; one number, or ``(B,)`` float32.
-        width: likewise.
+        width: width of the images, in whole pixels; one number, or ``(B,)`` float32.
         scale: range of the box's area, as a fraction of the image's.
         ratio: range of width / height of the box.
 

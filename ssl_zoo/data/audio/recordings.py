@@ -19,7 +19,7 @@ class Recordings(Examples):
 
     Args:
         pcm: the samples of all of the source's recordings.
-        loaded: what else the source knows of them.
+        loaded: what else the source knows of the recordings.
         chosen: ``(N,)`` int64, the positions in `loaded` of the examples; they become `Batch.index`.
         sample_rate: sample rate of `pcm`.
         most: samples of an example; a longer recording is cut there.

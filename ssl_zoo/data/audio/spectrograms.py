@@ -14,7 +14,7 @@ def picture_of_sound(waveforms: Tensor, sample_rate: int) -> Picture:
     """Spectrograms of ``(B, S)`` waveforms, from low to high and from the first to the last second.
 
     Args:
-        waveforms: on the CPU.
+        waveforms: waveforms on the CPU.
         sample_rate: samples per second.
     """
     window = min(round(WINDOW_SECONDS * sample_rate), waveforms.shape[1])

@@ -71,7 +71,7 @@ class StoredImages(Images):
     """Images that lie in memory as encoders see them, and whole.
 
     Args:
-        pixels: both of all images.
+        pixels: what encoders see of all images, and the whole ones.
         labels: ``(N,)`` int64, or None.
     """
 
@@ -103,7 +103,7 @@ class Survey(NamedTuple):
     Attributes:
         side: the longer side, in pixels, that a tenth of the images exceeds: a panorama among small images
             says nothing of how large these are.
-        square: whether each of them is.
+        square: whether each image is square.
         darkest: value, in [0, 1].
         brightest: value, in [0, 1].
     """

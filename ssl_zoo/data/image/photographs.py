@@ -8,7 +8,7 @@ def shown(inputs: Tensor, fields: dict[str, Tensor] | None) -> Tensor:
     """Images ``(B, C, H, W)`` in [0, 1]: whole photographs in their proportions, on white.
 
     Args:
-        inputs: what encoders see of them, uint8 in [0, 255] or float in [0, 1].
+        inputs: what encoders see of the images, uint8 in [0, 255] or float in [0, 1].
         fields: `whole` and `aspect` of `ssl_zoo.batch.Batch` where they are more than that.
     """
     if fields is None or "whole" not in fields:

@@ -30,7 +30,7 @@ class DataFile(NamedTuple):
 
     Attributes:
         path: below the root, links in it not followed, as names of links say what they stand for.
-        part: its official part; `train` where there are none.
+        part: official part that the file belongs to; `train` where there are none.
         label: name of the folder that is its class, or None outside of such folders.
     """
 

@@ -20,7 +20,7 @@ def load_splits(
     """All splits of a data set, by name.
 
     Args:
-        name: on the hub, or a folder that `save_to_disk` has written.
+        name: name on the hub, or a folder that `save_to_disk` has written.
         configuration: one of the data set's configurations, where it has several.
         alone: what a split is called that comes without a name.
         wanted: splits that must be there.

@@ -21,10 +21,10 @@ class LabelColumn(NamedTuple):
     """The labels of a data set.
 
     Attributes:
-        column: its name; None where there are no labels.
+        column: name of the column; None where there are no labels.
         classes: names of the classes in the order of their numbers.
-        declared: by the name of a split, the classes that the type of its column declares, or None.
-        where: the column stands, for messages.
+        declared: classes that the type of a split's column declares, or None, by the split's name.
+        where: where the column stands, for messages.
     """
 
     column: str | None

@@ -29,7 +29,7 @@ class PackedRows(Examples):
 
     Args:
         tokens: tokens of all documents.
-        shares: bytes of text that each of them stands for.
+        shares: bytes of text that each token stands for.
         length: tokens per row.
         end: id that closes a document.
     """
