@@ -5,12 +5,12 @@ from pathlib import Path
 from rich.console import Console
 
 from ssl_zoo.compare.figures import draw_figures
+from ssl_zoo.compare.groups import group_runs
 from ssl_zoo.compare.leaderboard import Leaderboard, make_leaderboard
 from ssl_zoo.compare.markdown import write_markdown
 from ssl_zoo.compare.ranking import rankings
 from ssl_zoo.compare.report import write_report
 from ssl_zoo.compare.runs import Remark, RunRecord, find_runs, read_run
-from ssl_zoo.compare.tasks import group
 from ssl_zoo.compare.terminal import print_leaderboard, print_remarks
 from ssl_zoo.errors import InputError
 
@@ -41,11 +41,11 @@ def compare(runs: list[Path], out: Path = Path("compare"), rank_by: str | None =
         remarks += said
         if record is not None:
             found.append(record)
-    tasks, said = group(found)
+    groups, said = group_runs(found)
     remarks += said
     boards: list[Leaderboard] = []
-    for task in tasks:
-        board, said = make_leaderboard(task, rank_by)
+    for group in groups:
+        board, said = make_leaderboard(group, rank_by)
         boards.append(board)
         remarks += said
     unranked = {remark.run for remark in remarks if not remark.ranked}

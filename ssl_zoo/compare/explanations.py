@@ -46,7 +46,7 @@ def explain(boards: list[Leaderboard]) -> list[tuple[str, str]]:
         ),
         (
             "Rank",
-            f"{'; '.join(dict.fromkeys(f'{board.task.source} by {board.ranking.words}' for board in boards))}. Unless "
+            f"{'; '.join(dict.fromkeys(f'{board.group.source} by {board.ranking.words}' for board in boards))}. Unless "
             "somebody chooses otherwise, ten labels per class decide, where pretraining is meant to help, or on speech "
             "the phones where they are known: voice and channel, which any average of a recording shows, may predict "
             "its classes. Equal ones are ranked by the kNN. Where intervals overlap, the order may be chance.",

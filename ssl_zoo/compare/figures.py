@@ -60,14 +60,14 @@ def draw_figures(boards: list[Leaderboard], folder: Path) -> Pictures:
         folder: where PNG files go.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    sources = file_names([board.task.source for board in boards])
+    sources = file_names([board.group.source for board in boards])
     pictures: list[Picture] = []
     # First what pretraining is for: how far few labels go.
     for board, source in zip(boards, sources, strict=True):
         path = folder / f"{source}-label-efficiency.png"
         caption = draw_label_efficiency(board, path)
         if caption is not None:
-            pictures.append(Picture(None, f"Label efficiency on {board.task.source}", caption, path))
+            pictures.append(Picture(None, f"Label efficiency on {board.group.source}", caption, path))
     overview = folder / "overview.png"
     pictures.append(Picture(None, "At a glance", draw_overview(boards, overview), overview))
     remarks: list[Remark] = []

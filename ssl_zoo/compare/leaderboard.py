@@ -6,27 +6,27 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from ssl_zoo.compare.entry import BASELINE, CEILING, METHOD, ByLabels, Entry
+from ssl_zoo.compare.groups import Group, comparable_finetuning
 from ssl_zoo.compare.ranking import Ranking, default_ranking, rankings
 from ssl_zoo.compare.results import FineTuning, Result
 from ssl_zoo.compare.runs import Remark, RunRecord
 from ssl_zoo.compare.statistics import Estimate, estimate
-from ssl_zoo.compare.tasks import Task, comparable_finetuning
 from ssl_zoo.runs.results import ALL, BEFORE, SUPERVISED, UNTRAINED
 
 
 class Leaderboard(NamedTuple):
-    """A task with its rows, the best first.
+    """A group of runs with its rows, the best first.
 
     Attributes:
-        task: whose runs it ranks.
+        group: runs that it ranks.
         entries: rows of the leaderboard.
-        probes: besides the linear probe and the kNN on classes: further tasks.
+        probes: further tasks besides the classes.
         ranking: what it ranks by.
         headline: the accuracy that pictures show: what it ranks by, or by default would.
         conditions: conditions of the fine-tuning in words, by kind.
     """
 
-    task: Task
+    group: Group
     entries: list[Entry]
     probes: list[str]
     ranking: Ranking
@@ -44,17 +44,17 @@ class Leaderboard(NamedTuple):
         return [entry for entry in self.entries if entry.kind != METHOD]
 
 
-def make_leaderboard(task: Task, rank_by: str | None = None) -> tuple[Leaderboard, list[Remark]]:
+def make_leaderboard(group: Group, rank_by: str | None = None) -> tuple[Leaderboard, list[Remark]]:
     """Merges seeds, ranks (equal ones by the kNN), and adds baselines and ceiling.
 
     Args:
-        task: whose runs may be compared.
+        group: runs that may be compared.
         rank_by: what to rank by, see `rankings`; where it is unknown, or None, `default_ranking` says.
 
     Returns:
         The leaderboard, and remarks about runs and results that are left out of it.
     """
-    experiments, remarks = merge_seeds(task.runs)
+    experiments, remarks = merge_seeds(group.runs)
     finetuning, more = comparable_finetuning([run for runs in experiments for run in runs])
     labels = _labels(experiments)
     entries = [
@@ -66,10 +66,10 @@ def make_leaderboard(task: Task, rank_by: str | None = None) -> tuple[Leaderboar
         )
         for runs, label in zip(experiments, labels, strict=True)
     ]  # fmt: skip
-    probes = _union(run.result.tasks for run in task.runs)
+    probes = _union(run.result.tasks for run in group.runs)
     accuracies = [entry.accuracy for entry in entries]
     known = rankings(entries)
-    usual = default_ranking(task.runs[0].result.main_task, probes, accuracies)
+    usual = default_ranking(group.runs[0].result.main_task, probes, accuracies)
     ranking = known.get(rank_by or usual, known[usual])
 
     def order(entry: Entry) -> tuple[bool, float, float, str]:
@@ -84,7 +84,7 @@ def make_leaderboard(task: Task, rank_by: str | None = None) -> tuple[Leaderboar
     entries += _references([run for runs in experiments for run in runs])
     conditions = {kind: ", ".join(next(iter(found.values())).conditions.values()) for kind, found in finetuning.items()}
     headline = ranking if ranking.is_accuracy else known[usual]
-    board = Leaderboard(task, sorted(entries, key=order), probes, ranking, headline, conditions)
+    board = Leaderboard(group, sorted(entries, key=order), probes, ranking, headline, conditions)
     return board, remarks + more
 
 

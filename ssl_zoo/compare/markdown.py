@@ -14,7 +14,7 @@ def write_markdown(boards: list[Leaderboard], path: Path) -> None:
         path: path of the file.
     """
     sections = [
-        f"## {board.task.source}\n\n" + "\n\n".join(_table(grid) for grid in make_grids(board)) for board in boards
+        f"## {board.group.source}\n\n" + "\n\n".join(_table(grid) for grid in make_grids(board)) for board in boards
     ]
     path.write_text("\n\n".join(sections) + "\n", encoding="utf-8", newline="\n")
 

@@ -34,7 +34,7 @@ def draw_overview(boards: list[Leaderboard], path: Path) -> str:
         axes.invert_yaxis()
         axes.set_xlim(0, 108)  # room for the number of a full bar
         axes.set_xticks(range(0, 101, 20))
-        title = f"{board.task.source}: {board.headline.words}, on test data (%)"
+        title = f"{board.group.source}: {board.headline.words}, on test data (%)"
         axes.set_title(title, loc="left", fontsize=10, parse_math=False)
         axes.spines[["top", "right"]].set_visible(False)
     save(figure, path)

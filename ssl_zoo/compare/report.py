@@ -28,8 +28,8 @@ def write_report(boards: list[Leaderboard], pictures: list[Picture], remarks: li
         path: path of the page.
     """
     style, script = (files("ssl_zoo.compare").joinpath(name).read_text("utf-8") for name in ("report.css", "report.js"))
-    anchors = file_names([board.task.source for board in boards])
-    names = [board.task.source for board in boards]
+    anchors = file_names([board.group.source for board in boards])
+    names = [board.group.source for board in boards]
     policy = (
         f"default-src 'none'; img-src data:; style-src {_seal(style)}; script-src {_seal(script)}; "
         "base-uri 'none'; form-action 'none'"
@@ -97,11 +97,11 @@ def _boxes(name: str, title: str, values: list[str]) -> str:
 
 
 def _section(board: Leaderboard, pictures: list[Picture], anchor: str) -> str:
-    task = board.task
-    sizes = ", ".join(f"{count:,} {part}" for part, count in task.parts.items())
+    group = board.group
+    sizes = ", ".join(f"{count:,} {part}" for part, count in group.parts.items())
     lines = [
-        f'<section id="{anchor}">\n<h2>{escape(task.source)}</h2>',
-        f'<p class="lead">{sizes} examples; split <code>{escape(task.split)}</code>, protocol {task.protocol}.</p>',
+        f'<section id="{anchor}">\n<h2>{escape(group.source)}</h2>',
+        f'<p class="lead">{sizes} examples; split <code>{escape(group.split)}</code>, protocol {group.protocol}.</p>',
         *map(_table, make_grids(board)),
         *map(_figure, pictures),
         "</section>",

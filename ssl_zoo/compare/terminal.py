@@ -11,11 +11,11 @@ from ssl_zoo.compare.runs import Remark
 
 
 def print_leaderboard(board: Leaderboard) -> None:
-    """Prints the grids of a task, as wide as they need to be: a cut number is no number."""
-    task = board.task
-    sizes = f"{task.parts['train']:,} training and {task.parts['test']:,} test examples"
+    """Prints the grids of a leaderboard, as wide as they need to be: a cut number is no number."""
+    group = board.group
+    sizes = f"{group.parts['train']:,} training and {group.parts['test']:,} test examples"
     for grid in make_grids(board):
-        _print(_table(grid, f"{grid.title}: {task.source}, {sizes}"))
+        _print(_table(grid, f"{grid.title}: {group.source}, {sizes}"))
 
 
 def print_remarks(remarks: list[Remark]) -> None:

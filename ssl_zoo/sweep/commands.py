@@ -14,7 +14,7 @@ from ssl_zoo.sweep.terms import length_options
 PROGRAM = [sys.executable, "-m", "ssl_zoo"]
 
 
-class Run(NamedTuple):
+class PlannedRun(NamedTuple):
     """An experiment with a seed.
 
     Attributes:
@@ -43,7 +43,7 @@ class Run(NamedTuple):
         return f"{self.experiment.name}, seed {self.seed}"
 
 
-def finished(run: Run, state: SweepState) -> Path | None:
+def finished(run: PlannedRun, state: SweepState) -> Path | None:
     """The run directory of a run that is done, by itself or as sweep.json says; None for any other.
 
     A run on data without labels has no results to be known by.
@@ -56,7 +56,7 @@ def finished(run: Run, state: SweepState) -> Path | None:
     return evaluated(run.folder)
 
 
-def arguments(run: Run) -> list[str]:
+def arguments(run: PlannedRun) -> list[str]:
     """The arguments of `ssl-zoo` that bring an unfinished run to its end from where it is."""
     experiment, steps = run.experiment, run.steps
     checkpoint = latest_checkpoint(run.folder)
@@ -72,7 +72,7 @@ def arguments(run: Run) -> list[str]:
     return ["fit", *experiment.options, *options]
 
 
-def newest_directory(run: Run) -> str | None:
+def newest_directory(run: PlannedRun) -> str | None:
     """The run directory that was made last."""
     found = directories(run.folder)
     return str(found[-1]) if found else None

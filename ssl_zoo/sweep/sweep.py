@@ -13,7 +13,7 @@ from ssl_zoo.compare.compare import compare
 from ssl_zoo.errors import InputError
 from ssl_zoo.signals import Stopped, requests
 from ssl_zoo.sweep.calibrate import measure_speed
-from ssl_zoo.sweep.commands import PROGRAM, Run, arguments, as_typed, finished, newest_directory
+from ssl_zoo.sweep.commands import PROGRAM, PlannedRun, arguments, as_typed, finished, newest_directory
 from ssl_zoo.sweep.plan import Experiment, ReadSettings, plan
 from ssl_zoo.sweep.process import last_line, run_logged
 from ssl_zoo.sweep.state import Status, SweepState, read_state, write_state
@@ -93,7 +93,7 @@ class _Work:
             write_state(self.out, self.state)
         return steps_for(self.terms, experiment.settings, speeds.get(name))
 
-    def record(self, run: Run, status: Status, directory: str | None, command: list[str]) -> None:
+    def record(self, run: PlannedRun, status: Status, directory: str | None, command: list[str]) -> None:
         """Writes down what has become of a run."""
         log = str(run.folder / "log.txt")
         self.state["runs"][run.key] = {
@@ -105,7 +105,7 @@ class _Work:
 def _list(work: _Work, experiments: list[Experiment], seeds: int) -> None:
     for experiment in experiments:
         steps = work.steps(experiment)
-        for run in (Run(experiment, seed, steps) for seed in range(seeds)):
+        for run in (PlannedRun(experiment, seed, steps) for seed in range(seeds)):
             if finished(run, work.state) is None:
                 print(as_typed(arguments(run)))
 
@@ -117,7 +117,7 @@ def _run_all(work: _Work, experiments: list[Experiment], seeds: int) -> None:
     for number, (seed, experiment) in enumerate((s, e) for s in range(seeds) for e in experiments):
         position = f"{number + 1}/{seeds * len(experiments)}"
         try:
-            directory = _bring_to_end(work, Run(experiment, seed, work.steps(experiment)), position)
+            directory = _bring_to_end(work, PlannedRun(experiment, seed, work.steps(experiment)), position)
         except InputError as error:  # one failure is printed and the others run
             work.console.print(f"[red]failed[/] {position} {experiment.name}, seed {seed}: {escape(str(error))}.")
             directory = None
@@ -132,7 +132,7 @@ def _run_all(work: _Work, experiments: list[Experiment], seeds: int) -> None:
         sys.exit(1)
 
 
-def _bring_to_end(work: _Work, run: Run, position: str) -> Path | None:
+def _bring_to_end(work: _Work, run: PlannedRun, position: str) -> Path | None:
     """Runs what is left of a run and says how it went; returns its directory if it is done."""
     directory = finished(run, work.state)
     if directory is not None:

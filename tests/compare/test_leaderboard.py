@@ -4,19 +4,19 @@ import pytest
 from scipy.stats import ttest_1samp
 
 from ssl_zoo.compare.grids import duration, make_grids, quantity
+from ssl_zoo.compare.groups import group_runs
 from ssl_zoo.compare.leaderboard import make_leaderboard
 from ssl_zoo.compare.runs import read_run
-from ssl_zoo.compare.tasks import group
 from ssl_zoo.sweep.words import outcome
 
 
 def boards(*directories, rank_by=None):
-    """Every task's leaderboard by the name of its data, and all remarks as (run, sentence)."""
+    """Every group's leaderboard by the name of its data, and all remarks as (run, sentence)."""
     read = [read_run(directory) for directory in directories]
-    tasks, remarks = group([run for run, _ in read])
-    made = [make_leaderboard(task, rank_by) for task in tasks]
+    groups, remarks = group_runs([run for run, _ in read])
+    made = [make_leaderboard(group, rank_by) for group in groups]
     said = [remark[:2] for remark in [*remarks, *(one for _, more in made for one in more)]]
-    return {board.task.source: board for board, _ in made}, said
+    return {board.group.source: board for board, _ in made}, said
 
 
 def cells(board, title, row):

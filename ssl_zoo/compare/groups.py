@@ -7,7 +7,7 @@ from ssl_zoo.compare.results import FineTuning
 from ssl_zoo.compare.runs import Remark, RunRecord
 
 
-class Task(NamedTuple):
+class Group(NamedTuple):
     """Runs that were evaluated on the same examples in the same way.
 
     Attributes:
@@ -25,10 +25,10 @@ class Task(NamedTuple):
     runs: list[RunRecord]
 
 
-def group(runs: list[RunRecord]) -> tuple[list[Task], list[Remark]]:
-    """One task per set of data: the newest protocol of its runs, the split of most of these, and how others differ.
+def group_runs(runs: list[RunRecord]) -> tuple[list[Group], list[Remark]]:
+    """One group per set of data: the newest protocol of its runs, the split of most of these, and how others differ.
 
-    Two sets may be called alike; each is a task of its own then, with the beginning of its identity in its name. A run
+    Two sets may be called alike; each is a group of its own then, with the beginning of its identity in its name. A run
     of an older version, which says no identity, goes along with most of those on data that is called alike.
 
     Where as many runs have another split, the larger training set counts. Runs of an older protocol are not ranked
@@ -38,9 +38,9 @@ def group(runs: list[RunRecord]) -> tuple[list[Task], list[Remark]]:
         runs: runs in any order.
 
     Returns:
-        Tasks by source, and a remark for every run that is not ranked.
+        Groups by source, and a remark for every run that is not ranked.
     """
-    tasks: list[Task] = []
+    groups: list[Group] = []
     remarks: list[Remark] = []
     for source, here in _by_data(runs).items():
         votes = Counter((run.result.split, run.result.protocol) for run in here)
@@ -51,11 +51,11 @@ def group(runs: list[RunRecord]) -> tuple[list[Task], list[Remark]]:
         for run in here:
             alike = (run.result.split, run.result.protocol) == (split, protocol)
             (ranked if alike else others).append(run)
-        task = Task(source, split, protocol, ranked[0].result.parts, ranked)
-        tasks.append(task)
+        group = Group(source, split, protocol, ranked[0].result.parts, ranked)
+        groups.append(group)
         for run in others:
-            remarks.append(Remark(run.name, f"The run is not ranked on {source}: {how_it_differs(run, task)}.", False))
-    return tasks, remarks
+            remarks.append(Remark(run.name, f"The run is not ranked on {source}: {how_it_differs(run, group)}.", False))
+    return groups, remarks
 
 
 def _by_data(runs: list[RunRecord]) -> dict[str, list[RunRecord]]:
@@ -75,23 +75,23 @@ def _by_data(runs: list[RunRecord]) -> dict[str, list[RunRecord]]:
     return named
 
 
-def how_it_differs(run: RunRecord, task: Task) -> str:
-    """What keeps a run out of a task, in words."""
+def how_it_differs(run: RunRecord, group: Group) -> str:
+    """What keeps a run out of a group, in words."""
     result = run.result
     reasons: list[str] = []
-    if result.protocol != task.protocol:
+    if result.protocol != group.protocol:
         again = "ssl-zoo probe --run" if result.steps else "ssl-zoo probe-public"  # published encoders have no steps
         reasons.append(
-            f"its evaluation follows protocol {result.protocol} instead of {task.protocol} "
+            f"its evaluation follows protocol {result.protocol} instead of {group.protocol} "
             f"(`{again}` evaluates it again)"
         )
-    if result.split != task.split:
-        unequal = [part for part, count in task.parts.items() if result.parts[part] != count]
+    if result.split != group.split:
+        unequal = [part for part, count in group.parts.items() if result.parts[part] != count]
         for part in unequal:
             word = {"train": "trains on", "validation": "validates on", "test": "tests on"}[part]
-            reasons.append(f"it {word} {result.parts[part]:,} examples instead of {task.parts[part]:,}")
+            reasons.append(f"it {word} {result.parts[part]:,} examples instead of {group.parts[part]:,}")
         if not unequal:
-            reasons.append(f"its parts are as large but hold other examples (split {result.split}, not {task.split})")
+            reasons.append(f"its parts are as large but hold other examples (split {result.split}, not {group.split})")
     return " and ".join(reasons)
 
 
@@ -99,7 +99,7 @@ def comparable_finetuning(runs: list[RunRecord]) -> tuple[dict[str, dict[str, Fi
     """The fine-tuning results that were made under the same conditions: those of most runs.
 
     Args:
-        runs: runs of one task.
+        runs: runs of one group.
 
     Returns:
         Results by kind of fine-tuning and by the run's name, and a remark on every result that is left out.
