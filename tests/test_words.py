@@ -21,6 +21,9 @@ INSTEAD = {
 WORD = re.compile(rf"(?<![a-z])(?!floor_?\()({'|'.join(INSTEAD)})(?![a-z])", re.IGNORECASE)
 FILES = "*.py *.md *.yaml *.yml *.toml *.ipynb *.css *.js *.html *.sh".split()
 
+# `std: of the noise`: read alone, in `--model.help`, such an entry has no subject. Errors have it in their names.
+HEADLESS = re.compile(r"^ {8,12}[a-z]\w*: (?:of|for|to|with|by|from|as|which|its|likewise)\b.*", re.MULTILINE)
+
 
 def complaints(text: str) -> list[str]:
     """What to write instead, for every line that has such a word; lines of pictures and data are left out."""
@@ -47,3 +50,11 @@ def test_words_are_those_of_the_field(folder):
 def test_names_are_seen_and_mathematics_is_not():
     assert len(complaints("def test_it_is_told():\n    floor_style(Judged)\n    # the floors")) == 4
     assert not complaints("math.floor(x), x.floor_(), ``floor(a * n)``, an untold threshold, file.tell(), toldness")
+
+
+def test_entries_of_docstrings_stand_alone():
+    found = {str(path): HEADLESS.findall(path.read_text(encoding="utf-8")) for path in (ROOT / "ssl_zoo").rglob("*.py")}
+    assert not {path: entries for path, entries in found.items() if entries}
+    assert HEADLESS.findall("    Args:\n        std: of the noise.\n        steps: number of steps.") == [
+        "        std: of the noise."
+    ]

@@ -105,7 +105,7 @@ class Encoder(Rebuildable, nn.Module, ABC):
         """Vectors that know where they stand and what is around them.
 
         Args:
-            embedded: as `embed` gives it, or with vectors replaced or left out by a method.
+            embedded: vectors as `embed` gives them, or with some replaced or left out by a method.
             places: ``(B, K)`` int64, where the vectors ``(B, K, D')`` that are left stand among the N places of the
                 whole input, as in `Embedded.at`; None when all are there.
             layers: also return what enters the first layer and what each layer gives.

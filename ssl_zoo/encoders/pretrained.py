@@ -14,8 +14,8 @@ def load_model(architectures: list[Any], source: Pretrained, **settings: Any) ->
 
     Args:
         architectures: classes of the transformers library that will do.
-        source: its name on the Hugging Face Hub, or a folder; or what `remember` made of them, for a model with random
-            weights.
+        source: the model's name on the Hugging Face Hub, or a folder; or what `remember` made of them, for a model with
+            random weights.
         **settings: arguments of the model and changes to its configuration.
 
     Raises:

@@ -69,8 +69,8 @@ class LibriSpeech(AudioSource):
 
     Args:
         root: folder that holds torchaudio's LibriSpeech, downloaded (train-clean-100: 6.3 GB) where it is missing.
-        subsets: which of train-clean-100, train-clean-360, train-other-500, dev-clean, dev-other, test-clean and
-            test-other to take.
+        subsets: names among train-clean-100, train-clean-360, train-other-500, dev-clean, dev-other, test-clean and
+            test-other.
     """
 
     licence = "CC BY 4.0"
