@@ -10,6 +10,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -35,11 +36,14 @@ modules = [module.name for module in pkgutil.walk_packages(ssl_zoo.__path__, "ss
 multiprocessing.set_forkserver_preload([*(name for name in modules if "__main__" not in name), "lightning.pytorch.cli"])
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keeps a file's tests on one worker, for the sake of what they prepare once, unless they are marked otherwise."""
-    for item in items:
-        if item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group(item.nodeid.split("::")[0]))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Keeps together what tests prepare once."""
+    if config.getoption("dist") != "loadscope":
+        return None  # something else is asked for
+    from tests.workers import TogetherScheduling
+
+    return TogetherScheduling(config, log)
 
 
 @pytest.fixture(scope="session")

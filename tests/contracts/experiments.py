@@ -75,13 +75,9 @@ OWN = {
 }
 
 
-def together(name: str, path: Path, *marks: Any) -> Any:
-    """A test's parameter whose tests, with all others of the experiment's method, run on one worker."""
-    return pytest.param(path, id=name, marks=[pytest.mark.xdist_group(method_of(path)), *marks])
-
-
-EACH_EXPERIMENT = [together(str(path.relative_to(FOLDER)), path) for path in EXPERIMENTS]
-EACH_METHOD = [together(name, path) for name, path in sorted(OWN.items())]
+# The names are what `tests/workers.py` knows them by.
+EACH_EXPERIMENT = [pytest.param(path, id=str(path.relative_to(FOLDER))) for path in EXPERIMENTS]
+EACH_METHOD = [pytest.param(path, id=name) for name, path in sorted(OWN.items())]
 
 
 @cache

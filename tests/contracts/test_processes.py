@@ -19,14 +19,15 @@ from ssl_zoo.evaluation.flops import training_flops
 from ssl_zoo.methods.simclr import SimCLR
 from ssl_zoo.runs.logged import read_metrics
 from ssl_zoo.views.image import DigitViews
-from tests.contracts.experiments import OWN, fit, fit_as_rank, fit_on_two, small, together
+from tests.contracts.experiments import OWN, fit, fit_as_rank, fit_on_two, small
 
 # Its loss gathers, and it is quick: the others take minutes together and show the same.
 FAST = "SimCLR"
 
 
 @pytest.mark.parametrize(
-    "path", [together(name, path, *[pytest.mark.slow] * (name != FAST)) for name, path in sorted(OWN.items())]
+    "path",
+    [pytest.param(path, id=name, marks=[pytest.mark.slow] * (name != FAST)) for name, path in sorted(OWN.items())],
 )
 def test_a_run_on_two_processes_ends_with_results(path, two_processes, tmp_path):
     options = ["--trainer.max_steps=2", "--probe_after_fit=true", "--probe.draws=1", "--probe.labels_per_class=[1]"]
