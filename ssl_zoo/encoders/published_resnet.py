@@ -96,8 +96,9 @@ def _renamed(state: dict[str, Tensor]) -> dict[str, Tensor]:
             name = new + name.removeprefix(old) if name.startswith(old) else name
         name = re.sub(r"^encoder\.stages\.(\d)\.layers\.", lambda match: f"layer{int(match[1]) + 1}.", name)
         name = name.replace("shortcut.convolution", "downsample.0").replace("shortcut.normalization", "downsample.1")
-        for part, ours in {"convolution": "conv", "normalization": "bn"}.items():
-            name = re.sub(rf"\.layer\.(\d)\.{part}\.", lambda match, ours=ours: f".{ours}{int(match[1]) + 1}.", name)
+        if found := re.fullmatch(r"(.*)\.layer\.(\d)\.(convolution|normalization)\.(.*)", name):
+            ours = "conv" if found[3] == "convolution" else "bn"
+            name = f"{found[1]}.{ours}{int(found[2]) + 1}.{found[4]}"
         renamed[name] = value
     return renamed
 

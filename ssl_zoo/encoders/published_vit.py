@@ -65,13 +65,16 @@ def build_vit(config: dict[str, Any], dropout: float) -> Any:
     """The transformers library's model of these sizes, weights drawn at random, without what only pretraining needs."""
     from transformers import AutoConfig, Dinov2Model, Dinov2WithRegistersModel, ViTModel
 
-    rates = {"hidden_dropout_prob": dropout, "attention_probs_dropout_prob": dropout}
+    rates: dict[str, Any] = {"hidden_dropout_prob": dropout, "attention_probs_dropout_prob": dropout}
     kind = config["model_type"]
-    if kind == "vit":
-        return ViTModel(AutoConfig.for_model(**config, **rates), add_pooling_layer=False)
     if kind == "dinov2":
-        return Dinov2Model(AutoConfig.for_model(**config, **rates, use_mask_token=False))
-    model: Any = Dinov2WithRegistersModel(AutoConfig.for_model(**config, **rates))
+        rates["use_mask_token"] = False
+    settings: Any = AutoConfig.for_model(**config, **rates)
+    if kind == "vit":
+        return ViTModel(settings, add_pooling_layer=False)
+    if kind == "dinov2":
+        return Dinov2Model(settings)
+    model: Any = Dinov2WithRegistersModel(settings)
     model.embeddings.mask_token = None
     return model
 

@@ -165,7 +165,9 @@ def fingerprint(network: nn.Module) -> int:
 
 def _alike(one: float | list[float], other: float | list[float]) -> bool:
     numbers = [torch.tensor(each).flatten() for each in (one, other)]
-    return (1 in map(len, numbers) or len(numbers[0]) == len(numbers[1])) and torch.allclose(*numbers, atol=1e-3)
+    return (1 in map(len, numbers) or len(numbers[0]) == len(numbers[1])) and torch.allclose(
+        numbers[0], numbers[1], atol=1e-3
+    )
 
 
 def _short(numbers: float | list[float] | None) -> str:
