@@ -28,6 +28,18 @@ class StrictParser(LightningArgumentParser):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{"allow_abbrev": False, **kwargs})
 
+    def parse_args(self, args: Any = None, *positional: Any, **kwargs: Any) -> Any:
+        """As jsonargparse's, which writes a setting of a setting out as Python would, so that null reaches it as None.
+
+        Args:
+            args: options, a single one where a parser has made this one for a setting of a setting.
+            *positional: passed on.
+            **kwargs: passed on; `defaults` is what jsonargparse gives to the parsers that it makes.
+        """
+        if "defaults" in kwargs and isinstance(args, list) and len(args) == 1 and args[0].endswith("=None"):
+            args = [f"{args[0].removesuffix('None')}null"]
+        return super().parse_args(args, *positional, **kwargs)
+
 
 def parse(parser: ArgumentParser, args: list[str], subparsers: Iterable[ArgumentParser] = ()) -> Namespace:
     """Parses, or raises InputError with a sentence that says what was meant."""

@@ -10,6 +10,7 @@ import yaml
 
 from ssl_zoo.cli import main, run
 from ssl_zoo.runs.run import load_run
+from ssl_zoo.training_cli import fit_settings
 from tests.made import write_images
 
 ROOT = Path(__file__).parents[1]
@@ -73,6 +74,15 @@ def test_a_typo_on_the_command_line_gets_one_line_with_the_nearest_name(capsys, 
     args = ["fit", "--config", SIMCLR, "--config", SMOKE, *DIGITS, "--runs_dir", str(tmp_path), option]
     assert sentence in refused(capsys, *args)
     assert not list(tmp_path.rglob("*.ckpt"))
+
+
+def test_null_clears_a_setting_of_any_depth():
+    run(["--version"])  # from here on classes go by their short names
+    options = ["--config", str(ROOT / "experiments" / "image" / "mae.yaml"), "--model.encoder.mean=null"]
+    settings = fit_settings([*options, "--model.encoder.patch_size", "null", "--data.source.root", "null"])
+    encoder = settings["model"]["init_args"]["encoder"]["init_args"]
+    assert encoder["mean"] is None and encoder["patch_size"] is None and encoder["std"] == 0.353
+    assert settings["data"]["init_args"]["source"]["init_args"]["root"] is None
 
 
 @pytest.mark.parametrize(

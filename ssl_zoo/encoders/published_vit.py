@@ -1,5 +1,6 @@
 """Released vision transformers under the transformers library's names, whoever published them."""
 
+import warnings
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -128,11 +129,26 @@ def sizes_of(config: Any) -> dict[str, Any]:
 
 
 def check_size(image_size: int, patch_size: int) -> None:
-    """Raise `InputError` unless images have a patch."""
+    """Warn of pixels that no patch covers.
+
+    Args:
+        image_size: side of the images in pixels.
+        patch_size: side of a patch in pixels.
+
+    Raises:
+        InputError: images are smaller than a patch.
+    """
     if image_size < patch_size:
         raise InputError(
             f"ViT: images of {image_size} pixels are smaller than one patch of {patch_size}; lower patch_size, or make "
             "data.image_size larger."
+        )
+    if left := image_size % patch_size:
+        warnings.warn(
+            f"ViT: patches of {patch_size} pixels do not divide images of {image_size}: the last {left} rows and "
+            f"columns are never seen. Set data.image_size to {image_size - left} or {image_size - left + patch_size}, "
+            "or another patch_size.",
+            stacklevel=3,
         )
 
 

@@ -63,6 +63,8 @@ class MAE(Method):
         require_droppable(encoder, "MAE")
         if encoder.modality != "image":
             raise InputError(f"MAE fills in patches of images, which {type(encoder).__name__} does not read: take ViT.")
+        if not 0 < mask_ratio < 1:
+            raise InputError(f"MAE: mask_ratio is {mask_ratio}; set it between 0 and 1, to hide some patches, not all.")
         self.mask_ratio, self.normalize_targets = mask_ratio, normalize_targets
         pixels = encoder.settings["init_args"]["channels"] * encoder.stride**2
         self.patch_decoder = SequenceDecoder(encoder.dim, pixels, decoder_dim, decoder_depth, decoder_heads)

@@ -289,3 +289,12 @@ def test_names_and_files_that_are_none(tmp_path):
     }.items():
         with pytest.raises(InputError, match=sentence):
             ViT(pretrained=source)
+
+
+@pytest.mark.parametrize("continued", [False, True])
+def test_pixels_that_no_patch_covers_are_named(continued, tmp_path):
+    new = {"patch_size": 7, "dim": 8, "depth": 1, "heads": 2, "mean": 0.5, "std": 0.25}
+    settings = {"pretrained": save(random(KINDS["vit"]()), tmp_path)} if continued else new
+    with pytest.warns(UserWarning, match="last 3 rows .* data.image_size to 28 or 35, or another patch_size"):
+        encoder = ViT(image_size=31, **settings)
+    assert encoder(torch.zeros(1, 3, 31, 31)).sequence.shape[1] == 4 * 4

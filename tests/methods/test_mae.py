@@ -187,8 +187,10 @@ def test_what_cannot_be_filled_in_is_refused_in_a_sentence():
             MAE(encoder)
     with pytest.raises(InputError, match="MAE fills in patches of images, which BertEncoder does not read"):
         MAE(BertEncoder({**vocabulary, "continuations": []}, dim=8, depth=1, heads=1))
-    for ratio in (0.0, 0.97):
-        with pytest.raises(InputError, match=f"MAE hides {ratio} of a square of patches but these images have 16"):
-            make(mask_ratio=ratio).losses(images())
+    for ratio in (-0.1, 0.0, 1.0, 1.5):
+        with pytest.raises(InputError, match=f"MAE: mask_ratio is {ratio}; set it between 0 and 1"):
+            make(mask_ratio=ratio)
+    with pytest.raises(InputError, match=r"MAE hides 0\.97 of a square of patches but these images have 16"):
+        make(mask_ratio=0.97).losses(images())
     with pytest.raises(InputError, match="width 16 is not a multiple of its 3 heads"):
         make(decoder_heads=3)
