@@ -15,8 +15,7 @@ from ssl_zoo.methods.base import Method
 from ssl_zoo.optim import Optimizer
 from ssl_zoo.randomness import fold_in, uniform
 
-# What an example's keys are folded with.
-HIDING = 1
+HIDING = 1  # what an example's keys are folded with
 GREY = 0.5  # what is hidden in pictures
 
 
@@ -45,8 +44,7 @@ class MAE(Method):
         optimizer: Settings of the optimizer and of the learning rate over the run.
 
     Raises:
-        InputError: the encoder reads no images or cannot do without some places, `mask_ratio` hides none or all of an
-            image's patches, or its patches make no square.
+        InputError: the encoder reads no images or only whole ones, or `mask_ratio` hides none or all, of no square.
     """
 
     def __init__(
