@@ -20,6 +20,9 @@ _NO_CLASS = re.compile(r"Expected a dot import path string: (\S+)|Unexpected imp
 _REQUIRED = re.compile(r"the following arguments are required: (.+)")
 _NO_CHOICE = re.compile(r"invalid choice: '([^']+)' \(choose from (.+)\)")
 _WRONG_LENGTH = re.compile(r"(Expected a \w+ with \d+ elements).*?Given value: ([^\n]*)", re.DOTALL)
+_NONE_OF_SEVERAL = re.compile(
+    r"Errors:\n((?:\s+- Expected [^\n]+\n)+)\s+Given value type: [^\n]+\n\s+Given value: ([^\n]*)"
+)
 _WRONG_VALUE = re.compile(r"(Expected (?:a|an|to be) .+?\. Got value: .*)")
 
 
@@ -75,6 +78,11 @@ def explain(message: str, options: Iterable[str] = (), class_names: Collection[s
             f"{place}: there is no class '{name}'{nearest(name, class_names)}; "
             "a class of your own is named module.Class, its module lying in this folder."
         )
+    if found := _NONE_OF_SEVERAL.search(message):
+        kinds = [_plain(line.strip(" -")).removeprefix("expected a ") for line in found[1].splitlines()]
+        kinds = ["null" if kind == "NoneType" else kind.removeprefix("expected ") for kind in kinds]
+        meant = nearest(found[2], re.findall(r"'(\w+)'", found[1]))
+        return f"{place}: expected {' or '.join(kinds)}, got {found[2]}{meant or '.'}"
     lines = [line.strip(" -") for line in message.splitlines() if line.strip(" -")]
     return re.sub(r'^Parser key "config": ', "--config: ", " ".join(lines[:4]))
 

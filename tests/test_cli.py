@@ -63,7 +63,11 @@ def refused(capsys: pytest.CaptureFixture[str], *args: str) -> str:
         ("--data.source=FashonMNIST", "there is no class 'FashonMNIST', did you mean 'FashionMNIST'"),
         ("--data.help=ImageFolder", "data: ImageFolder is a class of another kind; --help lists those that fit"),
         ("--model.views=null", "model: SimCLR needs the setting views"),
-        ("--model.encoder.depth=19", "model.encoder.depth: expected one of 10, 18, 34, 50, got 19"),
+        ("--model.encoder.depth=19", "model.encoder.depth: expected one of 10, 18, 34, 50, 101, 152 or null, got 19."),
+        (
+            "--model.encoder.stem=smal",
+            "expected one of 'small', 'large' or null, got smal, did you mean 'small'?",
+        ),
         ("--trainer.max_step=3", "There is no option 'trainer.max_step', did you mean 'trainer.max_steps'"),
         ("--data.batch_size=0", "batch_size is 0: it must be at least 1"),
         ("--ckpt_path=nowhere.ckpt", "there is no file nowhere.ckpt"),

@@ -12,7 +12,7 @@ from ssl_zoo.decoders.image import ConvDecoder, MLPDecoder
 from ssl_zoo.encoders.image import MLP, ResNet, ViT
 from ssl_zoo.errors import InputError
 from ssl_zoo.methods.vae import VAE
-from ssl_zoo.optim import make_optimizer
+from ssl_zoo.optim import Optimizer, make_optimizer
 from ssl_zoo.randomness import fold_in, normal
 
 
@@ -233,7 +233,7 @@ def test_testing_logs_the_bound_and_the_importance_weighted_one(tmp_path):
 
 
 def train(model: VAE, data: ImageData) -> VAE:
-    optimizer = make_optimizer("adamw", model, 3e-3, 0.0)
+    optimizer = make_optimizer(Optimizer("adamw", 3e-3, weight_decay=0.0), model)
     model.train()
     for step in range(300):
         start = step * 128 % (len(data.train_set) - 128)

@@ -482,7 +482,7 @@ def test_sources_lie_in_a_checkpoint(dictionary: Path, tmp_path: Path) -> None:
 
 
 def test_sources_import_heavy_packages_only_when_used() -> None:
-    for module in ("python_docs", "wordnet", "text_files", "hugging_face_text", "text_base"):
+    for module in ("python_docs", "wordnet", "files", "hugging_face", "base"):
         path = Path(python_docs.__file__).with_name(f"{module}.py")
         imported = {
             name.split(".")[0]
