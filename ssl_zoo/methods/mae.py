@@ -44,7 +44,7 @@ class MAE(Method):
         optimizer: Settings of the optimizer and of the learning rate over the run.
 
     Raises:
-        InputError: the encoder reads no images or only whole ones, or `mask_ratio` hides none or all, of no square.
+        InputError: the encoder reads no images or needs all patches, or `mask_ratio` hides none or all of a square.
     """
 
     def __init__(
