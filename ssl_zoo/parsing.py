@@ -16,7 +16,7 @@ from ssl_zoo.data.image.sources.base import ImageSource
 from ssl_zoo.data.sources.files import resolved
 from ssl_zoo.data.text.sources.base import TextSource
 from ssl_zoo.errors import InputError
-from ssl_zoo.suggestions import explain
+from ssl_zoo.suggestions import explain, settings_of_parts
 
 # Errors come to `ssl_zoo.cli.main`, and half an option's name is a typo, not a shorthand.
 STRICT: dict[str, Any] = {"exit_on_error": False, "allow_abbrev": False}
@@ -44,7 +44,7 @@ class StrictParser(LightningArgumentParser):
 def parse(parser: ArgumentParser, args: list[str], subparsers: Iterable[ArgumentParser] = ()) -> Namespace:
     """Parses, or raises InputError with a sentence that says what was meant."""
     try:
-        return parser.parse_args(args)
+        settings = parser.parse_args(args)
     except ArgumentError as error:
         options = {action.dest for each in (parser, *subparsers) for action in each._actions}
         names = {
@@ -53,6 +53,26 @@ def parse(parser: ArgumentParser, args: list[str], subparsers: Iterable[Argument
             for found in _below(base)
         }
         raise InputError(explain(str(error), options, names)) from error
+    command = settings.get("subcommand")
+    _refuse_empty_parts(settings[command] if command else settings)
+    return settings
+
+
+def _refuse_empty_parts(settings: Namespace, place: str = "") -> None:
+    """Refuses a group of settings such as `optimizer` without any, as where all its lines are commented out."""
+    for name, value in vars(settings).items():
+        if not isinstance(value, Namespace):
+            continue
+        here = place if name == "init_args" else f"{place}.{name}".removeprefix(".")
+        if "class_path" in value and isinstance(inner := value.get("init_args"), Namespace):
+            empty = [part for part, given in vars(inner).items() if given is None]
+            module, _, kind = value.class_path.rpartition(".")
+            parts = settings_of_parts(getattr(import_module(module), kind)) if empty else {}
+            for part in filter(parts.__contains__, empty):
+                raise InputError(
+                    f"{here}.{part} is empty: write some of {', '.join(parts[part])} below it, or leave it out."
+                )
+        _refuse_empty_parts(value, here)
 
 
 def resolve_paths(config: Namespace) -> None:

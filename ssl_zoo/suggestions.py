@@ -2,8 +2,10 @@
 
 import difflib
 import importlib
+import inspect
 import re
 from collections.abc import Collection, Iterable
+from pathlib import Path
 
 from jsonargparse import ArgumentParser
 
@@ -24,6 +26,15 @@ _NONE_OF_SEVERAL = re.compile(
     r"Errors:\n((?:\s+- Expected [^\n]+\n)+)\s+Given value type: [^\n]+\n\s+Given value: ([^\n]*)"
 )
 _WRONG_VALUE = re.compile(r"(Expected (?:a|an|to be) .+?\. Got value: .*)")
+# Names that may be those of a user's class, wherever the message has them, and the setting if it stands nowhere else.
+_OWN_CLASS = re.compile(
+    r"class_path '((?:[^\W\d]\w*\.)+[^\W\d]\w*)'|Expected a path but ((?:[^\W\d]\w*\.)+[^\W\d]\w*) either|"
+    r"NestedArg\(key='[^']+', val='((?:[^\W\d]\w*\.)+[^\W\d]\w*)'\)"
+)
+_NESTED = re.compile(r"NestedArg\(key='([^']+)'")
+_NO_FILE = re.compile(r"Expected a path but (\S+\.(?:yaml|yml|json)) either not accessible")
+_WRONG_KIND = re.compile(r"Import path (?:(\S+) )?does not correspond to a subclass of (\w+)")
+_FRAMES = ("Parser key", "Does not validate", "Subtypes:", "Errors:", "Given value", "Problem with given class_path")
 
 
 def explain(message: str, options: Iterable[str] = (), class_names: Collection[str] = ()) -> str:
@@ -35,10 +46,17 @@ def explain(message: str, options: Iterable[str] = (), class_names: Collection[s
         class_names: short names of the classes that may be named.
     """
     place = ".".join(key for key in _KEY.findall(message) if key != "config")
+    if found := _NO_FILE.search(message):
+        return f"{place}: there is no file {found[1]}."
+    for name in dict.fromkeys("".join(found) for found in _OWN_CLASS.findall(message)):
+        if trouble := _trouble_with(name):
+            nested = _NESTED.findall(message)
+            setting = f"{place}.{nested[0]}" if nested and not place.endswith(nested[0]) else place
+            return f"{setting}: {trouble}"
     owners = _CLASS.findall(message)
     if owners and (found := _NO_SETTING.search(message)):
         owner = _imported(_CLASS.findall(message[: found.start()])[-1])
-        settings, parts = settings_of(owner), _settings_of_parts(owner)
+        settings, parts = settings_of(owner), settings_of_parts(owner)
         for part, inner in parts.items():
             if found[1] in inner:
                 return f"{place}.{found[1]} is a setting of {part}: write {place}.{part}.{found[1]}."
@@ -46,10 +64,10 @@ def explain(message: str, options: Iterable[str] = (), class_names: Collection[s
         return f"{place}: {owner.__name__} has no setting '{found[1]}'{meant}; it has {', '.join(settings)}."
     if owners and (found := _NO_SETTING_OF_PART.search(message)):
         part, name = found["part"] or found["option_part"], found["name"] or found["option_name"]
-        inner = _settings_of_parts(_imported(owners[-1])).get(part, [])
+        inner = settings_of_parts(_imported(owners[-1])).get(part, [])
         return f"{place}.{part} has no setting '{name}'{nearest(name, inner)}; it has {', '.join(inner)}."
     found = _NO_PART.search(message)
-    if owners and found and (belongs := _settings_of_parts(_imported(owners[-1])).get(found[1])):
+    if owners and found and (belongs := settings_of_parts(_imported(owners[-1])).get(found[1])):
         place = ".".join(dict.fromkeys(place.split(".")))  # the message names the part twice
         return (
             f"{place} is '{found[2]}', but it has settings of its own: write {', '.join(belongs)} below it, such as "
@@ -78,12 +96,19 @@ def explain(message: str, options: Iterable[str] = (), class_names: Collection[s
             f"{place}: there is no class '{name}'{nearest(name, class_names)}; "
             "a class of your own is named module.Class, its module lying in this folder."
         )
+    if found := _WRONG_KIND.search(message):
+        named = [found[1] or "", *("".join(name) for name in _OWN_CLASS.findall(message)), "the class"]
+        needs = f"which {owners[-1].rpartition('.')[2]} needs" if owners else "which is needed here"
+        return f"{place}: {next(filter(None, named))} is no {found[2]}, {needs}; --help lists those that fit."
     if found := _NONE_OF_SEVERAL.search(message):
         kinds = [_plain(line.strip(" -")).removeprefix("expected a ") for line in found[1].splitlines()]
         kinds = ["null" if kind == "NoneType" else kind.removeprefix("expected ") for kind in kinds]
         meant = nearest(found[2], re.findall(r"'(\w+)'", found[1]))
         return f"{place}: expected {' or '.join(kinds)}, got {found[2]}{meant or '.'}"
     lines = [line.strip(" -") for line in message.splitlines() if line.strip(" -")]
+    inner = [line for line in lines if not line.startswith(_FRAMES) and line != "Expected a <class 'NoneType'>"]
+    if owners and inner:  # the frames around it say nothing but where
+        return f"{place}: {_plain(inner[-1])}."
     return re.sub(r'^Parser key "config": ', "--config: ", " ".join(lines[:4]))
 
 
@@ -93,8 +118,28 @@ def nearest(name: str, names: Iterable[str]) -> str:
     return f", did you mean '{close[0]}'?" if close else ""
 
 
+def _trouble_with(path: str) -> str | None:
+    """Why there is no object of the class at `module.Class`, and what to do; None where that is not the trouble."""
+    module, _, name = path.rpartition(".")
+    try:
+        class_ = getattr(importlib.import_module(module), name, None)
+    except ModuleNotFoundError as error:  # the module's own absence, or of what it imports
+        if error.name is None or not f"{module}.".startswith(f"{error.name}."):
+            return f"{path} cannot be imported, because there is no module '{error.name}': install it."
+        meant = nearest(error.name, [file.stem for file in Path.cwd().glob("*.py")])
+        return f"there is no module '{error.name}'{meant}; a class of your own lies in a module in this folder."
+    except Exception as error:  # whatever a user's module raises is what is wrong with it
+        return f"{path} cannot be imported ({type(error).__name__}: {error}): mend its module."
+    if class_ is None:
+        known = [each for each, value in vars(importlib.import_module(module)).items() if inspect.isclass(value)]
+        return f"{module} has no class '{name}'{nearest(name, known) or '.'}"
+    if inspect.isabstract(class_):
+        return f"{path} lacks what its base class leaves to it: write {', '.join(sorted(class_.__abstractmethods__))}."
+    return None
+
+
 def _plain(complaint: str) -> str:
-    complaint = re.sub(r"a typing\.Literal\[(.+?)\]", r"one of \1", complaint)
+    complaint = re.sub(r"(?:a )?typing\.Literal\[(.+?)\]", r"one of \1", complaint)
     complaint = re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", complaint)
     return complaint[0].lower() + complaint[1:].replace(". Got value:", ", got")
 
@@ -104,13 +149,13 @@ def _imported(path: str) -> type:
     return getattr(importlib.import_module(module), name)
 
 
-def _settings_of_parts(class_: type) -> dict[str, list[str]]:
+def settings_of_parts(class_: type) -> dict[str, list[str]]:
     """What those arguments of a constructor take that are groups of settings, such as `optimizer`."""
     parser, parts = ArgumentParser(), dict[str, list[str]]()
     names = parser.add_class_arguments(class_)
     for action in parser._actions:
         part, _, setting = action.dest.partition(".")
-        if setting and part in names:
+        if setting and setting != "help" and part in names:  # classes have help alone
             parts.setdefault(part, []).append(setting)
     return parts
 

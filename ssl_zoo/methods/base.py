@@ -38,7 +38,8 @@ class Method(Rebuildable, L.LightningModule, ABC):
             evaluates a teacher, such as `teacher.module`, that.
 
     Raises:
-        InputError: layers are to be trained at rates of their own, and the encoder cannot say what its layers are.
+        InputError: the encoder lacks attributes that every encoder has, or layers are to be trained at rates of their
+            own, and the encoder cannot say what its layers are.
     """
 
     views: Views | None
@@ -47,6 +48,11 @@ class Method(Rebuildable, L.LightningModule, ABC):
 
     def __init__(self, encoder: Encoder, optimizer: Optimizer = Optimizer()) -> None:
         super().__init__()
+        if unsaid := [name for name in Encoder.__annotations__ if not hasattr(encoder, name)]:
+            raise InputError(
+                f"{type(encoder).__name__} does not say its {', '.join(unsaid)}: set them in the class or in __init__, "
+                "as the docstring of ssl_zoo.encoders.base.Encoder says."
+            )
         with warnings.catch_warnings():
             # Lightning advises to leave modules out. Their settings are what rebuilds them from a checkpoint alone.
             warnings.filterwarnings("ignore", "Attribute '.*' is an instance of `nn.Module`")  # settings are kept
