@@ -1,12 +1,11 @@
 """What is compared of runs: results.json with accuracies alone, and finetune-TASK.json, checked and typed."""
 
 import json
-import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ssl_zoo.runs import results
-from ssl_zoo.runs.result_file import read_result
+from ssl_zoo.runs.result_file import read_result, read_share
 from ssl_zoo.runs.results import ALL
 
 # Before the name of a probe or a task: its balanced accuracy, which is known where classes differ in size.
@@ -154,10 +153,10 @@ def _rows(rows: dict[str, Any]) -> dict[str, dict[str, Accuracies]]:
     for row, kinds in rows.items():
         own = read.setdefault(str(row), {})
         for kind, by_number in kinds.items():
-            own[str(kind)] = {str(number): _share(found["mean"]) for number, found in by_number.items()}
+            own[str(kind)] = {str(number): read_share(found["mean"]) for number, found in by_number.items()}
         for kind, by_number in kinds.items():
             balanced = {
-                str(number): _share(found["balanced"]["mean"])
+                str(number): read_share(found["balanced"]["mean"])
                 for number, found in by_number.items()
                 if "balanced" in found
             }
@@ -186,16 +185,3 @@ def _as_probes(found: results.Result) -> dict[str, dict[str, Accuracies]]:
         rows.setdefault(row, {})[LAST_LAYER] = {ALL: layers.test[-1]}
         rows[row][CHOSEN_LAYER] = {ALL: layers.test[layers.chosen]}
     return rows
-
-
-def _share(value: Any) -> float:
-    number = _number(value)
-    if not 0 <= number <= 1:
-        raise ValueError(f"{number:g} is no accuracy between 0 and 1")
-    return number
-
-
-def _number(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ValueError(f"{value!r} stands where a number should")
-    return float(value)

@@ -115,13 +115,13 @@ def _typed(record: dict[str, Any]) -> Result:
         budget=Budget(
             steps=int(budget["steps"]),
             samples=int(budget["samples"]),
-            seconds=_number(budget["seconds"]),
+            seconds=read_number(budget["seconds"]),
             flops=_optional(budget.get("flops")),
             peak_memory=_optional(budget.get("peak_memory")) or None,
             hardware=str(budget.get("hardware", "")),
         ),
         chance_loss=_optional(record.get("chance_loss")),
-        health={str(name): _number(value) for name, value in record.get("health", {}).items()},
+        health={str(name): read_number(value) for name, value in record.get("health", {}).items()},
         remarks=[str(remark) for remark in record.get("remarks", [])],
         rows=typed_rows(record["rows"]),
         tasks=tasks,
@@ -139,12 +139,12 @@ def _nested(entries: Mapping[str, Any], depth: int, make: Callable[[Any], Value]
 
 
 def _score(found: Mapping[str, Any]) -> Score:
-    mean = _share(found["mean"])
+    mean = read_share(found["mean"])
     balanced = found.get("balanced")
     return Score(
         mean,
-        _number(found.get("std", 0.0)),
-        [_share(draw) for draw in found.get("draws", [mean])],
+        read_number(found.get("std", 0.0)),
+        [read_share(draw) for draw in found.get("draws", [mean])],
         None if balanced is None else _score(balanced),
         found.get("chosen"),
     )
@@ -157,15 +157,15 @@ def _score_entries(score: Score) -> dict[str, Any]:
 
 def _task_score(found: Mapping[str, Any]) -> TaskScore:
     balanced = found.get("balanced")
-    layers = [_number(share) for share in found.get("layers", [])]
-    return TaskScore(_share(found["accuracy"]), None if balanced is None else _share(balanced), layers)
+    layers = [read_number(share) for share in found.get("layers", [])]
+    return TaskScore(read_share(found["accuracy"]), None if balanced is None else read_share(balanced), layers)
 
 
 def _layer_scores(found: Mapping[str, Any]) -> LayerScores:
-    test, chosen = [_share(each) for each in found["test"]], found["chosen"]
+    test, chosen = [read_share(each) for each in found["test"]], found["chosen"]
     if not isinstance(chosen, int) or not 0 <= chosen < len(test):
         raise ValueError(f"{chosen!r} is none of its {len(test)} layers")
-    return LayerScores([_share(each) for each in found["validation"]], test, chosen)
+    return LayerScores([read_share(each) for each in found["validation"]], test, chosen)
 
 
 def _without_unknown(entries: dict[str, Any], *names: str) -> dict[str, Any]:
@@ -182,18 +182,20 @@ def _protocol(value: Any) -> int:
     return value
 
 
-def _share(value: Any) -> float:
-    number = _number(value)
+def read_share(value: Any) -> float:
+    """An accuracy in [0, 1] of a file, or ValueError with what stands there instead."""
+    number = read_number(value)
     if not 0 <= number <= 1:
         raise ValueError(f"{number:g} is no accuracy between 0 and 1")
     return number
 
 
-def _number(value: Any) -> float:
+def read_number(value: Any) -> float:
+    """A finite number of a file, or ValueError with what stands there instead."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise ValueError(f"{value!r} stands where a number should")
     return float(value)
 
 
 def _optional(value: Any) -> float | None:
-    return None if value is None else _number(value)
+    return None if value is None else read_number(value)
