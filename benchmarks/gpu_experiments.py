@@ -72,6 +72,8 @@ def options_of(path: Path, settings: dict[str, Any], data: dict[str, list[str]],
         options.append("--model.views.seconds=0.4")
     if settings["data"]["init_args"].get("seconds_per_batch") is None and "AudioData" in settings["data"]["class_path"]:
         options.append("--data.crop_seconds=0.5")
+    if "pretrained" in arguments["encoder"].get("init_args", {}):
+        options.append("--model.encoder.pretrained=null")  # weights of another run, which a new machine has not
     if smoke:
         for network in ("encoder", "decoder"):
             width = arguments.get(network, {}).get("init_args", {}).get("width", 0)
