@@ -10,6 +10,23 @@ REFRESH_SECONDS = 0.5
 LINE_SECONDS = 30.0
 
 
+def step_bar(transient: bool = False) -> Progress:
+    """A bar with steps done and to do, time passed and left, and a field `latest` for whatever is news.
+
+    Args:
+        transient: whether it vanishes when it is done.
+    """
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[latest]}"),
+    )
+    return Progress(*columns, refresh_per_second=1 / REFRESH_SECONDS, transient=transient)
+
+
 class LongWork:
     """Counts steps while somebody waits for the last of them.
 
@@ -21,15 +38,7 @@ class LongWork:
 
     def __init__(self, title: str, total: int, unit: str = "steps") -> None:
         self.title, self.total, self.unit = title, total, unit
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[latest]}"),
-        )
-        self._bar = Progress(*columns, refresh_per_second=1 / REFRESH_SECONDS, transient=True)
+        self._bar = step_bar(transient=True)
         self._task = self._bar.add_task(title, total=total, latest="")
         self._done, self._began, self._shown = 0, time.monotonic(), time.monotonic()
 

@@ -5,10 +5,10 @@ from typing import Any
 import lightning as L
 from lightning.pytorch.callbacks import ProgressBar
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress
 
 from ssl_zoo import metrics
-from ssl_zoo.long_work import REFRESH_SECONDS, LongWork
+from ssl_zoo.long_work import LongWork, step_bar
 from ssl_zoo.optim import total_steps
 
 
@@ -42,15 +42,7 @@ class StepProgress(ProgressBar):
         """Draws the bar."""
         if not self.enabled:
             return
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[latest]}"),
-        )
-        self._progress = Progress(*columns, refresh_per_second=1 / REFRESH_SECONDS)
+        self._progress = step_bar()
         self._task = self._progress.add_task(
             self.title or type(pl_module).__name__, total=total_steps(trainer), latest="", completed=trainer.global_step
         )
