@@ -70,7 +70,7 @@ def main(args: list[str] | None = None) -> None:
         run(sys.argv[1:] if args is None else args)
     except (InputError, MisconfigurationException) as error:  # a user's mistake: its sentence and code 2
         _refuse(str(error))
-    except OSError as error:
+    except OSError as error:  # of a disk: a sentence and code 2
         if error.errno not in DISK_FAULTS:
             raise
         where = error.filename or "the output folder"

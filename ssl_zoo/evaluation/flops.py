@@ -30,7 +30,7 @@ def training_flops(method: Method, batch: Batch) -> float | None:
     with alone(), torch.random.fork_rng(), torch.enable_grad(), sdpa_kernel(SDPBackend.MATH), counter:
         try:
             method.losses(batch._replace(labels=None))["loss"].backward()
-        except RuntimeError as error:
+        except RuntimeError as error:  # only the one that the docstring answers with None
             if "attached to a `Trainer`" not in str(error):
                 raise
             return None

@@ -41,8 +41,8 @@ def fetch_package(package: str, cache: Path) -> Path:
             ) from error
         try:
             os.replace(Path(folder) / "unpacked", target)  # one step, so that no other process sees half of it
-        except OSError:
-            if not target.is_dir():  # otherwise another process was faster
+        except OSError:  # another process may have been faster
+            if not target.is_dir():
                 raise
     return target
 

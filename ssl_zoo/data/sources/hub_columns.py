@@ -74,7 +74,7 @@ def find_labels(splits: dict[str, Any], wanted: str | None, source: str, most: i
             for value in values_of(data, column, most)
         )
         return LabelColumn(column, list(number_classes(found, where)), names, where)
-    except InputError as error:
+    except InputError as error:  # a warning says so, unless the column was asked for
         if wanted is not None:
             raise
         warnings.warn(f"{source} counts as unlabelled: {error}", stacklevel=3)

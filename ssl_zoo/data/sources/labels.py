@@ -99,7 +99,7 @@ def _decode(content: bytes, path: Path) -> str:
         encoding = "utf-16-le" if content[1::2].count(0) > content[::2].count(0) else "utf-16-be"
     try:
         return content.decode(encoding or "utf-8")
-    except UnicodeDecodeError as error:
+    except UnicodeDecodeError as error:  # a warning says what is read instead
         if encoding is not None:
             raise InputError(f"{path} is damaged at byte {error.start}: save it as UTF-8.") from error
     warnings.warn(f"{path} is not UTF-8 and is read as Windows-1252: save it as UTF-8 to be sure.", stacklevel=4)

@@ -65,7 +65,7 @@ def find_or_fetch() -> Path:
             return folder
     try:
         return fetch_package(PACKAGE, cache / "debian") / INSTALLED.relative_to("/")
-    except InputError as no_package:
+    except InputError as no_package:  # the other way is tried, and both are named
         try:
             from torchvision import datasets
 
