@@ -23,6 +23,7 @@ from ssl_zoo.evaluation.probe import probe
 from ssl_zoo.evaluation.public import probe_public
 from ssl_zoo.export.export import export
 from ssl_zoo.finetuning.finetune import finetune
+from ssl_zoo.packaged import list_experiments, with_located_configs
 from ssl_zoo.parsing import STRICT, parse
 from ssl_zoo.processes import leave, speaks
 from ssl_zoo.signals import Stopped, requests
@@ -42,6 +43,7 @@ ON_RUNS: dict[str, Callable[..., None]] = {
     "export": export,
     "probe-public": probe_public,
     "compare": compare,
+    "experiments": list_experiments,
     "dashboard": dashboard,
 }
 # What no code can do anything about while it writes; other errors of the operating system are bugs.
@@ -51,7 +53,8 @@ ON_RUNS_HELP = (
     "ssl-zoo finetune --run ... trains it further on a labelled task, ssl-zoo in-context --run ... lets a GPT sort "
     "texts by examples in its prompt, ssl-zoo export --run ... --out FOLDER writes its encoder for others to load; "
     "ssl-zoo probe-public evaluates published encoders beside them; ssl-zoo compare RUN_OR_FOLDER ... ranks them all, "
-    "ssl-zoo sweep EXPERIMENT_OR_FOLDER ... trains and ranks many, ssl-zoo dashboard shows them on W&B "
+    "ssl-zoo sweep EXPERIMENT_OR_FOLDER ... trains and ranks many, ssl-zoo experiments lists those that come with the "
+    "package, ssl-zoo dashboard shows them on W&B "
     "(ssl-zoo probe -h and so on say more)."
 )
 
@@ -96,6 +99,7 @@ def run(args: list[str]) -> None:
     _quiet()
     for package in NAMED_IN_YAML:
         _import_all(package)
+    args = with_located_configs(args)
     if args[:1] == ["--version"]:
         print(__version__)
     elif args[:1] == ["sweep"]:

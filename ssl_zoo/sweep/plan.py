@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from ssl_zoo.errors import InputError
+from ssl_zoo.packaged import locate
 from ssl_zoo.sweep.terms import Terms
 
 # What the sweep itself decides about every run.
@@ -66,10 +67,12 @@ def plan(paths: list[Path], overrides: list[str], terms: Terms, out: Path, read:
 def find_experiments(paths: list[Path]) -> Iterator[Path]:
     """The YAML files among `paths`, and in the folders among them those that have a model.
 
+    What is no path may be the name of an experiment that comes with the package.
+
     Raises:
         InputError: a path does not exist, or a folder holds no experiment.
     """
-    for path in paths:
+    for path in (Path(locate(str(given))) for given in paths):
         if path.is_dir():
             found = sorted(file for file in path.iterdir() if file.suffix in (".yaml", ".yml") and has_model(file))
             if not found:

@@ -23,6 +23,7 @@ FOUNDATIONS = (
     "long_work",
     "metrics",
     "optim",
+    "packaged",
     "processes",
     "randomness",
     "rebuilding",
