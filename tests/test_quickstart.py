@@ -1,7 +1,8 @@
-"""The README's promises, kept by running its commands."""
+"""The promises of README and docs, kept by running their commands."""
 
 import json
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -11,12 +12,15 @@ import pytest
 import torch
 from torchvision.models import resnet18
 
-from tests.made import write_texts
+from ssl_zoo.cli import run
+from tests.made import write_images, write_texts
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
-LINES = re.sub(r" \\\n\s*", " ", README)  # what a backslash continues is one command
-COMMANDS = re.findall(r"^(?:pip install uv && )?uv run ssl-zoo (.+)$", LINES, re.MULTILINE)
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+LINES = re.sub(r" \\\n\s*", " ", "\n".join(page.read_text() for page in PAGES))  # a backslash continues a command
+# In order and without repetitions.
+COMMANDS = list(dict.fromkeys(re.findall(r"^(?:pip install uv && )?uv run ssl-zoo (.+)$", LINES, re.MULTILINE)))
 # What stands in for data that may have to be downloaded and for hardware that may not be there.
 QUICK = ["--config", "experiments/smoke.yaml", "--data.train_size=20", "--trainer.accelerator=cpu",
          "--trainer.devices=1"]  # fmt: skip
@@ -35,7 +39,7 @@ def ssl_zoo(command: list[str], runs: Path, cwd: Path = ROOT) -> str:
     return done.stdout
 
 
-def test_the_readme_shows_what_a_run_is_good_for():
+def test_readme_and_docs_show_what_a_run_is_good_for():
     assert {command.split()[0] for command in COMMANDS} == {
         "fit",
         "probe",
@@ -49,10 +53,31 @@ def test_the_readme_shows_what_a_run_is_good_for():
     }
 
 
+@pytest.mark.parametrize("command", [command for command in COMMANDS if command.startswith("fit")])
+def test_every_fit_command_is_understood(command, monkeypatch, capsys):
+    monkeypatch.chdir(ROOT)
+    with pytest.raises(SystemExit) as ended:
+        run([*shlex.split(command), "--print_config"])
+    assert not ended.value.code and "class_path" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", [command for command in COMMANDS if not command.startswith("fit")])
+def test_every_other_command_has_the_options_it_is_given(command, capsys):
+    name, *words = command.split(" -- ")[0].split()
+    with pytest.raises(SystemExit):
+        run([name, "--help"])
+    known = set(re.findall(r"--[\w-]+", capsys.readouterr().out))
+    given = {re.split(r"[.=]", word)[0] for word in words if word.startswith("--")}
+    assert given <= known
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("command", [command for command in COMMANDS if command.startswith("fit")])
-def test_every_fit_command_of_the_readme_runs(command, tmp_path):
+def test_every_fit_command_runs(command, tmp_path):
     options = HERE
+    if "PHOTOS" in command:
+        command = command.replace("PHOTOS", str(write_images(tmp_path / "photos", 20)))
+        options = [*QUICK, "--data.image_size=12"]
     if "experiments/text" in command:
         texts = write_texts(tmp_path / "texts.jsonl", 40, words=(150, 180))
         options = [*QUICK, "--data.source=TextFiles", f"--data.source.root={texts}"]
@@ -69,8 +94,8 @@ def test_every_fit_command_of_the_readme_runs(command, tmp_path):
     assert baseline in out
 
 
-def test_the_comparison_of_all_methods_in_the_readme_can_be_planned(tmp_path):
-    (command,) = re.findall(r"^uv run ssl-zoo (sweep [^`]+ -- --probe.ceiling false)$", README, re.MULTILINE)
+def test_the_comparison_of_all_methods_can_be_planned(tmp_path):
+    (command,) = [command for command in COMMANDS if command.endswith(" -- --probe.ceiling false")]
     planned = command.replace("--budget 2min", "--samples 1000 --list").replace("runs/sweeps", str(tmp_path))
     assert planned.count(str(tmp_path)) == 1 and "--list" in planned
     done = subprocess.run(
@@ -84,7 +109,7 @@ def test_the_comparison_of_all_methods_in_the_readme_can_be_planned(tmp_path):
 
 @pytest.mark.slow
 def test_the_readmes_own_method_runs(tmp_path):
-    (snippet,) = re.findall(r"```python\n(.+?)```", README, re.DOTALL)
+    (snippet,) = [code for code in re.findall(r"```python\n(.+?)```", README, re.DOTALL) if "my_module" in code]
     (tmp_path / "my_module.py").write_text(snippet)
     options = ["--model=my_module.Rotation", "--model.encoder=ResNet", "--model.encoder.width=8", "--data=ImageData",
                "--data.batch_size=32", "--trainer.max_steps=5", "--probe.draws=1"]  # fmt: skip
@@ -93,7 +118,7 @@ def test_the_readmes_own_method_runs(tmp_path):
 
 
 @pytest.mark.slow
-def test_encoders_and_embeddings_go_out_and_in_by_the_readmes_commands(tmp_path):
+def test_encoders_and_embeddings_go_out_and_in_by_the_commands(tmp_path):
     options = ["--trainer.max_steps=2", "--probe_after_fit=false"]
     ssl_zoo(["fit", "--config", "experiments/quickstart.yaml", *options], tmp_path / "fit")
     (directory,) = (tmp_path / "fit").glob("quickstart/*")

@@ -43,8 +43,8 @@ def test_a_finished_run_has_everything_that_is_compared(runs):
     assert [step for step, _ in found.curves["train/loss"]] == [1, 3] and len(found.curves["val/loss"]) == 1
 
 
-def test_the_readmes_command_compares_it(runs):
-    (command,) = re.findall(r"^uv run ssl-zoo (compare .+)$", (ROOT / "README.md").read_text(), re.MULTILINE)
+def test_the_guides_command_compares_it(runs):
+    (command,) = re.findall(r"^uv run ssl-zoo (compare .+)$", (ROOT / "docs" / "runs.md").read_text(), re.MULTILINE)
     done = subprocess.run([sys.executable, "-m", "ssl_zoo", *command.split()], cwd=runs.parent, capture_output=True,
                           text=True)  # fmt: skip
     assert done.returncode == 0, done.stderr
