@@ -1,12 +1,15 @@
 """The contract between methods and networks: one encoder interface for every modality."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from functools import wraps
 from typing import Any, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
 
 from ssl_zoo.errors import InputError
+from ssl_zoo.mixed_precision import in_own_precision
 from ssl_zoo.rebuilding import Rebuildable
 
 
@@ -91,12 +94,19 @@ class Encoder(Rebuildable, nn.Module, ABC):
     maskable: bool = False
     droppable: bool = False
 
+    def __init_subclass__(cls) -> None:
+        """Sees to it that images come as numbers in [0, 1], and vectors to a loss in float32, whoever calls what."""
+        super().__init_subclass__()
+        for name in {"embed", "contextualize", "forward"} & vars(cls).keys():
+            function = vars(cls)[name]
+            setattr(cls, name, in_own_precision(_of_unit_images(function) if name != "contextualize" else function))
+
     @abstractmethod
     def embed(self, inputs: Tensor, mask: Tensor | None = None) -> Embedded:
         """Local vectors: what one token, patch or frame says by itself, without position, prefix or context.
 
         Args:
-            inputs: raw inputs as in `ssl_zoo.batch.Batch`.
+            inputs: raw inputs as in `ssl_zoo.batch.Batch`, of images float in [0, 1]: uint8 ones become so on the way.
             mask: mask as in `ssl_zoo.batch.Batch`: True where the input is real, the number of its document, or None.
         """
 
@@ -114,6 +124,7 @@ class Encoder(Rebuildable, nn.Module, ABC):
             InputError: there are `places` but the encoder is not `droppable`.
         """
 
+    @in_own_precision
     def forward(self, inputs: Tensor, mask: Tensor | None = None, *, layers: bool = False) -> Encoded:
         """`contextualize` of `embed`; shapes as there."""
         return self.contextualize(self.embed(inputs, mask), layers=layers)
@@ -141,6 +152,18 @@ class Encoder(Rebuildable, nn.Module, ABC):
                 f"{type(self).__name__} needs the vectors of all places, because context runs through each of them; "
                 "take an encoder that can do without some, such as ViT, BertEncoder or Wav2Vec2Encoder."
             )
+
+
+def _of_unit_images(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The same function of an encoder, which gets images in [0, 1] where it is called with uint8 ones."""
+
+    @wraps(function)
+    def wrapped(self: Encoder, inputs: Tensor, *args: Any, **kwargs: Any) -> Any:
+        if inputs.dtype == torch.uint8 and self.modality == "image":
+            inputs = inputs.float() / 255
+        return function(self, inputs, *args, **kwargs)
+
+    return wrapped
 
 
 def mean_over_places(sequence: Tensor, mask: Tensor | None) -> Tensor:

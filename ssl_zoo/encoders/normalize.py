@@ -7,7 +7,7 @@ from ssl_zoo.errors import InputError
 
 
 class Normalize(nn.Module):
-    """Images as a network wants them: uint8 in [0, 255] or float in [0, 1] to (x - mean) / std.
+    """Images as a network wants them: from [0, 1] to (x - mean) / std.
 
     Args:
         mean: one number or one per channel.
@@ -27,7 +27,7 @@ class Normalize(nn.Module):
         """Normalised images.
 
         Args:
-            images: ``(B, C, H, W)``.
+            images: ``(B, C, H, W)`` in [0, 1].
             channels: the C that the network was built for.
 
         Raises:
@@ -43,6 +43,4 @@ class Normalize(nn.Module):
                 f"The encoder's mean and std have {len(self.mean)} and {len(self.std)} numbers but the images have "
                 f"{channels} channels: give one number, or one per channel."
             )
-        if not images.is_floating_point():
-            images = images.float() / 255
         return (images - self.mean) / self.std

@@ -15,6 +15,7 @@ from ssl_zoo.encoders.base import Encoded, Encoder
 from ssl_zoo.encoders.weights import source_of
 from ssl_zoo.errors import InputError
 from ssl_zoo.lightning_inside import logs_now, trainer_of
+from ssl_zoo.mixed_precision import precision_for
 from ssl_zoo.optim import Optimizer
 from ssl_zoo.parts.freezing import drop_gradients, stand_still, steps_frozen, trains_more_than
 from ssl_zoo.parts.teacher import Teacher
@@ -73,12 +74,24 @@ class Method(Rebuildable, L.LightningModule, ABC):
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """The loss and what else deserves a curve.
 
+        The encoder computes in the Trainer's precision and gives float32; everything else here is float32, unless
+        `ssl_zoo.mixed_precision.heads_in_mixed_precision` is written above it.
+
         Args:
             batch: a batch with `labels` None.
 
         Returns:
             Scalars by name; "loss" is minimised, everything is logged.
         """
+
+    def losses_in_precision(self, batch: Batch) -> dict[str, Tensor]:
+        """`losses` of a batch without its labels, in the precision that they need.
+
+        Args:
+            batch: a batch on the method's device.
+        """
+        with precision_for(self.losses, self.device.type):
+            return self.losses(batch._replace(labels=None))
 
     def encode(self, batch: Batch, layers: bool = False) -> Encoded:
         """What probes see: the encoder's vectors, the pooled ones as the paper wants them.
@@ -158,7 +171,7 @@ class Method(Rebuildable, L.LightningModule, ABC):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """One step on a batch stripped of its labels."""
-        terms = self.losses(batch._replace(labels=None))
+        terms = self.losses_in_precision(batch)
         # Lightning drops what is logged in between, but not before it has cost a small network a third of its time.
         if logs_now(self.trainer):
             self._log(terms, metrics.TRAIN, batch)
@@ -243,7 +256,7 @@ class Method(Rebuildable, L.LightningModule, ABC):
     def _log_losses(self, batch: Batch, stage: str) -> None:
         """Leaves out a last batch of one example where that has nothing to be contrasted with: a loss of 0 is none."""
         if not self.has_no_negatives(len(batch.index) * self.trainer.world_size):
-            self._log(self.losses(batch._replace(labels=None)), stage, batch)
+            self._log(self.losses_in_precision(batch), stage, batch)
 
     def _log(self, terms: dict[str, Tensor], stage: str, batch: Batch) -> None:
         self.log_dict(

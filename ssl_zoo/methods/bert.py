@@ -13,6 +13,7 @@ from ssl_zoo.corruption.tokens import TokenCorruption
 from ssl_zoo.encoders.text_base import TextEncoder
 from ssl_zoo.errors import InputError
 from ssl_zoo.methods.base import Method
+from ssl_zoo.mixed_precision import heads_in_mixed_precision
 from ssl_zoo.objectives.language_modeling import global_mean, initialize_head, token_nats
 from ssl_zoo.objectives.token_loss import token_loss
 from ssl_zoo.optim import Optimizer
@@ -76,6 +77,7 @@ class BERT(Method):
             self.pair_head = nn.Sequential(nn.Linear(encoder.dim, encoder.dim), nn.Tanh(), nn.Linear(encoder.dim, 2))
             initialize_head(self.pair_head)
 
+    @heads_in_mixed_precision
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """The loss, accuracy and perplexity of the hidden tokens, and the sentence task's loss and accuracy."""
         inputs, mask, keys = batch.inputs, batch.mask, self.keys(batch)

@@ -8,6 +8,7 @@ from ssl_zoo.batch import Batch
 from ssl_zoo.distributed import all_gather
 from ssl_zoo.encoders.base import Encoder
 from ssl_zoo.methods.base import Method
+from ssl_zoo.mixed_precision import heads_in_mixed_precision
 from ssl_zoo.objectives.similarity import negative_cosine
 from ssl_zoo.optim import Optimizer
 from ssl_zoo.parts.heads import mlp
@@ -57,6 +58,7 @@ class BYOL(Method):
         schedule = partial(cosine_momentum, momentum)
         self.target_encoder, self.target_projector = (Teacher(each, schedule) for each in (encoder, self.projector))
 
+    @heads_in_mixed_precision
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """The distance between prediction and target, summed over both assignments, and the projections' spread."""
         # A forward for each view: they are made differently, and batch norm is to see one kind at a time.

@@ -11,6 +11,7 @@ from ssl_zoo.batch import Batch
 from ssl_zoo.encoders.text_base import TextEncoder
 from ssl_zoo.errors import InputError
 from ssl_zoo.methods.base import Method
+from ssl_zoo.mixed_precision import heads_in_mixed_precision
 from ssl_zoo.objectives.language_modeling import bits_per_byte, global_mean
 from ssl_zoo.objectives.token_loss import token_loss
 from ssl_zoo.optim import Optimizer
@@ -83,6 +84,7 @@ class GPT(Method):
             )
         self.prompt_tokens, self.sampling = prompt_tokens, Sampling(max_new_tokens, temperature, top_k, top_p, beams)
 
+    @heads_in_mixed_precision
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """The loss, as perplexity, and in bits per byte where the batch says how many bytes its tokens stand for."""
         targets, valid = next_tokens(batch.inputs, batch.mask)

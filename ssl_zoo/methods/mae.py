@@ -12,6 +12,7 @@ from ssl_zoo.encoders.base import Encoder, require_droppable
 from ssl_zoo.encoders.positions import sine_cosine_positions
 from ssl_zoo.errors import InputError
 from ssl_zoo.methods.base import Method
+from ssl_zoo.mixed_precision import heads_in_mixed_precision
 from ssl_zoo.optim import Optimizer
 from ssl_zoo.randomness import fold_in, uniform
 
@@ -67,6 +68,7 @@ class MAE(Method):
         pixels = encoder.settings["init_args"]["channels"] * encoder.stride**2
         self.patch_decoder = SequenceDecoder(encoder.dim, pixels, decoder_dim, decoder_depth, decoder_heads)
 
+    @heads_in_mixed_precision
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """The loss, and the part of the hidden patches' variance that is predicted."""
         targets, hidden, predicted = self.fill_in(batch)

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from ssl_zoo.batch import Batch
 from ssl_zoo.encoders.base import Encoder
 from ssl_zoo.methods.base import Method
+from ssl_zoo.mixed_precision import heads_in_mixed_precision
 from ssl_zoo.objectives.contrastive import queue_logits
 from ssl_zoo.optim import Optimizer
 from ssl_zoo.parts.heads import mlp
@@ -70,6 +71,7 @@ class MoCo(Method):
         self.key_encoder, self.key_projector = (Teacher(each, momentum) for each in (encoder, self.projector))
         self.queue = KeyQueue(queue_size, projection_dim)
 
+    @heads_in_mixed_precision
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """InfoNCE against the queue, and how often the positive is the nearest candidate."""
         views = self.make_views(batch)

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from ssl_zoo.batch import Batch
 from ssl_zoo.encoders.base import Encoder
 from ssl_zoo.methods.base import Method
+from ssl_zoo.mixed_precision import heads_in_mixed_precision
 from ssl_zoo.objectives.contrastive import cross_view_logits
 from ssl_zoo.optim import Optimizer
 from ssl_zoo.parts.heads import mlp
@@ -58,6 +59,7 @@ class MoCoV3(Method):
         schedule = partial(cosine_momentum, momentum)
         self.key_encoder, self.key_projector = (Teacher(each, schedule) for each in (encoder, self.projector))
 
+    @heads_in_mixed_precision
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """InfoNCE summed over both assignments of the views, and how often the positive is the nearest candidate."""
         views = self.make_views(batch).chunk(2)

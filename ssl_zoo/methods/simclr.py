@@ -8,6 +8,7 @@ from torch.nn import functional as F
 from ssl_zoo.batch import Batch
 from ssl_zoo.encoders.base import Encoder
 from ssl_zoo.methods.base import Method
+from ssl_zoo.mixed_precision import heads_in_mixed_precision
 from ssl_zoo.objectives.contrastive import nt_xent_logits
 from ssl_zoo.optim import Optimizer
 from ssl_zoo.parts.heads import mlp
@@ -48,6 +49,7 @@ class SimCLR(Method):
         self.temperature = temperature
         self.projector = mlp(encoder.dim, projection_hidden, projection_dim)
 
+    @heads_in_mixed_precision
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """NT-Xent, and how often the positive is the nearest candidate."""
         both = self.make_views(batch)

@@ -6,6 +6,7 @@ from ssl_zoo.batch import Batch
 from ssl_zoo.distributed import all_gather
 from ssl_zoo.encoders.base import Encoder
 from ssl_zoo.methods.base import Method
+from ssl_zoo.mixed_precision import heads_in_mixed_precision
 from ssl_zoo.objectives.similarity import negative_cosine
 from ssl_zoo.optim import Optimizer
 from ssl_zoo.parts.heads import mlp
@@ -47,6 +48,7 @@ class SimSiam(Method):
         self.projector = mlp(encoder.dim, projection_dim, projection_dim, projection_dim, norm_last=True)
         self.predictor = mlp(projection_dim, prediction_hidden, projection_dim)
 
+    @heads_in_mixed_precision
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """The negative cosine of prediction and projection, averaged over both ways, and the projections' spread."""
         first, second = (self.projector(self.encoder(view).pooled) for view in self.make_views(batch).chunk(2))

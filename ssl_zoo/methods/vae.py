@@ -13,6 +13,7 @@ from ssl_zoo.distributed import all_gather
 from ssl_zoo.encoders.base import Encoder
 from ssl_zoo.errors import InputError
 from ssl_zoo.methods.base import Method
+from ssl_zoo.mixed_precision import heads_in_mixed_precision
 from ssl_zoo.objectives import elbo
 from ssl_zoo.optim import Optimizer
 from ssl_zoo.randomness import fold_in, normal, uniform
@@ -95,6 +96,7 @@ class VAE(Method):
         self.learns_std = likelihood == "gaussian" and observation_std is None
         self.register_buffer("observation_variance", torch.tensor((observation_std or 0.3) ** 2))
 
+    @heads_in_mixed_precision
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """The loss, and the bound with its two terms."""
         keys = self.keys(batch)
@@ -172,7 +174,7 @@ class VAE(Method):
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         """The losses on test data, and the importance-weighted bound."""
         batch = batch._replace(labels=None)
-        terms = self.losses(batch)
+        terms = self.losses_in_precision(batch)
         if self.importance_samples:
             bound = self.importance_bound(batch, self.importance_samples).mean()
             terms["importance_bound"] = bound

@@ -12,6 +12,7 @@ from ssl_zoo.corruption.hidden import all_real
 from ssl_zoo.encoders.audio_base import AudioEncoder
 from ssl_zoo.errors import InputError
 from ssl_zoo.methods.base import Method
+from ssl_zoo.mixed_precision import heads_in_mixed_precision
 from ssl_zoo.objectives.frame_negatives import candidate_logits, draw_candidates, first_is_best
 from ssl_zoo.objectives.language_modeling import global_mean, token_nats
 from ssl_zoo.optim import Optimizer
@@ -80,6 +81,7 @@ class Wav2Vec(Method):
         self.steps, self.negatives, self.infonce = steps, negatives, loss == "infonce"
         self.predictors = nn.Linear(encoder.dim, steps * front_end.dim)
 
+    @heads_in_mixed_precision
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """The loss, and how often the true frame is the nearest."""
         features, mask = self.encoder.front_end(batch.inputs, batch.mask)

@@ -13,6 +13,7 @@ from ssl_zoo.corruption.spans import RandomSpans
 from ssl_zoo.encoders.audio_base import AudioEncoder
 from ssl_zoo.errors import InputError
 from ssl_zoo.methods.base import Method
+from ssl_zoo.mixed_precision import heads_in_mixed_precision
 from ssl_zoo.objectives.frame_negatives import cosine_logits, draw_candidates, equal_to_positive, first_is_best
 from ssl_zoo.objectives.language_modeling import global_mean, token_nats
 from ssl_zoo.optim import Optimizer
@@ -113,6 +114,7 @@ class Wav2Vec2(Method):
         self.target_head = nn.Linear(encoder.front_end.dim if self.quantizer is None else code_dim, code_dim)
         self.context_head = nn.Linear(encoder.dim, code_dim)
 
+    @heads_in_mixed_precision
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """The loss, its terms, how often a frame's own target is the nearest, and how codes are used."""
         keys = self.keys(batch)

@@ -22,6 +22,7 @@ FOUNDATIONS = (
     "lightning_inside",
     "long_work",
     "metrics",
+    "mixed_precision",
     "optim",
     "packaged",
     "processes",

@@ -118,6 +118,14 @@ def test_it_runs_under_bfloat16_autocast_close_to_float32(encoder):
     assert torch.cosine_similarity(low.float(), exact).min() > 0.99
 
 
+def test_images_of_bytes_and_in_the_unit_range_are_the_same(encoder):
+    if encoder.modality != "image":
+        pytest.skip("only images come as bytes")
+    levels = (255 * inputs(encoder)[0]).to(torch.uint8)
+    assert torch.equal(encoder.embed(levels).vectors, encoder.embed(levels.float() / 255).vectors)
+    assert torch.equal(encoder(levels).pooled, encoder(levels.float() / 255).pooled)
+
+
 def test_weights_come_back_from_a_state_dict(encoder):
     data, mask = inputs(encoder)
     other = make(type(encoder), seed=5)

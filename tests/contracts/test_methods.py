@@ -1,6 +1,7 @@
 """What every method owes its users, tried on its cheapest experiment. Methods are found, none is listed."""
 
 import inspect
+from functools import wraps
 
 import pytest
 import torch
@@ -51,6 +52,7 @@ def test_a_run_stopped_in_mid_epoch_and_resumed_without_labels_equals_the_whole_
     method, seen = class_of(method_of(path)), []
     losses = method.losses
 
+    @wraps(losses)
     def spy(self, batch):
         seen.append(batch.labels)
         return losses(self, batch)
