@@ -46,8 +46,7 @@ class Built(ZooCLI):
 def check_all(smoke: bool) -> Iterator[dict[str, Any]]:
     """One row for every experiment that is found."""
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
-    for package in cli.NAMED_IN_YAML:
-        cli._import_all(package)
+    cli.import_named()
     with tempfile.TemporaryDirectory() as folder:
         os.environ["SSL_ZOO_CACHE"] = str(Path(folder) / "cache")
         data = make_data(Path(folder))

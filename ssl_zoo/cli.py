@@ -8,55 +8,27 @@ import pkgutil
 import sys
 import warnings
 from collections.abc import Callable
-from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, get_args, get_origin, get_type_hints
 
 from jsonargparse import ArgumentParser
 from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
-from ssl_zoo import __version__
-from ssl_zoo.compare.compare import compare
+from ssl_zoo import front
+from ssl_zoo.commands import COMMANDS, function_of
 from ssl_zoo.errors import InputError, own_errors
-from ssl_zoo.evaluation.in_context import in_context
-from ssl_zoo.evaluation.probe import probe
-from ssl_zoo.evaluation.public import probe_public
-from ssl_zoo.export.export import export
-from ssl_zoo.finetuning.finetune import finetune
-from ssl_zoo.packaged import list_experiments, with_located_configs
+from ssl_zoo.packaged import with_located_configs
 from ssl_zoo.parsing import STRICT, parse
 from ssl_zoo.processes import leave, speaks
 from ssl_zoo.signals import Stopped, requests
-from ssl_zoo.sweep.sweep import sweep
-from ssl_zoo.tracking.dashboard import dashboard
 from ssl_zoo.tracking.wandb import close_wandb
 from ssl_zoo.training_cli import ZooCLI, fit_settings
 
 # Whatever is defined in these packages can be named in YAML without its module; a new file needs no entry anywhere.
 NAMED_IN_YAML = ("ssl_zoo.encoders", "ssl_zoo.decoders", "ssl_zoo.views", "ssl_zoo.data", "ssl_zoo.methods")
 
-# What is done with finished runs, and what is evaluated beside them; every other command is Lightning's.
-ON_RUNS: dict[str, Callable[..., None]] = {
-    "probe": probe,
-    "finetune": finetune,
-    "in-context": in_context,
-    "export": export,
-    "probe-public": probe_public,
-    "compare": compare,
-    "experiments": list_experiments,
-    "dashboard": dashboard,
-}
 # What no code can do anything about while it writes; other errors of the operating system are bugs.
 DISK_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
-ON_RUNS_HELP = (
-    "With a finished run: ssl-zoo probe --run runs/EXPERIMENT/TIME-ID evaluates its encoder on test data, "
-    "ssl-zoo finetune --run ... trains it further on a labelled task, ssl-zoo in-context --run ... lets a GPT sort "
-    "texts by examples in its prompt, ssl-zoo export --run ... --out FOLDER writes its encoder for others to load; "
-    "ssl-zoo probe-public evaluates published encoders beside them; ssl-zoo compare RUN_OR_FOLDER ... ranks them all, "
-    "ssl-zoo sweep EXPERIMENT_OR_FOLDER ... trains and ranks many, ssl-zoo experiments lists those that come with the "
-    "package, ssl-zoo dashboard shows them on W&B "
-    "(ssl-zoo probe -h and so on say more)."
-)
 
 
 def main(args: list[str] | None = None) -> None:
@@ -96,43 +68,54 @@ def _refuse(sentence: str) -> NoReturn:
 
 def run(args: list[str]) -> None:
     """Runs one command and lets errors pass."""
+    if front.answer(args):
+        return
     _quiet()
-    for package in NAMED_IN_YAML:
-        _import_all(package)
+    import_named()
     args = with_located_configs(args)
-    if args[:1] == ["--version"]:
-        print(__version__)
-    elif args[:1] == ["sweep"]:
-        _sweep(args[1:])
-    elif args and args[0] in ON_RUNS:
-        command = ON_RUNS[args[0]]
-        parser = ArgumentParser(prog=f"ssl-zoo {args[0]}", **STRICT, description=(command.__doc__ or "").split("\n")[0])
-        if command is compare:
-            parser.add_argument("runs", nargs="+", type=Path, help="Run directories, or folders to search for some.")
-        parser.add_function_arguments(command, skip={"runs"})
-        settings = parse(parser, args[1:])
-        with own_errors():
-            settings = parser.instantiate(settings)
-        command(**settings.as_dict())
+    if args and args[0] in COMMANDS and not COMMANDS[args[0]].is_lightnings:
+        _run_function(args[0], args[1:])
     else:
-        ZooCLI(args, ON_RUNS_HELP)
+        ZooCLI(args)
         close_wandb()
 
 
-def _sweep(args: list[str]) -> None:
-    cut = args.index("--") if "--" in args else len(args)
-    parser = ArgumentParser(prog="ssl-zoo sweep", **STRICT, description=(sweep.__doc__ or "").split("\n")[0])
-    parser.add_argument("experiments", nargs="+", type=Path, help="Experiments (.yaml), or folders that hold some.")
-    parser.add_argument("--list", action="store_true", help="Print the commands that are left to run, and run none.")
-    parser.add_function_arguments(sweep, skip={"experiments", "read", "overrides", "list_only"})
-    settings = parse(parser, args[:cut]).as_dict()
-    sweep(list_only=settings.pop("list"), **settings, read=fit_settings, overrides=args[cut + 1 :])
+def parser_of(name: str) -> tuple[ArgumentParser, Callable[..., None]]:
+    """The parser of a command that is a function, whose arguments are its options, and the function."""
+    command, flags = COMMANDS[name], dict(COMMANDS[name].flags)
+    function = getattr(importlib.import_module(command.module), function_of(name))
+    parser = ArgumentParser(prog=f"ssl-zoo {name}", **STRICT)
+    for argument in command.positional:
+        kind = get_type_hints(function)[argument]
+        many = get_origin(kind) is list
+        parser.add_argument(argument, type=get_args(kind)[0] if many else kind, nargs="+" if many else None)
+    for flag in flags.values():
+        parser.add_argument(f"--{flag}", action="store_true")
+    parser.add_function_arguments(function, skip={*command.positional, *command.left_out, *flags})
+    return parser, function
 
 
-def _import_all(package: str) -> None:
-    module = importlib.import_module(package)
-    for found in pkgutil.walk_packages(module.__path__, f"{package}."):
-        importlib.import_module(found.name)
+def _run_function(name: str, args: list[str]) -> None:
+    parser, function = parser_of(name)
+    sweeps = name == "sweep"
+    cut = args.index("--") if sweeps and "--" in args else len(args)
+    settings = parse(parser, args[:cut])
+    with own_errors():
+        settings = parser.instantiate(settings)
+    given = settings.as_dict()
+    for argument, flag in COMMANDS[name].flags:
+        given[argument] = given.pop(flag)
+    if sweeps:  # it starts runs of `fit`, with what follows --
+        given.update(read=fit_settings, overrides=args[cut + 1 :])
+    function(**given)
+
+
+def import_named() -> None:
+    """Imports everything that can be named in YAML without its module."""
+    for package in NAMED_IN_YAML:
+        module = importlib.import_module(package)
+        for found in pkgutil.walk_packages(module.__path__, f"{package}."):
+            importlib.import_module(found.name)
 
 
 def _quiet() -> None:

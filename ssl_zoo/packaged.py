@@ -80,11 +80,11 @@ def with_located_configs(args: list[str]) -> list[str]:
         elif arg.startswith("--config="):
             arg = f"--config={locate(arg.removeprefix('--config='))}"
         located.append(arg)
-        after_option = arg == "--config"
+        after_option = arg in ("-c", "--config")
     return located
 
 
-def list_experiments() -> None:
+def experiments() -> None:
     """Prints every experiment that comes with the package: its name for --config, its cost, and what it reached."""
     rows = listed()
     names, costs = (max(len(row[column]) for row in rows) for column in (0, 1))

@@ -7,19 +7,45 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
-from jsonargparse import ArgumentError, ArgumentParser, Namespace
+from jsonargparse import ArgumentError, ArgumentParser, DefaultHelpFormatter, Namespace
 from lightning.pytorch.cli import LightningArgumentParser
 from torch import nn
 
+from ssl_zoo.commands import COMMANDS
 from ssl_zoo.data.audio.sources.base import AudioSource
 from ssl_zoo.data.image.sources.base import ImageSource
 from ssl_zoo.data.sources.files import resolved
 from ssl_zoo.data.text.sources.base import TextSource
 from ssl_zoo.errors import InputError
+from ssl_zoo.front import examples_of
 from ssl_zoo.suggestions import explain, settings_of_parts
 
 # Errors come to `ssl_zoo.cli.main`, and half an option's name is a typo, not a shorthand.
 STRICT: dict[str, Any] = {"exit_on_error": False, "allow_abbrev": False}
+
+
+class LinesKept(DefaultHelpFormatter):
+    """Help whose description has the lines that it was written in."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        return "".join(f"{indent}{line}" for line in text.splitlines(keepends=True))
+
+
+def beginning_of_help(command: str) -> dict[str, Any]:
+    """What the help of one of Lightning's commands begins with, as arguments of its parser.
+
+    Args:
+        command: Name of the command.
+    """
+    more = (
+        f"Files compose, the later wins, and options override them. ssl-zoo {command} --model.help lists\n"
+        "the methods, --model.help SimCLR the settings of one; so do --data.help, --data.source.help,\n"
+        "--model.encoder.help and --model.views.help."
+    )
+    return {
+        "usage": f"ssl-zoo {command} --config FILE [--config FILE ...] [options]",
+        "description": f"{COMMANDS[command].line.capitalize()}.\n\nexamples:\n{examples_of(command)}\n\n{more}",
+    }
 
 
 class StrictParser(LightningArgumentParser):

@@ -33,7 +33,7 @@ from ssl_zoo.evaluation.probe import probe
 from ssl_zoo.evaluation.tasks import has_tasks
 from ssl_zoo.hardware import fastest_precision
 from ssl_zoo.methods.base import Method
-from ssl_zoo.parsing import STRICT, StrictParser, parse, resolve_paths
+from ssl_zoo.parsing import STRICT, LinesKept, StrictParser, beginning_of_help, parse, resolve_paths
 from ssl_zoo.rebuilding import with_absolute_paths
 from ssl_zoo.runs.directory import RunDirectoryCLI, say
 from ssl_zoo.runs.files import CONFIG
@@ -57,10 +57,9 @@ class ZooCLI(RunDirectoryCLI):
 
     Args:
         args: the command line without the program's name.
-        description: what --help begins with.
     """
 
-    def __init__(self, args: list[str], description: str = "") -> None:
+    def __init__(self, args: list[str]) -> None:
         args = self.find_run(args, fit_settings)
         super().__init__(
             L.LightningModule,
@@ -75,9 +74,9 @@ class ZooCLI(RunDirectoryCLI):
             save_config_kwargs={"save_to_log_dir": False},  # SaveConfig does, in one go
             parser_kwargs={
                 "prog": "ssl-zoo",
+                "formatter_class": LinesKept,  # which jsonargparse gives to the parsers of all commands
                 **STRICT,
-                "description": description,
-                **{name: dict(STRICT) for name in self.subcommands()},
+                **{name: {**STRICT, **beginning_of_help(name)} for name in self.subcommands()},
             },
             args=args,
         )

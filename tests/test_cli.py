@@ -8,7 +8,7 @@ import pytest
 import torch
 import yaml
 
-from ssl_zoo.cli import main, run
+from ssl_zoo.cli import import_named, main, run
 from ssl_zoo.runs.run import load_run
 from ssl_zoo.training_cli import fit_settings
 from tests.made import write_images
@@ -81,7 +81,7 @@ def test_a_typo_on_the_command_line_gets_one_line_with_the_nearest_name(capsys, 
 
 
 def test_null_clears_a_setting_of_any_depth():
-    run(["--version"])  # from here on classes go by their short names
+    import_named()  # from here on classes go by their short names
     options = ["--config", str(ROOT / "experiments" / "image" / "mae.yaml"), "--model.encoder.mean=null"]
     settings = fit_settings([*options, "--model.encoder.patch_size", "null", "--data.source.root", "null"])
     encoder = settings["model"]["init_args"]["encoder"]["init_args"]

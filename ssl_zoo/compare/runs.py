@@ -12,6 +12,7 @@ from ssl_zoo.errors import InputError
 from ssl_zoo.evaluation.kept_features import KeptFeatures, load_features
 from ssl_zoo.runs.files import CONFIG, FEATURES, FINE_TUNED, METRICS, RESULTS
 from ssl_zoo.runs.logged import Curve, last_values, read_metrics
+from ssl_zoo.runs.named import check_folders_of_runs
 
 # What a Trainer's settings change about the outcome; the others say where and how visibly it runs.
 TRAINER = ("max_steps", "max_epochs", "max_time", "precision", "accumulate_grad_batches", "gradient_clip_val",
@@ -59,10 +60,9 @@ def find_runs(paths: list[Path]) -> list[Path]:
     Raises:
         InputError: a path does not exist, or there is no run anywhere.
     """
+    check_folders_of_runs(paths)
     found = set()
     for path in paths:
-        if not path.is_dir():
-            raise InputError(f"compare: there is no folder {path}: give run directories, or folders that hold some.")
         for folder, below, files in os.walk(path.resolve()):
             if RESULTS in files or CONFIG in files:
                 found.add(Path(folder))

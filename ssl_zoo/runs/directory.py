@@ -16,6 +16,7 @@ from ssl_zoo.lightning_inside import CommandLine, pass_no_signals_on
 from ssl_zoo.processes import end_children
 from ssl_zoo.runs.checkpoints import before, check_weights, read_newest_whole
 from ssl_zoo.runs.files import CONFIG, RESULTS
+from ssl_zoo.runs.named import FOR_LIGHTNING, check_checkpoint
 from ssl_zoo.runs.resuming import (
     AUTO,
     check_name,
@@ -32,8 +33,6 @@ from ssl_zoo.runs.resuming import (
     take_resume,
 )
 from ssl_zoo.signals import Stopped
-
-FOR_LIGHTNING = ("last", "best", "hpc", "registry")  # checkpoints that it finds by itself
 
 
 class RunDirectoryCLI(CommandLine):
@@ -139,10 +138,8 @@ class RunDirectoryCLI(CommandLine):
                 say(f"The run {self.resumed} has written no checkpoint yet: it begins anew.")
         else:
             paths = [] if given is None or given in FOR_LIGHTNING else [Path(given), before(Path(given))]
-            if paths and not paths[0].is_file():
-                raise InputError(
-                    f"--ckpt_path: there is no file {given}; give one like runs/.../checkpoints/last.ckpt."
-                )
+            if paths:
+                check_checkpoint(given)
         if paths:
             self.checkpoint = read_newest_whole(paths)
         if paths or self.resumed is not None:

@@ -16,6 +16,7 @@ from ssl_zoo.errors import InputError
 from ssl_zoo.lightning_inside import finished_epochs
 from ssl_zoo.runs.checkpoints import before, method_settings
 from ssl_zoo.runs.files import CHECKPOINTS, CONFIG, LOCK, RESULTS, last_checkpoint
+from ssl_zoo.runs.named import check_run_to_resume
 from ssl_zoo.runs.result_file import read_result
 
 AUTO = "auto"
@@ -50,11 +51,7 @@ def run_to_resume(directory: Path) -> Path:
     Raises:
         InputError: none does, or its settings are damaged.
     """
-    if not (directory / CONFIG).is_file():
-        raise InputError(
-            f"--resume: there is no run at {directory}, as it holds no {CONFIG}: give a folder like "
-            "runs/<experiment>/<time>-<id>."
-        )
+    check_run_to_resume(directory)
     path = directory / CONFIG
     try:
         settings = yaml.safe_load(path.read_text(encoding="utf-8"))

@@ -15,6 +15,7 @@ from ssl_zoo.methods.base import Method
 from ssl_zoo.rebuilding import LEFT_OUT
 from ssl_zoo.runs.checkpoints import check_weights, checkpoints_of, method_settings, read_newest_whole
 from ssl_zoo.runs.moved import where_classes_are
+from ssl_zoo.runs.named import check_run
 
 Built = TypeVar("Built")
 
@@ -45,8 +46,7 @@ def load_run(directory: Path, allow_other_split: bool = False) -> Run:
     Raises:
         InputError: there is no run, no checkpoint, the checkpoint cannot be read, or the data is split otherwise.
     """
-    if not directory.is_dir():
-        raise InputError(f"There is no run at {directory}: give a folder like runs/<experiment>/<time>-<id>.")
+    check_run(directory)
     paths = checkpoints_of(directory)
     if not any(path.is_file() for path in paths):
         raise InputError(f"The run {directory} has no checkpoint at {paths[0]}: it has not saved one yet.")

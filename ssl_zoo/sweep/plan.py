@@ -10,6 +10,7 @@ import yaml
 
 from ssl_zoo.errors import InputError
 from ssl_zoo.packaged import locate
+from ssl_zoo.runs.named import check_experiments
 from ssl_zoo.sweep.terms import Terms
 
 # What the sweep itself decides about every run.
@@ -72,16 +73,15 @@ def find_experiments(paths: list[Path]) -> Iterator[Path]:
     Raises:
         InputError: a path does not exist, or a folder holds no experiment.
     """
+    check_experiments(paths)
     for path in (Path(locate(str(given))) for given in paths):
         if path.is_dir():
             found = sorted(file for file in path.iterdir() if file.suffix in (".yaml", ".yml") and has_model(file))
             if not found:
                 raise InputError(f"sweep: the folder {path} holds no experiment, which is a .yaml file with a model.")
             yield from found
-        elif path.is_file():
-            yield path
         else:
-            raise InputError(f"sweep: there is no file or folder {path}: give experiments or a folder that holds some.")
+            yield path
 
 
 def has_model(path: Path) -> bool:

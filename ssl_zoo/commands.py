@@ -1,0 +1,73 @@
+"""Every command of `ssl-zoo`: what it does in a line, and where it lives. A new command is one entry here."""
+
+from typing import NamedTuple
+
+
+class Command(NamedTuple):
+    """A command.
+
+    Attributes:
+        line: What it does, for the list of all commands.
+        module: Module with a function of the command's name, whose arguments are its options and whose docstring is
+            its help; empty for the commands of Lightning.
+        positional: Arguments that are given by their place alone, the last of them any number of times if it is a list.
+        flags: Options without a value, by the argument that each sets to true.
+        left_out: Arguments that no option sets.
+        light: Whether its module imports nothing heavy, so that the command is run at once.
+    """
+
+    line: str
+    module: str = ""
+    positional: tuple[str, ...] = ()
+    flags: tuple[tuple[str, str], ...] = ()
+    left_out: tuple[str, ...] = ()
+    light: bool = False
+
+    @property
+    def is_lightnings(self) -> bool:
+        """Whether its options are those of a Trainer, a method and its data."""
+        return not self.module
+
+
+COMMANDS: dict[str, Command] = {
+    "fit": Command("train a method without labels, then evaluate its frozen encoder"),
+    "experiments": Command("list the experiments that come with the package", "ssl_zoo.packaged", light=True),
+    "probe": Command("evaluate a run again: kNN and linear probes beside the baselines", "ssl_zoo.evaluation.probe"),
+    "compare": Command("rank finished runs, as tables and one page", "ssl_zoo.compare.compare", ("runs",)),
+    "sweep": Command(
+        "train many experiments with several seeds on equal terms, and compare them",
+        "ssl_zoo.sweep.sweep",
+        ("experiments",),
+        (("list_only", "list"),),
+        ("read", "overrides"),
+    ),
+    "predict": Command("embed examples with a run's encoder, or let a language model write"),
+    "export": Command("write a run's encoder for others to load without this package", "ssl_zoo.export.export"),
+    "finetune": Command("train a run's encoder further on a labelled task", "ssl_zoo.finetuning.finetune"),
+    "in-context": Command("let a GPT sort texts by examples in its prompt", "ssl_zoo.evaluation.in_context"),
+    "probe-public": Command("evaluate a published encoder beside your runs", "ssl_zoo.evaluation.public"),
+    "validate": Command("the loss and online probes of a checkpoint on validation data"),
+    "test": Command("the loss of a checkpoint on test data"),
+    "dashboard": Command("make a workspace in a W&B project", "ssl_zoo.tracking.dashboard"),
+}
+
+# What the help of Lightning's commands begins with: typical command lines, each with what it is for.
+EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
+    "fit": (
+        ("ssl-zoo fit --config quickstart", "one that comes with the package; two minutes on two cores"),
+        (
+            "ssl-zoo fit --config mine.yaml --model.temperature 0.1 --trainer.max_steps 500",
+            "a file of yours; options override it",
+        ),
+        ("ssl-zoo fit --resume runs/simclr/TIME-ID", "goes on where a run was stopped"),
+    ),
+    **{
+        command: ((f"ssl-zoo {command} --config RUN/config.yaml --ckpt_path RUN/checkpoints/last.ckpt", "a run"),)
+        for command in ("validate", "test", "predict")
+    },
+}
+
+
+def function_of(command: str) -> str:
+    """Name of the function that is a command, within its module."""
+    return command.replace("-", "_")

@@ -1,0 +1,222 @@
+"""What the command line answers at once, before anything heavy is imported: help, the version, what is not there."""
+
+import argparse
+import ast
+import re
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import NamedTuple
+
+from docstring_parser import parse as parse_docstring
+
+from ssl_zoo import __version__
+from ssl_zoo.commands import COMMANDS, EXAMPLES, function_of
+from ssl_zoo.errors import InputError
+from ssl_zoo.runs.named import (
+    check_checkpoint,
+    check_config,
+    check_experiments,
+    check_folders_of_runs,
+    check_run,
+    check_run_to_resume,
+)
+from ssl_zoo.suggestions import nearest
+
+HELP = ("-h", "--help")
+# Options of any command whose value is to be there, and what refuses it.
+FILES: dict[str, Callable[[str], None]] = {
+    "--config": check_config,
+    "-c": check_config,
+    "--ckpt_path": check_checkpoint,
+    "--run": lambda value: check_run(Path(value)),
+    "--resume": lambda value: None if value == "auto" else check_run_to_resume(Path(value)),
+}
+FOLDERS: dict[str, Callable[[list[Path]], None]] = {"compare": check_folders_of_runs, "sweep": check_experiments}
+
+
+def answer(args: list[str]) -> bool:
+    """Answers a command line that needs no more than this, and looks whether the files are there that it names.
+
+    Args:
+        args: The command line without the program's name.
+
+    Returns:
+        Whether it has been answered, and nothing is left to run.
+
+    Raises:
+        InputError: There is no such command, option or file.
+    """
+    name = args[0] if args else HELP[0]
+    if name in HELP:
+        print(overview(), end="")
+        return True
+    if name == "--version":
+        print(__version__)
+        return True
+    if name.startswith("-"):
+        return False
+    if name not in COMMANDS:
+        raise InputError(
+            f"There is no command '{name}'{nearest(name, COMMANDS)}; the commands are {', '.join(COMMANDS)}."
+        )
+    command = COMMANDS[name]
+    options = args[1 : args.index("--")] if "--" in args else args[1:]
+    if not command.is_lightnings and any(option in HELP for option in options):
+        print(command_help(name), end="")
+        return True
+    _check_options(name, options)
+    _check_files(name, options)
+    if command.light and not options:
+        getattr(import_module(command.module), function_of(name))()
+        return True
+    return False
+
+
+def overview() -> str:
+    """What `ssl-zoo --help` says."""
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:{width}}  {command.line}" for name, command in COMMANDS.items()]
+    examples = [f"  {line}" for line, _ in EXAMPLES["fit"][:1]]
+    examples += ["  ssl-zoo probe --run runs/quickstart/TIME-ID", "  ssl-zoo compare runs"]
+    return "\n".join(
+        [
+            "usage: ssl-zoo COMMAND [options]",
+            "",
+            "Pretrain, probe and compare self-supervised methods on images, text and speech.",
+            "",
+            "commands:",
+            *lines,
+            "",
+            "examples:",
+            *examples,
+            "",
+            "ssl-zoo COMMAND --help lists the options of one, ssl-zoo --version prints the version.",
+            "",
+        ]
+    )
+
+
+def examples_of(command: str) -> str:
+    """Typical command lines of one of Lightning's commands, for its help."""
+    return "\n".join(f"  {line}\n      {purpose}" for line, purpose in EXAMPLES[command])
+
+
+class Option(NamedTuple):
+    """An argument of a command's function.
+
+    Attributes:
+        name: What it is called.
+        kind: Its type as it is written; empty where it has none.
+        default: Its default as it is written; None where it must be given.
+        help: What the docstring says of it.
+    """
+
+    name: str
+    kind: str
+    default: str | None
+    help: str
+
+
+def options_of(name: str) -> tuple[str, list[Option]]:
+    """What a command does, and its arguments, as they stand in its source: importing it takes seconds.
+
+    Args:
+        name: Name of a command that is not Lightning's.
+    """
+    command = COMMANDS[name]
+    spec = find_spec(command.module)
+    assert spec is not None and spec.origin is not None
+    tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
+    (function,) = (node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == function_of(name))
+    docstring = parse_docstring(ast.get_docstring(function) or "")
+    said = {each.arg_name: " ".join((each.description or "").split()) for each in docstring.params}
+    given = function.args.args
+    defaults = [None] * (len(given) - len(function.args.defaults)) + [ast.unparse(d) for d in function.args.defaults]
+    options = [
+        Option(arg.arg, ast.unparse(arg.annotation) if arg.annotation else "", default, said.get(arg.arg, ""))
+        for arg, default in zip(given, defaults, strict=True)
+        if arg.arg not in command.left_out
+    ]
+    paragraphs = [docstring.short_description or "", docstring.long_description or ""]
+    return "\n\n".join(filter(None, paragraphs)), options
+
+
+def command_help(name: str) -> str:
+    """What `ssl-zoo COMMAND --help` says of a command that is not Lightning's."""
+    description, options = options_of(name)
+    command, flags = COMMANDS[name], dict(COMMANDS[name].flags)
+    parser = argparse.ArgumentParser(f"ssl-zoo {name}", description=description, formatter_class=_Formatter)
+    for option in options:
+        explained = option.help.replace("%", "%%")
+        many = option.kind.startswith("list")
+        if option.name in command.positional:
+            parser.add_argument(option.name, nargs="+" if many else None, help=explained)
+        elif option.name in flags:
+            parser.add_argument(f"--{flags[option.name]}", action="store_true", help=explained)
+        else:
+            required = option.default is None
+            kind = f"type: {option.kind}" + ("" if required else f", default: {option.default}")
+            class_ = option.kind[:1].isupper() and option.kind.isidentifier() and option.kind != "Path"
+            more = f"; --{option.name}.help CLASS lists its settings" if class_ and required else ""
+            metavar = "[ITEM,...]" if many else option.name.upper()
+            said = f"{explained} ({kind.replace('%', '%%')}{more})"
+            parser.add_argument(f"--{option.name}", required=required, metavar=metavar, help=said)
+    return parser.format_help()
+
+
+@contextmanager
+def sign_of_life() -> Iterator[None]:
+    """Within, a person at a terminal sees that the program is at work; pipes and logs are left alone."""
+    shown = sys.stderr.isatty()
+    if shown:
+        sys.stderr.write("ssl-zoo: loading PyTorch and Lightning ...")
+        sys.stderr.flush()
+    try:
+        yield
+    finally:
+        if shown:
+            sys.stderr.write("\r\033[K")
+            sys.stderr.flush()
+
+
+class _Formatter(argparse.HelpFormatter):
+    """Keeps the paragraphs of a description."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        parts = re.split(r"\n\s*\n", text)
+        return "\n\n".join(super(_Formatter, self)._fill_text(part, width, indent) for part in parts)
+
+
+def _check_options(name: str, options: list[str]) -> None:
+    """Refuses an option that a command does not have; which ones Lightning's have is known when they are imported."""
+    command, flags = COMMANDS[name], dict(COMMANDS[name].flags)
+    if command.is_lightnings:
+        return
+    known = [flags.get(option.name, option.name) for option in options_of(name)[1]]
+    known = [each for each in known if each not in command.positional]
+    for given in options:
+        option = re.split(r"[=+]", given.removeprefix("--"))[0]
+        if given.startswith("--") and option.split(".")[0] not in known:
+            raise InputError(f"There is no option '{option}'{nearest(option, known)}; --help lists them.")
+
+
+def _check_files(name: str, options: list[str]) -> None:
+    if any(option.split("=")[0] == "--resume" for option in options):  # with which --ckpt_path is refused anyway
+        files = {option: check for option, check in FILES.items() if option != "--ckpt_path"}
+    else:
+        files = FILES
+    for place, option in enumerate(options):
+        key, given, value = option.partition("=")
+        if key not in files:
+            continue
+        if not given:
+            value = options[place + 1] if place + 1 < len(options) else "-"
+        if not value.startswith("-"):
+            files[key](value)
+    if name in FOLDERS:
+        leading = [place for place, option in enumerate(options) if option.startswith("-")]
+        FOLDERS[name]([Path(option) for option in options[: leading[0] if leading else len(options)]])

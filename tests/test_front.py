@@ -1,0 +1,154 @@
+"""What the command line answers before anything heavy is imported."""
+
+import inspect
+import io
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ssl_zoo import __version__, front
+from ssl_zoo.cli import main, parser_of
+from ssl_zoo.commands import COMMANDS, EXAMPLES
+from ssl_zoo.errors import InputError
+from ssl_zoo.packaged import folder
+
+HEAVY = {"torch", "lightning", "numpy", "transformers", "torchvision", "sklearn", "wandb", "matplotlib"}
+FUNCTIONS = [name for name, command in COMMANDS.items() if not command.is_lightnings]
+ANSWERED = [
+    [], ["-h"], ["--help"], ["--version"], ["experiments"], ["fitt"], ["compar", "runs"],
+    ["fit", "--config", "nowhere.yaml"], ["fit", "--config=nowhere"], ["fit", "-c", "nowhere.yaml"],
+    ["fit", "--resume", "nowhere"], ["test", "--ckpt_path", "nowhere.ckpt"], ["compare", "nowhere"],
+    ["sweep", "nowhere.yaml"], ["probe", "--run", "nowhere"], ["probe", "--run=nowhere"], ["compare", ".", "--rank=x"],
+    *([name, "--help"] for name in FUNCTIONS),
+]  # fmt: skip
+ANSWER_ALL = f"""
+import contextlib, io, sys
+from ssl_zoo.__main__ import main
+for args in {ANSWERED!r}:
+    sys.argv = ["ssl-zoo", *args]
+    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
+        try:
+            main()
+        except SystemExit as ended:
+            assert ended.code == 2, args
+            assert err.getvalue().startswith("ssl-zoo: error: ") and err.getvalue().count("\\n") == 1, args
+        else:
+            assert out.getvalue() and not err.getvalue(), args
+    assert not {HEAVY!r} & set(sys.modules), (args, {HEAVY!r} & set(sys.modules))
+"""
+
+
+def test_what_needs_nothing_heavy_imports_nothing_heavy(tmp_path):
+    subprocess.run([sys.executable, "-c", ANSWER_ALL], cwd=tmp_path, check=True)
+
+
+def test_it_takes_far_less_than_a_second_and_a_half(tmp_path):
+    """Of the processor, as the clock on a busy machine says nothing."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run([sys.executable, "-m", "ssl_zoo", "compare", "-h"], cwd=tmp_path, check=True, capture_output=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 1.5
+
+
+def test_all_commands_are_listed_with_one_line_each(capsys):
+    assert front.answer([])
+    said = capsys.readouterr().out
+    for name, command in COMMANDS.items():
+        (line,) = (line for line in said.splitlines() if line.split()[:1] == [name])
+        assert command.line in line
+    assert max(map(len, said.splitlines())) <= 90
+    assert front.answer(["--help"]) and capsys.readouterr().out == said
+
+
+def test_in_process_the_answers_are_the_same(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    main(["--version"])
+    assert capsys.readouterr().out == f"{__version__}\n"
+    with pytest.raises(SystemExit) as ended:
+        main(["probe", "--run", "nowhere"])
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.startswith("ssl-zoo: error: There is no run at nowhere: give a folder")
+
+
+@pytest.mark.parametrize(
+    ("args", "sentence"),
+    [
+        (["fitt"], "no command 'fitt', did you mean 'fit'?; the commands are fit, "),
+        (["fit", "--config", "qickstart"], "there is no file qickstart, did you mean 'quickstart'?; `ssl-zoo exper"),
+        (["fit", "--config", "mine.yaml"], "there is no file mine.yaml, did you mean 'mime.yaml'?"),
+        (["compare", "below", "--rankby", "x"], "no option 'rankby', did you mean 'rank_by'?"),
+        (["fit", "--resume", "below"], "--resume: there is no run at below, as it holds no config.yaml"),
+    ],
+)
+def test_mistakes_get_one_sentence_with_the_nearest_right_name(tmp_path, monkeypatch, args, sentence):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mime.yaml").touch()
+    (tmp_path / "below").mkdir()
+    with pytest.raises(InputError) as refused:
+        front.answer(args)
+    assert sentence in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["fit", "--config", "quickstart"], ["fit", "--config", str(folder() / "quickstart.yaml")],
+        ["fit", "--config", "{model: {class_path: SimCLR}}"], ["fit", "--config", "s3://bucket/mine.yaml"],
+        ["fit", "--resume", "auto"], ["fit", "--ckpt_path", "last"], ["fit", "--resume"], ["--config", "x.yaml", "fit"],
+        ["sweep", "quickstart", "--list", "--", "--config", "nowhere.yaml"], ["compare", "--out", "nowhere"],
+        ["probe", "--run", ".", "--labels_per_class+=3", "--ceiling", "false"],
+        ["probe-public", "--data.source.help=Digits"],
+    ],
+)  # fmt: skip
+def test_what_may_be_right_is_left_to_those_who_know(args):
+    assert not front.answer(args)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_the_help_read_from_the_source_is_of_the_options_that_there_are(name):
+    parser, function = parser_of(name)
+    real = {action.dest.split(".")[0] for action in parser._actions} - {"help"}
+    flags = dict(COMMANDS[name].flags)
+    description, options = front.options_of(name)
+    assert {flags.get(option.name, option.name) for option in options} == real
+    defaults = {name: each.default for name, each in inspect.signature(function).parameters.items()}
+    assert all((option.default is None) == (defaults[option.name] is inspect.Parameter.empty) for option in options)
+    assert description.split("\n")[0] in (function.__doc__ or "") and all(option.help for option in options)
+    assert all(f"--{flags.get(option.name, option.name)}" in front.command_help(name) or option.name in
+               COMMANDS[name].positional for option in options)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_the_help_of_what_trains_begins_with_config_and_examples(capsys, name):
+    with pytest.raises(SystemExit) as ended:
+        main([name, "--help"])
+    assert ended.value.code == 0
+    said = capsys.readouterr().out
+    assert said.startswith(f"usage: ssl-zoo {name} --config FILE")
+    examples = [line for line in said.split("options:")[0].splitlines() if line.startswith(f"  ssl-zoo {name} ")]
+    assert examples == [f"  {line}" for line, _ in EXAMPLES[name]]
+    assert "--trainer.max_steps" in said
+    assert len(EXAMPLES["fit"]) == 3
+
+
+def test_a_terminal_sees_a_sign_of_life_and_a_pipe_does_not(monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    for stream, shown in ((Terminal(), True), (io.StringIO(), False)):
+        monkeypatch.setattr(sys, "stderr", stream)
+        with front.sign_of_life():
+            assert ("loading" in stream.getvalue()) == shown
+        assert stream.getvalue().endswith("\r\033[K") == shown
+
+
+def test_one_of_several_processes_leaves_the_answer_to_them_all():
+    """They all would say it; which of them speaks is known when they can meet."""
+    command = [sys.executable, "-m", "ssl_zoo", "fitt"]
+    done = subprocess.run(command, env={**os.environ, "RANK": "1"}, cwd=Path.cwd(), capture_output=True, text=True)
+    assert done.returncode == 2 and not done.stderr
