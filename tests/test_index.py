@@ -80,3 +80,11 @@ def test_what_was_reached_is_what_the_file_says(path):
     assert not [figure for figure in figures if not re.search(rf"\b{figure}\b", said)]
     assert figures or (reached.startswith("not yet run") and re.search("not yet run|nor run to its end", said, re.I))
     assert "¹" not in reached or "protocol 2" in said
+
+
+@pytest.mark.parametrize(
+    "page", [FOLDER.parent / "README.md", *sorted((FOLDER.parent / "docs").glob("*.md"))], ids=lambda page: page.name
+)
+def test_links_lead_to_files(page):
+    links = re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text())
+    assert not [link for link in links if "://" not in link and not (page.parent / link).is_file()]
