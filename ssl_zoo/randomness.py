@@ -80,9 +80,10 @@ def _words(keys: Tensor, first: int, count: int, blocks: int = 1) -> Tensor:
 
     Keys are hashes, so that no two sequences are stretches of each other.
     """
-    position = torch.arange(first, first + blocks * count, device=keys.device).view(blocks, 1, count)
-    # Added before it is multiplied: a compiler takes a multiple of a position for an index and finds it too large.
-    return _mix((position + keys[:, None]) * _GOLDEN).flatten(0, 1)
+    # Compilers take a sum or multiple of positions and constants for an index and find it too large for 32 bits: the
+    # constants meet the keys first.
+    position = torch.arange(blocks * count, device=keys.device).view(blocks, 1, count)
+    return _mix((position + (keys + first)[:, None]) * _GOLDEN).flatten(0, 1)
 
 
 def _to_unit(words: Tensor) -> Tensor:

@@ -1,6 +1,11 @@
+from collections.abc import Callable
+
+import pytest
 import torch
 from scipy import stats
+from torch.fx.experimental.proxy_tensor import make_fx
 
+from ssl_zoo.objectives.frame_negatives import equal_to_positive
 from ssl_zoo.randomness import draw, example_keys, fold_in, normal, uniform
 
 
@@ -86,3 +91,35 @@ def test_the_global_generator_is_left_alone():
     before = torch.get_rng_state()
     normal(example_keys(0, 0, torch.arange(3)), 5)
     assert torch.equal(before, torch.get_rng_state())
+
+
+@pytest.mark.parametrize(
+    "compute",
+    [
+        lambda keys: draw(keys, 24, blocks=2),
+        lambda keys: uniform(keys, 3, 5),
+        lambda keys: normal(keys, 7),
+        lambda keys: example_keys(3, 4, keys),
+        lambda keys: equal_to_positive(keys.float().view(1, 4, 2), keys.view(1, 4, 2) % 4),
+    ],
+    ids=["draw", "uniform", "normal", "example_keys", "equal_to_positive"],
+)
+def test_no_position_meets_a_number_beyond_32_bits_which_a_gpus_compiler_would_compute_indices_with(
+    compute: Callable[[torch.Tensor], object],
+):
+    graph = make_fx(compute)(torch.arange(8)).graph
+    positions: set[torch.fx.Node] = set()
+    for node in graph.nodes:
+        name = str(node.target)
+        numbers = [value for value in node.args if isinstance(value, int)]
+        if "arange" in name:
+            positions.add(node)
+        elif {*node.all_input_nodes} and {*node.all_input_nodes} <= positions and any(map(name.__contains__, FOLDED)):
+            positions.add(node)
+        else:
+            continue
+        assert all(abs(number) < 2**31 for number in numbers), f"{name} of a position and {numbers}"
+
+
+# What TorchInductor folds into an index.
+FOLDED = ("view", "expand", "slice", "select", "add.", "sub.", "mul.", "neg.", "remainder")

@@ -71,7 +71,8 @@ def equal_to_positive(targets: Tensor, candidates: Tensor) -> Tensor:
         ``(B, P, M)`` bool.
     """
     bits = (targets.detach().float() + 0.0).contiguous().view(torch.int32).long()  # plus zero: -0 becomes 0
-    factors = fold_in(torch.arange(targets.shape[2], device=targets.device), 0) | 1
+    # The complement of positions, as compilers take a position plus a constant for an index that 32 bits must hold.
+    factors = fold_in(~torch.arange(targets.shape[2], device=targets.device), 0) | 1
     names = (bits * factors).sum(2)
     named = names[:, None].expand(-1, candidates.shape[1], -1).gather(2, candidates)
     return named[..., 1:] == named[..., :1]
