@@ -27,6 +27,7 @@ class Entry(NamedTuple):
         health: health figures by name.
         finetuning: results of fine-tuning by kind, row (the method's or the untrained encoder's), figure and number of
             examples.
+        differences: settings that most of the other rows have otherwise, in words.
     """
 
     kind: str
@@ -40,6 +41,7 @@ class Entry(NamedTuple):
     costs: dict[str, Estimate]
     health: dict[str, Estimate]
     finetuning: dict[str, dict[str, dict[str, ByLabels]]]
+    differences: list[str]
 
     def score(self, probe: str = LINEAR, labels: str = ALL) -> float:
         """Mean accuracy in [0, 1], or -1 where there is none."""

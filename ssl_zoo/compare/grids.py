@@ -8,7 +8,9 @@ from ssl_zoo.compare.entry import METHOD, ByLabels, Entry
 from ssl_zoo.compare.leaderboard import Leaderboard
 from ssl_zoo.compare.ranking import describe
 from ssl_zoo.compare.results import BALANCED, CHOSEN_LAYER, LAST_LAYER
+from ssl_zoo.compare.runs import date_of
 from ssl_zoo.compare.statistics import Estimate
+from ssl_zoo.compare.undecided import warning
 from ssl_zoo.runs.results import ALL, LINEAR, UNTRAINED
 
 NO_CELL = ""
@@ -22,11 +24,21 @@ HEALTH = {
 
 
 class Column(NamedTuple):
-    """What a column is called and what it holds; `number` says whether it sorts by size."""
+    """A column.
+
+    Attributes:
+        name: head of the column.
+        meaning: what it holds.
+        number: whether it sorts by size.
+        leave_out: a terminal without room for all leaves out the highest first; those with 0 stay.
+        room: least width in a terminal of a column of longer names.
+    """
 
     name: str
     meaning: str
     number: bool = True
+    leave_out: int = 0
+    room: int = 16
 
 
 class Cell(NamedTuple):
@@ -44,12 +56,13 @@ class Row(NamedTuple):
 
 
 class Grid(NamedTuple):
-    """A table; `note` stands below it."""
+    """A table; `note` stands below it, and a warning more visibly."""
 
     title: str
     note: str
     columns: list[Column]
     rows: list[Row]
+    warning: str = ""
 
 
 def make_grids(board: Leaderboard) -> list[Grid]:
@@ -71,12 +84,14 @@ def in_order(numbers: set[str]) -> list[str]:
 def _accuracies(board: Leaderboard) -> Grid:
     columns = [
         *_leading(board),
-        Column("encoder", "network whose features are probed", number=False),
-        Column("modality", "what the encoder reads", number=False),
+        Column("method", "what the encoder was trained by", number=False, leave_out=35, room=8),
+        Column("encoder", "network whose features are probed", number=False, leave_out=60),
+        Column("modality", "what the encoder reads", number=False, leave_out=99),
+        Column("date", "when the newest of its runs was started", number=False, leave_out=70),
     ]
     for task in board.probes:
         meaning = "test accuracy in % of a linear probe on a weighted sum of the encoder's layers"
-        columns.append(Column(task, f"{meaning}, in the task {task}"))
+        columns.append(Column(task, f"{meaning}, in the task {task}", leave_out=_leave_out(board, task, "")))
     balanced = [f"{BALANCED}{probe}" for probe in (*board.probes, LINEAR, "knn")]
     balanced = [probe for probe in balanced if any(probe in entry.accuracy for entry in board.entries)]
     on_classes = [LINEAR, "knn", *balanced]
@@ -84,17 +99,27 @@ def _accuracies(board: Leaderboard) -> Grid:
     for probe, labels in probes:
         name = probe.replace("knn", "kNN") + (f" {labels}" if probe.removeprefix(BALANCED) in on_classes else "")
         kind = "" if probe in balanced else "accuracy of the "
-        columns.append(Column(name, f"in % on test data, the {kind}{describe(probe, labels)}"))
+        meaning = f"in % on test data, the {kind}{describe(probe, labels)}"
+        columns.append(Column(name, meaning, leave_out=_leave_out(board, probe, labels)))
     for kind in board.conditions:
-        columns.append(
-            Column(f"tuned {kind}", f"test figure in % after fine-tuning on {kind} with all examples, see that table")
-        )
+        meaning = f"test figure in % after fine-tuning on {kind} with all examples, see that table"
+        columns.append(Column(f"tuned {kind}", meaning, leave_out=30))
+    settings = any(entry.differences for entry in board.methods)
+    if settings:
+        meaning = "settings that most of the other rows have otherwise; config.yaml has all"
+        columns.append(Column("settings", meaning, number=False, leave_out=85, room=40))
+    columns.append(Column("run", "folder of the run, or those of the seeds", number=False, leave_out=100, room=30))
     rows = []
     for entry in board.entries:
-        cells = [*_lead(entry), Cell(entry.encoder), Cell(entry.modality)]
+        method = entry.kind == METHOD
+        cells = [*_lead(entry), Cell(entry.method if method else NO_CELL), Cell(entry.encoder), Cell(entry.modality)]
+        cells.append(Cell(max(date_of(run.directory) for run in entry.runs) if method else NO_CELL))
         cells += [percent(entry.accuracy.get(task, {}).get(ALL)) for task in board.probes]
         cells += [percent(entry.accuracy.get(probe, {}).get(labels)) for probe, labels in probes]
         cells += [percent(_main_figure(entry, kind).get(ALL)) for kind in board.conditions]
+        if settings:
+            cells.append(Cell(", ".join(entry.differences)))
+        cells.append(Cell(", ".join(run.name for run in entry.runs) if method else NO_CELL))
         rows.append(Row(entry, cells))
     note = (
         f"Ranked by {board.ranking.words}. Test accuracy in %, ± half the 95 % interval over seeds; baselines and "
@@ -102,7 +127,20 @@ def _accuracies(board: Leaderboard) -> Grid:
     )
     if balanced:
         note += " Balanced is the mean accuracy over classes, which differ in size."
-    return Grid("Accuracy", note, columns, rows)
+    return Grid("Accuracy", note, columns, rows, warning(board))
+
+
+def _leave_out(board: Leaderboard, probe: str, labels: str) -> int:
+    """How soon a terminal leaves an accuracy out: never what is ranked by, and what says least first."""
+    if (probe, labels) == (board.ranking.probe, board.ranking.labels):
+        return 0
+    if probe.startswith(BALANCED):
+        return 90 if labels != ALL else 80
+    if probe == "knn":
+        return 75 if labels != ALL else 50
+    if probe == LINEAR:
+        return 45 if labels != ALL else 10
+    return 20  # a further task
 
 
 def _layers(board: Leaderboard) -> Grid:
@@ -125,11 +163,14 @@ def _costs(board: Leaderboard) -> Grid:
     columns = [
         *_leading(board),
         Column("time", "wall-clock time of the training steps"),
-        Column("samples", "training examples seen, repetitions counted"),
-        Column("FLOPs", "floating-point operations of the training, forward and backward"),
-        Column("memory", "most bytes in use: of the GPU, or of the whole process on a CPU"),
-        Column("parameters", "of the encoder"),
-        *(Column(name.removeprefix(f"{metrics.HEALTH}/").replace("_", " "), HEALTH[name]) for name in health),
+        Column("samples", "training examples seen, repetitions counted", leave_out=10),
+        Column("FLOPs", "floating-point operations of the training, forward and backward", leave_out=20),
+        Column("memory", "most bytes in use: of the GPU, or of the whole process on a CPU", leave_out=40),
+        Column("parameters", "of the encoder", leave_out=30),
+        *(
+            Column(name.removeprefix(f"{metrics.HEALTH}/").replace("_", " "), HEALTH[name], leave_out=50 + place)
+            for place, name in enumerate(health)
+        ),
     ]
     rows = []
     for entry in board.methods:
@@ -159,7 +200,12 @@ def _finetuning(board: Leaderboard, kind: str) -> Grid:
     columns = [
         *_leading(board),
         Column("start", "weights that fine-tuning starts from", number=False),
-        *(Column(f"{figure} {number}", f"{figure} on test data in %, {number} examples") for figure, number in places),
+        *(
+            Column(
+                f"{figure} {number}", f"{figure} on test data in %, {number} examples", leave_out=len(places) - place
+            )
+            for place, (figure, number) in enumerate(places, 1)
+        ),
     ]
     rows = []
     for entry in tuned:
@@ -174,8 +220,8 @@ def _finetuning(board: Leaderboard, kind: str) -> Grid:
 def _leading(board: Leaderboard) -> list[Column]:
     return [
         Column("#", f"rank by {board.ranking.words}, ties by the kNN; baselines and ceiling have none"),
-        Column("representation", "a method, a baseline or the ceiling", number=False),
-        Column("seeds", "runs of one experiment that the row is a mean of"),
+        Column("experiment", "a method's experiment by its name, a baseline or the ceiling", number=False),
+        Column("seeds", "runs of one experiment that the row is a mean of", leave_out=40),
     ]
 
 

@@ -1,15 +1,15 @@
 """The rows of a leaderboard: experiments over their seeds, and the baselines and the ceiling among them."""
 
 import json
-from collections import Counter
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from ssl_zoo.compare.entry import BASELINE, CEILING, METHOD, ByLabels, Entry
+from ssl_zoo.compare.experiments import differences, labels
 from ssl_zoo.compare.groups import Group, comparable_finetuning
 from ssl_zoo.compare.ranking import Ranking, default_ranking, rankings
-from ssl_zoo.compare.results import FineTuning, Result
-from ssl_zoo.compare.runs import Remark, RunRecord
+from ssl_zoo.compare.results import FineTuning
+from ssl_zoo.compare.runs import Remark, RunRecord, own_row
 from ssl_zoo.compare.statistics import Estimate, estimate
 from ssl_zoo.runs.results import ALL, BEFORE, SUPERVISED, UNTRAINED
 
@@ -56,15 +56,15 @@ def make_leaderboard(group: Group, rank_by: str | None = None) -> tuple[Leaderbo
     """
     experiments, remarks = merge_seeds(group.runs)
     finetuning, more = comparable_finetuning([run for runs in experiments for run in runs])
-    labels = _labels(experiments)
     entries = [
         _entry(METHOD, label, runs[0].result.method, runs[0].result.encoder, runs, own_row(runs[0].result))._replace(
             costs=_costs(runs),
             health=_means([run.result.health for run in runs]),
             finetuning={kind: _finetuned([found[run.name] for run in runs if run.name in found])
                         for kind, found in finetuning.items()},
+            differences=differing,
         )
-        for runs, label in zip(experiments, labels, strict=True)
+        for runs, label, differing in zip(experiments, labels(experiments), differences(experiments), strict=True)
     ]  # fmt: skip
     probes = _union(run.result.tasks for run in group.runs)
     accuracies = [entry.accuracy for entry in entries]
@@ -88,11 +88,6 @@ def make_leaderboard(group: Group, rank_by: str | None = None) -> tuple[Leaderbo
     return board, remarks + more
 
 
-def own_row(result: Result) -> str:
-    """The name of the row that is the run's own representation."""
-    return next(iter(result.rows))
-
-
 def merge_seeds(runs: list[RunRecord]) -> tuple[list[list[RunRecord]], list[Remark]]:
     """Runs that differ in nothing but the seed, together.
 
@@ -100,7 +95,7 @@ def merge_seeds(runs: list[RunRecord]) -> tuple[list[list[RunRecord]], list[Rema
     """
     by_settings: dict[str, dict[Any, RunRecord]] = {}
     remarks: list[Remark] = []
-    for run in sorted(runs, key=lambda run: (run.name, run.directory)):
+    for run in sorted(runs, key=lambda run: (run.directory.name, run.name, run.directory)):  # names begin with the time
         result = run.result
         alone = str(run.directory) if run.settings is None else ""
         key = json.dumps([result.method, result.encoder, run.settings, alone], sort_keys=True, default=str)
@@ -111,46 +106,6 @@ def merge_seeds(runs: list[RunRecord]) -> tuple[list[list[RunRecord]], list[Rema
             remarks.append(Remark(seeds[seed].name, again, False))
         seeds[seed] = run
     return [list(seeds.values()) for seeds in by_settings.values()], remarks
-
-
-def _labels(experiments: list[list[RunRecord]]) -> list[str]:
-    """A name for every experiment: its method, and as much else as distinguishes it from the others."""
-    results = [runs[0].result for runs in experiments]
-    rows = [own_row(result) for result in results]
-    encoders = Counter(row for row, _ in {(row, one.encoder) for row, one in zip(rows, results, strict=True)})
-    # A published encoder's row is called by the encoder's name already.
-    labels = [
-        f"{row} · {one.encoder}" if encoders[row] > 1 and row != one.encoder else row
-        for row, one in zip(rows, results, strict=True)
-    ]
-    named = []
-    for label, runs in zip(labels, experiments, strict=True):
-        alike = [other for other, name in zip(experiments, labels, strict=True) if name == label]
-        differing = _differing(runs[0], [other[0] for other in alike])
-        named.append(f"{label} ({', '.join(differing)})" if differing else label)
-    clashes = {label for label in named if named.count(label) > 1}
-    return [
-        f"{label} [{runs[0].name}]" if label in clashes else label
-        for label, runs in zip(named, experiments, strict=True)
-    ]
-
-
-def _differing(run: RunRecord, alike: list[RunRecord]) -> list[str]:
-    """As many settings of a run as distinguish it from the runs of the same method, at most three.
-
-    Words come before numbers: a chosen optimizer explains the learning rate better than the other way round.
-    """
-    known = [other.settings or {} for other in alike]
-    values = {name: [str(settings.get(name)) for settings in known] for name in {one for each in known for one in each}}
-    different = [name for name, found in values.items() if len(set(found)) > 1]
-    own = run.settings or {}
-    chosen: list[str] = []
-    for name in sorted(different, key=lambda name: (not isinstance(own.get(name), str), name.count("."), name))[:3]:
-        if len(set(zip(*(values[one] for one in chosen), strict=True))) == len(known):
-            break
-        chosen.append(name)
-    # `optimizer.name` is the optimizer.
-    return [f"{name.removesuffix('.name').rsplit('.', 1)[-1]} {own.get(name)}" for name in chosen]
 
 
 def _references(runs: list[RunRecord]) -> list[Entry]:
@@ -185,7 +140,7 @@ def _entry(kind: str, label: str, method: str, encoder: str, runs: list[RunRecor
             probe: {labels: found._replace(interval=None) for labels, found in by_labels.items()}
             for probe, by_labels in accuracy.items()
         }
-    return Entry(kind, label, method, encoder, runs[0].result.modality, None, runs, accuracy, {}, {}, {})
+    return Entry(kind, label, method, encoder, runs[0].result.modality, None, runs, accuracy, {}, {}, {}, [])
 
 
 def _costs(runs: list[RunRecord]) -> dict[str, Estimate]:

@@ -23,7 +23,8 @@ def _table(grid: Grid) -> str:
     heads = _line([column.name for column in grid.columns])
     rule = "|" + "|".join("---:" if column.number else "---" for column in grid.columns) + "|"
     rows = [_line([cell.text for cell in row.cells]) for row in grid.rows]
-    return "\n".join([f"### {grid.title}", "", heads, rule, *rows, "", grid.note])
+    warning = ["", f"**{grid.warning}**"] if grid.warning else []
+    return "\n".join([f"### {grid.title}", "", heads, rule, *rows, "", grid.note, *warning])
 
 
 def _line(cells: list[str]) -> str:

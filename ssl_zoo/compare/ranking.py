@@ -33,6 +33,7 @@ class Ranking(NamedTuple):
         words: what it is called in a sentence.
         value: value of a row; None where it is unknown.
         labels: per class, of the probe; empty where that means nothing.
+        probe: the probe whose accuracy it is, or the task; empty of everything else.
         is_accuracy: whether values lie in [0, 1] and are shown in %.
         less_is_better: whether the smallest comes first.
     """
@@ -43,6 +44,7 @@ class Ranking(NamedTuple):
     labels: str = ""
     is_accuracy: bool = False
     less_is_better: bool = False
+    probe: str = ""
 
 
 def default_ranking(main_task: str, tasks: Sequence[str], accuracies: Sequence[Mapping[str, Mapping[str, Any]]]) -> str:
@@ -119,7 +121,7 @@ def _accuracy(probe: str, labels: str) -> Ranking:
         known = ALL if entry.kind == CEILING else labels
         return entry.accuracy.get(probe, {}).get(known)
 
-    return Ranking(name, words, value, labels if on_classes else "", is_accuracy=True)
+    return Ranking(name, words, value, labels if on_classes else "", is_accuracy=True, probe=probe)
 
 
 def _tuned(kind: str, number: str) -> Callable[[Entry], Estimate | None]:

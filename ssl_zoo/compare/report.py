@@ -2,9 +2,11 @@
 
 import base64
 import hashlib
+import os
 from html import escape
 from importlib.resources import files
 from pathlib import Path
+from urllib.parse import quote
 
 from ssl_zoo.compare.entry import METHOD, Entry
 from ssl_zoo.compare.explanations import explain
@@ -12,7 +14,7 @@ from ssl_zoo.compare.figures import Picture
 from ssl_zoo.compare.grids import Grid, Row, make_grids
 from ssl_zoo.compare.leaderboard import Leaderboard
 from ssl_zoo.compare.naming import file_names
-from ssl_zoo.compare.runs import Remark
+from ssl_zoo.compare.runs import Remark, RunRecord
 
 
 def write_report(boards: list[Leaderboard], pictures: list[Picture], remarks: list[Remark], path: Path) -> None:
@@ -53,7 +55,7 @@ def write_report(boards: list[Leaderboard], pictures: list[Picture], remarks: li
             _controls([entry for board in boards for entry in board.entries]),
             *(_figure(picture) for picture in pictures if picture.board is None),
             *(
-                _section(board, [picture for picture in pictures if picture.board == number], anchors[number])
+                _section(board, [picture for picture in pictures if picture.board == number], anchors[number], path)
                 for number, board in enumerate(boards)
             ),
             _left_out(remarks) if remarks else "",
@@ -96,41 +98,57 @@ def _boxes(name: str, title: str, values: list[str]) -> str:
     return f"<fieldset><legend>{title}</legend>{boxes}</fieldset>\n"
 
 
-def _section(board: Leaderboard, pictures: list[Picture], anchor: str) -> str:
+def _section(board: Leaderboard, pictures: list[Picture], anchor: str, page: Path) -> str:
     group = board.group
     sizes = ", ".join(f"{count:,} {part}" for part, count in group.parts.items())
     lines = [
         f'<section id="{anchor}">\n<h2>{escape(group.source)}</h2>',
         f'<p class="lead">{sizes} examples; split <code>{escape(group.split)}</code>, protocol {group.protocol}.</p>',
-        *map(_table, make_grids(board)),
+        *(_table(grid, page) for grid in make_grids(board)),
         *map(_figure, pictures),
         "</section>",
     ]
     return "\n".join(lines)
 
 
-def _table(grid: Grid) -> str:
+def _table(grid: Grid, page: Path) -> str:
     heads = "".join(
         f'<th scope="col"{_number(column.number)} title="{escape(column.meaning)}">'
         f'<button type="button">{escape(column.name)}</button></th>'
         for column in grid.columns
     )
-    rows = "\n".join(_row(grid, row) for row in grid.rows)
+    rows = "\n".join(_row(grid, row, page) for row in grid.rows)
+    warning = f'\n<p class="warning">{escape(grid.warning)}</p>' if grid.warning else ""
     return (
-        f'<h3>{escape(grid.title)}</h3>\n<div class="scroll"><table>\n<thead><tr>{heads}</tr></thead>\n'
+        f'<h3>{escape(grid.title)}</h3>{warning}\n<div class="scroll"><table>\n<thead><tr>{heads}</tr></thead>\n'
         f'<tbody>\n{rows}\n</tbody>\n</table></div>\n<p class="note">{escape(grid.note)}</p>'
     )
 
 
-def _row(grid: Grid, row: Row) -> str:
+def _row(grid: Grid, row: Row, page: Path) -> str:
     entry = row.entry
     cells = []
     for column, cell in zip(grid.columns, row.cells, strict=True):
         value = "" if cell.value is None else f' data-value="{cell.value!r}"'
-        cells.append(f"<td{_number(column.number)}{value}>{escape(cell.text)}</td>")
+        wide = ' class="wide"' if column.name in ("settings", "run") else ""
+        content = escape(cell.text)
+        if column.name == "run" and cell.text:
+            content = ", ".join(_link(run, page) for run in entry.runs)
+        elif column.name == "experiment":
+            content = f"<b>{content}</b>" if entry.kind == METHOD else content
+        cells.append(f"<td{wide or _number(column.number)}{value}>{content}</td>")
     about = f'data-method="{escape(entry.method)}" data-modality="{escape(entry.modality)}" data-kind="{entry.kind}"'
     names = ", ".join(run.name for run in entry.runs)
     return f'<tr class="{entry.kind}" {about} title="{escape(names)}">{"".join(cells)}</tr>'
+
+
+def _link(run: RunRecord, page: Path) -> str:
+    """To a run's folder, seen from the page: both may move together."""
+    try:
+        path = Path(os.path.relpath(run.directory, page.resolve().parent)).as_posix()
+    except ValueError:  # on Windows, from another drive, there is no such path
+        return escape(run.name)
+    return f'<a href="{escape(quote(path))}/">{escape(run.name)}</a>'
 
 
 def _number(number: bool) -> str:

@@ -39,6 +39,7 @@ class Result(NamedTuple):
         chance: the loss of an encoder that ignores its input; None where unknown.
         health: last values of the health figures, by name.
         tasks: besides the classes, such as `phones`; each is a probe on weighted layers, by its name in `rows`.
+        tested: how many test labels a further task has, by task; some old files do not say.
         main_task: the one that says most of a representation: one of `tasks`, or `classes`.
         rows: accuracies by row and by probe, those of layers among them; the first row is the run's own.
         remarks: sentences about what the numbers do not say.
@@ -63,6 +64,7 @@ class Result(NamedTuple):
     chance: float | None
     health: dict[str, float]
     tasks: list[str]
+    tested: dict[str, int]
     main_task: str
     rows: dict[str, dict[str, Accuracies]]
     remarks: list[str]
@@ -107,6 +109,7 @@ def comparable(directory: Path) -> Result:
         chance=found.chance_loss,
         health=found.health,
         tasks=list(found.tasks),
+        tested={task: sizes["test"] for task, sizes in found.task_sizes.items() if "test" in sizes},
         main_task=found.main_task,
         rows=_as_probes(found),
         remarks=found.remarks,

@@ -1,6 +1,7 @@
 """Run directories, found and read; whatever is missing or damaged in one is said and never stops the others."""
 
 import os
+import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -76,6 +77,17 @@ def find_runs(paths: list[Path]) -> list[Path]:
 def name_of(directory: Path) -> str:
     """Experiment and version: what a run is called wherever it lies."""
     return f"{directory.parent.name}/{directory.name}"
+
+
+def date_of(directory: Path) -> str:
+    """When a run was started, as its folder is called: `2026-01-31 17:05`; empty where it is called otherwise."""
+    found = re.match(r"(\d{4})(\d\d)(\d\d)-(\d\d)(\d\d)\d\d-", directory.name)
+    return "{}-{}-{} {}:{}".format(*found.groups()) if found else ""
+
+
+def own_row(result: Result) -> str:
+    """The name of the row that is the run's own representation."""
+    return next(iter(result.rows))
 
 
 def read_run(directory: Path) -> tuple[RunRecord | None, list[Remark]]:

@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from rich.console import Console
 from rich.progress import track
-from rich.table import Table
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
@@ -18,9 +17,11 @@ from ssl_zoo.methods.gpt import GPT
 from ssl_zoo.objectives.language_modeling import token_nats
 from ssl_zoo.probes.accuracy import is_informative, scores, summarize
 from ssl_zoo.probes.features import choose_examples
+from ssl_zoo.probes.intervals import too_few
 from ssl_zoo.runs.files import IN_CONTEXT
 from ssl_zoo.runs.results import UNTRAINED
 from ssl_zoo.runs.run import load_run, rebuild
+from ssl_zoo.terminal_tables import Column, Row, print_table
 
 TEXT, LABEL = "{text}", "{label}"
 
@@ -184,18 +185,25 @@ def _encode(tokenizer: TextTokenizer, text: str) -> Tensor:
 
 
 def _print_table(record: dict[str, Any]) -> None:
-    table = Table(
-        title=f"In context on {record['source']}, {record['examples']} test texts",
-        caption="accuracy in %, ± standard deviation over draws of the examples in the prompt",
-    )
-    table.add_column("solved examples in the prompt")
     shots = list(next(iter(record["rows"].values())))
-    for count in shots:
-        table.add_column(count, justify="right", no_wrap=True)
+    columns = [Column("solved examples in the prompt", number=False)]
+    columns += [Column(count, leave_out=place) for place, count in enumerate(shots)]
+    rows = []
     for name, by_shots in record["rows"].items():
-        table.add_row(name, *(f"{100 * by_shots[n]['mean']:.1f} ±{100 * by_shots[n]['std']:4.1f}" for n in shots))
+        rows.append(Row([name, *(f"{100 * by_shots[n]['mean']:.1f} ±{100 * by_shots[n]['std']:4.1f}" for n in shots)]))
         balanced = [by_shots[n].get("balanced") for n in shots]
         if all(balanced):  # classes differ in size
-            table.add_row("  mean over classes", *(f"{100 * b['mean']:.1f} ±{100 * b['std']:4.1f}" for b in balanced))
-    table.add_row("commonest class", *(f"{100 * record['commonest_class']:.1f}" for _ in shots))
-    Console().print(table)
+            cells = [f"{100 * b['mean']:.1f} ±{100 * b['std']:4.1f}" for b in balanced]
+            rows.append(Row(["  mean over classes", *cells]))
+    caption = "accuracy in %, ± standard deviation over draws of the examples in the prompt"
+    name, own = next(iter(record["rows"].items()))
+    commonest = {"the commonest class": dict.fromkeys(shots, record["commonest_class"])}
+    warning = too_few(name, {n: own[n]["mean"] for n in shots}, commonest, record["examples"])
+    rows.append(Row(["commonest class", *(f"{100 * record['commonest_class']:.1f}" for _ in shots)]))
+    print_table(
+        f"In context on {record['source']}, {record['examples']} test texts",
+        f"{caption}. {warning}" if warning else caption,
+        columns,
+        rows,
+        f"{IN_CONTEXT} has all of it",
+    )

@@ -1,12 +1,16 @@
 """What results.json holds, as tables in the terminal."""
 
 from rich.console import Console
-from rich.table import Table
 
-from ssl_zoo.runs.results import LINEAR, Result, Score
+from ssl_zoo.probes.intervals import too_few
+from ssl_zoo.runs.files import RESULTS
+from ssl_zoo.runs.results import ALL, LINEAR, SUPERVISED, Result, Score
 from ssl_zoo.tasks.labels import CLASSES
+from ssl_zoo.terminal_tables import Column, Row
+from ssl_zoo.terminal_tables import print_table as print_fitting
 
 BALANCED = "balanced"
+ELSEWHERE = f"{RESULTS} has all of it"
 
 
 def title(result: Result) -> str:
@@ -25,55 +29,65 @@ def print_table(result: Result) -> None:
         caption += "; balanced: the mean accuracy over classes, which differ in size"
     if result.main_task != CLASSES:
         caption += f"; rank by {result.main_task}, which says more of a representation here"
-    table = Table(title=title(result), caption=caption)
-    table.add_column("representation")
-    table.add_column("probe")
-    for labels in columns:
-        table.add_column(labels, justify="right", no_wrap=True)
+    warning = undecided(result)
+    heads = [Column("representation", number=False), Column("probe", number=False)]
+    # Where there is no room for all numbers of labels, the fewest, ten and all say most.
+    heads += [Column(labels, leave_out=0 if labels in (ALL, "10") else place) for place, labels in enumerate(columns)]
+    rows = []
     for row, probes in result.rows.items():
         lines = _lines(probes, columns)
         for place, (kind, cells) in enumerate(lines):
-            table.add_row(row if place == 0 else "", kind, *cells, end_section=place == len(lines) - 1)
-    Console().print(table)
+            rows.append(Row([row if place == 0 else "", kind, *cells], ends_section=place == len(lines) - 1))
+    print_fitting(title(result), f"{caption}. {warning}" if warning else caption, heads, rows, ELSEWHERE)
     for remark in result.remarks:
         Console(soft_wrap=True).print(remark, highlight=False, markup=False)
 
 
 def print_layers(result: Result) -> None:
     """Prints what the last layer and the one that validation data chooses reach, and every layer."""
-    table = Table(
-        title=f"{title(result)}: layer by layer",
-        caption="test accuracy in % of a linear probe with all labels of at most 10,000 examples, on the mean over a "
-        "layer's places; layer 0 is what enters the first one; validation data chooses, never the test part",
+    caption = (
+        "test accuracy in % of a linear probe with all labels of at most 10,000 examples, on the mean over a layer's "
+        "places; layer 0 is what enters the first one; validation data chooses, never the test part"
     )
-    for column in ("representation", "last", "chosen", "layer", "from the first to the last"):
-        table.add_column(column, justify="left" if column == "representation" else "right")
+    columns = [Column("representation", number=False), *map(Column, ("last", "chosen", "layer"))]
+    columns.append(Column("from the first to the last", number=False))
+    rows = []
     for row, (_, test, chosen) in result.layers.items():
         every = " ".join(f"{100 * accuracy:.1f}" for accuracy in test)
-        table.add_row(row, f"{100 * test[-1]:.1f}", f"{100 * test[chosen]:.1f}", str(chosen), every)
-    Console().print(table)
+        rows.append(Row([row, f"{100 * test[-1]:.1f}", f"{100 * test[chosen]:.1f}", str(chosen), every]))
+    print_fitting(f"{title(result)}: layer by layer", caption, columns, rows)
 
 
 def print_tasks(result: Result) -> None:
     """Prints the accuracies of results.json in tasks besides the classes, and what each layer counts."""
-    table = Table(
-        title=title(result),
-        caption="test accuracy in % of a linear probe on a weighted sum of layers; their weights in %, first to last",
-    )
-    table.add_column("task")
-    table.add_column("representation")
-    table.add_column("accuracy", justify="right")
-    table.add_column(BALANCED, justify="right")
-    table.add_column("layers", justify="right")
+    caption = "test accuracy in % of a linear probe on a weighted sum of layers; their weights in %, first to last"
+    columns = [Column("task", number=False), Column("representation", number=False), Column("accuracy")]
+    if any(score.balanced is not None for rows in result.tasks.values() for score in rows.values()):
+        columns.append(Column(BALANCED))
+    columns.append(Column("layers", number=False, leave_out=1))
+    lines = []
     for task, rows in result.tasks.items():
         sizes = result.task_sizes[task]
         heading = f"{task}, {sizes['classes']} classes, {sizes['train']:,} to train and {sizes['test']:,} to test"
         for row, (share, balanced_share, shares) in rows.items():
-            layers = " ".join(f"{100 * each:.0f}" for each in shares) if len(shares) > 1 else ""
-            balanced = "" if balanced_share is None else f"{100 * balanced_share:.1f}"
-            table.add_row(heading, row, f"{100 * share:.1f}", balanced, layers, end_section=row == list(rows)[-1])
+            cells = [heading, row, f"{100 * share:.1f}"]
+            if len(columns) > 4:
+                cells.append("" if balanced_share is None else f"{100 * balanced_share:.1f}")
+            cells.append(" ".join(f"{100 * each:.0f}" for each in shares) if len(shares) > 1 else "")
+            lines.append(Row(cells, ends_section=row == list(rows)[-1]))
             heading = ""
-    Console().print(table)
+    print_fitting(title(result), caption, columns, lines, ELSEWHERE)
+
+
+def undecided(result: Result) -> str:
+    """A sentence on where the test part is too small to distinguish the run from a baseline; empty where nowhere."""
+    means = {
+        row: {labels: score.mean for labels, score in probes.get(LINEAR, {}).items()}
+        for row, probes in result.rows.items()
+        if row != SUPERVISED
+    }
+    own = means.pop(result.own_row)
+    return too_few(f"the linear probe on {result.own_row}", own, means, result.data.test)
 
 
 def _lines(probes: dict[str, dict[str, Score]], columns: list[str]) -> list[tuple[str, list[str]]]:

@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from rich.console import Console
-from rich.table import Table
 from torch import Tensor
 
 from ssl_zoo import __version__
@@ -26,10 +25,13 @@ from ssl_zoo.finetuning.train import CLIP, WARMUP, WEIGHT_DECAY, Settings, fine_
 from ssl_zoo.finetuning.wordnet_tasks import wordnet_records
 from ssl_zoo.hardware import fastest_precision
 from ssl_zoo.long_work import LongWork
+from ssl_zoo.probes.intervals import too_few
 from ssl_zoo.runs.files import fine_tuned
 from ssl_zoo.runs.results import UNTRAINED
 from ssl_zoo.runs.run import Run, load_run, rebuild
 from ssl_zoo.tasks.labels import CLASSES, PlaceLabels
+from ssl_zoo.terminal_tables import Column, Row
+from ssl_zoo.terminal_tables import print_table as print_fitting
 
 # Raised whenever a change makes numbers incomparable with earlier ones.
 PROTOCOL = 2
@@ -254,17 +256,24 @@ def print_table(record: dict[str, Any]) -> None:
     caption = f"test figures in % by {record['counted']}, ± standard deviation over draws"
     if any(data["left_out"]):
         caption += f"; {data['left_out'][0]} training and {data['left_out'][1]} test examples were too long"
-    table = Table(title=title, caption=caption)
-    table.add_column("encoder")
-    table.add_column("figure")
-    for number in next(iter(next(iter(record["rows"].values())).values())):
-        table.add_column(number, justify="right", no_wrap=True)
+    numbers = list(next(iter(next(iter(record["rows"].values())).values())))
+    columns = [Column("encoder", number=False), Column("figure", number=False)]
+    # With all of them it counts, and where there is no room the fewest say more than those between.
+    columns += [Column(number, leave_out=0 if number == numbers[-1] else place) for place, number in enumerate(numbers)]
+    rows = []
     for row, figures in record["rows"].items():
         for figure, by_number in figures.items():
             cells = [_cell(found) for found in by_number.values()]
             first, last = figure == next(iter(figures)), figure == list(figures)[-1]
-            table.add_row(row if first else "", figure, *cells, end_section=last)
-    Console().print(table)
+            rows.append(Row([row if first else "", figure, *cells], ends_section=last))
+    means = {
+        row: {number: found["mean"] for number, found in figures.get("accuracy", {}).items()}
+        for row, figures in record["rows"].items()
+    }
+    name = next(iter(means))
+    warning = too_few(name, means.pop(name), means, data["test"])
+    caption = f"{caption}. {warning}" if warning else caption
+    print_fitting(title, caption, columns, rows, f"{fine_tuned(Path(), record['task']).name} has all of it")
 
 
 def _cell(found: dict[str, Any]) -> str:

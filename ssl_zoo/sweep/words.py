@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from ssl_zoo.compare.leaderboard import own_row
 from ssl_zoo.compare.ranking import default_ranking, describe
 from ssl_zoo.compare.results import comparable
+from ssl_zoo.compare.runs import own_row
 from ssl_zoo.runs.results import ALL
 
 

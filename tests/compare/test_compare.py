@@ -4,10 +4,14 @@ import base64
 import hashlib
 import json
 import re
+from html import unescape
+from itertools import product
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 from PIL import Image
+from rich.cells import cell_len
 
 from ssl_zoo.cli import main, run
 from ssl_zoo.compare.compare import compare
@@ -15,6 +19,7 @@ from ssl_zoo.compare.naming import file_names
 from ssl_zoo.compare.plotting import COLOURS, baseline_style, save
 from ssl_zoo.errors import InputError
 from ssl_zoo.evaluation.figures import CEILING as CEILING_COLOUR
+from tests.terminal import on_terminal
 
 PICTURES = ["accuracy-against-compute", "cka", "feature-maps", "label-efficiency", "loss-curves"]
 
@@ -62,7 +67,8 @@ def test_the_dotted_line_of_the_loss_curves_is_in_the_legend(runs, tmp_path, mon
     assert legends == [[("chance", ":")]] * 2
 
 
-def test_the_terminal_shows_every_row_in_full_and_what_is_left_out(runs, tmp_path, capsys):
+def test_the_terminal_shows_every_row_in_full_and_what_is_left_out(runs, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "300")
     compare([runs], tmp_path / "out")
     printed = capsys.readouterr().out
     for shown in ("SimCLR", "VAE", "untrained encoder (baseline)", "supervised (ceiling)", "90.5 ±", "3 T", "50 s",
@@ -70,6 +76,48 @@ def test_the_terminal_shows_every_row_in_full_and_what_is_left_out(runs, tmp_pat
         assert shown in printed, shown
     assert "byol/0: results.json cannot be used" in printed and "…" not in printed
     assert printed.index("SimCLR") < printed.index("VAE") and str(tmp_path / "out" / "report.html") in printed
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_the_terminal_s_tables_are_as_wide_as_it_and_the_files_have_all_columns(
+    write_run, tmp_path, monkeypatch, width
+):
+    linear = {"1": 0.5, "5": 0.7, "10": 0.8, "all": 0.9}
+    for seed, name in product(range(2), ("simclr", "a_long_name_of_an_experiment_with_many_settings")):
+        write_run(f"{name}/2026010{seed}-170501-abcd", name.upper(), seed=seed, balanced=0.6, linear=linear,
+                  model={"temperature": len(name)}, finetuning={"1": 0.2, "10": 0.6, "all": 0.8},
+                  baselines={"untrained encoder": linear, "raw inputs": linear})  # fmt: skip
+    command = ["compare", str(tmp_path / "runs"), "--out", str(tmp_path / "out"), "--rank_by", "knn:5"]
+    lines = on_terminal(width, lambda: main(command), monkeypatch)
+    tables = lines[: next(place for place, line in enumerate(lines) if line.startswith("Report:"))]
+    assert max(map(cell_len, tables)) <= width
+    heads = re.findall("(?s)┏.*?┡", "\n".join(lines))
+    first = [" ".join(words) for words in zip(*[line.split("┃") for line in heads[0].splitlines()[1:-1]], strict=True)]
+    shown = [" ".join(words.split()) for words in first if words.strip()]
+    assert {"#", "experiment", "kNN 5", "linear all"} <= set(shown)
+    said = " ".join(" ".join(lines).split())
+    assert "No room for" in said and "the report and tables.md have all columns" in said
+    page = (tmp_path / "out" / "report.html").read_text()
+    columns = (tmp_path / "out" / "tables.md").read_text().split("### Accuracy\n\n")[1].splitlines()[0]
+    for column in ("method", "date", "settings", "run", "balanced kNN all", *shown):
+        assert f" {column} |" in columns and f">{column}</button>" in page, column
+
+
+def test_a_row_links_to_its_run_from_the_report(write_run, tmp_path):
+    directory = write_run("a/20260131-170501-abcd [x] & y", "A")
+    compare([tmp_path / "runs"], tmp_path / "out" / "deep")
+    page = (tmp_path / "out" / "deep" / "report.html").read_text()
+    (link,) = re.findall(r'href="([^"#]+)"', page)
+    assert (tmp_path / "out" / "deep" / unquote(unescape(link))).resolve() == directory
+
+
+def test_the_report_and_the_tables_say_where_the_test_part_is_too_small(write_run, tmp_path):
+    for name, share in (("a", 0.9), ("b", 0.89)):
+        write_run(f"{name}/1", name, linear={"all": share})
+    compare([tmp_path / "runs"], tmp_path / "out")
+    for name in ("report.html", "tables.md"):
+        said = (tmp_path / "out" / name).read_text()
+        assert "Too few test examples to decide: with 359 of them" in said and "b cannot be distinguished" in said
 
 
 def test_pictures_have_something_on_them(runs, tmp_path):
@@ -170,9 +218,10 @@ def test_tables_are_markdown_that_holds_every_row(write_run, tmp_path):
     first, second = text.split("## Digits\n")[1].split("## Other\n")
     lines = first.split("### Accuracy\n\n")[1].split("\n\n")[0].splitlines()
     cells = [line.strip("| ").split(" | ") for line in lines]
-    assert cells[0][:2] == ["#", "representation"] and cells[0][5:8] == ["linear 1", "linear 5", "linear all"]
+    assert cells[0][:2] == ["#", "experiment"] and cells[0][7:10] == ["linear 1", "linear 5", "linear all"]
     assert lines[1].count("---:") == 8 and len({line.replace("\\|", "").count("|") for line in lines}) == 1
-    assert cells[2][:2] == ["1", "A\\|B\\_\\*"] and cells[2][5:] == ["40.0", "", "81.0", "40.0", "", "81.0"]
+    assert cells[2][:4] == ["1", "a", "1", "A\\|B\\_\\*"]
+    assert cells[2][7:] == ["40.0", "", "81.0", "40.0", "", "81.0", "a/1"]
     assert "untrained encoder (baseline)" in lines[3] and len(lines) == 4
     assert "### Cost and health" in first and "61.0" in second
 

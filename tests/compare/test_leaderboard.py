@@ -1,7 +1,7 @@
 import json
 
 import pytest
-from scipy.stats import ttest_1samp
+from scipy.stats import binomtest, ttest_1samp
 
 from ssl_zoo.compare.grids import duration, make_grids, quantity
 from ssl_zoo.compare.groups import group_runs
@@ -20,11 +20,11 @@ def boards(*directories, rank_by=None):
 
 
 def cells(board, title, row):
-    """The texts of a row of a grid by column, chosen by the beginning of its label."""
+    """The texts of a row of a grid by column, chosen by the beginning of its label, which is in small letters here."""
     (grid,) = [grid for grid in make_grids(board) if grid.title == title]
     found = [dict(zip([column.name for column in grid.columns], [cell.text for cell in one.cells], strict=True))
              for one in grid.rows]  # fmt: skip
-    return next(one for one in found if one["representation"].startswith(row))
+    return next(one for one in found if one["experiment"].startswith(row.lower()))
 
 
 def test_methods_are_ranked_by_the_linear_probe_and_ties_by_the_knn(write_run):
@@ -109,9 +109,9 @@ def test_baselines_and_ceiling_stand_among_the_methods_without_a_rank(write_run)
     found = [(entry.label, entry.kind, entry.rank) for entry in made["Digits"].entries]
     assert found == [
         ("supervised", "ceiling", None),
-        ("B", "method", 1),
+        ("b", "method", 1),
         ("raw inputs", "baseline", None),
-        ("A", "method", 2),
+        ("a", "method", 2),
         ("untrained encoder", "baseline", None),
     ]
     raw = made["Digits"].entries[2]
@@ -130,7 +130,7 @@ def test_speech_is_ranked_by_phones_where_they_are_known(write_run, classes):
     )  # fmt: skip
     board = made["Digits"]
     assert said == [] and board.ranking.name == "phones" and board.probes == ["word", "phones"]
-    assert [entry.label for entry in board.entries][:4] == ["B", "A", "log-mel frame", "untrained encoder"]
+    assert [entry.label for entry in board.entries][:4] == ["b", "a", "log-mel frame", "untrained encoder"]
     row = cells(board, "Accuracy", "B")
     assert (row["#"], row["word"], row["phones"], row.get("linear all")) == (
         "1", "20.0", "75.0", "80.0" if classes else None
@@ -164,14 +164,14 @@ def test_another_setting_makes_another_row_that_says_so(write_run):
         write_run("a/1", "A", model={"temperature": 0.1}),
         write_run("a/2", "A", model={"temperature": 0.2}, seed=1),
     )
-    assert [entry.label for entry in made["Digits"].methods] == ["A (temperature 0.1)", "A (temperature 0.2)"]
+    assert [entry.label for entry in made["Digits"].methods] == ["a (temperature 0.1)", "a (temperature 0.2)"]
 
 
 def test_two_optimizers_explain_what_two_learning_rates_would_leave_open(write_run):
     chosen = {"lars": 2.0, "adamw": 0.001}
     settings = [{"optimizer": {"name": name, "learning_rate": rate}} for name, rate in chosen.items()]
     made, _ = boards(*[write_run(f"a/{number}", "A", model=model) for number, model in enumerate(settings)])
-    assert {entry.label for entry in made["Digits"].methods} == {"A (optimizer lars)", "A (optimizer adamw)"}
+    assert {entry.label for entry in made["Digits"].methods} == {"a (optimizer lars)", "a (optimizer adamw)"}
 
 
 def test_the_same_run_twice_counts_once(write_run):
@@ -183,13 +183,82 @@ def test_the_same_run_twice_counts_once(write_run):
 
 def test_every_encoder_has_its_own_untrained_baseline(write_run):
     baseline = {"untrained encoder": {"all": 0.4}, "raw inputs": {"all": 0.3}}
-    runs = [write_run(f"{name}/1", "A", encoder=name, baselines=baseline) for name in ("ViT", "ResNet")]
+    runs = [write_run(f"a/{name}", "A", encoder=name, baselines=baseline) for name in ("ViT", "ResNet")]
     labels = {entry.label for entry in boards(*runs)[0]["Digits"].entries}
-    assert labels >= {"A · ViT", "A · ResNet", "raw inputs", "untrained encoder · ViT", "untrained encoder · ResNet"}
+    assert labels >= {"a · ViT", "a · ResNet", "raw inputs", "untrained encoder · ViT", "untrained encoder · ResNet"}
     runs.append(write_run("c/1", "B", encoder="ViT", baselines=baseline, parameters=9))
     labels = {entry.label for entry in boards(*runs)[0]["Digits"].entries}
     assert labels >= {f"untrained encoder · ViT of {count} parameters" for count in ("9", "700,000")}
-    assert labels >= {"untrained encoder · ResNet", "B"}  # which no other row of B has to be distinguished from
+    assert labels >= {"untrained encoder · ResNet", "c"}  # which no other row of c has to be distinguished from
+
+
+def test_rows_are_named_by_their_experiments_with_method_date_and_run(write_run):
+    made, _ = boards(
+        write_run("own/20260131-170501-abcd", "SimCLR"),
+        write_run("other/20260201-080000-abcd", "SimCLR"),  # the same settings: another measurement of the same
+        write_run("own/20260202-090000-abcd", "BYOL"),
+        write_run("lars/20260203-090000-abcd", "BYOL", model={"optimizer": {"name": "lars"}}),
+    )
+    names = {entry.label for entry in made["Digits"].methods}
+    assert names == {"other", "own", "lars"}  # of two runs with the same settings and seed the later counts
+    row = cells(made["Digits"], "Accuracy", "own")
+    assert (row["method"], row["date"], row["run"]) == ("BYOL", "2026-02-02 09:00", "own/20260202-090000-abcd")
+    baseline = cells(made["Digits"], "Accuracy", "untrained encoder")
+    assert (baseline["method"], baseline["date"], baseline["run"]) == ("", "", "")
+
+
+def test_two_methods_in_one_experiment_are_distinguished(write_run):
+    made, _ = boards(write_run("own/1", "SimCLR"), write_run("own/2", "BYOL"), write_run("c/1", "BYOL", model={"a": 1}))
+    assert {entry.label for entry in made["Digits"].methods} == {"own · SimCLR", "own · BYOL", "c"}
+
+
+def test_every_row_says_how_its_settings_differ_from_what_is_usual(write_run):
+    settings = {"a": {"depth": 2}, "b": {"depth": 2}, "c": {"depth": 3}, "d": {"depth": 2, "width": 7}}
+    settings["e"] = {"depth": 2, "views": {"class_path": "own.Strong", "init_args": {"depth": 9}}}
+    settings["f"] = {"depth": 2, "views": {"class_path": "own.Weak", "init_args": {"depth": 9}}}
+    made, _ = boards(*[write_run(f"{name}/1", name.upper(), model=model) for name, model in settings.items()])
+    found = {entry.label: entry.differences for entry in made["Digits"].methods}
+    # A depth that most have is not repeated, nor is a width that one alone has; of two there is no usual one.
+    assert found == {"a": [], "b": [], "c": ["depth 3"], "d": [], "e": ["views Strong"], "f": ["views Weak"]}
+    assert cells(made["Digits"], "Accuracy", "C")["settings"] == "depth 3"
+
+
+def test_settings_that_are_called_alike_say_what_they_are_settings_of(write_run):
+    models = [
+        {"encoder": {"init_args": {"depth": deep}}, "decoder": {"init_args": {"depth": 9 - deep}}} for deep in (1, 2)
+    ]
+    made, _ = boards(*[write_run(f"{name}/1", name, model=model) for name, model in zip("ab", models, strict=True)])
+    found = {entry.label: entry.differences for entry in made["Digits"].methods}
+    assert found == {"a": ["decoder.depth 8", "encoder.depth 1"], "b": ["decoder.depth 7", "encoder.depth 2"]}
+
+
+@pytest.mark.parametrize(("examples", "said"), [(70, True), (7000, False)])
+def test_a_test_part_that_is_too_small_to_decide_is_named(write_run, examples, said):
+    parts, baselines = {"test": examples}, {"raw inputs": {"all": 0.5}}
+    runs = [
+        write_run(f"{name}/1", name, linear={"all": share}, parts=parts, baselines=baselines)
+        for name, share in (("a", 0.8), ("b", 0.75))
+    ]
+    warning = make_grids(boards(*runs)[0]["Digits"])[0].warning
+    if not said:
+        assert warning == ""
+        return
+    wanted = binomtest(56, 70).proportion_ci(0.95, method="wilson")
+    assert f"80.0 % of a may be anything from {100 * wanted.low:.1f} to {100 * wanted.high:.1f} %" in warning
+    assert "and b cannot be distinguished from it" in warning and "raw inputs" not in warning
+
+
+def test_an_interval_needs_to_know_how_many_places_were_tested(write_run):
+    runs = [
+        write_run(f"{name}/1", name, modality="audio", tasks={"phones": {name: share}})
+        for name, share in (("a", 0.70), ("b", 0.69))
+    ]
+    assert make_grids(boards(*runs)[0]["Digits"])[0].warning == ""
+    for run in runs:
+        record = json.loads((run / "results.json").read_text())
+        record["task_sizes"] = {"phones": {"classes": 40, "train": 900, "validation": 90, "test": 90}}
+        (run / "results.json").write_text(json.dumps(record))
+    assert "with 90 of them" in make_grids(boards(*runs)[0]["Digits"])[0].warning
 
 
 @pytest.mark.parametrize(

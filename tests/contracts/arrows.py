@@ -30,6 +30,7 @@ FOUNDATIONS = (
     "rebuilding",
     "signals",
     "suggestions",
+    "terminal_tables",
     "vocabulary",
 )
 # Single files that may import all rooms, and that no room imports.
