@@ -15,6 +15,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from ssl_zoo import front
+from ssl_zoo.class_help import explain_class
 from ssl_zoo.commands import COMMANDS, function_of
 from ssl_zoo.errors import InputError, own_errors
 from ssl_zoo.packaged import with_located_configs
@@ -73,6 +74,8 @@ def run(args: list[str]) -> None:
     _quiet()
     import_named()
     args = with_located_configs(args)
+    if explain_class(args):
+        sys.exit(0)  # as after any help
     if args and args[0] in COMMANDS and not COMMANDS[args[0]].is_lightnings:
         _run_function(args[0], args[1:])
     else:

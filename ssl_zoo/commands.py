@@ -49,6 +49,7 @@ COMMANDS: dict[str, Command] = {
     "validate": Command("the loss and online probes of a checkpoint on validation data"),
     "test": Command("the loss of a checkpoint on test data"),
     "dashboard": Command("make a workspace in a W&B project", "ssl_zoo.tracking.dashboard"),
+    "completion": Command("print what lets bash or zsh complete all of this", "ssl_zoo.completion", ("shell",)),
 }
 
 # What the help of Lightning's commands begins with: typical command lines, each with what it is for.

@@ -45,18 +45,19 @@ def answer(args: list[str]) -> bool:
         args: The command line without the program's name.
 
     Returns:
-        Whether it has been answered, and nothing is left to run.
+        Whether the command has been run, and nothing is left to do.
 
     Raises:
         InputError: There is no such command, option or file.
+        SystemExit: Help or the version has been printed, as argparse's parsers end then.
     """
     name = args[0] if args else HELP[0]
     if name in HELP:
         print(overview(), end="")
-        return True
+        sys.exit(0)
     if name == "--version":
         print(__version__)
-        return True
+        sys.exit(0)
     if name.startswith("-"):
         return False
     if name not in COMMANDS:
@@ -67,7 +68,7 @@ def answer(args: list[str]) -> bool:
     options = args[1 : args.index("--")] if "--" in args else args[1:]
     if not command.is_lightnings and any(option in HELP for option in options):
         print(command_help(name), end="")
-        return True
+        sys.exit(0)
     _check_options(name, options)
     _check_files(name, options)
     if command.light and not options:

@@ -50,6 +50,7 @@ def test_readme_and_docs_show_what_a_run_is_good_for():
         "export",
         "probe-public",
         "sweep",
+        "completion",
     }
 
 

@@ -34,7 +34,7 @@ FOUNDATIONS = (
     "vocabulary",
 )
 # Single files that may import all rooms, and that no room imports.
-COMMAND_LINE = ("__main__", "cli", "commands", "front", "parsing", "training_cli")
+COMMAND_LINE = ("__main__", "class_help", "cli", "commands", "completion", "front", "parsing", "training_cli")
 
 # Every room imports those above it in this table at most.
 ARROWS: dict[str, tuple[str, ...]] = {
