@@ -13,11 +13,8 @@ PROBE_KNN = "probe/knn"
 PROBE_LINEAR = "probe/linear"
 
 HEALTH = "health"  # what all of these begin with
-HEALTH_RANK = "health/rank"
-HEALTH_STD = "health/std"
-HEALTH_ALIGNMENT = "health/alignment"
-HEALTH_UNIFORMITY = "health/uniformity"
-HEALTH_ACTIVE_UNITS = "health/active_units"
+HEALTH_STD = "health/std"  # of `ssl_zoo.probes.health`, which has them all
+HEALTH_ACTIVE_UNITS = "health/active_units"  # of a VAE
 
 THROUGHPUT = "throughput/samples_per_second"
 DATA_WAIT = "throughput/data_wait"
@@ -42,11 +39,7 @@ SUMMARIES = {
     f"{VALIDATION}/loss": "last,min",
     PROBE_KNN: "last,max",
     PROBE_LINEAR: "last,max",
-    HEALTH_RANK: "last",
-    HEALTH_STD: "last",
-    HEALTH_ALIGNMENT: "last",
-    HEALTH_UNIFORMITY: "last",
-    HEALTH_ACTIVE_UNITS: "last",
+    f"{HEALTH}/*": "last",
     THROUGHPUT: "mean",
     DATA_WAIT: "mean",
 }

@@ -13,18 +13,17 @@ from lightning.pytorch.cli import LightningArgumentParser, SaveConfigCallback
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
+from ssl_zoo.callbacks.alarms import Alarms
 from ssl_zoo.callbacks.before_training import BeforeTraining
-from ssl_zoo.callbacks.codes import CodeHealth
 from ssl_zoo.callbacks.embeddings import Embeddings
 from ssl_zoo.callbacks.exact_resume import ExactResume
 from ssl_zoo.callbacks.figures import ViewsFigure
-from ssl_zoo.callbacks.generated_text import GeneratedText
-from ssl_zoo.callbacks.generation import GenerationFigures
 from ssl_zoo.callbacks.health import Health
 from ssl_zoo.callbacks.last_checkpoint import LastCheckpoint
 from ssl_zoo.callbacks.online_probe import OnlineProbe
-from ssl_zoo.callbacks.posterior import ActiveUnits
+from ssl_zoo.callbacks.pictures import MethodPictures
 from ssl_zoo.callbacks.progress import StepProgress
+from ssl_zoo.callbacks.texts import MethodTexts
 from ssl_zoo.callbacks.throughput import Throughput
 from ssl_zoo.distributed import CPUSyncBatchNorm, leave_group
 from ssl_zoo.errors import own_errors
@@ -191,12 +190,7 @@ class ZooCLI(RunDirectoryCLI):
         callbacks: list[L.Callback] = [BeforeTraining(), ExactResume(), Throughput(), ViewsFigure()]
         if trainer.enable_progress_bar is not False:
             callbacks.append(StepProgress())
-        callbacks += [
-            ActiveUnits(),
-            CodeHealth(),
-            GenerationFigures(),
-            GeneratedText(),
-        ]  # each of the methods it is for
+        callbacks += [Alarms(), MethodPictures(), MethodTexts()]  # what a method says, shows and writes
         if trainer.enable_checkpointing is not False:
             callbacks.append(LastCheckpoint(config.checkpoint_minutes))
         given = trainer.callbacks or []

@@ -12,6 +12,7 @@ from ssl_zoo.batch import Batch
 from ssl_zoo.data.base import DataModule
 from ssl_zoo.errors import InputError
 from ssl_zoo.methods.base import Method
+from ssl_zoo.parts.texts import Texts
 
 UNLABELLED = -1
 
@@ -69,9 +70,9 @@ class Embeddings(L.Callback):
     ) -> None:
         """Collects every rank's share of the batch on the first rank; in rank order they are in data set order."""
         assert isinstance(pl_module, Method)
-        if outputs.is_floating_point():
+        if not isinstance(outputs, Texts):
             features = outputs
-        else:  # a language model predicts the tokens that it writes
+        else:
             with trainer.precision_plugin.predict_step_context(), torch.no_grad():
                 features = pl_module.encode(batch).pooled
         labels = torch.full_like(batch.index, UNLABELLED) if batch.labels is None else batch.labels

@@ -11,16 +11,12 @@ from ssl_zoo.compare.results import BALANCED, CHOSEN_LAYER, LAST_LAYER
 from ssl_zoo.compare.runs import date_of
 from ssl_zoo.compare.statistics import Estimate
 from ssl_zoo.compare.undecided import warning
+from ssl_zoo.probes.health import FIGURES
 from ssl_zoo.runs.results import ALL, LINEAR, UNTRAINED
 
 NO_CELL = ""
-HEALTH = {
-    metrics.HEALTH_RANK: "RankMe: how many dimensions the features effectively use",
-    metrics.HEALTH_STD: "spread of the features: 1 is even, 0 is collapsed",
-    metrics.HEALTH_ALIGNMENT: "mean squared distance of two views of an example: small is aligned",
-    metrics.HEALTH_UNIFORMITY: "log mean potential of all pairs: lower is more evenly spread",
-    metrics.HEALTH_ACTIVE_UNITS: "latent dimensions that depend on the input",
-}
+# Of a figure that one method has of itself.
+ITS_OWN = "logged by the method of its own representation; what the method says of itself explains it"
 
 
 class Column(NamedTuple):
@@ -159,7 +155,9 @@ def _layers(board: Leaderboard) -> Grid:
 
 
 def _costs(board: Leaderboard) -> Grid:
-    health = [name for name in HEALTH if any(name in entry.health for entry in board.methods)]
+    meanings = {f"{metrics.HEALTH}/{name}": figure.meaning for name, figure in FIGURES.items()}
+    logged = dict.fromkeys(name for entry in board.methods for name in entry.health)
+    health = {name: meanings.get(name, ITS_OWN) for name in (*meanings, *logged) if name in logged}
     columns = [
         *_leading(board),
         Column("time", "wall-clock time of the training steps"),
@@ -168,8 +166,8 @@ def _costs(board: Leaderboard) -> Grid:
         Column("memory", "most bytes in use: of the GPU, or of the whole process on a CPU", leave_out=40),
         Column("parameters", "of the encoder", leave_out=30),
         *(
-            Column(name.removeprefix(f"{metrics.HEALTH}/").replace("_", " "), HEALTH[name], leave_out=50 + place)
-            for place, name in enumerate(health)
+            Column(name.removeprefix(f"{metrics.HEALTH}/").replace("_", " "), meaning, leave_out=50 + place)
+            for place, (name, meaning) in enumerate(health.items())
         ),
     ]
     rows = []

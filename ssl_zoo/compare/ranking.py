@@ -7,6 +7,7 @@ from ssl_zoo import metrics
 from ssl_zoo.compare.entry import CEILING, Entry
 from ssl_zoo.compare.results import BALANCED, CHOSEN_LAYER, LAST_LAYER
 from ssl_zoo.compare.statistics import Estimate, estimate
+from ssl_zoo.probes.health import FIGURES
 from ssl_zoo.runs.results import ALL, LINEAR
 
 # Where pretraining is meant to help; with all labels raw pixels may do as well.
@@ -15,7 +16,6 @@ LAYERS = {
     LAST_LAYER: "linear probe of the last layer",
     CHOSEN_LAYER: "linear probe of the layer that validation data chooses",
 }
-LESS_IS_BETTER = {metrics.HEALTH_ALIGNMENT, metrics.HEALTH_UNIFORMITY}
 COSTS = {
     "seconds": "seconds of training",
     "samples": "examples seen in training",
@@ -84,7 +84,8 @@ def rankings(entries: list[Entry]) -> dict[str, Ranking]:
     for name in dict.fromkeys(name for entry in entries for name in entry.health):
         short = name.removeprefix(f"{metrics.HEALTH}/")
         words = f"the {short.replace('_', ' ')} of the features"
-        found.append(Ranking(f"health:{short}", words, _health(name), less_is_better=name in LESS_IS_BETTER))
+        less_is_better = short in FIGURES and FIGURES[short].less_is_better
+        found.append(Ranking(f"health:{short}", words, _health(name), less_is_better=less_is_better))
     for cost, words in COSTS.items():
         if any(cost in entry.costs for entry in entries):
             found.append(Ranking(cost, words, _cost(cost), less_is_better=True))

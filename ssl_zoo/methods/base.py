@@ -17,8 +17,10 @@ from ssl_zoo.errors import InputError
 from ssl_zoo.lightning_inside import logs_now, trainer_of
 from ssl_zoo.mixed_precision import precision_for
 from ssl_zoo.optim import Optimizer
+from ssl_zoo.parts.alarms import Alarm, collapsed_representation, loss_at_chance
 from ssl_zoo.parts.freezing import drop_gradients, stand_still, steps_frozen, trains_more_than
 from ssl_zoo.parts.teacher import Teacher
+from ssl_zoo.parts.texts import Texts
 from ssl_zoo.randomness import example_keys
 from ssl_zoo.rebuilding import Rebuildable, keep_settings
 from ssl_zoo.views.base import Views
@@ -37,6 +39,7 @@ class Method(Rebuildable, L.LightningModule, ABC):
     Attributes:
         evaluated: Name of the part that `encode` asks and that other runs continue from: `encoder`, or where the paper
             evaluates a teacher, such as `teacher.module`, that.
+        pictured: Number of validation examples, at most, that `pictures` is given.
 
     Raises:
         InputError: the encoder lacks attributes that every encoder has, or layers are to be trained at rates of their
@@ -46,6 +49,7 @@ class Method(Rebuildable, L.LightningModule, ABC):
     views: Views | None
     noise_seed: Tensor
     evaluated: str = "encoder"
+    pictured: int = 12
 
     def __init__(self, encoder: Encoder, optimizer: Optimizer = Optimizer()) -> None:
         super().__init__()
@@ -115,10 +119,40 @@ class Method(Rebuildable, L.LightningModule, ABC):
         """What a person can look at of what it has learnt, drawn when training ends; nothing unless a method says so.
 
         Args:
-            batch: a few validation examples.
+            batch: `pictured` validation examples at most.
 
         Returns:
             By file name, images ``(N, C, H, W)`` in [0, 1] and how many of them make a row.
+        """
+        return {}
+
+    def texts(self, batch: Batch) -> Texts | None:
+        """What a person can read of what it has learnt, when training ends; None unless a method writes tokens.
+
+        A method whose `predict_step` returns `Texts` has them written to a file, too.
+
+        Args:
+            batch: a few validation examples.
+        """
+        return None
+
+    def alarms(self, batch_size: int) -> list[Alarm]:
+        """What its logged numbers say when it learns nothing; a method adds those of its own.
+
+        Args:
+            batch_size: over all processes together.
+        """
+        chance = self.chance_loss(batch_size)
+        return [collapsed_representation(), *([] if chance is None else [loss_at_chance(chance)])]
+
+    def health(self, vectors: Tensor) -> dict[str, Tensor]:
+        """Figures of its own beside those of every representation, at every validation; none unless it has some.
+
+        Args:
+            vectors: ``(N, D)`` float32 pooled vectors of validation examples, of all processes.
+
+        Returns:
+            Scalars by name; `active_units` is logged as `health/active_units`.
         """
         return {}
 
@@ -198,8 +232,8 @@ class Method(Rebuildable, L.LightningModule, ABC):
         """The same losses on test data."""
         self._log_losses(batch, metrics.TEST)
 
-    def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """``(B, D)`` float32 representations."""
+    def predict_step(self, batch: Batch, batch_idx: int) -> Tensor | Texts:
+        """``(B, D)`` float32 representations; of a method that writes, texts."""
         return self.encode(batch).pooled.float()
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:

@@ -11,6 +11,7 @@ from ssl_zoo.methods.base import Method
 from ssl_zoo.mixed_precision import heads_in_mixed_precision
 from ssl_zoo.objectives.similarity import negative_cosine
 from ssl_zoo.optim import Optimizer
+from ssl_zoo.parts.alarms import Alarm, collapsed_projections
 from ssl_zoo.parts.heads import mlp
 from ssl_zoo.parts.spread import feature_std
 from ssl_zoo.parts.teacher import Teacher, cosine_momentum
@@ -68,3 +69,7 @@ class BYOL(Method):
         first_target, second_target = (self.target_projector(self.target_encoder(view).pooled) for view in views)
         loss = 4 + 2 * negative_cosine(first, second_target) + 2 * negative_cosine(second, first_target)
         return {"loss": loss, "std": feature_std(all_gather(projected[0].detach()))}
+
+    def alarms(self, batch_size: int) -> list[Alarm]:
+        """Collapsed projections, too."""
+        return [*super().alarms(batch_size), collapsed_projections()]

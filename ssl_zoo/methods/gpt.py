@@ -16,6 +16,7 @@ from ssl_zoo.objectives.language_modeling import bits_per_byte, global_mean
 from ssl_zoo.objectives.token_loss import token_loss
 from ssl_zoo.optim import Optimizer
 from ssl_zoo.parts.generation import Sampling, generate
+from ssl_zoo.parts.texts import Texts
 from ssl_zoo.targets.tokens import next_tokens
 from ssl_zoo.views.base import require_at_least, require_probability
 
@@ -114,9 +115,15 @@ class GPT(Method):
         """The log of the vocabulary's size, every token being equally likely."""
         return math.log(self.encoder.vocabulary["size"])
 
-    def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """``(B, L)`` int64, the beginning of each document and how the model goes on."""
-        return self.generate(batch)
+    def predict_step(self, batch: Batch, batch_idx: int) -> Texts:
+        """The beginning of each document and how the model goes on."""
+        ids = self.generate(batch)
+        return Texts(ids, torch.arange(ids.shape[1], device=ids.device) >= self.prompt_lengths(batch)[:, None])
+
+    def texts(self, batch: Batch) -> Texts | None:
+        """As predicted; None where `generate` would refuse, with the reason, to go on for so long."""
+        room = self.prompt_tokens + self.sampling.max_new_tokens
+        return None if self.sampling.beams > 1 and room > self.encoder.max_length else self.predict_step(batch, 0)
 
     def generate(self, batch: Batch) -> Tensor:
         """Continues documents, as `ssl_zoo.parts.generation.generate` says; errors as there.

@@ -9,6 +9,7 @@ from ssl_zoo.methods.base import Method
 from ssl_zoo.mixed_precision import heads_in_mixed_precision
 from ssl_zoo.objectives.similarity import negative_cosine
 from ssl_zoo.optim import Optimizer
+from ssl_zoo.parts.alarms import Alarm, collapsed_projections
 from ssl_zoo.parts.heads import mlp
 from ssl_zoo.parts.spread import feature_std
 from ssl_zoo.views.base import Views
@@ -58,3 +59,7 @@ class SimSiam(Method):
     def steady_parts(self) -> list[nn.Module]:
         """The predictor."""
         return [self.predictor]
+
+    def alarms(self, batch_size: int) -> list[Alarm]:
+        """Collapsed projections, too."""
+        return [*super().alarms(batch_size), collapsed_projections()]

@@ -16,6 +16,8 @@ from ssl_zoo.methods.base import Method
 from ssl_zoo.mixed_precision import heads_in_mixed_precision
 from ssl_zoo.objectives import elbo
 from ssl_zoo.optim import Optimizer
+from ssl_zoo.parts.alarms import Alarm
+from ssl_zoo.parts.latent_space import interpolate, manifold
 from ssl_zoo.randomness import fold_in, normal, uniform
 from ssl_zoo.views.base import require_at_least, require_probability
 
@@ -23,6 +25,10 @@ from ssl_zoo.views.base import require_at_least, require_probability
 LATENT, DEQUANTIZATION, IMPORTANCE = 1, 2, 3
 # Images decoded at once in the importance-weighted bound.
 CHUNK = 2048
+# Share of the latent dimensions that must be active, and never fewer than one.
+FEW_ACTIVE = 0.05
+# Pictures: examples that are rebuilt, and rows; images in an interpolation, both ends included.
+REBUILT, SAMPLES, INTERPOLATIONS, MANIFOLD, STEPS = 12, 8, 8, 15, 10
 
 
 class VAE(Method):
@@ -67,6 +73,7 @@ class VAE(Method):
 
     decoder: Decoder
     observation_variance: Tensor
+    pictured = 1024  # their posterior means span the plane of the manifold
 
     def __init__(
         self,
@@ -181,6 +188,38 @@ class VAE(Method):
             targets = self.targets(batch.inputs, self.keys(batch))
             terms["importance_bits_per_dim"] = self.bits_per_dim(bound, batch.inputs, targets)
         self._log(terms, metrics.TEST, batch)
+
+    def pictures(self, batch: Batch) -> dict[str, tuple[Tensor, int]]:
+        """Reconstructions, samples, interpolations and the manifold.
+
+        Whatever is random comes from a generator of its own: two runs show the same points of the latent space.
+        """
+        parts = [batch._replace(inputs=inputs, mask=None) for inputs in batch.inputs.split(256)]
+        means = torch.cat([self.posterior(part)[0] for part in parts])
+        drawn = torch.randn(SAMPLES**2, self.decoder.latent_dim, generator=torch.Generator().manual_seed(0))
+        shown = as_unit_floats(self.decoder.observe(batch.inputs[:REBUILT]))
+        pairs = min(INTERPOLATIONS, len(means) // 2)
+        between = interpolate(means[:pairs], means[pairs : 2 * pairs], STEPS)
+        return {
+            # Of the posterior's mean, without its noise.
+            "reconstructions": (torch.cat([shown, self.decode(means[: len(shown)])]), len(shown)),
+            "samples": (self.decode(drawn.to(means.device)), SAMPLES),
+            "interpolations": (self.decode(between.flatten(0, 1)), STEPS),
+            "manifold": (self.decode(manifold(means, MANIFOLD)), MANIFOLD),
+        }
+
+    def health(self, vectors: Tensor) -> dict[str, Tensor]:
+        """How many latent dimensions distinguish examples."""
+        return {"active_units": elbo.active_units(self.posterior_of(vectors)[0])}
+
+    def alarms(self, batch_size: int) -> list[Alarm]:
+        """A collapsed posterior, too."""
+        name, size = metrics.HEALTH_ACTIVE_UNITS, self.decoder.latent_dim
+        sentence = (
+            f"The posterior has collapsed: {{{name}:.0f}} of {size} latent dimensions distinguish examples; lower "
+            "beta, warm it up over a larger part of the run (kl_warmup), or give every dimension free_bits."
+        )
+        return [*super().alarms(batch_size), Alarm(name, sentence, below=max(1, FEW_ACTIVE * size))]
 
     @torch.no_grad()
     def importance_bound(self, batch: Batch, samples: int) -> Tensor:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ssl_zoo import metrics
 from ssl_zoo.batch import Batch
 from ssl_zoo.corruption.hidden import all_real
 from ssl_zoo.corruption.spans import RandomSpans
@@ -17,6 +18,7 @@ from ssl_zoo.mixed_precision import heads_in_mixed_precision
 from ssl_zoo.objectives.frame_negatives import cosine_logits, draw_candidates, equal_to_positive, first_is_best
 from ssl_zoo.objectives.language_modeling import global_mean, token_nats
 from ssl_zoo.optim import Optimizer
+from ssl_zoo.parts.alarms import Alarm, collapsed_representation, loss_at_chance
 from ssl_zoo.parts.codebooks import GumbelQuantizer
 from ssl_zoo.randomness import fold_in
 from ssl_zoo.targets.frames import hidden_frames
@@ -24,6 +26,9 @@ from ssl_zoo.views.base import require_at_least, require_probability, require_ra
 
 # What an example's keys are folded with, so that its draws are independent of each other.
 MASKING, NEGATIVES, NOISE = 1, 2, 3
+# Share of the negatives that may be the same vector as the positive. With one code in use it is 1; with few codes,
+# which is normal at the start of a run, a small part.
+TOO_MANY_EQUAL = 0.5
 
 
 class Wav2Vec2(Method):
@@ -166,3 +171,20 @@ class Wav2Vec2(Method):
     def chance_loss(self, batch_size: int) -> float:
         """The log of the number of candidates, all being equally likely: of the contrastive term, logged by itself."""
         return math.log(self.negatives + 1)
+
+    def alarms(self, batch_size: int) -> list[Alarm]:
+        """Of the contrastive term, not of the whole loss; and targets that do not differ."""
+        contrast = loss_at_chance(self.chance_loss(batch_size), metrics.CONTRASTIVE)
+        share = f"{{{metrics.EQUAL_NEGATIVES}:.0%}} of the negatives"
+        if self.quantizer is None:
+            sentence = (
+                f"The targets have collapsed: {share} are the same vector as the positive, so the loss teaches "
+                "nothing. Look at the learning rate, the front end and the waveforms, which may be silent."
+            )
+        else:
+            sentence = (
+                f"The codes have collapsed: {share} have the positive's code ({metrics.CODE_PERPLEXITY} is "
+                f"{{{metrics.CODE_PERPLEXITY}:.1f}}), so the loss teaches nothing. Raise diversity_weight, lower the "
+                "learning rate, or set targets to continuous."
+            )
+        return [collapsed_representation(), contrast, Alarm(metrics.EQUAL_NEGATIVES, sentence, above=TOO_MANY_EQUAL)]

@@ -4,15 +4,14 @@ from typing import Any
 
 from ssl_zoo import metrics
 from ssl_zoo.errors import InputError
+from ssl_zoo.probes.health import FIGURES
 
 GROUPS = ("method", "modality")  # of a run's config
 LOSSES = (f"{metrics.TRAIN}/loss", f"{metrics.VALIDATION}/loss", metrics.LEARNING_RATE)
 PROBES = (metrics.PROBE_LINEAR, metrics.PROBE_KNN)
+# Of every representation, then of some methods alone.
 HEALTH = (
-    metrics.HEALTH_RANK,
-    metrics.HEALTH_STD,
-    metrics.HEALTH_ALIGNMENT,
-    metrics.HEALTH_UNIFORMITY,
+    *(f"{metrics.HEALTH}/{name}" for name in FIGURES),
     metrics.HEALTH_ACTIVE_UNITS,
     metrics.PROJECTION_STD,
 )

@@ -12,6 +12,7 @@ from lightning.pytorch.loggers import CSVLogger
 
 from ssl_zoo import long_work
 from ssl_zoo.batch import Batch
+from ssl_zoo.callbacks.alarms import Alarms
 from ssl_zoo.callbacks.exact_resume import ExactResume
 from ssl_zoo.callbacks.figures import ViewsFigure
 from ssl_zoo.callbacks.health import Health
@@ -23,6 +24,7 @@ from ssl_zoo.data.image.module import ImageData
 from ssl_zoo.encoders.image import ResNet
 from ssl_zoo.methods.simclr import SimCLR
 from ssl_zoo.optim import Optimizer
+from ssl_zoo.parts.alarms import Alarm
 from ssl_zoo.views.image import DigitViews
 
 
@@ -62,10 +64,10 @@ def fit(model: SimCLR, folder: Path, *callbacks: L.Callback, steps: int = 60, **
     return trainer
 
 
-def test_health_warns_of_a_collapsed_representation(tmp_path):
+def test_alarms_warn_of_a_collapsed_representation(tmp_path):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")  # they are asserted on, not hidden
-        fit(method(constant=True), tmp_path, Health())
+        fit(method(constant=True), tmp_path, Health(), Alarms())
     said = [str(warning.message) for warning in caught]
     assert sum("collapsed" in message for message in said) == 1
     assert any("sits at chance" in message for message in said)
@@ -74,28 +76,44 @@ def test_health_warns_of_a_collapsed_representation(tmp_path):
 def test_a_loss_at_chance_is_seen_through_accumulated_gradients(tmp_path):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")  # they are asserted on, not hidden
-        fit(method(constant=True), tmp_path, Health(), accumulate_grad_batches=2)
+        fit(method(constant=True), tmp_path, Alarms(), accumulate_grad_batches=2)
     # Both views of all 64 examples are alike: one of 127 candidates is right.
     (said,) = [str(warning.message) for warning in caught if "sits at chance" in str(warning.message)]
     assert f"{math.log(127):.3f}, where" in said
 
 
-def test_health_keeps_no_more_losses_than_it_needs_however_long_nothing_is_validated():
-    health, trainer = Health(), SimpleNamespace(world_size=1, accumulate_grad_batches=1)
+def test_alarms_keep_no_more_losses_than_it_needs_however_long_nothing_is_validated():
+    alarms, trainer = Alarms(), SimpleNamespace(world_size=1, accumulate_grad_batches=1)
     batch = Batch(torch.zeros(2, 1), None, None, torch.arange(2))
     model = method()
     for _ in range(3000):
-        health.on_train_batch_end(trainer, model, {"loss": torch.ones(())}, batch, 0)
-    assert len(health._losses) <= 1000
+        alarms.on_train_batch_end(trainer, model, {"loss": torch.ones(())}, batch, 0)
+    assert len(alarms._losses) <= 1000
 
 
 def test_health_is_silent_while_a_method_learns_and_logs_its_figures(tmp_path):
-    trainer = fit(method(), tmp_path, Health(), OnlineProbe(), Throughput())  # warnings are errors here
+    trainer = fit(method(), tmp_path, Health(), Alarms(), OnlineProbe(), Throughput())  # warnings are errors here
     known = trainer.callback_metrics
     assert 0 < known["health/std"] <= 1 and known["health/rank"] > 2
     assert known["health/uniformity"] < 0 < known["health/alignment"]
     assert known["probe/knn"] > 0.5 and known["probe/linear"] > 0.5
     assert known["throughput/samples_per_second"] > 0 and 0 <= known["throughput/data_wait"] < 1
+
+
+class Gloomy(SimCLR):
+    """Has an alarm of its own."""
+
+    def alarms(self, batch_size: int) -> list[Alarm]:
+        return [Alarm("train/accuracy", "Of {train/loss:.2f} nothing comes, in batches of " + str(batch_size), below=2)]
+
+
+def test_a_method_with_an_alarm_of_its_own_needs_no_callback(tmp_path):
+    torch.manual_seed(0)
+    model = Gloomy(ResNet(10, 8, channels=1), DigitViews(), projection_hidden=32, projection_dim=16)
+    with pytest.warns(UserWarning, match=r"Of \d\.\d\d nothing comes, in batches of 64") as caught:
+        fit(model, tmp_path, Alarms(), steps=90)
+    said = [warning for warning in caught if "nothing comes" in str(warning.message)]
+    assert len(said) == 1  # at step 60, and not again at 90
 
 
 def test_probes_change_neither_the_weights_nor_the_mode(tmp_path):

@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 from ssl_zoo.callbacks.figures import draw_images
-from ssl_zoo.callbacks.generation import save
+from ssl_zoo.callbacks.pictures import save
 from ssl_zoo.data.image.photographs import shown
 from ssl_zoo.data.pictures import as_colours
 

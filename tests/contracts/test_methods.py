@@ -11,6 +11,8 @@ from ssl_zoo.cli import run
 from ssl_zoo.encoders.audio_resnet import AudioResNet
 from ssl_zoo.encoders.base import Encoder
 from ssl_zoo.errors import InputError
+from ssl_zoo.runs.files import METRICS
+from ssl_zoo.runs.logged import read_metrics
 from ssl_zoo.runs.run import rebuild
 from tests.contracts.experiments import (
     EACH_METHOD,
@@ -67,6 +69,16 @@ def test_a_run_stopped_in_mid_epoch_and_resumed_without_labels_equals_the_whole_
     ):
         for slot, state in ours["state"].items():
             assert all(torch.equal(state[name], theirs["state"][slot][name]) for name in state)
+
+
+@of_each_method
+def test_its_alarms_are_about_numbers_that_its_runs_log(path, finished):
+    directory = finished(path)
+    known = {name: curve[-1][1] for name, curve in read_metrics(directory / METRICS).items()}
+    alarms = rebuild(checkpoint(directory)).alarms(batch_size=8)
+    assert alarms and {alarm.metric for alarm in alarms} <= known.keys()
+    for alarm in alarms:
+        assert "{" not in alarm.sentence.format_map(known) and (alarm.above is None) != (alarm.below is None)
 
 
 @of_each_method

@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader
 from transformers import Wav2Vec2ForPreTraining
 
 from ssl_zoo.batch import Batch
-from ssl_zoo.callbacks.codes import CodeHealth
+from ssl_zoo.callbacks.alarms import Alarms
 from ssl_zoo.corruption.hidden import Hidden
 from ssl_zoo.encoders.audio import GRUEncoder, Wav2Vec2Encoder
 from ssl_zoo.encoders.front_ends import LogMel, WaveConvolutions
@@ -308,8 +308,8 @@ def test_when_all_targets_are_one_code_the_figures_say_so_and_a_warning_names_it
         terms = collapsed().losses(padded())
     assert float(terms["equal_negatives"]) == 1 and float(terms["code_perplexity"]) == pytest.approx(2)
     assert float(terms["contrastive"]) == 0 and float(terms["accuracy"]) == 1  # no negative is left
-    with pytest.warns(UserWarning, match="codes have collapsed: 100 % of the negatives") as caught:
-        fit(collapsed(), 70, [CodeHealth()], val_check_interval=2)
+    with pytest.warns(UserWarning, match="codes have collapsed: 100% of the negatives") as caught:
+        fit(collapsed(), 70, [Alarms()], val_check_interval=2)
     assert sum("collapsed" in str(warning.message) for warning in caught) == 1
 
 

@@ -13,6 +13,7 @@ from PIL import Image
 import ssl_zoo.tracking.wandb as tracking
 from ssl_zoo import metrics
 from ssl_zoo.cli import main, run
+from ssl_zoo.probes.health import FIGURES
 from ssl_zoo.runs.result_file import read_result, write_result
 from ssl_zoo.runs.results import Budget, LayerScores, TaskScore
 from ssl_zoo.tracking.dashboard import GROUPS
@@ -217,7 +218,8 @@ def test_another_command_of_the_same_process_does_not_write_into_the_run(logged)
 
 
 KNOWN = {
-    *metrics.SUMMARIES, *metrics.COSTS, *metrics.PICTURES, metrics.STEP, metrics.LEARNING_RATE,
+    *metrics.SUMMARIES.keys() - {"health/*"}, *(f"health/{name}" for name in (*FIGURES, "active_units")),
+    *metrics.COSTS, *metrics.PICTURES, metrics.STEP, metrics.LEARNING_RATE,
     metrics.PROJECTION_STD, metrics.RESULT_LINEAR, metrics.RESULT_KNN,
 }  # fmt: skip
 

@@ -1,50 +1,49 @@
-"""What a language model writes, as text."""
+"""What a method writes, as text."""
 
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 import torch
-from torch import Tensor
 
 from ssl_zoo.batch import Batch
 from ssl_zoo.data.base import data_of
 from ssl_zoo.data.tokens import Tokens
-from ssl_zoo.methods.gpt import GPT
+from ssl_zoo.methods.base import Method
+from ssl_zoo.parts.texts import Texts
 from ssl_zoo.runs import files
 
 SAMPLES = 4
 
 
-class GeneratedText(L.Callback):
-    """Writes a few of a GPT's samples to samples.txt when training ends, and all that it predicts to generated.txt.
+class MethodTexts(L.Callback):
+    """Writes `Method.texts` of a few validation examples to samples.txt when training ends.
 
-    Every text is shown with its prompt, a bar between them. The first samples are printed.
+    All that a method predicts as texts goes to generated.txt. A bar stands between what a method was given and what it
+    has written. The first texts are printed.
     """
 
     def __init__(self) -> None:
         self._written: list[str] = []
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Continues the first documents of the validation set."""
-        if not isinstance(pl_module, GPT):
-            return
+        """Asks for the texts of the first documents of the validation set, where the data has a tokenizer."""
+        assert isinstance(pl_module, Method)
         data = data_of(trainer)
         directory = trainer.log_dir  # the ranks agree on it: all of them have to ask, and equally often
-        sampling, tokens = pl_module.sampling, data.tokens()
-        room = pl_module.prompt_tokens + sampling.max_new_tokens
+        tokens = data.tokens()
         if tokens is None or directory is None or not trainer.is_global_zero:
             return
-        if sampling.beams > 1 and room > pl_module.encoder.max_length:
-            return  # refused with the reason when somebody asks for a prediction
         batch = data.validation_set.__getitems__(list(range(min(SAMPLES, len(data.validation_set)))))
-        batch = pl_module.transfer_batch_to_device(batch, pl_module.device, 0)
+        batch = pl_module.transfer_batch_to_device(batch._replace(labels=None), pl_module.device, 0)
         was_training = pl_module.training
         pl_module.eval()
         with trainer.precision_plugin.forward_context(), torch.no_grad():
-            texts = decode(pl_module.generate(batch), pl_module.prompt_lengths(batch), tokens)
+            texts = pl_module.texts(batch)
         pl_module.train(was_training)
-        write(texts, Path(directory) / files.SAMPLES)
+        if texts is not None:
+            write(decode(texts, tokens), Path(directory) / files.SAMPLES)
 
     def on_predict_batch_end(
         self,
@@ -56,17 +55,17 @@ class GeneratedText(L.Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Collects texts."""
-        if not isinstance(pl_module, GPT):
-            return
-        tokens = data_of(trainer).tokens()
-        assert tokens is not None, "what a GPT reads are tokens"
-        self._written += decode(outputs, pl_module.prompt_lengths(batch), tokens)
+        if isinstance(outputs, Texts):
+            tokens = data_of(trainer).tokens()
+            assert tokens is not None, "what is written in tokens was read in tokens"
+            self._written += decode(outputs, tokens)
 
     def on_predict_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Writes this rank's texts, and prints the first."""
-        if not isinstance(pl_module, GPT):
+        directory = trainer.log_dir  # all ranks have to ask
+        if not self._written:
             return
-        path = Path(trainer.log_dir or ".") / files.GENERATED
+        path = Path(directory or ".") / files.GENERATED
         if trainer.world_size > 1:
             path = path.with_stem(f"{path.stem}-{trainer.global_rank}")
         write(self._written, path)
@@ -75,10 +74,13 @@ class GeneratedText(L.Callback):
             print(f"\nAll texts: {path}", flush=True)
 
 
-def decode(ids: Tensor, prompt_lengths: Tensor, tokens: Tokens) -> list[str]:
-    """The texts of ``(B, L)`` token ids, with a bar where the prompt ends."""
-    rows, text_of = zip(ids.tolist(), prompt_lengths.tolist(), strict=True), tokens.tokenizer.decode
-    return [f"{text_of(row[:length])}│{text_of(row[length:])}" for row, length in rows]
+def decode(texts: Texts, tokens: Tokens) -> list[str]:
+    """Texts in words, a bar wherever what was given and what the method has written meet."""
+    found = []
+    for ids, own in zip(texts.ids.tolist(), texts.own.tolist(), strict=True):
+        parts = groupby(zip(ids, own, strict=True), key=lambda token: token[1])
+        found.append("│".join(tokens.tokenizer.decode([token for token, _ in part]) for _, part in parts))
+    return found
 
 
 def write(texts: list[str], path: Path) -> None:

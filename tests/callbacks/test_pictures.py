@@ -8,8 +8,9 @@ import torch
 from lightning.pytorch.loggers import CSVLogger
 from PIL import Image
 
-from ssl_zoo.callbacks.generation import GenerationFigures, interpolate, manifold
-from ssl_zoo.callbacks.posterior import ActiveUnits
+from ssl_zoo.callbacks.alarms import Alarms
+from ssl_zoo.callbacks.health import Health
+from ssl_zoo.callbacks.pictures import MethodPictures
 from ssl_zoo.data.image.module import ImageData
 from ssl_zoo.decoders.image import MLPDecoder
 from ssl_zoo.encoders.image import MLP, ViT
@@ -17,6 +18,7 @@ from ssl_zoo.methods.base import Method
 from ssl_zoo.methods.mae import MAE
 from ssl_zoo.methods.vae import VAE
 from ssl_zoo.optim import Optimizer
+from ssl_zoo.parts.latent_space import interpolate, manifold
 
 NAMES = ("reconstructions", "samples", "interpolations", "manifold")
 
@@ -46,7 +48,7 @@ def train(method: Method, folder: Path, steps: int = 2, logger: CSVLogger | None
         enable_model_summary=False,
         enable_checkpointing=False,
         enable_progress_bar=False,
-        callbacks=[ActiveUnits(), GenerationFigures()],
+        callbacks=[Health(), Alarms(), MethodPictures()],
         logger=logger or CSVLogger(folder, "logs", "one"),
     )
     with warnings.catch_warnings():
@@ -85,7 +87,7 @@ def test_two_runs_show_the_same_pictures_and_no_random_number_is_used_up(tmp_pat
         torch.manual_seed(0)
         trainer = fit(tmp_path / name)
         before = torch.get_rng_state()
-        (drawer,) = (callback for callback in trainer.callbacks if type(callback).__name__ == "GenerationFigures")
+        (drawer,) = (callback for callback in trainer.callbacks if type(callback).__name__ == "MethodPictures")
         drawer.on_train_end(trainer, trainer.lightning_module)
         assert torch.equal(torch.get_rng_state(), before)
         after.append(tmp_path / name / "logs" / "one" / "figures")

@@ -1,0 +1,56 @@
+"""The sentences that a method has for a run that learns nothing, as plain warnings."""
+
+from collections import deque
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.utilities import rank_zero_warn
+from torch import Tensor
+
+from ssl_zoo import metrics
+from ssl_zoo.batch import Batch
+from ssl_zoo.methods.base import Method
+from ssl_zoo.optim import total_steps
+
+# Part of the run, and steps, before which a method may still be finding its feet.
+PATIENCE, PATIENCE_STEPS = 0.2, 50
+# Losses whose mean an alarm sees: enough to even out the batches, and of the present.
+RECENT = 1000
+LOSS = f"{metrics.TRAIN}/loss"
+
+
+class Alarms(L.Callback):
+    """Warns once of each of `Method.alarms` at a validation, after a fifth of the run and 50 steps at the earliest.
+
+    An alarm sees the last logged value of its number, and of the training loss the mean since the last validation.
+    """
+
+    def __init__(self) -> None:
+        self._losses: deque[tuple[Tensor, int]] = deque(maxlen=RECENT)
+        self._global_batch = 0
+        self._warned: set[str] = set()
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Batch, batch_idx: int
+    ) -> None:
+        """Remembers the loss; reading its value here would make the device wait."""
+        # Lightning hands over what it has divided for the sum over accumulated batches.
+        self._losses.append((outputs["loss"].detach(), trainer.accumulate_grad_batches))
+        self._global_batch = len(batch.index) * trainer.world_size
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Looks at what has been logged, once all that a validation logs is there."""
+        assert isinstance(pl_module, Method)
+        if trainer.sanity_checking or not self._losses:
+            return
+        losses = [loss * accumulated for loss, accumulated in self._losses]
+        self._losses.clear()
+        if trainer.global_step < max(PATIENCE_STEPS, PATIENCE * total_steps(trainer)):
+            return
+        known = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        known[LOSS] = float(torch.stack(losses).mean())
+        for alarm in pl_module.alarms(self._global_batch):
+            if alarm.sounds(known) and alarm.metric not in self._warned:
+                self._warned.add(alarm.metric)
+                rank_zero_warn(alarm.sentence.format_map(known))

@@ -1,0 +1,54 @@
+"""Pictures of what a method has learnt to make."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import lightning as L
+import torch
+from torch import Tensor
+
+from ssl_zoo import metrics
+from ssl_zoo.data.base import data_of
+from ssl_zoo.data.pictures import as_colours
+from ssl_zoo.methods.base import Method
+from ssl_zoo.runs.files import FIGURES
+
+
+class MethodPictures(L.Callback):
+    """Saves figures/NAME.png for all `Method.pictures` of a few validation examples when training ends.
+
+    Loggers that keep images get them too, as generation/NAME.
+    """
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Draws the pictures on the first rank."""
+        assert isinstance(pl_module, Method)
+        directory = trainer.log_dir
+        if directory is None or not trainer.is_global_zero:
+            return
+        data = data_of(trainer)
+        examples = data.as_validated(data.validation_set)
+        batch = examples.__getitems__(list(range(min(pl_module.pictured, len(examples)))))
+        batch = pl_module.transfer_batch_to_device(batch._replace(labels=None), pl_module.device, 0)
+        was_training = pl_module.training
+        pl_module.eval()
+        with trainer.precision_plugin.forward_context(), torch.no_grad():
+            pictures = pl_module.pictures(batch)
+        pl_module.train(was_training)
+        for name, (images, row) in pictures.items():
+            path = Path(directory) / FIGURES / f"{name}.png"
+            save(images, row, path)
+            for logger in trainer.loggers:
+                log_image: Callable[..., None] | None = getattr(logger, "log_image", None)
+                if log_image is not None:
+                    log_image(key=f"{metrics.GENERATION}/{name}", images=[str(path)])
+
+
+def save(images: Tensor, row: int, path: Path) -> None:
+    """Writes images ``(N, C, H, W)`` in [0, 1] as one picture with `row` of them in a row, small ones enlarged."""
+    from torchvision.utils import make_grid, save_image
+
+    grid = make_grid(as_colours(images.float().cpu()), nrow=row, pad_value=1.0)
+    scale = max(1, 64 // images.shape[-1])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_image(grid.repeat_interleave(scale, 1).repeat_interleave(scale, 2), path)

@@ -1,0 +1,78 @@
+"""Alarms: what the numbers that a method logs say when it learns nothing, in a sentence for whoever trains it."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from ssl_zoo import metrics
+
+# A constant representation has scaled std 0, an even spread 1.
+COLLAPSED_STD = 0.01
+# Projections collapse first, and the representation may outlive them for a while: whatever it is then, it learns
+# nothing any more.
+COLLAPSED_PROJECTION_STD = 0.05
+# Share of the chance loss above which nothing has been learnt; InfoNCE at a high temperature never falls far below it.
+AT_CHANCE = 0.995
+
+
+class Alarm(NamedTuple):
+    """A sentence for when a logged number lies where it does in a run that learns nothing.
+
+    Attributes:
+        metric: name of the number, as it is logged. `train/loss` is its mean since the last validation.
+        sentence: what it means and what to do; `{train/loss:.3f}` in it stands for that number, of any logged name.
+        above: number above which it sounds; None for no such bound.
+        below: number below which it sounds; None for no such bound.
+    """
+
+    metric: str
+    sentence: str
+    above: float | None = None
+    below: float | None = None
+
+    def sounds(self, known: Mapping[str, float]) -> bool:
+        """Whether one of these numbers, by name, lies beyond a bound; it does not where the method has not logged it.
+
+        Args:
+            known: numbers that are logged, by name.
+        """
+        value = known.get(self.metric)
+        if value is None:
+            return False
+        return (self.above is not None and value > self.above) or (self.below is not None and value < self.below)
+
+
+def collapsed_representation() -> Alarm:
+    """All examples get the same vector."""
+    return Alarm(
+        metrics.HEALTH_STD,
+        f"The representation has collapsed: all examples get nearly the same vector ({metrics.HEALTH_STD} is "
+        f"{{{metrics.HEALTH_STD}:.4f}}, 1 is an even spread). Look at the learning rate and at what keeps this method "
+        "from the constant solution.",
+        below=COLLAPSED_STD,
+    )
+
+
+def collapsed_projections() -> Alarm:
+    """What the loss compares is the same of all examples: of methods without negatives, which log their spread."""
+    return Alarm(
+        metrics.PROJECTION_STD,
+        f"The projections have collapsed: all examples get nearly the same one ({metrics.PROJECTION_STD} is "
+        f"{{{metrics.PROJECTION_STD}:.4f}}, 1 is an even spread), so the loss teaches nothing. Look at the predictor, "
+        "the stop-gradient, the momentum and the learning rate.",
+        below=COLLAPSED_PROJECTION_STD,
+    )
+
+
+def loss_at_chance(chance: float, metric: str = f"{metrics.TRAIN}/loss") -> Alarm:
+    """The loss sits where an encoder that ignores its input would be.
+
+    Args:
+        chance: loss of such an encoder.
+        metric: name of the loss, or of the term of it, that this is about.
+    """
+    return Alarm(
+        metric,
+        f"The training loss sits at chance: {{{metric}:.3f}}, where an encoder that ignores its input has "
+        f"{chance:.3f}. Look at the learning rate, the temperature and the strength of the views.",
+        above=AT_CHANCE * chance,
+    )
