@@ -76,6 +76,8 @@ class Encoder(Rebuildable, nn.Module, ABC):
         dim: size D of the vectors it gives.
         num_layers: how many sequences `layers` holds, the first layer's input included.
         stride: raw inputs (tokens, pixels along a side, samples) per vector.
+        channels: numbers at every raw input: those of an image's pixel, or of a series' time step; 1 of a token or of a
+            sample. What stands for a place of an image is ``channels * stride**2`` numbers.
         offset: the raw input at the centre of the first vector; vector n's is at ``offset + n * stride``.
         causal: whether a vector sees only what stands before it.
         prefix: vectors in front of the sequence that stand for no place, such as a class token.
@@ -88,6 +90,7 @@ class Encoder(Rebuildable, nn.Module, ABC):
     dim: int
     num_layers: int
     stride: int
+    channels: int = 1
     offset: int = 0
     causal: bool = False
     prefix: int = 0

@@ -90,7 +90,7 @@ class ResNet(Encoder):
         self.sizes = depth, width, stem = found.depth, found.width, found.stem
         block: Any = Bottleneck if depth >= BOTTLENECK else BasicBlock
         self.dim = 8 * width * block.expansion
-        self.stride = 8 if stem == "small" else 32
+        self.stride, self.channels = 8 if stem == "small" else 32, channels
         if stem == "small":
             self.conv1 = nn.Conv2d(channels, width, 3, stride=1, padding=1, bias=False)
             self.maxpool: nn.Module = nn.Identity()

@@ -89,7 +89,7 @@ class ViT(Encoder):
             *normalization("ViT", mean, std, statistics, (found.mean, found.std), source if found.weights else "")
         )
         self.pooling, self.positions = pooling or found.pooling, found.positions
-        self.dim, self.stride = found.config["hidden_size"], found.config["patch_size"]
+        self.dim, self.stride, self.channels = found.config["hidden_size"], found.config["patch_size"], channels
         self.num_layers = found.config["num_hidden_layers"] + 1
         self.prefix = 1 + found.config.get("num_register_tokens", 0)
         self.model = build_vit(found.config, dropout)

@@ -66,9 +66,7 @@ class Method(Rebuildable, L.LightningModule, ABC):
         published = encoder.settings.get("init_args", {}).get("pretrained")
         if isinstance(published, dict):  # the command line's settings have no more than its name
             self.hparams["encoder"]["init_args"]["pretrained"] = published
-        self.encoder = encoder
-        self.views = None
-        self.optimizer = optimizer
+        self.encoder, self.views, self.optimizer = encoder, None, optimizer
         if optimizer.layer_decay != 1:
             optim.depths_from_top(encoder)  # an encoder that cannot say is refused before the data is read
         # Drawn from the run's seed and kept in the checkpoint: a resumed run goes on with the same noise.

@@ -65,7 +65,7 @@ class MAE(Method):
         if not 0 < mask_ratio < 1:
             raise InputError(f"MAE: mask_ratio is {mask_ratio}; set it between 0 and 1, to hide some patches, not all.")
         self.mask_ratio, self.normalize_targets = mask_ratio, normalize_targets
-        pixels = encoder.settings["init_args"]["channels"] * encoder.stride**2
+        pixels = encoder.channels * encoder.stride**2
         self.patch_decoder = SequenceDecoder(encoder.dim, pixels, decoder_dim, decoder_depth, decoder_heads)
 
     @heads_in_mixed_precision

@@ -15,7 +15,9 @@ from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 
 from ssl_zoo.errors import InputError
+from ssl_zoo.lightning_inside import CLASS_PATH
 from ssl_zoo.runs.files import CHECKPOINTS, CONFIG, LAST, last_checkpoint
+from ssl_zoo.runs.moved import present_arguments
 
 
 class CheckpointFiles(TorchCheckpointIO):
@@ -179,14 +181,8 @@ def method_settings(checkpoint: dict[str, Any]) -> dict[str, Any]:
     Args:
         checkpoint: Checkpoint as Lightning writes it.
     """
-    settings = dict(checkpoint.get("hyper_parameters", {}))
-    if isinstance(settings.get("optimizer"), str):  # of when the optimizer's settings stood beside its name
-        moved = {name: settings.pop(name) for name in ("learning_rate", "weight_decay", "warmup") if name in settings}
-        settings["optimizer"] = {"name": settings["optimizer"], **moved}
-    for name in ("mask_fraction", "mask_probability"):  # of when each method had its own
-        if name in settings:
-            settings["mask_ratio"] = settings.pop(name)
-    return settings
+    settings = checkpoint.get("hyper_parameters", {})
+    return present_arguments(settings, str(settings.get(CLASS_PATH)))
 
 
 def is_whole(path: Path) -> bool:

@@ -16,6 +16,7 @@ from ssl_zoo.lightning_inside import CommandLine, pass_no_signals_on
 from ssl_zoo.processes import end_children
 from ssl_zoo.runs.checkpoints import before, check_weights, read_newest_whole
 from ssl_zoo.runs.files import CONFIG, RESULTS
+from ssl_zoo.runs.moved import present_settings
 from ssl_zoo.runs.named import FOR_LIGHTNING, check_checkpoint
 from ssl_zoo.runs.resuming import (
     AUTO,
@@ -100,6 +101,7 @@ class RunDirectoryCLI(CommandLine):
         else:
             self.resumed = run_to_resume(Path(resume))
         self.version = self.resumed.name
+        _bring_up_to_date(self.resumed / CONFIG)
         return [rest[0], "--config", str(self.resumed / CONFIG), *rest[1:]]
 
     def say_what_changed(self) -> None:
@@ -204,6 +206,19 @@ class RunDirectoryCLI(CommandLine):
         except BaseException:
             end_children(self.trainer)
             raise
+
+
+@rank_zero_only
+def _bring_up_to_date(path: Path) -> None:
+    """Writes the settings of a run of an earlier version as this one has them; a run that begins writes them too."""
+    saved = yaml.safe_load(path.read_text(encoding="utf-8"))
+    present = present_settings(saved)
+    if present == saved:
+        return
+    draft = path.with_name(f".{path.name}.draft")
+    draft.write_text(yaml.safe_dump(present, sort_keys=False), encoding="utf-8")
+    draft.replace(path)
+    say(f"The settings in {path} were those of an earlier version, and are now written as this one has them.")
 
 
 def _check_output(directory: Path, config: Namespace) -> None:

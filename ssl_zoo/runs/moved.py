@@ -1,4 +1,4 @@
-"""Where classes lay before, so that checkpoints that name them there can still be read."""
+"""Settings of earlier versions as they are now: where classes lie, and what arguments of methods are called."""
 
 from typing import Any
 
@@ -16,6 +16,46 @@ MOVED = {
     "sources.text_files": "text.sources.files",
     "sources.wordnet": "text.sources.wordnet",
 }
+# Classes that lay in a file with others, by their names in it.
+_ENCODERS = "ssl_zoo.encoders"
+MOVED_CLASSES = {
+    f"{_ENCODERS}.audio.{name}": f"{_ENCODERS}.audio_causal.{name}" for name in ("CausalConvEncoder", "GRUEncoder")
+}
+# Settings of the optimizer that stood beside its name among a method's own.
+FLAT = ("learning_rate", "weight_decay", "warmup")
+
+
+def present_settings(config: dict[str, Any]) -> dict[str, Any]:
+    """Settings of a run, as in its config.yaml, as this version writes them.
+
+    Args:
+        config: its settings by the names of the command line; `model` and `data` may be missing.
+    """
+    present = where_classes_are(config)
+    model = present.get("model")
+    if isinstance(model, dict) and isinstance(model.get("init_args"), dict):
+        arguments = present_arguments(model["init_args"], str(model.get("class_path")))
+        present["model"] = {**model, "init_args": arguments}
+    return present
+
+
+def present_arguments(arguments: dict[str, Any], class_path: str) -> dict[str, Any]:
+    """A method's arguments as they are called now.
+
+    Args:
+        arguments: those of any version, by name.
+        class_path: whole name of the method's class; arguments of a class of the user's own are the user's to name.
+    """
+    present = dict(arguments)
+    name = present.get("optimizer")
+    ours_without = class_path.startswith("ssl_zoo.") and "optimizer" not in present
+    if isinstance(name, str) or (ours_without and any(each in present for each in FLAT)):
+        moved = {each: present.pop(each) for each in FLAT if each in present}
+        present["optimizer"] = {**({} if name is None else {"name": name}), **moved}
+    for name in ("mask_fraction", "mask_probability"):  # of when each method had its own
+        if name in present:
+            present["mask_ratio"] = present.pop(name)
+    return present
 
 
 def where_classes_are(settings: Any) -> Any:
@@ -29,6 +69,8 @@ def where_classes_are(settings: Any) -> Any:
 
 
 def _present(path: Any) -> Any:
+    if path in MOVED_CLASSES:
+        return MOVED_CLASSES[path]
     module, _, name = str(path).rpartition(".")
     package, _, place = module.partition(".data.")
     return f"ssl_zoo.data.{MOVED[place]}.{name}" if package == "ssl_zoo" and place in MOVED else path

@@ -69,6 +69,13 @@ def test_forward_is_contextualize_of_embed_and_declares_its_shapes(encoder):
     assert encoder.stride >= 1
 
 
+def test_it_says_how_many_numbers_stand_at_a_raw_input_as_it_was_built(encoder):
+    data, _ = inputs(encoder)
+    assert encoder.channels == (data.shape[1] if encoder.modality == "image" else 1)
+    if "channels" in inspect.signature(type(encoder)).parameters:
+        assert type(encoder)(**type(encoder).tiny() | {"channels": 2}).channels == 2
+
+
 def test_the_order_of_a_batch_never_matters(encoder):
     data, mask = inputs(encoder)
     order = torch.tensor([3, 0, 5, 1, 4, 2])

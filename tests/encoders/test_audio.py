@@ -7,7 +7,8 @@ import torch
 from torch.nn import functional as F
 from transformers import HubertConfig, HubertModel, Wav2Vec2Config, Wav2Vec2Model
 
-from ssl_zoo.encoders.audio import CausalConvEncoder, GRUEncoder, Wav2Vec2Encoder
+from ssl_zoo.encoders.audio import Wav2Vec2Encoder
+from ssl_zoo.encoders.audio_causal import CausalConvEncoder, GRUEncoder
 from ssl_zoo.encoders.base import Embedded
 from ssl_zoo.encoders.front_ends import LogMel, WaveConvolutions
 from ssl_zoo.errors import InputError

@@ -12,7 +12,8 @@ from ssl_zoo.data.image.module import ImageData
 from ssl_zoo.data.image.sources.base import ArrayImages, ImageSource, LoadedImages
 from ssl_zoo.data.text.module import TextData
 from ssl_zoo.data.text.sources.files import TextFiles
-from ssl_zoo.encoders.audio import CausalConvEncoder, GRUEncoder, Wav2Vec2Encoder
+from ssl_zoo.encoders.audio import Wav2Vec2Encoder
+from ssl_zoo.encoders.audio_causal import CausalConvEncoder, GRUEncoder
 from ssl_zoo.encoders.audio_resnet import AudioResNet
 from ssl_zoo.encoders.base import Encoder
 from ssl_zoo.encoders.front_ends import LogMel, WaveConvolutions

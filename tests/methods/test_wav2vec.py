@@ -5,7 +5,8 @@ import torch
 from torch.nn import functional as F
 
 from ssl_zoo.batch import Batch
-from ssl_zoo.encoders.audio import CausalConvEncoder, GRUEncoder, Wav2Vec2Encoder
+from ssl_zoo.encoders.audio import Wav2Vec2Encoder
+from ssl_zoo.encoders.audio_causal import CausalConvEncoder, GRUEncoder
 from ssl_zoo.encoders.front_ends import LogMel, WaveConvolutions
 from ssl_zoo.encoders.image import MLP
 from ssl_zoo.errors import InputError

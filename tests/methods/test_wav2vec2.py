@@ -12,7 +12,8 @@ from transformers import Wav2Vec2ForPreTraining
 from ssl_zoo.batch import Batch
 from ssl_zoo.callbacks.alarms import Alarms
 from ssl_zoo.corruption.hidden import Hidden
-from ssl_zoo.encoders.audio import GRUEncoder, Wav2Vec2Encoder
+from ssl_zoo.encoders.audio import Wav2Vec2Encoder
+from ssl_zoo.encoders.audio_causal import GRUEncoder
 from ssl_zoo.encoders.front_ends import LogMel, WaveConvolutions
 from ssl_zoo.encoders.image import MLP
 from ssl_zoo.errors import InputError

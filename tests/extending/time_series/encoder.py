@@ -23,6 +23,7 @@ class SeriesEncoder(Encoder):
     def __init__(self, channels: int = 1, dim: int = 16, depth: int = 2, stretch: int = 4) -> None:
         super().__init__()
         self.dim, self.num_layers, self.stride, self.offset = dim, depth + 1, stretch, stretch // 2
+        self.channels = channels
         self.project = nn.Conv1d(channels, dim, stretch, stretch)
         self.layers = nn.ModuleList(nn.Conv1d(dim, dim, 3) for _ in range(depth))
 
