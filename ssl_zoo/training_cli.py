@@ -1,6 +1,5 @@
 """The commands that train: LightningCLI with what every run of this project has."""
 
-import importlib
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -20,11 +19,13 @@ from ssl_zoo.callbacks.exact_resume import ExactResume
 from ssl_zoo.callbacks.figures import ViewsFigure
 from ssl_zoo.callbacks.health import Health
 from ssl_zoo.callbacks.last_checkpoint import LastCheckpoint
+from ssl_zoo.callbacks.normalization import NormalizationCheck
 from ssl_zoo.callbacks.online_probe import OnlineProbe
 from ssl_zoo.callbacks.pictures import MethodPictures
 from ssl_zoo.callbacks.progress import StepProgress
 from ssl_zoo.callbacks.texts import MethodTexts
 from ssl_zoo.callbacks.throughput import Throughput
+from ssl_zoo.data_settings import make_paths_absolute, measure_where_asked, remembered_statistics
 from ssl_zoo.distributed import CPUSyncBatchNorm, leave_group
 from ssl_zoo.errors import own_errors
 from ssl_zoo.evaluation.labelled import check_choices, nothing_to_evaluate
@@ -33,7 +34,6 @@ from ssl_zoo.evaluation.tasks import has_tasks
 from ssl_zoo.hardware import fastest_precision
 from ssl_zoo.methods.base import Method
 from ssl_zoo.parsing import STRICT, LinesKept, StrictParser, beginning_of_help, parse, resolve_paths
-from ssl_zoo.rebuilding import with_absolute_paths
 from ssl_zoo.runs.directory import RunDirectoryCLI, say
 from ssl_zoo.runs.files import CONFIG
 from ssl_zoo.runs.log import RunLog
@@ -113,7 +113,6 @@ class ZooCLI(RunDirectoryCLI):
         """Parses the command line."""
         self.config = parse(parser, args, self.parsers.values())
         resolve_paths(self.config[self.config.subcommand])
-
         self.say_what_changed()
 
     def before_instantiate_classes(self) -> None:
@@ -125,9 +124,10 @@ class ZooCLI(RunDirectoryCLI):
             say(f"{chosen}: the fastest on this machine (--trainer.precision overrides).")
         if self.subcommand == "fit" and config.probe_after_fit:
             check_choices(config.probe.labels_per_class, config.probe.draws)
+        measure_where_asked(config)
         self.find_checkpoint()
-        _make_paths_absolute(config.data)
-        _make_paths_absolute(config.model)
+        make_paths_absolute(config.data)
+        make_paths_absolute(config.model)
         loggers = config.trainer.logger
         for logger in loggers if isinstance(loggers, list) else [loggers]:
             if isinstance(logger, Namespace) and logger.class_path.endswith("WandbLogger"):
@@ -149,7 +149,9 @@ class ZooCLI(RunDirectoryCLI):
 
     def instantiate_classes(self) -> None:
         """Builds the method, the data and the Trainer."""
-        with own_errors(), self.remembered_weights():
+        settings = self.config[self.subcommand]
+        saved = {} if self.checkpoint is None else self.checkpoint[1].get("hyper_parameters", {})
+        with own_errors(), self.remembered_weights(), remembered_statistics(settings, saved):
             super().instantiate_classes()
 
     def complete_settings(self, settings: dict[str, Any]) -> None:
@@ -187,7 +189,13 @@ class ZooCLI(RunDirectoryCLI):
     def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:
         """Adds the loggers, callbacks and plugins that every run has."""
         config, trainer = self.config[self.subcommand], self.config_init[self.subcommand].trainer
-        callbacks: list[L.Callback] = [BeforeTraining(), ExactResume(), Throughput(), ViewsFigure()]
+        callbacks: list[L.Callback] = [
+            BeforeTraining(),
+            NormalizationCheck(),
+            ExactResume(),
+            Throughput(),
+            ViewsFigure(),
+        ]
         if trainer.enable_progress_bar is not False:
             callbacks.append(StepProgress())
         callbacks += [Alarms(), MethodPictures(), MethodTexts()]  # what a method says, shows and writes
@@ -275,15 +283,3 @@ class SaveConfig(SaveConfigCallback):
         assert isinstance(pl_module, Method)
         if wandb_runs(trainer):  # a tenth of a second without anybody to read them
             log_settings(trainer, pl_module, yaml.safe_load(self.parser.dump(self.config, skip_none=False)))
-
-
-def _make_paths_absolute(settings: Namespace) -> None:
-    """So that the run's settings and its checkpoint mean the same data from any folder."""
-    if "init_args" not in settings:
-        return
-    module, _, name = settings.class_path.rpartition(".")
-    class_ = getattr(importlib.import_module(module), name)
-    for name, value in with_absolute_paths(class_, vars(settings.init_args)).items():
-        settings.init_args[name] = value
-        if isinstance(value, Namespace):
-            _make_paths_absolute(value)

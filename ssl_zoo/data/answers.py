@@ -63,6 +63,10 @@ class Answers:
         """
         return None
 
+    def value_statistics(self, examples: int) -> tuple[list[float], list[float]] | None:
+        """Mean and deviation of every channel of so many training examples; None where that says nothing of inputs."""
+        return None
+
     def describe_inputs(self) -> str:
         """What an encoder of this data turns into vectors, in words."""
         return self.noun

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ssl_zoo.encoders.base import Embedded, Encoded, Encoder
-from ssl_zoo.encoders.normalize import Normalize
+from ssl_zoo.encoders.normalize import Measured, Normalize, Number
 from ssl_zoo.encoders.published_resnet import BLOCKS, BOTTLENECK, Depth, PublishedResNet, fit_resnet, read_resnet
 from ssl_zoo.encoders.published_run import encoder_of_run, find_run
 from ssl_zoo.encoders.residual import residual_stage
@@ -45,9 +45,10 @@ class ResNet(Encoder):
         zero_init: start the last norm of every block at zero, so that a block does nothing at first (Goyal et al.,
             2017, arXiv:1706.02677, section 5.1), as the published code of SimCLR, BYOL, SimSiam and MoCo v3 does and
             that of MoCo v1 and v2 does not. Blocks take hundreds of steps to wake: it is for long runs.
-        mean: subtracted from images in [0, 1], one number or one per channel; 0.5 or as published where left out.
-        std: divides images once `mean` is subtracted, one number or one per channel; 0.25 or as published where left
-            out.
+        mean: subtracted from images in [0, 1], one number or one per channel, or `data` for the mean of every channel
+            of the training images; 0.5 or as published where left out.
+        std: divides images once `mean` is subtracted, one number or one per channel, or `data` for the deviation of
+            every channel of the training images; 0.25 or as published where left out.
         statistics: mean and std of every channel in place of `mean` and `std`; from the data, where it measures them.
         pretrained: weights to continue from: `torchvision:resnet50`, `timm:resnet18`, `transformers:` and a name on the
             Hugging Face Hub, a folder that `ssl-zoo export` wrote, a .safetensors or .pth file with torchvision's
@@ -69,9 +70,9 @@ class ResNet(Encoder):
         stem: Literal["small", "large"] | None = None,
         channels: int = 3,
         zero_init: bool = False,
-        mean: float | list[float] | None = None,
-        std: float | list[float] | None = None,
-        statistics: tuple[list[float], list[float]] | None = None,
+        mean: Number | None = None,
+        std: Number | None = None,
+        statistics: Measured | None = None,
         pretrained: Pretrained | None = None,
     ) -> None:
         super().__init__()
@@ -181,8 +182,10 @@ class MLP(Encoder):
         hidden: widths of the layers; the representation is what the last one gives.
         channels: number of image channels.
         image_size: height and width in pixels.
-        mean: subtracted from images in [0, 1], one number or one per channel.
-        std: divides images once `mean` is subtracted, one number or one per channel.
+        mean: subtracted from images in [0, 1], one number or one per channel, or `data` for the mean of every channel
+            of the training images.
+        std: divides images once `mean` is subtracted, one number or one per channel, or `data` for the deviation of
+            every channel of the training images.
         statistics: mean and std of every channel in place of `mean` and `std`; from the data, where it measures them.
     """
 
@@ -193,16 +196,16 @@ class MLP(Encoder):
         hidden: list[int] = [512],  # noqa: B006  # never changed, and --help shows it
         channels: int = 1,
         image_size: int = 28,
-        mean: float | list[float] = 0.5,
-        std: float | list[float] = 0.25,
-        statistics: tuple[list[float], list[float]] | None = None,
+        mean: Number = 0.5,
+        std: Number = 0.25,
+        statistics: Measured | None = None,
     ) -> None:
         super().__init__()
         if not hidden or min(hidden) < 1:
             raise InputError(f"MLP: hidden is {hidden}; give the width of at least one layer, like [512].")
         self.dim, self.num_layers, self.stride = hidden[-1], len(hidden) + 1, image_size
         self.channels = channels
-        self.normalize = Normalize(*(statistics or (mean, std)))
+        self.normalize = Normalize(*normalization("MLP", mean, std, statistics))
         widths = [channels * image_size**2, *hidden]
         self.layers = nn.ModuleList(nn.Linear(*each) for each in pairwise(widths))
 

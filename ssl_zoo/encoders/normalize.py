@@ -1,9 +1,41 @@
 """Images as numbers around zero, of the channels that a network is built for."""
 
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 
 from ssl_zoo.errors import InputError
+
+# In place of a number: what the data measures of its training images.
+Number = float | list[float] | Literal["data"]
+FROM_DATA: Literal["data"] = "data"
+Measured = tuple[list[float], list[float]]
+
+
+def take_measured(
+    kind: str, mean: Number | None, std: Number | None, measured: Measured | None
+) -> tuple[float | list[float] | None, float | list[float] | None]:
+    """Mean and standard deviation as numbers, those of the data where that has measured some.
+
+    Args:
+        kind: the encoder's name.
+        mean: mean as given, `data` for the data's; None where it was left out.
+        std: standard deviation as given, likewise.
+        measured: mean and standard deviation of every channel of the training images, where the data measures them.
+            Where one of `mean` and `std` is `data`, a number given for the other stays.
+
+    Raises:
+        InputError: the data's are asked for, and nothing has measured them.
+    """
+    if mean != FROM_DATA and std != FROM_DATA:
+        return (mean, std) if measured is None else measured
+    if measured is None:
+        raise InputError(
+            f"{kind}: mean and std are to be the data's, which no data has measured here: train on images with "
+            "`ssl-zoo fit`, or in Python give `statistics=data.statistics` of an ImageData(measure_statistics=True)."
+        )
+    return (measured[0] if mean == FROM_DATA else mean), (measured[1] if std == FROM_DATA else std)
 
 
 class Normalize(nn.Module):

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from ssl_zoo.encoders.attention import use_fast_attention
 from ssl_zoo.encoders.base import Embedded, Encoded, Encoder, mean_over_places
-from ssl_zoo.encoders.normalize import Normalize
+from ssl_zoo.encoders.normalize import Measured, Normalize, Number
 from ssl_zoo.encoders.positions import sine_cosine_positions
 from ssl_zoo.encoders.published_run import encoder_of_run, find_run
 from ssl_zoo.encoders.published_vit import PublishedViT, build_vit, check_size, fit_vit, read_vit, sizes_of
@@ -43,9 +43,10 @@ class ViT(Encoder):
             MoCo v3's and MAE's; left out, they are learnt, from where published ones stand.
         freeze_patches: never train the patch projection, which keeps contrastive training stable (Chen, Xie and He,
             2021, arXiv:2104.02057, section 4.2).
-        mean: subtracted from images in [0, 1], one number or one per channel; 0.5 or as published where left out.
-        std: divides images once `mean` is subtracted, one number or one per channel; 0.25 or as published where left
-            out.
+        mean: subtracted from images in [0, 1], one number or one per channel, or `data` for the mean of every channel
+            of the training images; 0.5 or as published where left out.
+        std: divides images once `mean` is subtracted, one number or one per channel, or `data` for the deviation of
+            every channel of the training images; 0.25 or as published where left out.
         statistics: mean and std of every channel in place of `mean` and `std`; from the data, where it measures them.
         pretrained: weights to continue from: `torchvision:vit_b_16`, `timm:vit_small_patch14_dinov2`, `transformers:`
             and a name on the Hugging Face Hub, a folder that `save_pretrained` or `ssl-zoo export` wrote, a
@@ -70,9 +71,9 @@ class ViT(Encoder):
         dropout: float = 0.0,
         positions: Literal["learnt", "sincos"] | None = None,
         freeze_patches: bool = False,
-        mean: float | list[float] | None = None,
-        std: float | list[float] | None = None,
-        statistics: tuple[list[float], list[float]] | None = None,
+        mean: Number | None = None,
+        std: Number | None = None,
+        statistics: Measured | None = None,
         pretrained: Pretrained | None = None,
     ) -> None:
         super().__init__()

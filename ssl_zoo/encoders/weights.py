@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ssl_zoo.encoders.normalize import FROM_DATA, Measured, Number, take_measured
 from ssl_zoo.encoders.published_run import find_run
 from ssl_zoo.errors import InputError
 from ssl_zoo.rebuilding import Rebuildable
@@ -116,24 +117,27 @@ def require_same(source: str, published: Tensor, ours: Tensor) -> None:
 
 def normalization(
     kind: str,
-    mean: float | list[float] | None,
-    std: float | list[float] | None,
-    statistics: tuple[list[float], list[float]] | None,
-    expected: tuple[float | list[float] | None, float | list[float] | None],
-    source: str,
+    mean: Number | None,
+    std: Number | None,
+    statistics: Measured | None,
+    expected: tuple[float | list[float] | None, float | list[float] | None] = (None, None),
+    source: str = "",
 ) -> tuple[float | list[float], float | list[float]]:
-    """Mean and standard deviation for images of an encoder that continues from weights.
+    """Mean and standard deviation for images of an encoder, whether it continues from weights or not.
 
     Args:
         kind: the encoder's name.
-        mean: mean as given; None where it was left out.
-        std: standard deviation as given; None where it was left out.
+        mean: mean as given, `data` for that of `statistics`; None where it was left out.
+        std: standard deviation as given, likewise.
         statistics: statistics of the data, where it measures them.
         expected: what the weights were trained with, each None where that is unknown.
         source: where the weights come from; empty where they were read before, and nothing is to be said again.
+
+    Raises:
+        InputError: `mean` or `std` is `data` without `statistics`.
     """
-    given = (mean, std) if statistics is None else statistics
-    names = "mean and std" if statistics is None else "data.measure_statistics"
+    given = take_measured(kind, mean, std, statistics)
+    names = "mean and std" if statistics is None or FROM_DATA in (mean, std) else "data.measure_statistics"
     chosen = tuple(one if one is not None else other for one, other in zip(given, expected, strict=True))
     if source and None in chosen:
         warnings.warn(

@@ -34,7 +34,17 @@ FOUNDATIONS = (
     "vocabulary",
 )
 # Single files that may import all rooms, and that no room imports.
-COMMAND_LINE = ("__main__", "class_help", "cli", "commands", "completion", "front", "parsing", "training_cli")
+COMMAND_LINE = (
+    "__main__",
+    "class_help",
+    "cli",
+    "commands",
+    "completion",
+    "data_settings",
+    "front",
+    "parsing",
+    "training_cli",
+)
 
 # Every room imports those above it in this table at most.
 ARROWS: dict[str, tuple[str, ...]] = {
@@ -56,7 +66,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "probes": ("data", "parts"),
     "runs": ("data", "methods", "tasks"),
     "tracking": ("data", "methods", "probes", "runs"),
-    "callbacks": ("data", "methods", "objectives", "parts", "probes", "runs", "views"),
+    "callbacks": ("data", "encoders", "methods", "objectives", "parts", "probes", "runs", "views"),
     "evaluation": ("callbacks", "data", "data/text", "encoders", "methods", "objectives", "probes", "runs", "tasks"),
     "export": ("callbacks", "data", "data/text", "encoders", "runs"),
     "finetuning": ("callbacks", "data", "data/text", "encoders", "evaluation", "probes", "runs", "tasks"),

@@ -56,6 +56,15 @@ def open_sealed(folder: Path, read: Callable[[Path], Opened], build: Callable[[P
         return read(folder)
 
 
+def is_writable(folder: Path) -> bool:
+    """Whether something can be put into a folder of the cache, which is made where it is missing."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:  # which is what is asked
+        return False
+    return os.access(folder, os.W_OK)
+
+
 def lock_of(folder: Path) -> Path:
     """The file that a process locks while it changes the folder."""
     return folder.with_suffix(".lock")

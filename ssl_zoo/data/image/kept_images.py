@@ -126,6 +126,24 @@ def survey(images: Images) -> Survey:
     return Survey(sorted(sides)[len(sides) * 9 // 10], square, darkest, brightest)
 
 
+def whole_size(images: JoinedImages, found: Survey, size: int, stored_size: int | None) -> int | None:
+    """How large whole images are kept for views to be cut from.
+
+    Args:
+        images: all of a source's.
+        found: what they are like.
+        size: height and width of what encoders see, in pixels.
+        stored_size: height and width of whole images; None for half as much again as `size`, or for what the images
+            have if that is less.
+
+    Returns:
+        Height and width in pixels; None where all images are squares of which `read` shows everything.
+    """
+    kept = stored_size or max(size, min(size * 3 // 2, found.side))
+    alike = all(isinstance(part, ArrayImages) for part in images.parts)  # so that what was found is true of all
+    return None if kept == size and alike and found.square else kept
+
+
 def keep(
     images: JoinedImages, found: Survey, size: int, stored_size: int | None, in_memory: int, whole: bool = True
 ) -> tuple[Images, int | None]:
@@ -135,8 +153,7 @@ def keep(
         images: all of a source's.
         found: what they are like.
         size: height and width of what encoders see, in pixels.
-        stored_size: height and width of whole images; None for half as much again as `size`, or for what the images
-            have if that is less.
+        stored_size: height and width of whole images, see `whole_size`.
         in_memory: bytes that may be used.
         whole: whether views are to be cut from whole images.
 
@@ -147,16 +164,13 @@ def keep(
     Raises:
         InputError: a file is damaged.
     """
-    kept: int | None = stored_size or max(size, min(size * 3 // 2, found.side))
-    alike = all(isinstance(part, ArrayImages) for part in images.parts)  # so that what was found is true of all
-    if not whole or (kept == size and alike and found.square):
-        kept = None
+    kept = whole_size(images, found, size, stored_size) if whole else None
     values = size**2 + (0 if kept is None else kept**2)
     if len(images) * images.channels * values * images.dtype.itemsize > in_memory:
         return images, kept
     if kept is None:
         pixels = torch.empty(len(images), images.channels, size, size, dtype=images.dtype)
-        _fill([pixels], lambda chunk: (images.read(chunk, size),))
+        fill([pixels], lambda chunk: (images.read(chunk, size),))
         return ArrayImages(pixels, images.labels), None
     shape = (len(images), images.channels)
     photographs = Photographs(
@@ -164,20 +178,33 @@ def keep(
         torch.empty(*shape, kept, kept, dtype=images.dtype),
         torch.empty(len(images)),
     )
-    _fill(list(photographs), lambda chunk: images.read_whole(chunk, size, kept))
+    fill(list(photographs), lambda chunk: images.read_whole(chunk, size, kept))
     if kept == size and bool((photographs.aspect == 1).all()):
         return ArrayImages(photographs.middle, images.labels), None
     return StoredImages(photographs, images.labels), kept
 
 
-def _fill(arrays: list[Tensor], read: Callable[[Tensor], Iterable[Tensor]]) -> None:
-    """Reads all images, some at a time and several at once."""
+def fill(
+    arrays: list[Tensor], read: Callable[[Tensor], Iterable[Tensor]], done: Callable[[int], None] | None = None
+) -> None:
+    """Reads all images, some at a time and several at once.
 
-    def fill(chunk: Tensor) -> None:
+    Args:
+        arrays: what is filled, ``(N, ...)`` each.
+        read: gives the rows of every array at some positions.
+        done: is called with how many images have been read, now and then.
+    """
+
+    def fill_chunk(chunk: Tensor) -> int:
         for array, part in zip(arrays, read(chunk), strict=True):
             array[chunk[0] : chunk[-1] + 1] = part
+        return len(chunk)
 
     # In a forked process, threads that call PyTorch race for its thread pool and may find none: renew it here, first.
     torch.set_num_threads(torch.get_num_threads())
+    count = 0
     with ThreadPoolExecutor() as pool:
-        list(pool.map(fill, torch.arange(len(arrays[0])).split(CHUNK)))
+        for read_here in pool.map(fill_chunk, torch.arange(len(arrays[0])).split(CHUNK)):
+            count += read_here
+            if done is not None:
+                done(count)

@@ -15,12 +15,14 @@ from ssl_zoo.batch import Batch
 from ssl_zoo.data.base import DataModule, check_at_least
 from ssl_zoo.data.cache.folder import CACHE
 from ssl_zoo.data.examples import UNLABELLED, Examples
+from ssl_zoo.data.image.decoded import open_decoded
 from ssl_zoo.data.image.kept_images import JoinedImages, Survey, keep, survey
 from ssl_zoo.data.image.photographs import shown
-from ssl_zoo.data.image.sources.base import Images, ImageSource, LoadedImages
+from ssl_zoo.data.image.sources.base import Images, ImageSource, LazyImages, LoadedImages
 from ssl_zoo.data.image.sources.digits import Digits
 from ssl_zoo.data.image.statistics import channel_statistics
 from ssl_zoo.data.pictures import Picture, as_colours
+from ssl_zoo.data.sources.contents import Contents
 from ssl_zoo.data.splits import Split, split_hash
 from ssl_zoo.errors import InputError
 from ssl_zoo.rebuilding import require_kind
@@ -71,8 +73,12 @@ class ImageData(DataModule):
 
     The official validation and test parts are used where there are some. Otherwise a part is held out for testing, and
     then a tenth of the training images (`validation_fraction`) for validation. Every class is represented in proportion
-    in each part, and the split depends on no seed. Up to 4 GiB of images are decoded once and kept in memory; more are
-    decoded while training, in worker processes.
+    in each part, and the split depends on no seed.
+
+    Image files are decoded once and kept at these sizes in ~/.cache/ssl_zoo/images, from where they are mapped: a
+    second run starts at once, and memory does not grow with the data. Where that would take more than half of what is
+    free on the disk, a warning says so; up to 4 GiB are decoded into memory at every start then, and more while
+    training, in worker processes.
 
     Args:
         source: where the images come from; scikit-learn's digits when left out.
@@ -87,7 +93,9 @@ class ImageData(DataModule):
         test_fraction: part of all images held out for testing when there is no official test set, in (0, 1).
         num_workers: processes that decode images; 0 is best for images in memory.
         measure_statistics: whether encoders get the mean and standard deviation of every channel of the training
-            images, in place of their own `mean` and `std`.
+            images (of 10,000 chosen at random once where there are more), in place of their own `mean` and `std`; the
+            encoder's `mean: data` sets it. Two lists of numbers are what was measured before, as a run that goes on
+            keeps it.
 
     Attributes:
         channels: 1 for grey, 3 for colour, any other number where the source says so.
@@ -111,7 +119,7 @@ class ImageData(DataModule):
         test_fraction: float = 0.2,
         num_workers: int = 0,
         stored_size: int | None = None,
-        measure_statistics: bool = False,
+        measure_statistics: bool | tuple[list[float], list[float]] = False,
     ) -> None:
         require_kind("ImageData", "source", source, ImageSource)
         super().__init__(batch_size, train_size, validation_fraction, test_fraction, num_workers)
@@ -159,17 +167,25 @@ class ImageData(DataModule):
         if loaded.contents is not None and loaded.contents.hashes is not None:
             self.warn_of_shared(loaded.contents.hashes, [torch.cat([train, unlabelled]), validation, test], "images")
         joined = JoinedImages([part for part in loaded.in_order() if part], self.channels)
-        found = survey(joined)
+        self._middle_only = not self._has_views()
+        images, self._kept_size, found = self._kept(joined, loaded.contents)
         if self.source.image_size is None:
             self._warn_if_flat(found)
-        self._middle_only = not self._has_views()
-        images, self._kept_size = keep(
-            joined, found, self.image_size, self.stored_size, IN_MEMORY_BYTES, whole=not self._middle_only
-        )
         self.train_set, self.validation_set, self.test_set, self.pretrain_set = (
             ImageExamples(images, chosen, self.image_size)
             for chosen in (train, validation, test, torch.cat([train, unlabelled]))
         )
+
+    def _kept(self, images: JoinedImages, contents: Contents | None) -> tuple[Images, int | None, Survey]:
+        """The images where they are kept, the size of whole ones, and what some of them are like."""
+        whole = not self._middle_only
+        if contents is not None and any(isinstance(part, LazyImages) for part in images.parts):
+            form, sizes = self.source.form, (self.image_size, self.stored_size)
+            decoded = open_decoded(self.source_name, images, contents.version, form, *sizes, whole)
+            if decoded is not None:
+                return decoded, decoded.kept, decoded.found
+        found = survey(images)
+        return *keep(images, found, self.image_size, self.stored_size, IN_MEMORY_BYTES, whole), found
 
     def _split(self, loaded: LoadedImages) -> Split:
         """Positions of the examples of each part; see `LoadedImages.in_order` for their order."""
@@ -183,6 +199,9 @@ class ImageData(DataModule):
     @cached_property
     def statistics(self) -> tuple[list[float], list[float]] | None:
         """Mean and standard deviation of every channel, where `measure_statistics` asks for them."""
+        if not isinstance(self.measure_statistics, bool):
+            mean, std = self.measure_statistics
+            return list(mean), list(std)
         if not self.measure_statistics:
             return None
         if int(os.environ.get("WORLD_SIZE", "1")) > 1:
@@ -193,6 +212,10 @@ class ImageData(DataModule):
                 self.source.load()
         self.setup()
         return channel_statistics(self.train_set)
+
+    def value_statistics(self, examples: int) -> tuple[list[float], list[float]]:
+        """See `DataModule`; of values in [0, 1]."""
+        return channel_statistics(self.train_set, examples)
 
     def with_whole(self, examples: Examples) -> Examples:
         """The examples with the whole images that views are cut from, where there are any besides what encoders see.

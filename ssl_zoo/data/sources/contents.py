@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ssl_zoo.data.sources.files import identity_of
 from ssl_zoo.errors import InputError
 
 # Up to this size all of a data set is read for its digest, which takes about a second; of a larger one, the beginnings
@@ -25,10 +26,13 @@ class Contents(NamedTuple):
     Attributes:
         digest: hex digits, the same wherever the files are the same and in the same order.
         hashes: ``(N,)`` uint64, equal for files of equal content; None where there is too much to read.
+        version: changes whenever a file does, also where there is too much to read: where the files lie and when they
+            were changed counts then. What is made of files goes by it.
     """
 
     digest: str
     hashes: np.ndarray | None
+    version: str
 
 
 def contents_of(paths: Sequence[Path]) -> Contents:
@@ -45,7 +49,10 @@ def contents_of(paths: Sequence[Path]) -> Contents:
         most = -1 if whole else SAMPLED_BYTES
         found = np.array(list(pool.map(lambda place: _hash(paths[place], most), chosen.tolist())), dtype=np.uint64)
     digest = hashlib.sha256(sizes.astype("<i8").tobytes() + found.astype("<u8").tobytes()).hexdigest()
-    return Contents(digest, found if whole else None)
+    # A file's suffix may say how it is read.
+    known = [path.suffix.lower() if whole else identity_of(path) for path in paths]
+    version = hashlib.sha256("\n".join([digest, *known]).encode(errors="surrogateescape")).hexdigest()
+    return Contents(digest, found if whole else None, version)
 
 
 def digest_of_pixels(pixels: Tensor) -> str:

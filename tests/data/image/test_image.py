@@ -10,6 +10,7 @@ from PIL import Image
 from torch.utils.data import Subset
 
 from ssl_zoo.batch import Batch
+from ssl_zoo.data.image import decoded
 from ssl_zoo.data.image import module as image_module
 from ssl_zoo.data.image.kept_images import StoredImages
 from ssl_zoo.data.image.module import ImageData
@@ -126,9 +127,11 @@ def folder(tmp_path: Path) -> Path:
 def test_images_decoded_while_training_equal_those_in_memory(
     folder: Path, num_workers: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    in_memory = ready(ImageFolder(folder), image_size=8)
-    monkeypatch.setattr(image_module, "IN_MEMORY_BYTES", 0)
-    lazy = ready(ImageFolder(folder), image_size=8, num_workers=num_workers)
+    monkeypatch.setattr(decoded, "SHARE", 0.0)  # no room on the disk, where they would be kept otherwise
+    with pytest.warns(UserWarning, match="decoded at every start and not kept, as they would take"):
+        in_memory = ready(ImageFolder(folder), image_size=8)
+        monkeypatch.setattr(image_module, "IN_MEMORY_BYTES", 0)
+        lazy = ready(ImageFolder(folder), image_size=8, num_workers=num_workers)
     assert isinstance(in_memory.train_set.images, StoredImages) and not isinstance(lazy.train_set.images, StoredImages)
     assert lazy.split_hash == in_memory.split_hash
     for a, b in zip(in_memory.train_dataloader(), lazy.train_dataloader(), strict=True):

@@ -7,7 +7,9 @@ from typing import ClassVar
 import numpy as np
 import pytest
 import torch
+import yaml
 from filelock import FileLock, Timeout
+from PIL import Image
 from torch import Tensor
 
 from ssl_zoo.cli import run
@@ -146,3 +148,79 @@ def test_a_run_on_deep_images_of_many_channels_measures_trains_and_is_evaluated(
     measured = channel_statistics(loaded.data.train_set)[0]
     for method in (loaded.method, rebuild(loaded.checkpoint)):  # the trained one, and the untrained baseline
         torch.testing.assert_close(method.encoder.normalize.mean.flatten(), torch.tensor(measured))
+
+
+def bright_photographs(folder: Path, count: int = 40, darker: int = 0) -> Path:
+    """Colour images with means of about 0.8, 0.7 and 0.6, less `darker` / 255, and small deviations."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in range(count):
+        noise = np.random.default_rng(number).integers(-20, 20, (12, 15, 3))
+        pixels = (np.array([204, 178, 153]) - darker + noise).astype(np.uint8)
+        Image.fromarray(pixels).save(folder / f"{number:02d}.png")
+    return folder
+
+
+def options(tmp_path: Path, *more: str) -> list[str]:
+    return [
+        *("fit", "--config", "experiments/own/images.yaml", f"--data.source.root={tmp_path / 'data'}"),
+        *("--data.image_size=12", "--data.batch_size=8", "--model.encoder.depth=10", "--model.encoder.width=4"),
+        *(
+            "--trainer.max_steps=2",
+            "--trainer.accelerator=cpu",
+            "--trainer.devices=1",
+            "--trainer.val_check_interval=2",
+        ),
+        *("--trainer.enable_progress_bar=false", "--probe_after_fit=false", f"--runs_dir={tmp_path / 'runs'}", *more),
+    ]
+
+
+def test_mean_and_std_of_the_data_are_numbers_in_the_checkpoint_and_stay(tmp_path: Path) -> None:
+    bright_photographs(tmp_path / "data")
+    run(options(tmp_path))
+    (directory,) = (tmp_path / "runs" / "own_images").iterdir()
+    pixels = [
+        np.asarray(Image.open(tmp_path / "data" / f"{number:02d}.png").resize((15, 12))) / 255 for number in range(40)
+    ]
+    everywhere = np.stack(pixels).mean((0, 1, 2))
+    loaded = load_run(directory)
+    measured = loaded.checkpoint["hyper_parameters"]["encoder"]["init_args"]["statistics"]
+    np.testing.assert_allclose(measured[0], everywhere, atol=0.01)
+    np.testing.assert_allclose(measured[1], np.stack(pixels).std((0, 1, 2)), atol=0.01)
+    assert (
+        yaml.safe_load((directory / "config.yaml").read_text())["model"]["init_args"]["encoder"]["init_args"]["mean"]
+        == "data"
+    )
+
+    bright_photographs(tmp_path / "data", darker=100)  # the weights still expect what they were trained with
+    with pytest.warns(UserWarning, match=r"examples of that name are others|have mean \[0\.4"):
+        run(
+            [
+                *("fit", f"--resume={directory}", "--trainer.max_steps=4", "--allow_other_split=true"),
+                "--trainer.enable_progress_bar=false",
+            ]
+        )
+    again = torch.load(directory / "checkpoints" / "last.ckpt", weights_only=True)
+    assert again["global_step"] == 4
+    assert again["hyper_parameters"]["encoder"]["init_args"]["statistics"] == measured
+
+
+def test_numbers_of_other_images_are_named_beside_those_of_these(tmp_path: Path) -> None:
+    bright_photographs(tmp_path / "data")
+    of_fashion_mnist = ("--model.encoder.mean=0.286", "--model.encoder.std=0.353")
+    with pytest.warns(
+        UserWarning,
+        match=r"by mean 0\.286 and std 0\.353, but .* have mean \[0\.79.*, 0\.69.*\] and std .*"
+        r"--model\.encoder\.mean data --model\.encoder\.std data",
+    ):
+        run(options(tmp_path, *of_fashion_mnist))
+    close = ("--model.encoder.mean=[0.8,0.7,0.6]", "--model.encoder.std=[0.05,0.05,0.04]")
+    run(options(tmp_path, *close))  # a warning would fail the test
+    run(options(tmp_path, "--model.encoder.mean=0.5", "--model.encoder.std=0.25"))  # a range, which claims nothing
+
+
+def test_one_of_mean_and_std_may_be_the_data_s() -> None:
+    encoder = MLP([4], channels=2, image_size=6, mean="data", std=0.5, statistics=([0.1, 0.2], [0.3, 0.4]))
+    torch.testing.assert_close(encoder.normalize.mean.flatten(), torch.tensor([0.1, 0.2]))
+    assert encoder.normalize.std.flatten().tolist() == [0.5]
+    with pytest.raises(InputError, match="ResNet: mean and std are to be the data's, which no data has measured"):
+        ResNet(10, 4, mean="data")

@@ -10,8 +10,9 @@ import torch
 from PIL import Image
 from torchvision.transforms import v2
 
+from ssl_zoo.data.image import decoded
 from ssl_zoo.data.image import module as image_module
-from ssl_zoo.data.image.kept_images import StoredImages
+from ssl_zoo.data.image.decoded import DecodedImages
 from ssl_zoo.data.image.module import ImageData
 from ssl_zoo.data.image.sources.base import ArrayImages, ImageSource, LoadedImages
 from ssl_zoo.data.image.sources.digits import Digits
@@ -45,12 +46,14 @@ def ready(source: ImageSource, **settings: object) -> ImageData:
     return data
 
 
+@pytest.mark.filterwarnings("ignore:.*decoded at every start")  # which is asked for here
 @pytest.mark.parametrize("in_memory", [4 * 2**30, 0])
 @pytest.mark.parametrize(("height", "width"), [(150, 200), (200, 150)])
 def test_random_crops_of_a_photograph_reach_all_its_corners(
     tmp_path: Path, height: int, width: int, in_memory: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(image_module, "IN_MEMORY_BYTES", in_memory)
+    monkeypatch.setattr(decoded, "SHARE", 0.0 if in_memory == 0 else 0.5)
     data = ready(ImageFolder(photographs(tmp_path, height, width)), image_size=48)
     batch = next(iter(data.train_dataloader()))
     assert batch.inputs.shape == (4, 3, 48, 48)
@@ -99,13 +102,13 @@ def test_a_method_without_views_waits_for_no_whole_images(tmp_path: Path, views:
 def test_whole_images_take_memory_only_where_a_method_has_views(tmp_path: Path) -> None:
     data = ImageData(ImageFolder(photographs(tmp_path, 150, 200)), image_size=48, batch_size=4)
     strategy = SimpleNamespace(broadcast=lambda seed: seed)
-    for views, kept in ((None, ArrayImages), (ImageViews([]), StoredImages)):
+    for views, kept in ((None, None), (ImageViews([]), 72)):
         method = SimpleNamespace(views=views)
         data.trainer = SimpleNamespace(
             lightning_module=method, global_rank=0, world_size=1, training=False, strategy=strategy
         )
         data.setup()  # a second time for a method that needs more than the one before
-        assert type(data.train_set.images) is kept
+        assert isinstance(data.train_set.images, DecodedImages) and data.train_set.images.kept == kept
         assert (next(iter(data.train_dataloader())).fields is None) == (views is None)
 
 
@@ -161,6 +164,7 @@ def test_squares_no_larger_than_what_an_encoder_sees_are_kept_once(source: Image
     assert data.train_dataloader().dataset is data.pretrain_set
 
 
+@pytest.mark.filterwarnings("ignore:.*decoded at every start")  # which is asked for here
 def test_files_that_are_square_and_small_train_as_the_same_images_in_an_array(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -171,6 +175,8 @@ def test_files_that_are_square_and_small_train_as_the_same_images_in_an_array(
     found = []
     for in_memory in (4 * 2**30, 0):
         monkeypatch.setattr(image_module, "IN_MEMORY_BYTES", in_memory)
+        monkeypatch.setattr(decoded, "SHARE", 0.0 if in_memory == 0 else 0.5)
+        monkeypatch.setattr(decoded, "CACHE", tmp_path.with_name(f"{tmp_path.name}-{in_memory}"))
         data = ready(ImageFolder(tmp_path), image_size=32)
         batch = data.with_whole(data.train_set).__getitems__([3, 1, 2])
         assert (batch.fields is None) == (in_memory > 0)

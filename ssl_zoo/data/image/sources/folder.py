@@ -1,5 +1,6 @@
 """A user's own images in a folder."""
 
+import hashlib
 import re
 import warnings
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +11,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from ssl_zoo.data.cache.folder import CACHE
+from ssl_zoo.data.cache.progress import patient_progress
+from ssl_zoo.data.cache.sealed import open_sealed, read_facts, write_facts
 from ssl_zoo.data.image.sources.base import ImageSource, LazyImages, LoadedImages
 from ssl_zoo.data.image.sources.image_files import open_image
 from ssl_zoo.data.image.sources.pixels import Depth, PixelFormat, UnreadableImage, to_pixels
@@ -20,6 +24,7 @@ from ssl_zoo.data.splits import PARTS
 from ssl_zoo.errors import InputError
 
 NAMED = 10  # damaged files, in one warning
+FORMAT = 1  # raised whenever other files can be read than before
 SUFFIXES = (".jpg", ".jpeg", ".jfif", ".jpe", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".npy")
 
 
@@ -43,7 +48,7 @@ class ImageFolder(ImageSource):
             [-1000, 3000] for Hounsfield units; what lies outside is cut off. Left out, those of the file's type, and of
             floats 0 and 1.
         on_corrupt: what a file does that is damaged, too large or holds no finite numbers: `stop` ends the run and
-            names it; `skip` reads every file beforehand and goes on with the others.
+            names it; `skip` reads every file once beforehand and goes on with the others.
     """
 
     licence = "the user's own"
@@ -78,10 +83,14 @@ class ImageFolder(ImageSource):
             raise InputError(f"There is no image in {root}: put image files or folders of them there.")
         if labels_file is not None:
             files = _with_labels(files, root, labels_file)
+        contents = contents_of([file.path for file in files])
         if self.on_corrupt == "skip":
-            files = [files[place] for place in _readable([file.path for file in files], self.form)]
-            if not files:
+            good = _readable([file.path for file in files], contents.version, self.form)
+            if not good:
                 raise InputError(f"Every image in {self.root} is damaged: set `root` to a folder of images.")
+            if len(good) < len(files):
+                files = [files[place] for place in good]
+                contents = contents_of([file.path for file in files])
         numbers = class_numbers(files)
         parts = {part: self._images([file for file in files if file.part == part], numbers) for part in PARTS}
         if parts["train"] is None:
@@ -93,7 +102,7 @@ class ImageFolder(ImageSource):
             list(numbers),
             parts["validation"],
             [readable(file.path) for file in files],
-            contents_of([file.path for file in files]),
+            contents,
         )
 
     def _images(self, files: list[DataFile], numbers: dict[str, int]) -> LazyImages | None:
@@ -129,9 +138,20 @@ def _read_nth(files: list[Path], form: PixelFormat, position: int) -> Tensor:
     return to_pixels(open_image(path, form), form, str(path))
 
 
-def _readable(files: list[Path], form: PixelFormat) -> list[int]:
-    with ThreadPoolExecutor() as pool:
-        good = list(pool.map(partial(_can_be_read, form), files))
+def _readable(files: list[Path], version: str, form: PixelFormat) -> list[int]:
+    """Positions of the files that can be read, found out once for all runs."""
+    described = f"readable:{FORMAT}:{version}:{tuple(form)}"
+    folder = CACHE.expanduser() / "images" / hashlib.sha256(described.encode()).hexdigest()[:16]
+
+    def build(empty: Path) -> None:
+        with ThreadPoolExecutor() as pool, patient_progress("Looking for damaged images") as show:
+            good = []
+            for place, fine in enumerate(pool.map(partial(_can_be_read, form), files)):
+                good.append(fine)
+                show(f"{place + 1:,} of {len(files):,} files", (place + 1) / len(files))
+        write_facts(empty / "readable.json", {"good": good, "files": {}})
+
+    good = open_sealed(folder, lambda made: read_facts(made / "readable.json")["good"], build)
     bad = [readable(path) for path, fine in zip(files, good, strict=True) if not fine]
     if bad:
         others = f" and {len(bad) - NAMED:,} others" if len(bad) > NAMED else ""

@@ -77,6 +77,7 @@ class HuggingFaceImages(ImageSource):
         train = images["train"]
         if train is None:
             raise InputError(f"{self.name} has nothing to train on in its column {image}: choose another image_column.")
+        content = content_of(split for _, split in used.values())
         return LoadedImages(
             train,
             images.get("test"),
@@ -85,8 +86,9 @@ class HuggingFaceImages(ImageSource):
             images.get("validation"),
             names,
             Contents(
-                content_of(split for _, split in used.values()),
+                content,
                 hashes_of([(split, rows[part]) for part, (_, split) in used.items()], image),
+                f"{content}:{image}",
             ),
         )
 

@@ -1,0 +1,62 @@
+"""Settings of a method and of its data, completed before either is built."""
+
+import importlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from jsonargparse import Namespace
+
+from ssl_zoo.encoders.normalize import FROM_DATA
+from ssl_zoo.errors import InputError
+from ssl_zoo.rebuilding import with_absolute_paths
+
+
+def measure_where_asked(config: Namespace) -> None:
+    """Lets the data measure its training images where the encoder is to be normalised by what they are like.
+
+    Args:
+        config: settings of a command that trains, changed in place.
+
+    Raises:
+        InputError: the data measures no images.
+    """
+    encoder, data = config.model.get("init_args.encoder.init_args"), config.data.get("init_args")
+    if encoder is None or FROM_DATA not in (encoder.get("mean"), encoder.get("std")):
+        return
+    if data is None or "measure_statistics" not in data:
+        kind = config.data.class_path.rpartition(".")[2]
+        raise InputError(f"model.encoder's mean or std is `data`, but {kind} measures no images: give numbers.")
+    data.measure_statistics = data.measure_statistics or True
+
+
+@contextmanager
+def remembered_statistics(config: Namespace, saved: dict[str, Any]) -> Iterator[None]:
+    """Within, images are normalised by what a checkpoint's encoder was trained with, whatever the data is now.
+
+    Args:
+        config: settings of a command that trains.
+        saved: settings of the checkpoint's method; empty without one.
+    """
+    data = config.data.get("init_args", Namespace())
+    measured = ((saved.get("encoder") or {}).get("init_args") or {}).get("statistics")
+    if measured is None or data.get("measure_statistics") is not True:
+        yield
+        return
+    data.measure_statistics = measured
+    try:
+        yield
+    finally:
+        data.measure_statistics = True  # what config.yaml says
+
+
+def make_paths_absolute(settings: Namespace) -> None:
+    """So that the run's settings and its checkpoint mean the same data from any folder."""
+    if "init_args" not in settings:
+        return
+    module, _, name = settings.class_path.rpartition(".")
+    class_ = getattr(importlib.import_module(module), name)
+    for name, value in with_absolute_paths(class_, vars(settings.init_args)).items():
+        settings.init_args[name] = value
+        if isinstance(value, Namespace):
+            make_paths_absolute(value)
