@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ssl_zoo.data.base import data_of
-from ssl_zoo.data.pictures import Picture
+from ssl_zoo.data.pictures import Picture, save_grid
 from ssl_zoo.data.splits import fixed_order
 from ssl_zoo.methods.base import Method
 from ssl_zoo.runs.files import FIGURES, VIEWS
@@ -54,25 +54,23 @@ def draw_views(inputs: Picture, views: Picture, noun: str, path: Path) -> None:
         path: PNG file.
     """
     if inputs.extent is None:
-        draw_images(inputs.images, views.images, path)
+        draw_images(inputs.images, views.images, noun, path)
     else:
         draw_with_axes(inputs, views, noun, path)
 
 
-def draw_images(images: Tensor, views: Tensor, path: Path) -> None:
-    """Images in a row, the rows of their views below.
+def draw_images(images: Tensor, views: Tensor, noun: str, path: Path) -> None:
+    """Images in a row, the rows of their views below, each with its name.
 
     Args:
         images: ``(B, 3, H, W)`` float in [0, 1].
         views: ``(V * B, 3, H', W')`` float in [0, 1].
+        noun: what several images are called.
         path: PNG file.
     """
-    from torchvision.utils import make_grid, save_image
-
     images = functional.interpolate(images, views.shape[2:])
-    grid = make_grid(torch.cat([images, views]), nrow=len(images), pad_value=1.0)
-    scale = max(1, 96 // images.shape[-1])
-    save_image(grid.repeat_interleave(scale, 1).repeat_interleave(scale, 2), path)
+    names = [noun, *(f"view {number}" for number in range(1, len(views) // len(images) + 1))]
+    save_grid(torch.cat([images, views]), len(images), names, path, least=96)
 
 
 def draw_with_axes(inputs: Picture, views: Picture, noun: str, path: Path) -> None:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ssl_zoo import metrics
 from ssl_zoo.data.base import data_of
-from ssl_zoo.data.pictures import as_colours
+from ssl_zoo.data.pictures import as_colours, save_grid
 from ssl_zoo.methods.base import Method
 from ssl_zoo.runs.files import FIGURES
 
@@ -35,20 +35,16 @@ class MethodPictures(L.Callback):
         with trainer.precision_plugin.forward_context(), torch.no_grad():
             pictures = pl_module.pictures(batch)
         pl_module.train(was_training)
-        for name, (images, row) in pictures.items():
+        for name, picture in pictures.items():
             path = Path(directory) / FIGURES / f"{name}.png"
-            save(images, row, path)
+            save(picture, path)
             for logger in trainer.loggers:
                 log_image: Callable[..., None] | None = getattr(logger, "log_image", None)
                 if log_image is not None:
                     log_image(key=f"{metrics.GENERATION}/{name}", images=[str(path)])
 
 
-def save(images: Tensor, row: int, path: Path) -> None:
-    """Writes images ``(N, C, H, W)`` in [0, 1] as one picture with `row` of them in a row, small ones enlarged."""
-    from torchvision.utils import make_grid, save_image
-
-    grid = make_grid(as_colours(images.float().cpu()), nrow=row, pad_value=1.0)
-    scale = max(1, 64 // images.shape[-1])
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save_image(grid.repeat_interleave(scale, 1).repeat_interleave(scale, 2), path)
+def save(picture: tuple[Tensor, int] | tuple[Tensor, int, list[str]], path: Path) -> None:
+    """Writes images ``(N, C, H, W)`` in [0, 1], so many to a row, with the rows' names if any; small ones enlarged."""
+    images, row, *names = picture
+    save_grid(as_colours(images.float().cpu()), row, names[0] if names else (), path, least=64)

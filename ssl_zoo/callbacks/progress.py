@@ -114,7 +114,9 @@ class StepProgress(ProgressBar):
 
 
 def latest(trainer: L.Trainer) -> str:
-    """The latest loss and probe accuracies, as far as they are known."""
+    """The latest loss and probe accuracies, these in %, as far as they are known."""
     known = trainer.callback_metrics
-    shown = {"loss": f"{metrics.TRAIN}/loss", "kNN": metrics.PROBE_KNN, "linear": metrics.PROBE_LINEAR}
-    return "  ".join(f"{label} {float(known[name]):.3f}" for label, name in shown.items() if name in known)
+    probes = {"kNN": metrics.PROBE_KNN, "linear": metrics.PROBE_LINEAR}
+    loss = [f"loss {float(known[name]):.3f}" for name in (f"{metrics.TRAIN}/loss",) if name in known]
+    shown = [f"{label} {100 * float(known[name]):.1f} %" for label, name in probes.items() if name in known]
+    return "  ".join(loss + shown)

@@ -9,12 +9,10 @@ from ssl_zoo.compare.entry import Entry
 from ssl_zoo.compare.leaderboard import Leaderboard
 from ssl_zoo.compare.plotting import grid_of_axes, save, wrap
 from ssl_zoo.compare.runs import Remark, RunRecord
-from ssl_zoo.evaluation.figures import class_colours
+from ssl_zoo.evaluation.figures import class_legend, scatter_classes
 from ssl_zoo.evaluation.kept_features import KeptFeatures
 from ssl_zoo.runs.files import FEATURES
 from ssl_zoo.runs.results import ALL
-
-LEGEND_CLASSES = 20
 
 
 def draw_feature_maps(board: Leaderboard, path: Path) -> str | None:
@@ -24,17 +22,12 @@ def draw_feature_maps(board: Leaderboard, path: Path) -> str | None:
         return None
     figure, panels = grid_of_axes(len(shown), width=3.6, height=3.8)
     for axes, (entry, (run, kept)) in zip(panels, shown, strict=True):
-        count = max(len(kept.classes), int(kept.labels.max()) + 1)
-        scatter = axes.scatter(*kept.map.T, c=kept.labels, cmap=class_colours(count), s=6, vmin=-0.5, vmax=count - 0.5)
+        scatter_classes(axes, kept.map, kept.labels, size=6)
         knn = run.result.rows[next(iter(run.result.rows))].get("knn", {}).get(ALL)
         axes.set_title(wrap(entry.label) + ("" if knn is None else f"\nkNN {100 * knn:.1f} %"), fontsize=10)
         axes.set_xticks([])
         axes.set_yticks([])
-    classes = shown[-1][1][1].classes
-    if 0 < len(classes) <= LEGEND_CLASSES:
-        handles = scatter.legend_elements(num=list(range(len(classes))))[0]
-        columns = min(len(classes), 5 if len(shown) > 1 else 3)
-        figure.legend(handles, classes, loc="outside lower center", ncols=columns, frameon=False, fontsize=9)
+    class_legend(figure, list(shown[-1][1][1].classes), columns=5 if len(shown) > 1 else 3, fontsize=9)
     save(figure, path)
     return (
         f"{len(shown[0][1][1].labels):,} test examples, a random choice that is the same for all runs, in the features "
@@ -69,11 +62,13 @@ def draw_similarity(board: Leaderboard, path: Path) -> tuple[str | None, list[Re
     labels = [wrap(entry.label) for entry, _ in shown]
     from matplotlib.figure import Figure
 
-    side = 1.6 + 0.75 * len(shown)
-    figure = Figure(figsize=(side + 1.8, side), layout="constrained")
+    # The names take as much as they are long, on the left and below.
+    side, names = 0.8 + 0.75 * len(shown), 0.09 * max(len(line) for label in labels for line in label.split("\n"))
+    figure = Figure(figsize=(side + names + 1.2, side + names), layout="constrained")
     axes = figure.subplots()
     picture = axes.imshow(alike, vmin=0, vmax=1, cmap="Blues")
-    axes.set_xticks(range(len(labels)), labels, rotation=35, ha="right")
+    upright = len(labels) > 6 or any("\n" in label for label in labels)  # slanted ones of two lines overlap
+    axes.set_xticks(range(len(labels)), labels, rotation=90 if upright else 35, ha="center" if upright else "right")
     axes.set_yticks(range(len(labels)), labels)
     for (row, column), value in np.ndenumerate(alike):
         axes.text(column, row, f"{value:.2f}", ha="center", va="center", color="white" if value > 0.6 else "black")

@@ -37,12 +37,14 @@ class Picture(NamedTuple):
         title: title of the picture.
         caption: what one sees.
         path: path of the file.
+        alternative: what it shows, for those who do not see it.
     """
 
     board: int | None
     title: str
     caption: str
     path: Path
+    alternative: str
 
 
 class Pictures(NamedTuple):
@@ -67,9 +69,11 @@ def draw_figures(boards: list[Leaderboard], folder: Path) -> Pictures:
         path = folder / f"{source}-label-efficiency.png"
         caption = draw_label_efficiency(board, path)
         if caption is not None:
-            pictures.append(Picture(None, f"Label efficiency on {board.group.source}", caption, path))
+            title = f"Label efficiency on {board.group.source}"
+            pictures.append(Picture(None, title, caption, path, _in_words(title, board)))
     overview = folder / "overview.png"
-    pictures.append(Picture(None, "At a glance", draw_overview(boards, overview), overview))
+    bars = " ".join(_in_words("Bars", board) for board in boards)
+    pictures.append(Picture(None, "At a glance", draw_overview(boards, overview), overview, bars))
     remarks: list[Remark] = []
     for number, (board, source) in enumerate(zip(boards, sources, strict=True)):
         for name, title, draw in (
@@ -80,13 +84,21 @@ def draw_figures(boards: list[Leaderboard], folder: Path) -> Pictures:
             path = folder / f"{source}-{name}.png"
             caption = draw(board, path)
             if caption is not None:
-                pictures.append(Picture(number, title, caption, path))
+                pictures.append(Picture(number, title, caption, path, _in_words(title, board)))
         path = folder / f"{source}-cka.png"
         caption, said = draw_similarity(board, path)
         remarks += said
         if caption is not None:
-            pictures.append(Picture(number, "How alike the representations are", caption, path))
+            title = "How alike the representations are"
+            pictures.append(Picture(number, title, caption, path, _in_words(title, board)))
     return Pictures(pictures, remarks)
+
+
+def _in_words(title: str, board: Leaderboard) -> str:
+    """What a picture is about, and what its rows reach: its numbers stand in the tables, too."""
+    reached = [(entry.label, board.headline.value(entry)) for entry in board.entries]
+    words = [f"{label} {100 * found.mean:.1f} %" for label, found in reached if found is not None]
+    return f"{title}: {board.group.source}, {board.headline.words}, on test data: {', '.join(words)}."
 
 
 def draw_accuracy_against_compute(board: Leaderboard, path: Path) -> str | None:
@@ -116,7 +128,8 @@ def draw_accuracy_against_compute(board: Leaderboard, path: Path) -> str | None:
     save(figure, path)
     return (
         f"On frozen features {probe}, over what the pretraining cost: higher and further left is better. "
-        "Bars are 95 % intervals over seeds; lines are baselines and ceilings, which cost no pretraining."
+        "Lines are baselines and ceilings, which cost no pretraining."
+        + _about_seeds(board, " Bars are 95 % intervals over seeds.")
     )
 
 
@@ -138,8 +151,8 @@ def draw_label_efficiency(board: Leaderboard, path: Path) -> str | None:
         estimates = [known for known in found.values() if known is not None]
         mean = 100 * np.array([known.mean for known in estimates])
         half = 100 * np.array([known.interval or 0.0 for known in estimates])
-        axes.plot(places, mean, marker=style.marker, linestyle=style.line, color=style.colour, label=entry.label,
-                  linewidth=2)  # fmt: skip
+        marker = style.marker or ("o" if len(places) == 1 else "")  # a single point has no line
+        axes.plot(places, mean, marker=marker, linestyle=style.line, color=style.colour, label=entry.label, linewidth=2)
         axes.fill_between(places, mean - half, mean + half, color=style.colour, alpha=0.15, linewidth=0)
     for entry in board.references:
         if entry.kind == CEILING:
@@ -150,11 +163,13 @@ def draw_label_efficiency(board: Leaderboard, path: Path) -> str | None:
     axes.grid(alpha=0.3)
     legend_below(figure)
     save(figure, path)
-    return (
+    caption = (
         "How far a linear probe on frozen features gets with few labels. A method earns its pretraining where its line "
-        "lies above the grey baselines; the dashed line is the same encoder trained with all labels. Bands are 95 % "
-        "intervals over seeds."
+        "lies above the grey baselines."
     )
+    if any(entry.kind == CEILING for entry in board.references):
+        caption += " The dashed line is the same encoder trained with all labels."
+    return caption + _about_seeds(board, " Bands are 95 % intervals over seeds.")
 
 
 def draw_loss_curves(board: Leaderboard, path: Path) -> str | None:
@@ -170,7 +185,7 @@ def draw_loss_curves(board: Leaderboard, path: Path) -> str | None:
             for name, line in names.items():
                 if name in run.curves:
                     steps, values = zip(*run.curves[name], strict=True)
-                    few = {"marker": "."} if len(steps) < 3 else {}
+                    few = {"marker": "o", "markersize": 4} if len(steps) < 3 else {}  # one point has no line
                     axes.plot(steps, values, line, color=style_of(rank).colour, linewidth=1.3, **few)
         chances = [run.result.chance for run in entry.runs if run.result.chance is not None]
         if chances:
@@ -186,6 +201,11 @@ def draw_loss_curves(board: Leaderboard, path: Path) -> str | None:
         "dotted line, where there is one, is chance: the loss of an encoder that ignores its input. Losses of "
         "different methods measure different things, so heights are not comparable between panels."
     )
+
+
+def _about_seeds(board: Leaderboard, sentence: str) -> str:
+    """The sentence, where any method has several seeds."""
+    return sentence if any(len(entry.runs) > 1 for entry in board.methods) else ""
 
 
 def _reference_lines(axes: Any, board: Leaderboard) -> None:

@@ -78,57 +78,67 @@ def in_order(numbers: set[str]) -> list[str]:
 
 
 def _accuracies(board: Leaderboard) -> Grid:
-    columns = [
-        *_leading(board),
-        Column("method", "what the encoder was trained by", number=False, leave_out=35, room=8),
-        Column("encoder", "network whose features are probed", number=False, leave_out=60),
-        Column("modality", "what the encoder reads", number=False, leave_out=99),
-        Column("date", "when the newest of its runs was started", number=False, leave_out=70),
-    ]
-    for task in board.probes:
-        meaning = "test accuracy in % of a linear probe on a weighted sum of the encoder's layers"
-        columns.append(Column(task, f"{meaning}, in the task {task}", leave_out=_leave_out(board, task, "")))
     balanced = [f"{BALANCED}{probe}" for probe in (*board.probes, LINEAR, "knn")]
     balanced = [probe for probe in balanced if any(probe in entry.accuracy for entry in board.entries)]
     on_classes = [LINEAR, "knn", *balanced]
-    probes = [(probe, labels) for probe in on_classes for labels in label_counts(board.entries, probe)]
+    probes = [(task, ALL) for task in board.probes]
+    probes += [(probe, labels) for probe in on_classes for labels in label_counts(board.entries, probe)]
+    probes.sort(key=lambda probe: not _decides(board, *probe))  # it comes first, and the others stay in order
+    columns = []
     for probe, labels in probes:
-        name = probe.replace("knn", "kNN") + (f" {labels}" if probe.removeprefix(BALANCED) in on_classes else "")
+        name = probe.replace("knn", "kNN") + (f" {labels}" if probe.removeprefix(BALANCED) in (LINEAR, "knn") else "")
         kind = "" if probe in balanced else "accuracy of the "
         meaning = f"in % on test data, the {kind}{describe(probe, labels)}"
+        if probe in board.probes:
+            meaning += ", on a weighted sum of the encoder's layers"
         columns.append(Column(name, meaning, leave_out=_leave_out(board, probe, labels)))
     for kind in board.conditions:
         meaning = f"test figure in % after fine-tuning on {kind} with all examples, see that table"
         columns.append(Column(f"tuned {kind}", meaning, leave_out=30))
-    settings = any(entry.differences for entry in board.methods)
-    if settings:
-        meaning = "settings that most of the other rows have otherwise; config.yaml has all"
-        columns.append(Column("settings", meaning, number=False, leave_out=85, room=40))
-    columns.append(Column("run", "folder of the run, or those of the seeds", number=False, leave_out=100, room=30))
+    place, label, seeds = _leading(board)
+    method = Column("method", "what the encoder was trained by", number=False, leave_out=35, room=8)
+    # What is ranked by beside the name, where a small screen shows it.
+    columns = [place, label, columns[0], method, seeds, *columns[1:]]
+    columns += [
+        Column("encoder", "network whose features are probed", number=False, leave_out=60),
+        Column("modality", "what the encoder reads", number=False, leave_out=99),
+        Column("date", "when the newest of its runs was started", number=False, leave_out=70),
+        Column("settings", "what most of the other rows have otherwise", number=False, leave_out=85, room=40),
+        Column("run", "folder of the run, or those of the seeds", number=False, leave_out=100, room=30),
+    ]
     rows = []
     for entry in board.entries:
-        method = entry.kind == METHOD
-        cells = [*_lead(entry), Cell(entry.method if method else NO_CELL), Cell(entry.encoder), Cell(entry.modality)]
-        cells.append(Cell(max(date_of(run.directory) for run in entry.runs) if method else NO_CELL))
-        cells += [percent(entry.accuracy.get(task, {}).get(ALL)) for task in board.probes]
-        cells += [percent(entry.accuracy.get(probe, {}).get(labels)) for probe, labels in probes]
+        runs = entry.runs if entry.kind == METHOD else []
+        rank_cell, name_cell, seeds_cell = _lead(entry)
+        shares = [percent(entry.accuracy.get(probe, {}).get(labels)) for probe, labels in probes]
+        cells = [rank_cell, name_cell, shares[0], Cell(entry.method if runs else NO_CELL), seeds_cell, *shares[1:]]
         cells += [percent(_main_figure(entry, kind).get(ALL)) for kind in board.conditions]
-        if settings:
-            cells.append(Cell(", ".join(entry.differences)))
-        cells.append(Cell(", ".join(run.name for run in entry.runs) if method else NO_CELL))
+        cells += [Cell(entry.encoder), Cell(entry.modality)]
+        cells.append(Cell(max((date_of(run.directory) for run in runs), default=NO_CELL)))
+        cells += [Cell(", ".join(entry.differences)), Cell(", ".join(run.name for run in runs))]
         rows.append(Row(entry, cells))
+    filled = [number for number in range(len(columns)) if number == 0 or any(row.cells[number].text for row in rows)]
+    columns = [columns[number] for number in filled]
+    rows = [Row(row.entry, [row.cells[number] for number in filled]) for row in rows]
     note = (
         f"Ranked by {board.ranking.words}. Test accuracy in %, ± half the 95 % interval over seeds; baselines and "
         "ceiling are means over runs."
     )
+    if any(entry.differences for entry in board.methods):
+        note += " Settings are those that most of the other rows have otherwise; each run's config.yaml has all."
     if balanced:
         note += " Balanced is the mean accuracy over classes, which differ in size."
     return Grid("Accuracy", note, columns, rows, warning(board))
 
 
+def _decides(board: Leaderboard, probe: str, labels: str) -> bool:
+    ranking = board.ranking
+    return probe == ranking.probe and ranking.labels in ("", labels)
+
+
 def _leave_out(board: Leaderboard, probe: str, labels: str) -> int:
     """How soon a terminal leaves an accuracy out: never what is ranked by, and what says least first."""
-    if (probe, labels) == (board.ranking.probe, board.ranking.labels):
+    if _decides(board, probe, labels):
         return 0
     if probe.startswith(BALANCED):
         return 90 if labels != ALL else 80

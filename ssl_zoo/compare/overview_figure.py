@@ -22,7 +22,9 @@ def draw_overview(boards: list[Leaderboard], path: Path) -> str:
         [(entry, found) for entry in board.entries if (found := board.headline.value(entry)) is not None]
         for board in boards
     ]
-    heights = [len(entries) + 1.6 for entries in shown]  # in bars; a title and an axis take about as much as two
+    # In bars of one line; a title and an axis take about as much as two.
+    lines = [max(wrap(entry.label).count("\n") + 1 for entry, _ in entries) for entries in shown]
+    heights = [len(entries) * (0.6 + 0.4 * most) + 1.6 for entries, most in zip(shown, lines, strict=True)]
     figure = Figure(figsize=(8.2, 0.34 * sum(heights)), layout="constrained")
     panels = figure.subplots(len(boards), squeeze=False, height_ratios=heights)[:, 0]
     for axes, board, entries in zip(panels, boards, shown, strict=True):
@@ -31,7 +33,7 @@ def draw_overview(boards: list[Leaderboard], path: Path) -> str:
             axes.barh(place, score, xerr=half or None, color=colours[entry.kind], capsize=3)
             axes.text(score + half + 0.8, place, f"{score:.1f}", va="center", fontsize=9)
         axes.set_yticks(range(len(entries)), [wrap(entry.label) for entry, _ in entries], fontsize=9, parse_math=False)
-        axes.invert_yaxis()
+        axes.set_ylim(len(entries) - 0.4, -0.6)  # the best on top
         axes.set_xlim(0, 108)  # room for the number of a full bar
         axes.set_xticks(range(0, 101, 20))
         title = f"{board.group.source}: {board.headline.words}, on test data (%)"

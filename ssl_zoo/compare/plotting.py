@@ -1,7 +1,7 @@
 """How every picture of a comparison looks, and that it is the same file at every call."""
 
 import math
-import textwrap
+import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,9 +10,9 @@ COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P")
 COLUMNS = 4
 
-
-# Darker and lighter grey lines for what was not pretrained.
-BASELINES = (("#6A6A6A", "-."), ("#A0A0A0", ":"), ("#6A6A6A", ":"), ("#A0A0A0", "-."))
+# Darker and lighter grey lines for what was not pretrained, a pattern of its own for each of eight.
+DASHES: tuple[Any, ...] = ("-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1, 1, 1)))
+BASELINES = tuple((colour, dashes) for dashes in DASHES for colour in ("#6A6A6A", "#A0A0A0"))
 
 
 class Style(NamedTuple):
@@ -20,7 +20,7 @@ class Style(NamedTuple):
 
     colour: str
     marker: str
-    line: str
+    line: Any
 
 
 def style_of(number: int) -> Style:
@@ -46,9 +46,17 @@ def grid_of_axes(count: int, width: float, height: float) -> tuple[Any, list[Any
     return figure, panels[:count]
 
 
-def wrap(label: str) -> str:
-    """A label in lines that fit above a panel."""
-    return textwrap.fill(label, 40, break_long_words=True)
+def wrap(label: str, width: int = 40) -> str:
+    """A label in lines that fit above a panel, broken at blanks and underscores where there are some."""
+    lines = [""]
+    for part in re.findall(r"[^ _]*[ _]?", label):
+        while len(part.rstrip()) > width:
+            lines[-1], part = lines[-1] + part[: width - len(lines[-1])], part[width - len(lines[-1]) :]
+            lines.append("")
+        if len(lines[-1]) + len(part.rstrip()) > width:
+            lines.append("")
+        lines[-1] += part
+    return "\n".join(filter(None, map(str.rstrip, lines)))
 
 
 def legend_below(figure: Any) -> None:

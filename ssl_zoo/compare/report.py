@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import os
+import struct
 from html import escape
 from importlib.resources import files
 from pathlib import Path
@@ -15,6 +16,9 @@ from ssl_zoo.compare.grids import Grid, Row, make_grids
 from ssl_zoo.compare.leaderboard import Leaderboard
 from ssl_zoo.compare.naming import file_names
 from ssl_zoo.compare.runs import Remark, RunRecord
+
+# A picture's pixels on a phone: at 130 to the inch, ten-point letters are eleven pixels high there.
+PHONE = 0.62
 
 
 def write_report(boards: list[Leaderboard], pictures: list[Picture], remarks: list[Remark], path: Path) -> None:
@@ -53,7 +57,9 @@ def write_report(boards: list[Leaderboard], pictures: list[Picture], remarks: li
             "sorts by it.</p>",
             f"<nav><ul>{''.join(links)}</ul></nav>",
             _controls([entry for board in boards for entry in board.entries]),
+            '<div class="gallery">',
             *(_figure(picture) for picture in pictures if picture.board is None),
+            "</div>",
             *(
                 _section(board, [picture for picture in pictures if picture.board == number], anchors[number], path)
                 for number, board in enumerate(boards)
@@ -135,6 +141,7 @@ def _row(grid: Grid, row: Row, page: Path) -> str:
         if column.name == "run" and cell.text:
             content = ", ".join(_link(run, page) for run in entry.runs)
         elif column.name == "experiment":
+            content = content.replace("_", "_<wbr>")  # where a long name may be broken
             content = f"<b>{content}</b>" if entry.kind == METHOD else content
         cells.append(f"<td{wide or _number(column.number)}{value}>{content}</td>")
     about = f'data-method="{escape(entry.method)}" data-modality="{escape(entry.modality)}" data-kind="{entry.kind}"'
@@ -156,10 +163,14 @@ def _number(number: bool) -> str:
 
 
 def _figure(picture: Picture) -> str:
-    content = base64.b64encode(picture.path.read_bytes()).decode()
+    content = picture.path.read_bytes()
+    width, height = struct.unpack(">II", content[16:24])  # where a PNG has its size
+    # The size that a phone shows it in, where it scrolls: shrunk to the screen its words could not be read.
+    size = f'width="{round(PHONE * width)}" height="{round(PHONE * height)}"'
     return (
-        f'<figure>\n<h3>{escape(picture.title)}</h3>\n<img alt="{escape(picture.title)}" '
-        f'src="data:image/png;base64,{content}">\n<figcaption>{escape(picture.caption)}</figcaption>\n</figure>'
+        f'<figure>\n<h3>{escape(picture.title)}</h3>\n<div class="scroll"><img alt="{escape(picture.alternative)}" '
+        f'{size} src="data:image/png;base64,{base64.b64encode(content).decode()}"></div>\n'
+        f"<figcaption>{escape(picture.caption)}</figcaption>\n</figure>"
     )
 
 

@@ -14,6 +14,11 @@ from ssl_zoo.runs.results import ALL, KNN, LINEAR, SUPERVISED, Rows, TaskScore
 COLOURS = ("#0072B2", "#767676", "#B0B0B0")
 STYLES = ("-", "--", ":", "-.")
 CEILING = "#D55E00"
+# Paul Tol's muted colours, which everybody can distinguish, and a grey; every ten classes another marker.
+CLASS_COLOURS = ("#CC6677", "#332288", "#DDCC77", "#117733", "#88CCEE", "#882255", "#44AA99", "#999933", "#AA4499",
+                 "#555555")  # fmt: skip
+CLASS_MARKERS = ("o", "^", "s", "x", "v", "D", "+", "P", "*", "<")
+LEGEND_CLASSES = 30
 
 
 def draw_label_efficiency(results: Rows, path: Path, title: str) -> None:
@@ -70,55 +75,72 @@ def draw_feature_maps(
         path: path of the picture.
     """
     from matplotlib.figure import Figure
-    from matplotlib.lines import Line2D
 
-    colours = class_colours(len(classes))
     figure = Figure(figsize=(4.2 * len(maps), 4.6), layout="constrained")
     for axes, (name, points) in zip(figure.subplots(1, len(maps), squeeze=False)[0], maps.items(), strict=True):
         if points is None:
             axes.text(0.5, 0.5, "too few examples, or all\nfeatures are the same", ha="center", va="center")
         else:
-            axes.scatter(*points.T, c=labels.cpu(), cmap=colours, s=8, vmin=-0.5, vmax=len(classes) - 0.5)
+            scatter_classes(axes, points, labels.cpu().numpy(), size=8)
         axes.set_title(f"{name}: kNN {100 * results[name][KNN][ALL].mean:.1f} %", fontsize=11)
         axes.set_xticks([])
         axes.set_yticks([])
-    if len(classes) <= 20:
-        handles = [
-            Line2D([], [], linestyle="", marker="o", markeredgecolor="none", markerfacecolor=colours(label))
-            for label in range(len(classes))
-        ]
-        figure.legend(handles, classes, loc="outside lower center", ncols=min(10, len(classes)), frameon=False)
+    class_legend(figure, classes, columns=min(10, 3 * len(maps)))
     figure.savefig(path, dpi=120)
 
 
 def draw_layer_weights(tasks: dict[str, dict[str, TaskScore]], path: Path, title: str) -> None:
     """What each layer of the trained and of the untrained encoder counts in the probes, as bars, task by task."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
-    figure = Figure(figsize=(3.6 * len(tasks) + 0.6, 3.6), layout="constrained")
+    figure = Figure(figsize=(3.6 * len(tasks) + 0.6, 4.0), layout="constrained")
     for axes, (task, rows) in zip(figure.subplots(1, len(tasks), squeeze=False)[0], tasks.items(), strict=True):
         encoders = list(rows.items())[:2]
         for place, ((name, found), colour) in enumerate(zip(encoders, COLOURS, strict=False)):
             shares = 100 * np.array(found.layers)
             label = f"{name}: {100 * found.accuracy:.1f} %"
             axes.bar(np.arange(len(shares)) + 0.4 * place - 0.2, shares, 0.4, color=colour, label=label)
-        axes.set_xticks(range(len(encoders[0][1].layers)))
+        axes.xaxis.set_major_locator(MaxNLocator(8, integer=True, min_n_ticks=1))
         axes.set_xlabel("layer")
+        axes.set_ylim(0, 100)
         axes.set_title(task, fontsize=11)
-        axes.margins(y=0.3)  # room for the legend above the bars
-        axes.legend(frameon=False, fontsize=8)
+        axes.legend(frameon=False, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.2))  # below, over no bar
     figure.supylabel("weight (%)", fontsize=10)
     figure.suptitle(title, fontsize=10)
     figure.savefig(path, dpi=150)
 
 
-def class_colours(classes: int) -> Any:
-    """A matplotlib colour map with one colour per class."""
-    from matplotlib import colormaps
-    from matplotlib.colors import ListedColormap
+def look_of_class(label: int) -> tuple[str, str]:
+    """Colour and marker of a class: neither repeats within a hundred together."""
+    return CLASS_COLOURS[label % len(CLASS_COLOURS)], CLASS_MARKERS[label // len(CLASS_COLOURS) % len(CLASS_MARKERS)]
 
-    palette = colormaps["tab10" if classes <= 10 else "gist_rainbow"]
-    return ListedColormap([palette(label / max(9, classes - 1)) for label in range(classes)])
+
+def scatter_classes(axes: Any, points: np.ndarray, labels: np.ndarray, size: float) -> None:
+    """Points ``(N, 2)`` by their classes ``(N,)``, in the order of the examples, so that no class covers another."""
+    colours = np.array([look_of_class(label)[0] for label in labels.tolist()])
+    markers = np.array([look_of_class(label)[1] for label in labels.tolist()])
+    for marker in dict.fromkeys(markers.tolist()):
+        here = markers == marker
+        axes.scatter(*points[here].T, c=colours[here], marker=marker, s=size, linewidths=0.8 if marker in "x+" else 0)
+
+
+def class_legend(figure: Any, classes: list[str], columns: int, fontsize: float = 10) -> None:
+    """Names of the classes below a figure, which grows by their height; none where they are more than one reads."""
+    from matplotlib.lines import Line2D
+
+    if not 0 < len(classes) <= LEGEND_CLASSES:
+        return
+    handles = []
+    for label in range(len(classes)):
+        colour, marker = look_of_class(label)
+        edge = colour if marker in "x+" else "none"  # these two have nothing but edges
+        handles.append(Line2D([], [], linestyle="", marker=marker, markeredgecolor=edge, markerfacecolor=colour))
+    # As many columns as have room for the longest name.
+    room = int(figure.get_figwidth() * 72 / (fontsize * (0.62 * max(map(len, classes)) + 4)))
+    columns = max(1, min(columns, room, len(classes)))
+    figure.set_figheight(figure.get_figheight() + 0.2 * (-(-len(classes) // columns) - 1))
+    figure.legend(handles, classes, loc="outside lower center", ncols=columns, frameon=False, fontsize=fontsize)
 
 
 def tsne(vectors: Tensor) -> np.ndarray:

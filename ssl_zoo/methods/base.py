@@ -113,14 +113,15 @@ class Method(Rebuildable, L.LightningModule, ABC):
         """Says which of the encoders in it is the one to continue from."""
         checkpoint["evaluated"] = self.evaluated
 
-    def pictures(self, batch: Batch) -> dict[str, tuple[Tensor, int]]:
+    def pictures(self, batch: Batch) -> dict[str, tuple[Tensor, int] | tuple[Tensor, int, list[str]]]:
         """What a person can look at of what it has learnt, drawn when training ends; nothing unless a method says so.
 
         Args:
             batch: `pictured` validation examples at most.
 
         Returns:
-            By file name, images ``(N, C, H, W)`` in [0, 1] and how many of them make a row.
+            By file name, images ``(N, C, H, W)`` in [0, 1], how many of them make a row, and, where that says
+            something, what the rows are called.
         """
         return {}
 

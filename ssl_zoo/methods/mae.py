@@ -98,8 +98,8 @@ class MAE(Method):
         return patches, hidden, self.patch_decoder(encoded, visible, hidden, positions).float()
 
     @torch.no_grad()
-    def pictures(self, batch: Batch) -> dict[str, tuple[Tensor, int]]:
-        """By name, images ``(3 B, C, H, W)`` in [0, 1] and how many make a row: as they are, hidden, filled in."""
+    def pictures(self, batch: Batch) -> dict[str, tuple[Tensor, int] | tuple[Tensor, int, list[str]]]:
+        """By name, images ``(3 B, C, H, W)`` in [0, 1], how many make a row, and the rows: as is, hidden, filled in."""
         patches, hidden, predicted = self.fill_in(batch)
         if self.normalize_targets:  # a patch's own mean and spread are not predicted: they are the true ones
             mean, std = _statistics(torch.take_along_dim(patches, hidden[..., None], dim=1))
@@ -107,7 +107,7 @@ class MAE(Method):
         places, size = hidden[..., None].expand_as(predicted), batch.inputs.shape[2:]
         rows = [patches, patches.scatter(1, places, GREY), patches.scatter(1, places, predicted.clamp(0, 1))]
         images = F.fold(torch.cat(rows).transpose(1, 2), size, self.encoder.stride, stride=self.encoder.stride)
-        return {"reconstructions": (images, len(patches))}
+        return {"reconstructions": (images, len(patches), ["inputs", "hidden", "filled in"])}
 
 
 def _patches(images: Tensor, side: int) -> Tensor:

@@ -27,6 +27,7 @@ LATENT, DEQUANTIZATION, IMPORTANCE = 1, 2, 3
 CHUNK = 2048
 # Share of the latent dimensions that must be active, and never fewer than one.
 FEW_ACTIVE = 0.05
+REBUILT_ROWS = ["inputs", "reconstructions"]
 # Pictures: examples that are rebuilt, and rows; images in an interpolation, both ends included.
 REBUILT, SAMPLES, INTERPOLATIONS, MANIFOLD, STEPS = 12, 8, 8, 15, 10
 
@@ -189,7 +190,7 @@ class VAE(Method):
             terms["importance_bits_per_dim"] = self.bits_per_dim(bound, batch.inputs, targets)
         self._log(terms, metrics.TEST, batch)
 
-    def pictures(self, batch: Batch) -> dict[str, tuple[Tensor, int]]:
+    def pictures(self, batch: Batch) -> dict[str, tuple[Tensor, int] | tuple[Tensor, int, list[str]]]:
         """Reconstructions, samples, interpolations and the manifold.
 
         Whatever is random comes from a generator of its own: two runs show the same points of the latent space.
@@ -202,7 +203,7 @@ class VAE(Method):
         between = interpolate(means[:pairs], means[pairs : 2 * pairs], STEPS)
         return {
             # Of the posterior's mean, without its noise.
-            "reconstructions": (torch.cat([shown, self.decode(means[: len(shown)])]), len(shown)),
+            "reconstructions": (torch.cat([shown, self.decode(means[: len(shown)])]), len(shown), REBUILT_ROWS),
             "samples": (self.decode(drawn.to(means.device)), SAMPLES),
             "interpolations": (self.decode(between.flatten(0, 1)), STEPS),
             "manifold": (self.decode(manifold(means, MANIFOLD)), MANIFOLD),

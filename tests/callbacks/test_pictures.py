@@ -61,7 +61,8 @@ def test_pictures_that_a_method_draws_itself_are_saved_too(tmp_path):
     encoder = ViT(8, 2, dim=16, depth=1, heads=2, channels=1, pooling="mean")
     train(MAE(encoder, decoder_dim=16, decoder_depth=1, decoder_heads=2), tmp_path)
     with Image.open(tmp_path / "logs" / "one" / "figures" / "reconstructions.png") as picture:
-        assert picture.size == (8 * (10 * 12 + 2), 8 * (10 * 3 + 2))
+        width, height = picture.size
+        assert width > 8 * (10 * 12 + 2) + 40 and height == 8 * (10 * 3 + 2)  # with the names of the rows
     assert len(list((tmp_path / "logs" / "one" / "figures").iterdir())) == 1
 
 
@@ -72,7 +73,10 @@ def test_the_pictures_are_saved_and_reach_every_logger_that_keeps_pictures(tmp_p
     assert logger.kept == {f"generation/{name}": [str(figures / f"{name}.png")] for name in NAMES}
     for name, rows, columns in zip(NAMES, (2, 8, 8, 15), (12, 8, 10, 15), strict=True):
         with Image.open(figures / f"{name}.png") as picture:
-            assert picture.size == (8 * (10 * columns + 2), 8 * (10 * rows + 2))
+            width, height = picture.size
+        names = width - 8 * (10 * columns + 2)  # on the left, where rows have some
+        assert names > 40 if name == "reconstructions" else names == 0
+        assert height == 8 * (10 * rows + 2)
 
 
 @pytest.mark.parametrize("latent_dim", [1, 2])

@@ -159,8 +159,8 @@ def test_the_report_in_a_browser(page):
     page.click(HEAD.format("linear 1"))
     assert column(page, "linear 1") == ["20.0", "30.0", "40.0", "50.0", "60.0", ""]
     assert page.evaluate("document.querySelectorAll('th[aria-sort]').length") == 1
-    page.click(HEAD.format("representation"))
-    found = column(page, "representation")
+    page.click(HEAD.format("experiment"))
+    found = column(page, "experiment")
     assert found == sorted(found, key=str.lower) and len(found) == 6
     page.click(HEAD.format("#"))
     assert column(page, "#") == ["1", "2", "3", "", "", ""]
@@ -169,16 +169,16 @@ def test_the_report_in_a_browser(page):
     everything = page.evaluate("document.getElementById('count').textContent")
     page.click("document.querySelector('input[type=search]')")
     page.type("RESNET vae")
-    assert column(page, "representation") == ["VAE"]
+    assert column(page, "experiment") == ["vae"]
     page.click("document.querySelector('button[type=reset]')")
     page.evaluate("new Promise(resolve => setTimeout(resolve, 50))")
     assert page.evaluate("document.getElementById('count').textContent") == everything
     page.click("document.querySelector('input[name=method][value=SimCLR]')")
-    assert "SimCLR" not in column(page, "representation") and len(column(page, "representation")) == 5
+    assert "simclr" not in column(page, "experiment") and len(column(page, "experiment")) == 5
     page.click("document.querySelector('input[name=kind][value=baseline]')")
-    assert len(column(page, "representation")) == 3
+    assert len(column(page, "experiment")) == 3
     page.click("document.querySelector('input[name=modality][value=image]')")
-    assert column(page, "representation") == []
+    assert column(page, "experiment") == []
     texts = "[...document.querySelectorAll('tbody tr[data-kind]')].filter(row => row.checkVisibility())"
     assert set(json.loads(page.evaluate(f"JSON.stringify({texts}.map(row => row.dataset.modality))"))) == {"text"}
 
@@ -186,6 +186,28 @@ def test_the_report_in_a_browser(page):
     pictures = json.loads(page.evaluate("JSON.stringify([...document.images].map(one => one.naturalWidth))"))
     assert len(pictures) == 1 + 5 + 4 and min(pictures) > 250  # the overview; nothing is alike with one method
     assert page.evaluate("document.title").startswith("Self-supervised methods")
+
+    # Each has its description, which is more than its title.
+    described = json.loads(page.evaluate("JSON.stringify([...document.images].map(one => one.alt))"))
+    assert all("on test data: " in words and " %" in words for words in described)
+
+    # On a phone and on a laptop the page is as wide as the screen, and what is wider scrolls in its box.
+    for width in (390, 1280):
+        page.call("Emulation.setDeviceMetricsOverride", width=width, height=844, deviceScaleFactor=1, mobile=False)
+        assert page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") == 0
+        boxes = "[...document.querySelectorAll('table, figure img')].map(one => one.parentElement.className)"
+        assert set(json.loads(page.evaluate(f"JSON.stringify({boxes})"))) == {"scroll"}
+    page.call("Emulation.setDeviceMetricsOverride", width=390, height=844, deviceScaleFactor=1, mobile=False)
+    # Letters of ten points are some 18 of the pictures' pixels high, and are no smaller than 10 of the screen's here.
+    shown = "JSON.stringify([...document.images].map(one => one.clientWidth / one.naturalWidth))"
+    assert min(json.loads(page.evaluate(shown))) > 10 / 18
+    page.click("document.querySelector('button[type=reset]')")
+    page.evaluate("new Promise(resolve => setTimeout(resolve, 50))")
+    # The names stay where they are while numbers move below them.
+    left = "document.querySelector('tbody td:nth-child(2)').getBoundingClientRect().left"
+    page.evaluate("document.querySelector('.scroll:has(table)').scrollLeft = 200")
+    assert page.evaluate("document.querySelector('.scroll:has(table)').scrollLeft") == 200
+    assert page.evaluate(left) == page.evaluate("document.querySelector('.scroll').getBoundingClientRect().left")
 
     # Nothing was asked for but the page itself, and nothing went wrong.
     asked = [event["request"]["url"] for event in page.happened("Network.requestWillBeSent")]

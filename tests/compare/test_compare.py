@@ -218,10 +218,10 @@ def test_tables_are_markdown_that_holds_every_row(write_run, tmp_path):
     first, second = text.split("## Digits\n")[1].split("## Other\n")
     lines = first.split("### Accuracy\n\n")[1].split("\n\n")[0].splitlines()
     cells = [line.strip("| ").split(" | ") for line in lines]
-    assert cells[0][:2] == ["#", "experiment"] and cells[0][7:10] == ["linear 1", "linear 5", "linear all"]
+    assert cells[0][:7] == ["#", "experiment", "linear all", "method", "seeds", "linear 1", "linear 5"]
     assert lines[1].count("---:") == 8 and len({line.replace("\\|", "").count("|") for line in lines}) == 1
-    assert cells[2][:4] == ["1", "a", "1", "A\\|B\\_\\*"]
-    assert cells[2][7:] == ["40.0", "", "81.0", "40.0", "", "81.0", "a/1"]
+    assert cells[2][:5] == ["1", "a", "81.0", "A\\|B\\_\\*", "1"]
+    assert cells[2][5:] == ["40.0", "", "40.0", "", "81.0", "ResNet", "image", "a/1"]
     assert "untrained encoder (baseline)" in lines[3] and len(lines) == 4
     assert "### Cost and health" in first and "61.0" in second
 

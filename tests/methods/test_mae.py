@@ -162,7 +162,8 @@ def test_it_predicts_what_follows_from_the_visible_patches_and_their_places():
 @pytest.mark.parametrize("normalized", [True, False])
 def test_pictures_show_images_what_is_visible_and_what_is_filled_in(normalized):
     model, batch = make(normalize_targets=normalized).eval(), images()
-    ((name, (found, row)),) = model.pictures(batch).items()
+    ((name, (found, row, names)),) = model.pictures(batch).items()
+    assert names == ["inputs", "hidden", "filled in"]
     assert name == "reconstructions" and row == IMAGES and found.shape == (3 * IMAGES, CHANNELS, SIDE, SIDE)
     original, shown, filled = found.chunk(3)
     torch.testing.assert_close(original, batch.inputs / 255)
