@@ -60,25 +60,29 @@ class ZooCLI(RunDirectoryCLI):
 
     def __init__(self, args: list[str]) -> None:
         args = self.find_run(args, fit_settings)
-        super().__init__(
-            L.LightningModule,
-            L.LightningDataModule,
-            subclass_mode_model=True,
-            subclass_mode_data=True,
-            auto_configure_optimizers=False,
-            parser_class=StrictParser,
-            trainer_defaults={"enable_model_summary": False},
-            seed_everything_default=0,
-            save_config_callback=SaveConfig,
-            save_config_kwargs={"save_to_log_dir": False},  # SaveConfig does, in one go
-            parser_kwargs={
-                "prog": "ssl-zoo",
-                "formatter_class": LinesKept,  # which jsonargparse gives to the parsers of all commands
-                **STRICT,
-                **{name: {**STRICT, **beginning_of_help(name)} for name in self.subcommands()},
-            },
-            args=args,
-        )
+        try:
+            super().__init__(
+                L.LightningModule,
+                L.LightningDataModule,
+                subclass_mode_model=True,
+                subclass_mode_data=True,
+                auto_configure_optimizers=False,
+                parser_class=StrictParser,
+                trainer_defaults={"enable_model_summary": False},
+                seed_everything_default=0,
+                save_config_callback=SaveConfig,
+                save_config_kwargs={"save_to_log_dir": False},  # SaveConfig does, in one go
+                parser_kwargs={
+                    "prog": "ssl-zoo",
+                    "formatter_class": LinesKept,  # which jsonargparse gives to the parsers of all commands
+                    **STRICT,
+                    **{name: {**STRICT, **beginning_of_help(name)} for name in self.subcommands()},
+                },
+                args=args,
+            )
+        except BaseException:
+            self.leave_nothing_empty()
+            raise
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Adds what a run is called, its probes, and the sizes that a method's parts take from the data."""
@@ -136,7 +140,8 @@ class ZooCLI(RunDirectoryCLI):
     def _prepare_wandb(self, config: Namespace, settings: Namespace) -> None:
         """Gives every method's W&B run the same group, name and job type, and goes offline where there is no key."""
         directory = self.directory
-        directory.mkdir(parents=True, exist_ok=True)
+        if not config.trainer.fast_dev_run:  # which leaves nothing behind
+            directory.mkdir(parents=True, exist_ok=True)
         settings.save_dir = str(directory)
         settings.name = settings.name or self.version
         # A run that is resumed goes on under its own id; the first one is the directory's name, which nobody else has.

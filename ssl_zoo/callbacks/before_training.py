@@ -6,7 +6,7 @@ from torch import nn
 from ssl_zoo.data.base import data_of
 from ssl_zoo.errors import InputError
 from ssl_zoo.methods.base import Method
-from ssl_zoo.optim import batches_per_epoch
+from ssl_zoo.optim import batches_per_epoch, total_steps
 
 
 class BeforeTraining(L.Callback):
@@ -29,6 +29,9 @@ class BeforeTraining(L.Callback):
                 f"data.batch_size is 1, but {type(pl_module).__name__} compares the examples of a batch and can learn "
                 "nothing from one alone: make it at least 2."
             )
+        # A run of less steps than lie between two lines of the log has its one line at its end.
+        shortest = max(1, min(trainer.log_every_n_steps, total_steps(trainer)))  # type: ignore[attr-defined]  # below
+        trainer.log_every_n_steps = shortest  # type: ignore[attr-defined]  # Lightning sets it where mypy does not see
         accumulated, batches = trainer.accumulate_grad_batches, batches_per_epoch(trainer)
         reached = 0 <= trainer.max_steps * accumulated <= batches  # the run ends before its first epoch does
         if batches % accumulated and not reached:

@@ -15,6 +15,7 @@ from ssl_zoo.errors import InputError
 from ssl_zoo.lightning_inside import CommandLine, pass_no_signals_on
 from ssl_zoo.processes import end_children
 from ssl_zoo.runs.checkpoints import before, check_weights, read_newest_whole
+from ssl_zoo.runs.closing import closing_lines
 from ssl_zoo.runs.files import CONFIG, RESULTS
 from ssl_zoo.runs.moved import present_settings
 from ssl_zoo.runs.named import FOR_LIGHTNING, check_checkpoint
@@ -25,11 +26,15 @@ from ssl_zoo.runs.resuming import (
     check_unfinished,
     check_writable,
     evaluated_steps,
+    folders_to_make,
     how_to_go_on,
+    newest_checkpoint,
     newest_run,
     occupied,
     overridden,
+    remove_empty,
     resumable,
+    run_of,
     run_to_resume,
     take_resume,
 )
@@ -43,18 +48,23 @@ class RunDirectoryCLI(CommandLine):
         asked_for: the command that is to run; None where the command line is empty.
         version: name of the run's directory.
         resumed: the directory of the run that goes on; None for a new one.
+        looked_at: the directory of the run that is validated, tested or predicted with, below which this is kept.
         checkpoint: the file that the weights come from, and what it holds until that has been checked.
     """
 
     asked_for: str | None
     version: str
     resumed: Path | None
+    looked_at: Path | None
     checkpoint: tuple[Path, dict[str, Any]] | None
+    _new_folders: list[Path]
 
     @property
     def directory(self) -> Path:
         """Of this run, which may have been moved since it was begun."""
         config = self.config[self.subcommand]
+        if self.looked_at is not None:
+            return self.looked_at / self.subcommand / self.version
         return self.resumed or Path(config.runs_dir) / config.experiment / self.version
 
     @property
@@ -80,7 +90,8 @@ class RunDirectoryCLI(CommandLine):
             InputError: there is no such run.
         """
         self.version = f"{datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
-        self.resumed, self.checkpoint, self.asked_for = None, None, args[0] if args else None
+        self.resumed, self.looked_at, self.checkpoint, self._new_folders = None, None, None, []
+        self.asked_for = args[0] if args else None
         resume, rest = take_resume(args) if args[:1] == ["fit"] else (None, args)
         if resume is None:
             return args
@@ -123,6 +134,7 @@ class RunDirectoryCLI(CommandLine):
         """
         config = self.config[self.subcommand]
         given = config.get("ckpt_path")
+        self._new_folders = folders_to_make(self.directory)
         if self.resumed is None:
             check_name(config.experiment)
         if self.subcommand == "fit":
@@ -139,9 +151,14 @@ class RunDirectoryCLI(CommandLine):
             if not paths:
                 say(f"The run {self.resumed} has written no checkpoint yet: it begins anew.")
         else:
+            if given == "last":
+                given = str(newest_checkpoint(Path(config.runs_dir) / config.experiment))
+                say(f"--ckpt_path last is {given}.")
             paths = [] if given is None or given in FOR_LIGHTNING else [Path(given), before(Path(given))]
             if paths:
                 check_checkpoint(given)
+                if self.subcommand != "fit":
+                    self.looked_at = run_of(paths[0])
         if paths:
             self.checkpoint = read_newest_whole(paths)
         if paths or self.resumed is not None:
@@ -178,6 +195,10 @@ class RunDirectoryCLI(CommandLine):
                 check_optimizer(content, path, self.model.hparams)
             self.checkpoint = None  # Lightning reads it again
 
+    def leave_nothing_empty(self) -> None:
+        """Removes the folders that were made for this run and in which nothing was written."""
+        remove_empty(self._new_folders)
+
     def _check_progress(self, path: Path, content: dict[str, Any]) -> None:
         config = self.config["fit"]
         only_probed = False
@@ -190,13 +211,14 @@ class RunDirectoryCLI(CommandLine):
             say(f"The run {self.resumed} goes on after step {content['global_step']}, from {path}.")
 
     def run_subcommand(self, subcommand: str) -> None:
-        """Runs it, alone in its directory, and says what to type where it was stopped."""
+        """Runs it, alone in its directory, and says where the run lies and what to type to go on with it."""
         pass_no_signals_on(self.trainer)
         try:
             with occupied(self.directory) if subcommand == "fit" else nullcontext():
                 super().run_subcommand(subcommand)
         except Stopped as stopped:
             if subcommand == "fit":
+                self._close(finished=False)
                 stopped.sentence = how_to_go_on(stopped.sentence, self.directory, self.trainer.global_step)
             end_children(self.trainer, int(stopped.code or 0) - 128)
             raise
@@ -206,6 +228,20 @@ class RunDirectoryCLI(CommandLine):
         except BaseException:
             end_children(self.trainer)
             raise
+        if subcommand == "fit":
+            self._close(finished=True)
+
+    def _close(self, finished: bool) -> None:
+        """Prints the closing lines of a run, of one that has left its settings behind."""
+        settings = self.config["fit"].trainer
+        if settings.fast_dev_run or not (self.directory / CONFIG).is_file():
+            return
+        steps, longer = self.trainer.global_step, ""
+        if finished and 0 <= settings.max_steps <= steps:
+            longer = f"--trainer.max_steps {2 * steps}"
+        elif finished and settings.max_epochs is not None and settings.max_epochs > 0:
+            longer = f"--trainer.max_epochs {2 * settings.max_epochs}"
+        say(f"\n{closing_lines(self.directory, longer)}")
 
 
 @rank_zero_only

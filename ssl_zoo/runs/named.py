@@ -8,8 +8,8 @@ from ssl_zoo.packaged import listed, locate
 from ssl_zoo.runs.files import CONFIG
 from ssl_zoo.suggestions import nearest
 
-# Checkpoints that Lightning finds by itself.
-FOR_LIGHTNING = ("last", "best", "hpc", "registry")
+# Words for checkpoints that are found, not named: the newest of an experiment, and those that Lightning knows of.
+FOR_LIGHTNING = ("last", "hpc", "registry")
 
 
 def check_config(given: str) -> None:
@@ -39,8 +39,10 @@ def check_checkpoint(path: str) -> None:
         path: What follows --ckpt_path; an address or one of Lightning's words is left to others.
 
     Raises:
-        InputError: There is no such file.
+        InputError: There is no such file, or it is the best one that is asked for.
     """
+    if path == "best":
+        raise InputError("--ckpt_path: a run keeps its last checkpoint and no best one: say last, or name a file.")
     if path not in FOR_LIGHTNING and "://" not in path and not Path(path).is_file():
         raise InputError(f"--ckpt_path: there is no file {path}; give one like runs/.../checkpoints/last.ckpt.")
 

@@ -15,7 +15,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from ssl_zoo.errors import InputError
 from ssl_zoo.lightning_inside import finished_epochs
 from ssl_zoo.runs.checkpoints import before, method_settings
-from ssl_zoo.runs.files import CHECKPOINTS, CONFIG, LOCK, RESULTS, last_checkpoint
+from ssl_zoo.runs.files import CHECKPOINTS, CONFIG, LAST, LOCK, RESULTS, last_checkpoint
 from ssl_zoo.runs.named import check_run_to_resume
 from ssl_zoo.runs.result_file import read_result
 
@@ -69,6 +69,44 @@ def run_to_resume(directory: Path) -> Path:
 def newest_run(folder: Path) -> Path | None:
     """The run directory in an experiment's folder that was begun last; None where there is none."""
     return max((path.parent for path in folder.glob(f"*/{CONFIG}")), key=lambda path: path.name, default=None)
+
+
+def newest_checkpoint(folder: Path) -> Path:
+    """The last checkpoint of the newest run in an experiment's folder that has one.
+
+    Raises:
+        InputError: None has.
+    """
+    runs = sorted((path.parents[1] for path in folder.glob(f"*/{CHECKPOINTS}/{LAST}")), key=lambda path: path.name)
+    if not runs:
+        raise InputError(
+            f"--ckpt_path last: no run in {folder} has a checkpoint: name a file like runs/.../checkpoints/{LAST}, or "
+            "give --experiment and --runs_dir."
+        )
+    return last_checkpoint(runs[-1])
+
+
+def run_of(checkpoint: Path) -> Path | None:
+    """The folder of the run that a checkpoint lies in, if something can be written there."""
+    folder = checkpoint.resolve().parents[1]
+    is_run = checkpoint.parent.name == CHECKPOINTS and (folder / CONFIG).is_file() and os.access(folder, os.W_OK)
+    return checkpoint.parents[1] if is_run else None
+
+
+def folders_to_make(directory: Path) -> list[Path]:
+    """A folder and those above it that are not there, the deepest first."""
+    return [folder for folder in (directory, *directory.parents) if not folder.exists()]
+
+
+def remove_empty(folders: list[Path]) -> None:
+    """Removes folders in which there is nothing.
+
+    Args:
+        folders: Some that lie in each other, the deepest first; they need not be there.
+    """
+    for folder in folders:
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
 
 
 def resumable(directory: Path) -> list[Path]:
@@ -175,7 +213,8 @@ def check_name(experiment: str) -> None:
 def occupied(directory: Path) -> Iterator[None]:
     """Within, no other process may train in a run directory, which two that resume the same run would spoil.
 
-    A directory that is new and in which nothing was written is gone afterwards.
+    A directory that is new and in which nothing was written is gone afterwards, and so is one with nothing but the
+    settings of a run that was refused.
 
     Raises:
         InputError: another one does already.
@@ -183,7 +222,7 @@ def occupied(directory: Path) -> Iterator[None]:
     if rank_zero_only.rank != 0:  # type: ignore[attr-defined]  # which Lightning sets
         yield
         return
-    made = [folder for folder in (directory, *directory.parents) if not folder.exists()]
+    made = folders_to_make(directory)
     directory.mkdir(parents=True, exist_ok=True)
     lock = FileLock(directory / LOCK)
     try:
@@ -192,13 +231,15 @@ def occupied(directory: Path) -> Iterator[None]:
         raise InputError(f"The run {directory} is being trained by another process: wait for it to end.") from error
     try:
         yield
+    except InputError:  # what was refused before it began is no run
+        if made and {path.name for path in directory.iterdir()} <= {LOCK, CONFIG}:
+            (directory / CONFIG).unlink(missing_ok=True)
+        raise
     finally:
         lock.release()
         if made and [path.name for path in directory.iterdir()] in ([], [LOCK]):
             (directory / LOCK).unlink(missing_ok=True)
-            for folder in made:
-                if not any(folder.iterdir()):
-                    folder.rmdir()
+            remove_empty(made)
 
 
 def evaluated_steps(directory: Path) -> int | None:

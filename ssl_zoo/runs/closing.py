@@ -1,0 +1,25 @@
+"""What a run ends with: where it lies, and what to type to go on with it."""
+
+import shlex
+from pathlib import Path
+
+from ssl_zoo.runs.files import CONFIG, RESULTS, last_checkpoint
+
+
+def closing_lines(directory: Path, longer: str = "") -> str:
+    """The path of a run, and the commands to resume, evaluate, embed and export it, one a line.
+
+    Args:
+        directory: Folder of the run.
+        longer: Option that lets a run go on that has done all its steps, such as `--trainer.max_steps 200`.
+    """
+    run, path = shlex.quote(str(directory)), last_checkpoint(directory)
+    commands = {"resume": f"ssl-zoo fit --resume {run} {longer}".strip()}
+    if path.is_file():
+        again = "evaluate again" if (directory / RESULTS).is_file() else "evaluate"
+        settings, checkpoint = shlex.quote(str(directory / CONFIG)), shlex.quote(str(path))
+        commands[again] = f"ssl-zoo probe --run {run}"
+        commands["embed"] = f"ssl-zoo predict --config {settings} --ckpt_path {checkpoint}"
+        commands["export"] = f"ssl-zoo export --run {run} --out exported"
+    width = max(map(len, commands))
+    return "\n".join([f"Run: {directory}", *(f"  {name:{width}}  {line}" for name, line in commands.items())])
