@@ -18,13 +18,14 @@ from ssl_zoo.data.cache.mapped import ArrayWriter, MappedArray, Seal, is_damaged
 from ssl_zoo.data.cache.progress import Show, patient_progress
 from ssl_zoo.data.cache.sealed import lock_of, open_sealed, read_facts, write_facts
 from ssl_zoo.data.splits import PARTS
+from ssl_zoo.data.text.cutting import Copied, cut_few, hash_of_text
 from ssl_zoo.data.text.sources.base import UNLABELLED, BadText, TextSource
 from ssl_zoo.data.text.tokenizer import TRAINERS, TextTokenizer, load_tokenizer, train_tokenizer
 from ssl_zoo.errors import InputError
 
 CACHE = cache_folder.CACHE / "text"
 # Raised whenever the files below change, or what is written into them.
-FORMAT = 8
+FORMAT = 9
 # Documents are tokenized so many characters at a time, or one document if it is longer.
 CHUNK_CHARACTERS = 2**18
 # So many of the texts that are left out are named.
@@ -190,7 +191,9 @@ def _build(folder: Path, source: TextSource, tokenizer: str, vocab_size: int, ch
     with patient_progress(f"Tokenizing {source.name}") as show:
         path = folder / "texts"
         with kept_warnings() as remarks:
-            sizes, labels, parts, hashes, name_ends, bad, digest = _copy_texts(source, path, show)
+            copied, bad, digest = _copy_texts(source, path, show)
+            copied = cut_few(copied, path, folder / "names.bin", source.name, source.finer)
+            sizes, labels, parts, hashes, name_ends = copied
             classes = source.classes if (labels >= 0).any() else []
         if len(sizes) == 0:
             reasons = "".join(f" ({count:,} texts, each of which {reason})" for reason, (count, _) in bad.items())
@@ -241,20 +244,12 @@ def _bytes_dtype(sizes: np.ndarray) -> str:
     return "<u2" if sizes.max() < 2**16 else "<u4"
 
 
-class _Copied(NamedTuple):
-    """What is known of texts that were copied into one file, each ``(N,)`` but the last two."""
+def _copy_texts(source: TextSource, path: Path, show: Show) -> tuple[Copied, dict[str, Bad], str]:
+    """Writes all texts into one file, and their names into one beside it.
 
-    sizes: np.ndarray
-    labels: np.ndarray
-    parts: np.ndarray
-    hashes: np.ndarray
-    name_ends: np.ndarray
-    bad: dict[str, Bad]
-    digest: str
-
-
-def _copy_texts(source: TextSource, path: Path, show: Show) -> _Copied:
-    """Writes all texts into one file, and their names into one beside it; the digest is of all but the names."""
+    Returns:
+        What is known of them, what was left out, and a digest of all but the names.
+    """
     sizes, labels, parts, hashes, name_ends = array("q"), array("q"), array("b"), array("Q"), array("q")
     bad: dict[str, Bad] = {}
     digest = hashlib.sha256()
@@ -272,11 +267,10 @@ def _copy_texts(source: TextSource, path: Path, show: Show) -> _Copied:
             parts.append(PARTS.index(document.part))
             names_file.write(document.name.encode(errors="backslashreplace"))
             name_ends.append(names_file.tell())
-            hashes.append(int.from_bytes(hashlib.sha256(text).digest()[:8], "little"))
+            hashes.append(hash_of_text(text))
             if len(sizes) % 1024 == 0:
                 show(f"{len(sizes):,} documents read", None)
-    first, ends = (np.array(sizes), np.array(labels), np.array(parts), np.array(hashes)), np.array(name_ends)
-    return _Copied(*first, ends, bad, digest.hexdigest())
+    return Copied(*map(np.array, (sizes, labels, parts, hashes, name_ends))), bad, digest.hexdigest()
 
 
 def _chunks(texts: Iterable[str]) -> Iterator[list[str]]:

@@ -252,7 +252,7 @@ def test_faulty_files_are_named(tmp_path: Path) -> None:
         TextFiles(tmp_path / "nowhere")
     with pytest.raises(InputError, match="document is word: choose file, paragraph or line"):
         TextFiles(tmp_path, "word")
-    with pytest.raises(InputError, match=r"There is no \.txt and no \.jsonl file in"):
+    with pytest.raises(InputError, match=r"There is no \.txt, \.jsonl or \.csv file in"):
         TextFiles(tmp_path).fingerprint()
     write(tmp_path, a_txt="x")
     write(tmp_path, b_jsonl="{}")
@@ -347,10 +347,12 @@ def test_official_parts_as_folders_of_texts(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
-def test_train_txt_is_a_part_where_its_lines_are_the_documents(tmp_path: Path) -> None:
+def test_train_txt_is_a_part_where_its_lines_are_the_documents_or_all_files_are_parts(tmp_path: Path) -> None:
     write(tmp_path, train_txt="a\nb\n", test_txt="c\n")
     assert [document.part for document in TextFiles(tmp_path, "line").documents()] == ["train", "train", "test"]
-    assert [document.part for document in TextFiles(tmp_path).documents()] == ["train", "train"]
+    assert [document.part for document in TextFiles(tmp_path).documents()] == ["train", "test"]  # all are called so
+    write(tmp_path, other_txt="d")
+    assert [document.part for document in TextFiles(tmp_path).documents()] == ["train"] * 3
 
 
 def test_text_folders_with_links_hidden_names_and_capitals(tmp_path: Path) -> None:

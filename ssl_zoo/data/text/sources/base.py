@@ -49,10 +49,12 @@ class TextSource(Rebuildable, ABC):
     Attributes:
         name: what the data is called in tables.
         licence: under which terms the data may be used.
+        finer: how to have many short texts where there are a few long ones, as a sentence; empty where there is no way.
     """
 
     name: str
     licence: str
+    finer: str = ""
 
     def __init_subclass__(cls) -> None:
         """Lets a checkpoint that holds such a source be read with `weights_only`."""

@@ -1,10 +1,11 @@
-"""What is in text files and in JSON lines: documents, and what is wrong with those that are none.
+"""What is in text files, JSON lines and tables: documents, and what is wrong with those that are none.
 
 Lines end with a line feed, a carriage return or both. Whatever else Unicode calls a separator (U+2028, U+0085, a form
 feed) is part of the text.
 """
 
 import codecs
+import csv
 import json
 import unicodedata
 from collections.abc import Iterable, Iterator
@@ -26,12 +27,27 @@ PIECE = 2**20  # bytes read at a time
 MOST_ZEROS = 0.25
 
 
+class Columns(NamedTuple):
+    """What the columns of a table, or the entries of a JSON object, are called.
+
+    Attributes:
+        text: column of the texts.
+        label: column of the classes.
+    """
+
+    text: str = "text"
+    label: str = "label"
+
+
+USUAL = Columns()
+
+
 class Entry(NamedTuple):
-    """One line of JSON.
+    """One line of JSON, or one row of a table.
 
     Attributes:
         text: not blank.
-        label: what stands under `label`, or None.
+        label: what stands in the column of the classes, or None.
         line: number of the line, from 1 on.
     """
 
@@ -67,8 +83,12 @@ def text_documents(path: Path, document: str) -> Iterator[str | BadText]:
         yield BadText(readable(path), BLANK)
 
 
-def json_entries(path: Path) -> Iterator[Entry | BadText]:
+def json_entries(path: Path, columns: Columns = USUAL) -> Iterator[Entry | BadText]:
     """The objects in a file that has one a line; empty lines are skipped.
+
+    Args:
+        path: the file.
+        columns: what text and label are called.
 
     Raises:
         InputError: a line is no object with a text.
@@ -87,17 +107,78 @@ def json_entries(path: Path) -> Iterator[Entry | BadText]:
         except (json.JSONDecodeError, RecursionError) as error:
             reason = error.msg if isinstance(error, json.JSONDecodeError) else "too many brackets"
             raise InputError(f"{name} has no JSON object in line {number} ({reason}): write one a line.") from error
-        text = entry.get("text") if isinstance(entry, dict) else None
-        if text is None and isinstance(entry, dict) and "text" in entry:
+        text = entry.get(columns.text) if isinstance(entry, dict) else None
+        if text is None and isinstance(entry, dict) and columns.text in entry:
             text = ""  # a null, as other tools write a text that is missing
         if not isinstance(text, str):
-            raise InputError(f'{name} has no text in line {number}: write {{"text": "...", "label": "..."}} a line.')
-        if "label" not in entry and "labels" in entry:
-            raise InputError(f"{name} has `labels` in line {number}: call it `label`.")
+            known = (
+                f" or set --data.source.text_column to one of {', '.join(map(str, entry))}"
+                if isinstance(entry, dict) and entry
+                else ""
+            )
+            raise InputError(
+                f'{name} has no text in line {number}: write {{"{columns.text}": "...", "{columns.label}": "..."}} a '
+                f"line{known and ','}{known}."
+            )
+        if columns.label not in entry and "labels" in entry:
+            raise InputError(
+                f"{name} has `labels` in line {number}: call it `label`, or set --data.source.label_column labels."
+            )
         if is_blank(text):
             yield BadText(f"line {number} of {name}", BLANK)
         else:
-            yield Entry(text, entry.get("label"), number)
+            yield Entry(text, entry.get(columns.label), number)
+    if empty:
+        yield BadText(name, BLANK)
+
+
+def table_entries(path: Path, columns: Columns) -> Iterator[Entry | BadText]:
+    """The rows of a table whose first line says what its columns are called; a blank label is none.
+
+    Cells are separated by commas, semicolons or tabs, whichever the first line has most of, and may be quoted.
+
+    Args:
+        path: the file, .csv or .tsv.
+        columns: what the columns of texts and of classes are called, in any capitals; the latter may be missing.
+
+    Raises:
+        InputError: there is no column of texts, or a row does not fit.
+    """
+    name, fault = readable(path), encoding_fault(path)
+    if fault is not None:
+        yield BadText(name, fault)
+        return
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        first = file.readline()
+        file.seek(0)
+        csv.field_size_limit(2**31 - 1)  # the library's is shorter than a chapter
+        rows = csv.reader(file, delimiter=max(",;\t", key=first.count))
+        try:
+            heads = [head.strip() for head in next(rows, [])]
+            by_name = {head.casefold(): place for place, head in enumerate(heads)}
+            wanted = by_name.get(columns.text.casefold())
+            if wanted is None:
+                raise InputError(
+                    f"{name} has the columns {', '.join(heads)} and none called {columns.text}: set "
+                    "--data.source.text_column to that of the texts."
+                )
+            label = by_name.get(columns.label.casefold())
+            empty = True
+            for row in rows:
+                if not row:
+                    continue
+                empty = False
+                if len(row) != len(heads):
+                    raise InputError(
+                        f"{name} has {len(row)} cells in line {rows.line_num} but {len(heads)} columns: quote cells "
+                        "that hold separators."
+                    )
+                if is_blank(row[wanted]):
+                    yield BadText(f"line {rows.line_num} of {name}", BLANK)
+                else:
+                    yield Entry(row[wanted], None if label is None else row[label], rows.line_num)
+        except csv.Error as error:
+            raise InputError(f"{name} has no row of a table in line {rows.line_num} ({error}): mend it.") from error
     if empty:
         yield BadText(name, BLANK)
 
