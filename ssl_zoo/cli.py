@@ -20,6 +20,7 @@ from ssl_zoo.commands import COMMANDS, function_of
 from ssl_zoo.errors import InputError, own_errors
 from ssl_zoo.packaged import with_located_configs
 from ssl_zoo.parsing import STRICT, parse
+from ssl_zoo.predict_cli import names_run, predict_run
 from ssl_zoo.processes import leave, speaks
 from ssl_zoo.signals import Stopped, requests
 from ssl_zoo.tracking.wandb import close_wandb
@@ -76,7 +77,9 @@ def run(args: list[str]) -> None:
     args = with_located_configs(args)
     if explain_class(args):
         sys.exit(0)  # as after any help
-    if args and args[0] in COMMANDS and not COMMANDS[args[0]].is_lightnings:
+    if args[:1] == ["predict"] and names_run(args):
+        predict_run(args[1:])
+    elif args and args[0] in COMMANDS and not COMMANDS[args[0]].is_lightnings:
         _run_function(args[0], args[1:])
     else:
         ZooCLI(args)

@@ -62,9 +62,17 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ),
         ("ssl-zoo fit --resume runs/simclr/TIME-ID", "goes on where a run was stopped"),
     ),
+    "predict": (
+        ("ssl-zoo predict --run RUN", "embeds all examples of a run's data, into the run's folder"),
+        ("ssl-zoo predict --run RUN --data FOLDER --out there.parquet", "embeds data of your own"),
+        (
+            "ssl-zoo predict --config RUN/config.yaml --ckpt_path RUN/checkpoints/last.ckpt",
+            "on several devices, or lets a GPT write",
+        ),
+    ),
     **{
         command: ((f"ssl-zoo {command} --config RUN/config.yaml --ckpt_path RUN/checkpoints/last.ckpt", "a run"),)
-        for command in ("validate", "test", "predict")
+        for command in ("validate", "test")
     },
 }
 

@@ -94,6 +94,9 @@ class ZooCLI(RunDirectoryCLI):
             help="Run directory to go on in, with its settings; auto: the newest of --experiment, or a new one.",
         )
         parser.add_argument(
+            "--root", type=str | None, help="Where the data lies now: short for --data.source.root, for runs too."
+        )
+        parser.add_argument(
             "--checkpoint_minutes", type=float, default=10.0, help="Minutes between two checkpoints of a run."
         )
         parser.add_argument(
@@ -105,7 +108,7 @@ class ZooCLI(RunDirectoryCLI):
             default=False,
             help="Take a checkpoint that was trained on another split of the data; it may have seen the test data.",
         )
-        parser.add_function_arguments(probe, "probe", skip={"run", "allow_other_split"})
+        parser.add_function_arguments(probe, "probe", skip={"run", "allow_other_split", "root"})
         parser.add_lightning_class_args(OnlineProbe, "online_probe")
         parser.add_lightning_class_args(Health, "health")
         parser.add_lightning_class_args(Embeddings, "embeddings")
@@ -230,7 +233,7 @@ class ZooCLI(RunDirectoryCLI):
         if config.trainer.fast_dev_run or directory is None:
             return
         if config.probe_after_fit:
-            self._probe(Path(directory), config.probe)
+            self._probe(Path(directory), config)
         self._log_results(Path(directory))
 
     @rank_zero_only
@@ -238,7 +241,7 @@ class ZooCLI(RunDirectoryCLI):
         log_results(self.trainer, directory)
 
     @rank_zero_only
-    def _probe(self, directory: Path, settings: Namespace) -> None:
+    def _probe(self, directory: Path, config: Namespace) -> None:
         device = self.trainer.strategy.root_device
         if device.type == "cuda":  # where processes were spawned or forked, this one has not trained on any
             torch.cuda.set_device(device)
@@ -247,7 +250,9 @@ class ZooCLI(RunDirectoryCLI):
         if reason and not has_tasks(self.datamodule):
             say(f"The run is not probed, as its data cannot distinguish representations: {reason}.")
             return
-        probe(directory, **settings.as_dict())
+        root = config.get("data.init_args.source.init_args.root") if self.resumed is not None else None
+        # The checkpoint of a run that was only to be evaluated knows no other place of the data than its first.
+        probe(directory, **config.probe.as_dict(), root=None if root is None else Path(root))
 
 
 class SettingsOnly(ZooCLI):

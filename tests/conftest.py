@@ -16,6 +16,7 @@ import pytest
 import torch
 
 import ssl_zoo
+from tests.small_runs import SmallRun, small_run
 from tests.two_processes import TwoProcesses
 
 # Tiny networks gain nothing from a second thread, and threads that wait for each other on a busy machine cost minutes.
@@ -52,6 +53,12 @@ def two_processes() -> Iterator[TwoProcesses]:
     ranks = TwoProcesses()
     yield ranks
     ranks.stop()
+
+
+@pytest.fixture(scope="session", params=["image", "text", "audio"])
+def each_small_run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> SmallRun:
+    """A short run on a folder of every modality."""
+    return small_run(request.param, tmp_path_factory.mktemp(request.param))
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """What `ssl-zoo predict` leaves: the representation of every example, with its label and its position."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import lightning as L
 import numpy as np
@@ -26,7 +26,7 @@ class Embeddings(L.Callback):
     an npz, and a column `class` in a parquet file.
 
     Args:
-        file_format: `npz` for NumPy, or `parquet`, which needs pyarrow (it comes with `ssl_zoo[hub]`).
+        file_format: `npz` for NumPy, or `parquet`, which needs pyarrow (`ssl_zoo[parquet]`).
         part: part of the data to be embedded: `train`, `validation`, `test`, or `pretrain`, which has the unlabelled
             examples too.
 
@@ -39,13 +39,7 @@ class Embeddings(L.Callback):
         file_format: Literal["npz", "parquet"] = "npz",
         part: Literal["train", "validation", "test", "pretrain"] = "test",
     ) -> None:
-        if file_format == "parquet":
-            try:
-                import pyarrow.parquet  # noqa: F401  # only whether it is there; `_write_parquet` uses it
-            except ImportError as error:
-                raise InputError(
-                    "embeddings.file_format: parquet needs pyarrow: install ssl_zoo[hub], or take npz."
-                ) from error
+        check_format(file_format)
         self.file_format, self.part = file_format, part
         self._parts: list[tuple[Tensor, Tensor, Tensor]] = []
         self._directory: str | None = None
@@ -97,20 +91,52 @@ class Embeddings(L.Callback):
             classes = data.classes
             if data.name_of is not None and data.predicted_set.in_source:
                 columns["names"] = np.array([data.name_of(position) for position in columns["index"].tolist()])
-        if (labels == UNLABELLED).any():
-            del columns["labels"]
-            classes = []
         path = Path(self._directory) / f"embeddings.{self.file_format}"
         path.parent.mkdir(parents=True, exist_ok=True)
-        if self.file_format == "npz":
-            if classes:
-                columns["classes"] = np.array(classes)
-            np.savez(path, **columns)  # type: ignore[arg-type]  # its stub takes no dictionary
-        else:
-            if classes:
-                columns["class"] = np.array(classes)[columns["labels"]]
-            _write_parquet(columns, path)
+        write_embeddings(Embedded(columns, classes), path)
         print(f"Embeddings of {len(kept):,} examples: {path}", flush=True)
+
+
+class Embedded(NamedTuple):
+    """What is written of examples.
+
+    Attributes:
+        columns: Arrays of one length by their names; `features` is ``(N, D)`` float32, `labels` ``(N,)`` int64, -1
+            where there is none, and `index` ``(N,)`` int64.
+        classes: names of the classes in label order.
+    """
+
+    columns: dict[str, np.ndarray]
+    classes: list[str]
+
+
+def check_format(file_format: str) -> None:
+    """Refuses, before anything is computed, what could not be written in the end.
+
+    Raises:
+        InputError: the format is parquet and pyarrow is not there.
+    """
+    if file_format == "parquet":
+        try:
+            import pyarrow.parquet  # noqa: F401  # only whether it is there; `_write_parquet` uses it
+        except ImportError as error:
+            raise InputError("parquet needs pyarrow: install ssl_zoo[hub] or ssl_zoo[parquet], or take npz.") from error
+
+
+def write_embeddings(embedded: Embedded, path: Path) -> None:
+    """Writes an npz or a parquet file, as the path's suffix says; labels are left out where no example has one."""
+    columns, classes = dict(embedded.columns), embedded.classes
+    if (columns["labels"] == UNLABELLED).all():
+        del columns["labels"]
+        classes = []
+    if path.suffix == ".npz":
+        if classes:
+            columns["classes"] = np.array(classes)
+        np.savez(path, **columns)  # type: ignore[arg-type]  # its stub takes no dictionary
+        return
+    if classes:
+        columns["class"] = np.array([*classes, ""])[columns["labels"]]  # -1, no label, is the last
+    _write_parquet(columns, path)
 
 
 def _write_parquet(columns: dict[str, np.ndarray], path: Path) -> None:

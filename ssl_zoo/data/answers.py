@@ -1,13 +1,16 @@
 """What a data module says of itself, so that nobody has to ask for its type."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from torch import Tensor
 
+from ssl_zoo.batch import Batch
 from ssl_zoo.data.examples import Examples
 from ssl_zoo.data.pictures import Picture
 from ssl_zoo.data.representations import Baseline, only_pooled, raw_inputs
 from ssl_zoo.data.tokens import Tokens
+from ssl_zoo.errors import InputError
 from ssl_zoo.tasks.labels import CLASSES, ExampleLabels, Labels
 
 
@@ -74,6 +77,33 @@ class Answers:
     def tokens(self) -> Tokens | None:
         """How texts become inputs of this data; None where inputs are no tokens."""
         return None
+
+    def batch_of(self, raw: Any, sample_rate: int | None = None) -> Batch:
+        """What a user has in memory or in files, as inputs like those of this data; nothing of the data is read.
+
+        Args:
+            raw: one of the things that this data is made of, or a list of some.
+            sample_rate: samples per second of sounds that are no files.
+
+        Raises:
+            InputError: they are no such things.
+        """
+        raise InputError(f"{type(self).__name__} makes no inputs of what is not in its source: encode a Batch instead.")
+
+    def stand_ins(self, count: int) -> Batch:
+        """Inputs of the kind and size that encoders of this data see, for tracing one; test examples unless overridden.
+
+        Args:
+            count: number of examples.
+        """
+        return self.test_set.__getitems__(list(range(min(count, len(self.test_set)))))
+
+    def everything(self) -> list[Examples]:
+        """All examples that can be used, whatever their part, some with labels and some without, for embedding.
+
+        Data that can be read without being split overrides this: a folder of two images has no three parts.
+        """
+        return list(self.parts().values())
 
     def parts(self) -> Mapping[str, Examples]:
         """What probes are fitted on, what chooses their settings, and what they are evaluated on."""

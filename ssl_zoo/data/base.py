@@ -51,6 +51,7 @@ class DataModule(Answers, Rebuildable, L.LightningDataModule, ABC):
         predicted: the part that `predict_dataloader` gives.
         allow_other_split: whether a checkpoint that was trained on another split is taken all the same.
         split_remark: how the split differs from that of a checkpoint that was taken all the same; else None.
+        kept: what a checkpoint keeps of the data, from where it was loaded; None where there was none.
         cheap_examples: how many training examples may be encoded now and then while training goes on.
 
     Raises:
@@ -69,6 +70,7 @@ class DataModule(Answers, Rebuildable, L.LightningDataModule, ABC):
     predicted: Literal["train", "validation", "test", "pretrain"] = "test"
     allow_other_split: bool = False
     split_remark: str | None = None
+    kept: dict[str, Any] | None = None
     cheap_examples: int = 4096
 
     def __init__(
@@ -103,11 +105,12 @@ class DataModule(Answers, Rebuildable, L.LightningDataModule, ABC):
         """
 
     def setup(self, stage: str | None = None) -> None:
-        """Reads and splits the data, once; errors as `read`."""
+        """Reads and splits the data, once; errors as `read` and `load_state_dict`."""
         if self.trainer is not None:
             self.order_seed = self.trainer.strategy.broadcast(self.order_seed)
         if not hasattr(self, "train_set"):
             self.read()
+            self._require_same_split()
 
     def split(self, labels: Tensor, parts: Tensor, noun: str) -> Split:
         """Cuts the examples of a source into parts, of every class in proportion and the same at every call.
@@ -222,8 +225,17 @@ class DataModule(Answers, Rebuildable, L.LightningDataModule, ABC):
 
     def state_dict(self) -> dict[str, Any]:
         """The seed of the order, and the split where it is known."""
-        split = {"split": self._split_record()} if hasattr(self, "train_set") else {}
-        return {"order_seed": self.order_seed, **split}
+        split = self.split_record()
+        return {"order_seed": self.order_seed, **({} if split is None else {"split": split})}
+
+    def remember(self, state_dict: dict[str, Any]) -> None:
+        """Takes what a checkpoint keeps of the data, which has to be split so when it is read later.
+
+        Args:
+            state_dict: what `state_dict` of such data gave.
+        """
+        self.kept = state_dict
+        self.order_seed = state_dict.get("order_seed", self.order_seed)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Takes over a checkpoint's order.
@@ -231,17 +243,34 @@ class DataModule(Answers, Rebuildable, L.LightningDataModule, ABC):
         Raises:
             InputError: the checkpoint was trained on another split, or as `read`.
         """
+        self.remember(state_dict)
+        if hasattr(self, "train_set"):
+            self._require_same_split()
         self.setup()
-        self.split_remark = require_same_split(state_dict.get("split"), self._split_record(), self.allow_other_split)
-        self.order_seed = state_dict.get("order_seed", self.order_seed)
 
-    def _split_record(self) -> SplitRecord:
+    def _require_same_split(self) -> None:
+        here = self.split_record()
+        if self.kept is not None and here is not None:
+            self.split_remark = require_same_split(self.kept.get("split"), here, self.allow_other_split)
+
+    def read_like(self, state_dict: dict[str, Any]) -> None:
+        """Takes from what a checkpoint keeps how inputs are made, to read other data than it was trained on.
+
+        Args:
+            state_dict: what `state_dict` of data of the same kind gave.
+        """
+
+    def split_record(self) -> SplitRecord | None:
+        """How the data is split, or was by a checkpoint where it is not read; None where nobody knows."""
+        if not hasattr(self, "train_set"):
+            return None if self.kept is None else self.kept.get("split")
         return {
             "source": self.source_name,
             "hash": self.split_hash,
             "train": len(self.train_set),
             "validation": len(self.validation_set),
             "test": len(self.test_set),
+            "pretrain": len(self.pretrain_set),
         }
 
 

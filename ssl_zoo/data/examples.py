@@ -25,6 +25,11 @@ class Examples(Dataset[Batch], ABC):
     fetched_at_once: int = 512
     in_source: bool = True
 
+    @property
+    def positions(self) -> Tensor | None:
+        """``(N,)`` int64, where the examples stand in their source; None where they stand nowhere in it."""
+        return None
+
     @abstractmethod
     def __len__(self) -> int:
         """Number of examples."""

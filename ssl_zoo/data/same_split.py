@@ -1,12 +1,16 @@
 """A checkpoint knows how its data was split; on data that is split otherwise it would be tested on what it has seen."""
 
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 from lightning.pytorch.utilities import rank_zero_warn
 
 from ssl_zoo.errors import InputError
 
 OVERRIDE = "allow_other_split"
+
+
+class OtherSplit(InputError):
+    """The data is there, and another than a checkpoint was trained on."""
 
 
 class SplitRecord(TypedDict):
@@ -18,6 +22,7 @@ class SplitRecord(TypedDict):
         train: number of training examples.
         validation: number of validation examples.
         test: number of test examples.
+        pretrain: number of examples that `train_dataloader` draws from; old checkpoints lack it.
     """
 
     source: str
@@ -25,6 +30,7 @@ class SplitRecord(TypedDict):
     train: int
     validation: int
     test: int
+    pretrain: NotRequired[int]
 
 
 def require_same_split(made: SplitRecord | None, here: SplitRecord, allow_other: bool) -> str | None:
@@ -39,7 +45,7 @@ def require_same_split(made: SplitRecord | None, here: SplitRecord, allow_other:
         The warning's sentence; None where they are the same.
 
     Raises:
-        InputError: they differ, and that is not allowed.
+        OtherSplit: they differ, and that is not allowed.
     """
     if made is None:
         remark = (
@@ -55,7 +61,7 @@ def require_same_split(made: SplitRecord | None, here: SplitRecord, allow_other:
         remark = f"{difference}: it may be tested on examples that it has seen."
         rank_zero_warn(remark)
         return remark
-    raise InputError(
+    raise OtherSplit(
         f"{difference}, so it may be tested on examples that it has seen: give it the data and the settings it was "
         f"trained with, or set {OVERRIDE} to true to go on all the same."
     )

@@ -34,6 +34,7 @@ def in_context(
     template: str = "{text} = {label}\n",
     label_names: list[str] | None = None,
     allow_other_split: bool = False,
+    root: Path | None = None,
 ) -> None:
     """Sorts test texts into classes by which class name a language model finds likeliest after a prompt.
 
@@ -52,8 +53,9 @@ def in_context(
             dot on, when left out.
         allow_other_split: go on although the data is not split any more as it was while the run trained, so that the
             run may be tested on examples that it has seen.
+        root: where the run's data lies now, where it was moved; short for --data.source.root.
     """
-    loaded = load_run(run, allow_other_split)
+    loaded = load_run(run, allow_other_split, root)
     method, data = loaded.method, loaded.data
     if not isinstance(method, GPT) or not data.classes:
         raise InputError(

@@ -36,6 +36,7 @@ def probe(
     ceiling: bool = True,
     layers: bool = True,
     allow_other_split: bool = False,
+    root: Path | None = None,
 ) -> None:
     """Evaluates the frozen encoder of a run's last checkpoint on test data.
 
@@ -55,9 +56,10 @@ def probe(
         layers: also probe every layer, of 10,000 examples of each part at most.
         allow_other_split: go on although the data is not split any more as it was while the run trained, so that the
             run may be tested on examples that it has seen.
+        root: where the run's data lies now, where it was moved; short for --data.source.root.
     """
     check_choices(labels_per_class, draws)
-    loaded = load_run(run, allow_other_split)
+    loaded = load_run(run, allow_other_split, root)
     classes = count_classes(loaded.data, f"the run {run}")
     name = type(loaded.method).__name__
     device, start = best_device(), start_of(loaded)

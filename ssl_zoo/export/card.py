@@ -9,10 +9,7 @@ import yaml
 
 from ssl_zoo import __version__
 from ssl_zoo.callbacks.throughput import Throughput
-from ssl_zoo.errors import InputError
 from ssl_zoo.export.loading import Loading
-from ssl_zoo.runs.files import RESULTS
-from ssl_zoo.runs.result_file import read_result
 from ssl_zoo.runs.results import ALL, KNN, LINEAR, Result
 from ssl_zoo.runs.run import Run
 
@@ -31,7 +28,7 @@ def write_card(run: Run, loadings: list[Loading], licence: str | None, folder: P
     Raises:
         InputError: the run's results.json cannot be read.
     """
-    results = _read_results(run.directory)
+    results = run.results
     method, encoder = type(run.method).__name__, type(run.method.encoder).__name__
     title = f"{method} {encoder} on {run.data.source_name}"
     sections = [
@@ -47,16 +44,6 @@ def write_card(run: Run, loadings: list[Loading], licence: str | None, folder: P
     ]
     header = yaml.safe_dump(_front_matter(run, title, results, licence, loadings), sort_keys=False, allow_unicode=True)
     (folder / "README.md").write_text(f"---\n{header}---\n\n" + "\n\n".join(sections) + "\n", encoding="utf-8")
-
-
-def _read_results(directory: Path) -> Result | None:
-    path = directory / RESULTS
-    if not path.is_file():
-        return None
-    try:
-        return read_result(directory)
-    except ValueError as error:
-        raise InputError(f"{path} cannot be used, {error}: probe the run again, or remove the file.") from error
 
 
 def _own_figures(results: Result) -> dict[str, float]:
@@ -119,11 +106,14 @@ def _data(data: Any) -> str:
     described = inspect.getdoc(type(source)) if source is not None else None
     about = " ".join(described.split("\n\nArgs:")[0].split()) + "\n\n" if described else ""
     licence = getattr(source, "licence", "not stated")
-    sizes = {"training": data.train_set, "validation": data.validation_set, "test": data.test_set}
-    counts = ", ".join(f"{len(part):,} {name}" for name, part in sizes.items())
-    more = len(data.pretrain_set) - len(data.train_set)
+    split = data.split_record()
+    if split is None:
+        return f"{about}Licence of the data: {licence}. How it was split is not known."
+    parts = (("training", split["train"]), ("validation", split["validation"]), ("test", split["test"]))
+    counts = ", ".join(f"{count:,} {name}" for name, count in parts)
+    more = split.get("pretrain", split["train"]) - split["train"]
     seen = " Pretraining used rows packed from the training part and what has no labels." if more else ""
-    return f"{about}Licence of the data: {licence}. Split `{data.split_hash}`: {counts} examples.{seen}"
+    return f"{about}Licence of the data: {licence}. Split `{split['hash']}`: {counts} examples.{seen}"
 
 
 def _budget(run: Run) -> str:

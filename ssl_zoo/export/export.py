@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
+from lightning.pytorch.utilities import rank_zero_warn
 from rich.console import Console
 
 from ssl_zoo.data.base import DataModule
+from ssl_zoo.data.same_split import OtherSplit
 from ssl_zoo.encoders.audio import Wav2Vec2Encoder
 from ssl_zoo.encoders.base import Encoder
 from ssl_zoo.encoders.front_ends import WaveConvolutions
@@ -16,19 +18,21 @@ from ssl_zoo.export.loading import Loading
 from ssl_zoo.export.program import save_program
 from ssl_zoo.export.torchvision_weights import save_for_torchvision
 from ssl_zoo.export.transformers_folder import save_text_encoder, save_vit, save_wav2vec2
-from ssl_zoo.runs.run import Run, load_run
+from ssl_zoo.runs.run import Run, load_run, read_run
 
 # What the exporter traces an encoder with; the program takes any number.
 EXAMPLES = 2
 
 
-def export(run: Path, out: Path, licence: str | None = None, allow_other_split: bool = False) -> None:
+def export(
+    run: Path, out: Path, licence: str | None = None, allow_other_split: bool = False, root: Path | None = None
+) -> None:
     """Writes the encoder of a run's last checkpoint for use without ssl_zoo.
 
     A ViT, BERT, ModernBERT, GPT-2 or wav2vec 2.0 on waveforms becomes a folder for the transformers library, with what
     prepares its inputs; a ResNet becomes weights for torchvision. Every encoder also becomes encoder.pt2, a program of
     torch.export that needs PyTorch alone. README.md is a model card: method, data, budget, results if the run has been
-    probed, and code that loads each form.
+    probed, and code that loads each form. Where the data the run was trained on is gone, it is exported without.
 
     Args:
         run: the run directory, runs/<experiment>/<time>-<id>.
@@ -36,12 +40,27 @@ def export(run: Path, out: Path, licence: str | None = None, allow_other_split: 
         licence: what the weights may be used under, by its name on the Hugging Face Hub such as apache-2.0; the data's
             own licence is in the card, too.
         allow_other_split: go on although the data is not split any more as it was while the run trained.
+        root: where the run's data lies now, where it was moved; short for --data.source.root.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"out: {out} exists already; name a folder that does not, or empty it first.")
-    write_export(load_run(run, allow_other_split), out, licence)
+    write_export(_with_data_where_it_is(run, allow_other_split, root), out, licence)
     names = ", ".join(sorted(path.name for path in out.iterdir()))
     Console(soft_wrap=True).print(f"Exported to {out}: {names}", highlight=False)
+
+
+def _with_data_where_it_is(directory: Path, allow_other_split: bool, root: Path | None) -> Run:
+    """The run, whose data must be split as it was; where the data is gone, what the run keeps of it will do."""
+    try:
+        return load_run(directory, allow_other_split, root)
+    except OtherSplit:
+        raise
+    except InputError as error:  # is said below, unless it is the run's fault, which `read_run` raises again
+        if root is not None:
+            raise
+        run = read_run(directory)
+        rank_zero_warn(f"The run is exported without the data it was trained on, which cannot be read: {error}")
+        return run
 
 
 def write_export(run: Run, out: Path, licence: str | None = None) -> None:
@@ -53,9 +72,9 @@ def write_export(run: Run, out: Path, licence: str | None = None) -> None:
         licence: licence of the weights, for the model card; none is named when left out.
     """
     out.mkdir(parents=True, exist_ok=True)
-    encoder, test = run.method.encoder, run.data.test_set
+    encoder = run.method.encoder
     # First, since it alone can fail.
-    program = save_program(encoder, run.data, test.__getitems__(list(range(min(EXAMPLES, len(test))))), out)
+    program = save_program(encoder, run.data, run.data.stand_ins(EXAMPLES), out)
     write_card(run, [*_for_libraries(encoder, run.data, out), program], licence, out)
 
 

@@ -55,6 +55,7 @@ def finetune(
     learning_rate: float = 3e-4,
     test_examples: int = 2000,
     allow_other_split: bool = False,
+    root: Path | None = None,
 ) -> None:
     """Trains the encoder of a run's last checkpoint further on a labelled task, and evaluates it on test data.
 
@@ -88,6 +89,7 @@ def finetune(
         test_examples: evaluate on so many of the test examples at most, always the same.
         allow_other_split: go on although the data is not split any more as it was while the run trained, so that the
             run may be tested on examples that it has seen.
+        root: where the run's data lies now, where it was moved; short for --data.source.root.
     """
     counts = {
         "draws": draws,
@@ -103,7 +105,7 @@ def finetune(
         raise InputError(f"finetune: learning_rate must be above 0, not {learning_rate}.")
     if task not in OF_RECORDS and data is not None:
         raise InputError(f"finetune: {task} are those of the run's own data; give --data to tags, pairs or spans.")
-    loaded = load_run(run, allow_other_split)
+    loaded = load_run(run, allow_other_split, root)
     few = _numbers_to_try(task, loaded.data, labels_per_class, examples)
     made = _make_task(loaded, task, data, test_examples)
     settings = Settings(steps, batch_size, learning_rate)

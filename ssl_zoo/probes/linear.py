@@ -146,7 +146,9 @@ def _fit_side_by_side(
 
     The sum of their losses is lowest where each is.
     """
-    counts = known.sum(1)
+    with torch.inference_mode(False):  # as in `_minimise`
+        known = known.clone()
+        counts = known.sum(1)
 
     def loss(features: Tensor, labels: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         fits = (_cross_entropy(features, labels, weight, bias) * known).sum(1) / counts

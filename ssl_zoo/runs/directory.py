@@ -37,6 +37,7 @@ from ssl_zoo.runs.resuming import (
     run_of,
     run_to_resume,
     take_resume,
+    with_root,
 )
 from ssl_zoo.signals import Stopped
 
@@ -92,6 +93,7 @@ class RunDirectoryCLI(CommandLine):
         self.version = f"{datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
         self.resumed, self.looked_at, self.checkpoint, self._new_folders = None, None, None, []
         self.asked_for = args[0] if args else None
+        args = with_root(args)
         resume, rest = take_resume(args) if args[:1] == ["fit"] else (None, args)
         if resume is None:
             return args
@@ -137,9 +139,10 @@ class RunDirectoryCLI(CommandLine):
         self._new_folders = folders_to_make(self.directory)
         if self.resumed is None:
             check_name(config.experiment)
+        for name in ("resume", "root"):  # taken from the command line before it is parsed
+            if config.get(name) is not None:
+                raise InputError(f"{name} is for the command line, as --{name}, and for no file: leave it out there.")
         if self.subcommand == "fit":
-            if config.resume is not None:
-                raise InputError("resume is for the command line, as --resume, and for no file: leave it out there.")
             _check_output(self.directory, config)
         if self.resumed is not None:
             paths = resumable(self.resumed)

@@ -23,7 +23,26 @@ AUTO = "auto"
 # Settings of the optimizer that a resumed run follows; the others are part of the state in its checkpoint.
 FOLLOWED = ("warmup", "schedule")
 # Settings of one start of a run, not of the run.
-OF_THE_START = ("config", "ckpt_path", "resume", "runs_dir")
+OF_THE_START = ("config", "ckpt_path", "resume", "root", "runs_dir")
+
+
+def with_root(args: list[str]) -> list[str]:
+    """A command line whose `--root`, short for `--data.source.root`, is written out."""
+    return [
+        f"--data.source.root{arg.removeprefix('--root')}" if arg == "--root" or arg.startswith("--root=") else arg
+        for arg in args
+    ]
+
+
+def value_of(args: list[str], option: str) -> str | None:
+    """What a command line says last of an option, `--option VALUE` or `--option=VALUE`; None where it lacks it."""
+    found = None
+    for place, arg in enumerate(args):
+        if arg == option and place + 1 < len(args):
+            found = args[place + 1]
+        elif arg.startswith(f"{option}="):
+            found = arg.removeprefix(f"{option}=")
+    return found
 
 
 def take_resume(args: list[str]) -> tuple[str | None, list[str]]:

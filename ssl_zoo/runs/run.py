@@ -4,18 +4,27 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import lightning as L
+import numpy as np
 import torch
+import yaml
 from jsonargparse import ArgumentError
 from lightning.pytorch.cli import instantiate_module
 
 from ssl_zoo.data.base import DataModule
+from ssl_zoo.data.described import without_files
+from ssl_zoo.encoders.base import Encoder
 from ssl_zoo.errors import InputError, own_errors
 from ssl_zoo.lightning_inside import CLASS_PATH, INSTANTIATOR
 from ssl_zoo.methods.base import Method
 from ssl_zoo.rebuilding import LEFT_OUT
 from ssl_zoo.runs.checkpoints import check_weights, checkpoints_of, method_settings, read_newest_whole
+from ssl_zoo.runs.files import CONFIG, RESULTS
 from ssl_zoo.runs.moved import where_classes_are
 from ssl_zoo.runs.named import check_run
+from ssl_zoo.runs.result_file import read_result
+from ssl_zoo.runs.results import Result
+
+EMBEDDED_AT_ONCE = 64
 
 Built = TypeVar("Built")
 
@@ -26,7 +35,8 @@ class Run(NamedTuple):
     Attributes:
         directory: where it lies.
         method: the method with the weights of the last checkpoint, in evaluation mode.
-        data: the data module it was trained on, set up.
+        data: the data module it was trained on; set up by `load_run`, and by `read_run` only described, until
+            `read_data`.
         checkpoint: the last checkpoint as Lightning wrote it.
     """
 
@@ -35,17 +45,110 @@ class Run(NamedTuple):
     data: DataModule
     checkpoint: dict[str, Any]
 
+    @property
+    def encoder(self) -> Encoder:
+        """The part of the method that probes see: its encoder, or where the paper evaluates a teacher, that."""
+        encoder = self.method.get_submodule(self.method.evaluated)
+        assert isinstance(encoder, Encoder)
+        return encoder
 
-def load_run(directory: Path, allow_other_split: bool = False) -> Run:
-    """Reads `directory`/checkpoints/last.ckpt, or an older one if it is damaged, and rebuilds method and data from it.
+    @property
+    def settings(self) -> dict[str, Any]:
+        """All settings of the run, as its config.yaml has them; empty where it was started without the command line."""
+        path = self.directory / CONFIG
+        return yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+    @property
+    def results(self) -> Result | None:
+        """What the run was evaluated to; None where it has not been.
+
+        Raises:
+            InputError: its results.json is damaged.
+        """
+        if not (self.directory / RESULTS).is_file():
+            return None
+        try:
+            return read_result(self.directory)
+        except ValueError as error:
+            path = self.directory / RESULTS
+            raise InputError(f"{path} cannot be used, {error}: probe the run again, or remove the file.") from error
+
+    def read_data(self) -> DataModule:
+        """The run's data, set up.
+
+        Raises:
+            InputError: it cannot be read, or is split otherwise than while the run trained.
+        """
+        self.data.setup()
+        return self.data
+
+    @torch.no_grad()
+    def embed(self, inputs: Any, sample_rate: int | None = None) -> np.ndarray:
+        """``(B, D)`` float32 features, what probes see, of images, texts or sounds as you have them.
+
+        They become what the run was trained on: images of its size and channels, tokens of its own tokenizer, sounds of
+        its sample rate. The encoder normalises images by its own mean and standard deviation.
+
+        Args:
+            inputs: one or a list of: paths, images of Pillow's, NumPy arrays ``(H, W)`` or ``(H, W, C)`` and tensors
+                ``(C, H, W)`` of images, uint8 or float in [0, 1]; Python's strings; paths of sounds, or waveforms
+                ``(S,)`` or ``(S, channels)``, int16 or float in [-1, 1].
+            sample_rate: samples per second of waveforms.
+
+        Raises:
+            InputError: an input is none of these.
+        """
+        images = isinstance(inputs, np.ndarray | torch.Tensor) and inputs.ndim == 4
+        several = images or isinstance(inputs, list | tuple)
+        chosen = inputs if several and len(inputs) else [inputs]
+        self.method.eval()
+        found = []
+        for first in range(0, len(chosen), EMBEDDED_AT_ONCE):
+            some = chosen[first : first + EMBEDDED_AT_ONCE]
+            batch = self.data.batch_of(some if several else inputs, sample_rate)
+            batch = self.method.transfer_batch_to_device(batch, self.method.device, 0)
+            found.append(self.method.encode(batch).pooled.float().cpu().numpy())
+        return np.concatenate(found)
+
+
+def load_run(directory: Path, allow_other_split: bool = False, root: Path | None = None) -> Run:
+    """Reads a run and its data, which must be split as it was while the run trained.
 
     Args:
         directory: folder of the run.
         allow_other_split: take the run although its data is not split any more as it was while it trained.
+        root: where the data lies now, where it was moved.
 
     Raises:
-        InputError: there is no run, no checkpoint, the checkpoint cannot be read, or the data is split otherwise.
+        InputError: as `read_run`, the data cannot be read, or it is split otherwise.
     """
+    method, checkpoint = _method_and_checkpoint(directory)
+    data = build_data(data_settings(checkpoint, root))
+    data.allow_other_split = allow_other_split
+    data.load_state_dict(kept_of(data, checkpoint))
+    return Run(directory, method, data, checkpoint)
+
+
+def read_run(directory: str | Path, root: str | Path | None = None) -> Run:
+    """Reads a run and not its data, which is described by what the checkpoint keeps of it, also where it is gone.
+
+    Args:
+        directory: folder of the run.
+        root: where the data lies now, where it was moved.
+
+    Raises:
+        InputError: there is no run, no checkpoint, or the checkpoint cannot be read.
+    """
+    directory, root = Path(directory), None if root is None else Path(root)
+    method, checkpoint = _method_and_checkpoint(directory)
+    with without_files():
+        data = build_data(data_settings(checkpoint, root))
+    data.remember(kept_of(data, checkpoint))
+    return Run(directory, method, data, checkpoint)
+
+
+def _method_and_checkpoint(directory: Path) -> tuple[Method, dict[str, Any]]:
+    """The method of `directory`/checkpoints/last.ckpt, or of an older one if it is damaged, and what that holds."""
     check_run(directory)
     paths = checkpoints_of(directory)
     if not any(path.is_file() for path in paths):
@@ -54,11 +157,45 @@ def load_run(directory: Path, allow_other_split: bool = False) -> Run:
     method = rebuild(checkpoint)
     check_weights(checkpoint, path, method.state_dict())
     method.load_state_dict(checkpoint["state_dict"])
-    data = _build(L.LightningDataModule, checkpoint["datamodule_hyper_parameters"])
+    return method.eval(), checkpoint
+
+
+def kept_of(data: DataModule, checkpoint: dict[str, Any]) -> dict[str, Any]:
+    """What a checkpoint keeps of its data."""
+    return checkpoint.get(type(data).__qualname__, {})
+
+
+def data_settings(checkpoint: dict[str, Any], root: Path | None = None) -> dict[str, Any]:
+    """What the data of a checkpoint was built with.
+
+    Args:
+        checkpoint: checkpoint as Lightning writes it.
+        root: where its files lie now; paths of the source below its old root move with it.
+
+    Raises:
+        InputError: the data's source has no root.
+    """
+    settings = dict(checkpoint["datamodule_hyper_parameters"])
+    if root is None:
+        return settings
+    source = settings.get("source")
+    old = source.get("init_args", {}).get("root") if isinstance(source, dict) else None
+    if old is None:
+        name = "its default source" if source is None else str(source["class_path"]).rpartition(".")[2]
+        raise InputError(f"--root: the run's data, {name}, lies in no folder of yours: leave it out.")
+    new = str(root.expanduser().resolve())
+    moved = {
+        name: new + value.removeprefix(old) if isinstance(value, str) and f"{value}/".startswith(f"{old}/") else value
+        for name, value in source["init_args"].items()
+    }
+    return {**settings, "source": {**source, "init_args": moved}}
+
+
+def build_data(settings: dict[str, Any]) -> DataModule:
+    """The data module of such settings; errors as `rebuild`."""
+    data = _build(L.LightningDataModule, settings)
     assert isinstance(data, DataModule)
-    data.allow_other_split = allow_other_split
-    data.load_state_dict(checkpoint.get(type(data).__qualname__, {}))
-    return Run(directory, method.eval(), data, checkpoint)
+    return data
 
 
 def rebuild(checkpoint: dict[str, Any], seed: int = 0) -> Method:

@@ -18,7 +18,7 @@ OWN = ("--seed_everything", "--runs_dir", "--ckpt_path", "--resume")
 OWN_LENGTH = ("--trainer.max_steps", "--trainer.max_epochs", "--trainer.max_time", "--trainer.val_check_interval",
               "--trainer.check_val_every_n_epoch", "--trainer.log_every_n_steps")  # fmt: skip
 # Settings that do not make a run another one.
-NOT_PART = ("config", "seed_everything", "runs_dir", "ckpt_path", "resume", "checkpoint_minutes")
+NOT_PART = ("config", "seed_everything", "runs_dir", "ckpt_path", "resume", "root", "checkpoint_minutes")
 
 ReadSettings = Callable[[list[str]], dict[str, Any]]
 

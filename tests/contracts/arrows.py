@@ -43,6 +43,7 @@ COMMAND_LINE = (
     "data_settings",
     "front",
     "parsing",
+    "predict_cli",
     "training_cli",
 )
 
@@ -64,7 +65,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "data/image": ("data", "data/cache", "data/sources"),
     "data/text": ("data", "data/cache", "data/sources"),
     "probes": ("data", "parts"),
-    "runs": ("data", "methods", "tasks"),
+    "runs": ("data", "encoders", "methods", "tasks"),
     "tracking": ("data", "methods", "probes", "runs"),
     "callbacks": ("data", "encoders", "methods", "objectives", "parts", "probes", "runs", "views"),
     "evaluation": ("callbacks", "data", "data/text", "encoders", "methods", "objectives", "probes", "runs", "tasks"),

@@ -1,23 +1,24 @@
 """Speech and other sound for pretraining and probing."""
 
-import warnings
-from collections import defaultdict
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from lightning import Trainer
 from torch import Tensor
 
+from ssl_zoo.batch import Batch
 from ssl_zoo.data.audio.log_mel_baseline import log_mel_baseline
-from ssl_zoo.data.audio.pcm import PCM, open_pcm
+from ssl_zoo.data.audio.pcm import open_pcm
+from ssl_zoo.data.audio.raw import sounds_of
 from ssl_zoo.data.audio.recordings import Centred, RandomCrops, Recordings
 from ssl_zoo.data.audio.segments import PHONES, phone_labels, recording_tasks
-from ssl_zoo.data.audio.sources.base import AudioSource, LoadedAudio
+from ssl_zoo.data.audio.sources.base import UNLABELLED, AudioSource, LoadedAudio
 from ssl_zoo.data.audio.sources.debian_speech import DebianSpeech
 from ssl_zoo.data.audio.spectrograms import picture_of_sound
+from ssl_zoo.data.audio.usable import usable
 from ssl_zoo.data.base import DataModule, check_at_least
 from ssl_zoo.data.buckets import (
     Bucket,
@@ -36,11 +37,6 @@ from ssl_zoo.data.splits import PARTS, Split, identity, split_hash
 from ssl_zoo.errors import InputError
 from ssl_zoo.rebuilding import require_kind
 from ssl_zoo.tasks.labels import CLASSES, Labels, PlaceLabels
-
-# A warning names so many of the files that it is about.
-NAMED = 3
-# A file that goes so many times beyond full scale is named. Decoders and resampling overshoot by less.
-LOUD = 2
 
 
 class AudioData(DataModule):
@@ -163,9 +159,9 @@ class AudioData(DataModule):
         """
         loaded = self.source.load()
         pcm = open_pcm(self.source_name, loaded.recordings, self.sample_rate)
-        usable = self._usable(pcm, loaded)
+        fine = usable(pcm, loaded, self.source_name, self.min_seconds, self.sample_rate, self.on_error)
         self.classes, self.task_classes, self.phones = loaded.classes, loaded.tasks, loaded.phones
-        train, validation, test, unlabelled = self._split(loaded, usable)
+        train, validation, test, unlabelled = self._split(loaded, fine)
         labels = [[recording.label, recording.part, dict(recording.tasks)] for recording in loaded.recordings]
         self.name_of = [recording.name for recording in loaded.recordings].__getitem__
         self.identity = identity(pcm.digest, loaded.classes, loaded.tasks, labels)
@@ -201,6 +197,26 @@ class AudioData(DataModule):
     def picture(self, inputs: Tensor, fields: dict[str, Tensor] | None = None) -> Picture:
         """See `DataModule`; spectrograms."""
         return picture_of_sound(inputs, self.sample_rate)
+
+    def batch_of(self, raw: Any, sample_rate: int | None = None) -> Batch:
+        """See `DataModule`; sounds as `ssl_zoo.data.audio.raw.sounds_of` takes them."""
+        return sounds_of(raw, sample_rate, self.sample_rate, self._samples(self.max_seconds))
+
+    def stand_ins(self, count: int) -> Batch:
+        """See `DataModule`; noise, as long as what the encoder was trained on."""
+        noise = 2 * torch.rand(count, self._samples(self.crop_seconds or self.max_seconds)) - 1
+        return Batch(noise, None, None, torch.arange(count))
+
+    def everything(self) -> list[Examples]:
+        """See `DataModule`."""
+        loaded = self.source.load()
+        pcm = open_pcm(self.source_name, loaded.recordings, self.sample_rate)
+        fine = usable(pcm, loaded, self.source_name, self.min_seconds, self.sample_rate, self.on_error)
+        self.classes, self.name_of = loaded.classes, [each.name for each in loaded.recordings].__getitem__
+        labels = torch.tensor([each.label for each in loaded.recordings])[fine]
+        longest = self._samples(self.max_seconds)
+        parts = [fine[labels != UNLABELLED], fine[labels == UNLABELLED]]
+        return [Recordings(pcm, loaded, part, self.sample_rate, longest) for part in parts if len(part)]
 
     @property
     def padding(self) -> float:
@@ -251,47 +267,9 @@ class AudioData(DataModule):
             return one_bucket(weights, batch_size)
         return buckets_by_length(self._lengths(recordings), weights, self._samples(self.seconds_per_batch))
 
-    def _usable(self, pcm: PCM, loaded: LoadedAudio) -> Tensor:
-        """Positions of the recordings without a fault; warns of the others, or stops."""
-        reasons: dict[str, list[str]] = defaultdict(list)
-        shortest = self.min_seconds * self.sample_rate
-        fine = []
-        for position, (recording, size) in enumerate(zip(loaded.recordings, np.diff(pcm.offsets), strict=True)):
-            reason = pcm.bad.get(position)
-            if reason is None and size < shortest:
-                reason = f"is shorter than min_seconds, {self.min_seconds} s"
-            if reason is None:
-                fine.append(position)
-            else:
-                reasons[reason].append(recording.name)
-        for reason, names in reasons.items():
-            if self.on_error == "stop":
-                raise InputError(f"{names[0]} {reason}: remove it, or set the data's on_error to skip.")
-            warnings.warn(
-                f"{self.source_name}: left out {len(names)} of {len(loaded.recordings)} files, each of which {reason}: "
-                f"{_some(names)}.",
-                stacklevel=2,
-            )
-        if not fine:
-            raise InputError(f"{self.source_name} has no recording that can be used: choose another source.")
-        loud = {loaded.recordings[place].name: peak for place, peak in pcm.peaks.items() if peak > LOUD}
-        if loud:
-            warnings.warn(
-                f"{self.source_name}: {len(loud)} of {len(loaded.recordings)} files go beyond full scale, one "
-                f"{max(loud.values()):,.0f} times, and were scaled down to it, each by its own loudest sample: "
-                f"{_some(list(loud))}.",
-                stacklevel=2,
-            )
-        return torch.tensor(fine)
-
     def _split(self, loaded: LoadedAudio, usable: Tensor) -> Split:
         """Positions of the usable recordings of each part."""
         here = [loaded.recordings[position] for position in usable.tolist()]
         labels = torch.tensor([recording.label for recording in here])
         parts = torch.tensor([PARTS.index(recording.part) for recording in here])
         return Split(*(usable[part] for part in self.split(labels, parts, "recordings")))
-
-
-def _some(names: list[str]) -> str:
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return f"{', '.join(names[:NAMED])}{more}"

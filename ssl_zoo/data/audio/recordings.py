@@ -47,6 +47,11 @@ class Recordings(Examples):
         self.sizes = np.diff(pcm.offsets)[chosen.numpy()]
         self.lengths: Tensor = torch.from_numpy(np.minimum(self.sizes, most))
 
+    @property
+    def positions(self) -> Tensor:
+        """See `Examples`."""
+        return self.chosen
+
     def __len__(self) -> int:
         """Number of examples."""
         return len(self.chosen)

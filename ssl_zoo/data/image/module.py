@@ -3,7 +3,7 @@
 import os
 import warnings
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import lightning as L
 import torch
@@ -18,6 +18,7 @@ from ssl_zoo.data.examples import UNLABELLED, Examples
 from ssl_zoo.data.image.decoded import open_decoded
 from ssl_zoo.data.image.kept_images import JoinedImages, Survey, keep, survey
 from ssl_zoo.data.image.photographs import shown
+from ssl_zoo.data.image.raw import images_of
 from ssl_zoo.data.image.sources.base import Images, ImageSource, LazyImages, LoadedImages
 from ssl_zoo.data.image.sources.digits import Digits
 from ssl_zoo.data.image.statistics import channel_statistics
@@ -49,6 +50,11 @@ class ImageExamples(Examples):
         self.images, self.chosen, self.size, self.stored_size = images, chosen, size, stored_size
         labels = None if images.labels is None else images.labels[chosen]
         self.labels = None if labels is None or (labels == UNLABELLED).any() else labels
+
+    @property
+    def positions(self) -> Tensor:
+        """See `Examples`."""
+        return self.chosen
 
     def __len__(self) -> int:
         """Number of examples."""
@@ -238,6 +244,30 @@ class ImageData(DataModule):
     def picture(self, inputs: Tensor, fields: dict[str, Tensor] | None = None) -> Picture:
         """See `DataModule`; whole photographs where there are some, and of more than three channels the first three."""
         return Picture(as_colours(shown(inputs, fields)))
+
+    def batch_of(self, raw: Any, sample_rate: int | None = None) -> Batch:
+        """See `DataModule`; images as `ssl_zoo.data.image.raw.images_of` takes them."""
+        images = images_of(raw, self.source.form, self.image_size)
+        return Batch(images, None, None, torch.arange(len(images)))
+
+    def stand_ins(self, count: int) -> Batch:
+        """See `DataModule`; noise."""
+        noise = torch.rand(count, self.channels, self.image_size, self.image_size)
+        return Batch(noise, None, None, torch.arange(count))
+
+    def everything(self) -> list[Examples]:
+        """See `DataModule`; decoded when they are read, unless they lie in memory already."""
+        if isinstance(train := getattr(self, "train_set", None), ImageExamples):
+            return self._with_and_without_labels(train.images)
+        loaded = self.source.load()
+        self.classes = loaded.classes
+        self.name_of = None if loaded.names is None else loaded.names.__getitem__
+        return self._with_and_without_labels(JoinedImages([part for part in loaded.in_order() if part], self.channels))
+
+    def _with_and_without_labels(self, images: Images) -> list[Examples]:
+        known = torch.zeros(len(images), dtype=torch.bool) if images.labels is None else images.labels != UNLABELLED
+        parts = [chosen.nonzero()[:, 0] for chosen in (known, ~known)]
+        return [ImageExamples(images, chosen, self.image_size) for chosen in parts if len(chosen)]
 
     def describe_inputs(self) -> str:
         """See `DataModule`."""

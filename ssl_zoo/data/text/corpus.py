@@ -37,6 +37,9 @@ Choose = Callable[[np.ndarray, np.ndarray], np.ndarray]
 # Seals of files by their names.
 Seals = dict[str, Seal]
 
+# How texts become tokens: the name of a trainer or of what is ready-made, or a tokenizer.
+Wanted = str | TextTokenizer
+
 
 class Bad(NamedTuple):
     """How many texts were left out for one reason, and the first of their names."""
@@ -118,12 +121,12 @@ class Corpus:
         path.with_suffix(".json").write_text(json.dumps(writer.seal))
 
 
-def open_corpus(source: TextSource, tokenizer: str, vocab_size: int, choose: Choose, choice: list[Any]) -> Corpus:
+def open_corpus(source: TextSource, tokenizer: Wanted, vocab_size: int, choose: Choose, choice: list[Any]) -> Corpus:
     """A source's corpus from the cache, where it is made if need be, once for all processes of the machine.
 
     Args:
         source: the documents.
-        tokenizer: `wordpiece`, `bpe` or `characters` to train one, or what `load_tokenizer` takes.
+        tokenizer: `wordpiece`, `bpe` or `characters` to train one, what `load_tokenizer` takes, or a tokenizer.
         vocab_size: vocabulary size of a trained tokenizer.
         choose: the documents to train a tokenizer on.
         choice: plain values, the same when `choose` chooses the same.
@@ -138,9 +141,11 @@ def open_corpus(source: TextSource, tokenizer: str, vocab_size: int, choose: Cho
     return corpus
 
 
-def _key(source: TextSource, tokenizer: str, vocab_size: int, choice: list[Any]) -> str:
-    if tokenizer in TRAINERS:
-        made: list[Any] = [tokenizer, vocab_size, *choice]
+def _key(source: TextSource, tokenizer: Wanted, vocab_size: int, choice: list[Any]) -> str:
+    if isinstance(tokenizer, TextTokenizer):
+        made: list[Any] = [tokenizer.hash]
+    elif tokenizer in TRAINERS:
+        made = [tokenizer, vocab_size, *choice]
     else:
         path = Path(tokenizer).expanduser()
         files = [path] if path.is_file() else sorted(path.glob("*")) if path.is_dir() else []
@@ -185,9 +190,11 @@ class _Texts:
                     yield text.decode()
 
 
-def _build(folder: Path, source: TextSource, tokenizer: str, vocab_size: int, choose: Choose) -> None:
+def _build(folder: Path, source: TextSource, tokenizer: Wanted, vocab_size: int, choose: Choose) -> None:
     """Fills an empty folder with a corpus."""
-    made = None if tokenizer in TRAINERS else load_tokenizer(tokenizer)
+    made = tokenizer if isinstance(tokenizer, TextTokenizer) else None
+    if isinstance(tokenizer, str) and tokenizer not in TRAINERS:
+        made = load_tokenizer(tokenizer)
     with patient_progress(f"Tokenizing {source.name}") as show:
         path = folder / "texts"
         with kept_warnings() as remarks:
@@ -203,6 +210,7 @@ def _build(folder: Path, source: TextSource, tokenizer: str, vocab_size: int, ch
                 f"{source.name} has labels from {labels.min()} to {labels.max()} but {len(classes)} classes: mend it."
             )
         if made is None:
+            assert isinstance(tokenizer, str)
             show("training the tokenizer", None)
             learnt = np.zeros(len(sizes), dtype=bool)
             learnt[choose(labels, parts)] = True

@@ -10,88 +10,24 @@ from torch import Tensor
 
 from ssl_zoo.batch import Batch
 from ssl_zoo.data.base import DataModule, check_at_least
-from ssl_zoo.data.cache.mapped import MappedArray
 from ssl_zoo.data.examples import Examples
 from ssl_zoo.data.representations import Baseline, TokenCounts
+from ssl_zoo.data.same_split import OtherSplit
 from ssl_zoo.data.splits import Split, identity, split_hash
 from ssl_zoo.data.text.corpus import Corpus, open_corpus
+from ssl_zoo.data.text.documents import Documents, PackedRows
+from ssl_zoo.data.text.kept_tokenizer import as_kept, from_kept
+from ssl_zoo.data.text.raw import texts_of
 from ssl_zoo.data.text.sources.base import UNLABELLED, TextSource
 from ssl_zoo.data.text.sources.python_docs import PythonDocs
-from ssl_zoo.data.text.tokenizer import TRAINERS, check_trained
+from ssl_zoo.data.text.tokenizer import TRAINERS, TextTokenizer, check_trained
 from ssl_zoo.data.tokens import Tokens
 from ssl_zoo.errors import InputError
 from ssl_zoo.rebuilding import require_kind
 from ssl_zoo.vocabulary import Vocabulary
 
-
-class PackedRows(Examples):
-    """Rows without padding, cut from documents that lie one after the other; what is left over at the end is dropped.
-
-    Args:
-        tokens: tokens of all documents.
-        shares: bytes of text that each token stands for.
-        length: tokens per row.
-        end: id that closes a document.
-    """
-
-    labels = None
-    in_source = False
-
-    def __init__(self, tokens: MappedArray, shares: MappedArray, length: int, end: int) -> None:
-        self.tokens, self.shares, self.length, self.end = tokens, shares, length, end
-
-    def __len__(self) -> int:
-        """Number of rows."""
-        return len(self.tokens) // self.length
-
-    def __getitems__(self, positions: list[int]) -> Batch:
-        """The rows at these positions; the mask numbers the documents of a row, or is None if every row has one."""
-        rows, shares = (
-            column.values[: len(self) * self.length].reshape(-1, self.length)[positions].astype(np.int64)
-            for column in (self.tokens, self.shares)
-        )
-        ends = rows == self.end
-        mask = None
-        if ends[:, :-1].any():
-            mask = torch.from_numpy(1 + ends.cumsum(1) - ends)  # a document's end still belongs to it
-        fields = {"bytes": torch.from_numpy(shares)}
-        return Batch(torch.from_numpy(rows), mask, None, torch.tensor(positions), fields)
-
-
-class Documents(Examples):
-    """Documents one by one, padded on the right to the longest of their batch.
-
-    Args:
-        corpus: all documents.
-        chosen: ``(N,)`` int64, positions in `corpus` of the examples; they become `Batch.index`.
-        length: the most tokens of a document; a longer one is cut, and has no end.
-    """
-
-    def __init__(self, corpus: Corpus, chosen: Tensor, length: int) -> None:
-        self.tokens, self.shares, self.chosen, self.length = corpus.tokens, corpus.bytes, chosen, length
-        self.pad = corpus.tokenizer.special["pad"]
-        self.starts = corpus.offsets[:-1][chosen.numpy()]
-        self.lengths: Tensor = torch.from_numpy(np.minimum(corpus.offsets[1:][chosen.numpy()] - self.starts, length))
-        labels = torch.from_numpy(corpus.labels[chosen.numpy()])
-        self.labels = None if (labels == UNLABELLED).any() else labels
-
-    def __len__(self) -> int:
-        """Number of documents."""
-        return len(self.chosen)
-
-    def __getitems__(self, positions: list[int]) -> Batch:
-        """The documents at these positions; the mask is True where a token is real, or None if all are."""
-        local = np.array(positions)
-        lengths = self.lengths.numpy()[local, None]
-        places = np.arange(lengths.max())
-        real = places < lengths
-        where = self.starts[local, None] + np.minimum(places, lengths - 1)
-        inputs, shares = self.tokens.values[where].astype(np.int64), self.shares.values[where].astype(np.int64)
-        inputs[~real], shares[~real] = self.pad, 0
-        mask = None if real.all() else torch.from_numpy(real)
-        labels = None if self.labels is None else self.labels[local]
-        fields = {"bytes": torch.from_numpy(shares)}
-        return Batch(torch.from_numpy(inputs), mask, labels, self.chosen[local], fields)
+# Under which key a checkpoint keeps the tokenizer; `tokenizer` is its hash.
+TOKENIZER = "tokenizer_itself"
 
 
 class TextData(DataModule):
@@ -137,6 +73,8 @@ class TextData(DataModule):
     padded = True
     program_inputs = "`inputs` are token ids `(B, T)` int64, `mask` is bool `(B, T)`, True where a token is real."
 
+    _own_tokenizer: TextTokenizer | None = None
+
     def __init__(
         self,
         source: TextSource | None = None,
@@ -172,16 +110,27 @@ class TextData(DataModule):
             InputError: the data or the tokenizer cannot be had, or there is too little data.
         """
         choice = [self.train_size, self.validation_fraction, self.test_fraction]
-        return open_corpus(self.source, self.tokenizer, self.vocab_size, self._choose_pretraining, choice)
+        tokenizer = self.tokenizer if self._own_tokenizer is None else self._own_tokenizer
+        return open_corpus(self.source, tokenizer, self.vocab_size, self._choose_pretraining, choice)
+
+    def remember(self, state_dict: dict[str, Any]) -> None:
+        """See `DataModule`; texts are read by the tokenizer that the checkpoint keeps."""
+        super().remember(state_dict)
+        self.read_like(state_dict)
+
+    def read_like(self, state_dict: dict[str, Any]) -> None:
+        """See `DataModule`; the tokenizer that the checkpoint keeps."""
+        kept = state_dict.get(TOKENIZER)
+        self._own_tokenizer = None if kept is None else from_kept(kept)
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
         """What encoders and methods know of the tokenizer; errors as for `corpus`."""
-        return self.corpus.tokenizer.vocabulary()
+        return self.tokens().tokenizer.vocabulary()
 
     def decode(self, ids: Tensor) -> str:
         """The text of ``(T,)`` token ids, without special tokens."""
-        return self.corpus.tokenizer.decode(ids.tolist())
+        return self.tokens().tokenizer.decode(ids.tolist())
 
     def read(self) -> None:
         """Finds or makes the tokens, and splits the documents.
@@ -213,8 +162,26 @@ class TextData(DataModule):
         return {"tf-idf": TokenCounts(self.vocabulary)}
 
     def tokens(self) -> Tokens:
-        """See `DataModule`; the tokenizer and the length of this data."""
-        return Tokens(self.corpus.tokenizer, self.length)
+        """See `DataModule`; the tokenizer and the length of this data, for which it need not be read again."""
+        own = None if "corpus" in self.__dict__ else self._own_tokenizer
+        return Tokens(self.corpus.tokenizer if own is None else own, self.length)
+
+    def batch_of(self, raw: Any, sample_rate: int | None = None) -> Batch:
+        """See `DataModule`; texts as `ssl_zoo.data.text.raw.texts_of` takes them."""
+        return texts_of(raw, self.tokens())
+
+    def stand_ins(self, count: int) -> Batch:
+        """See `DataModule`; token ids at random."""
+        ids = torch.randint(self.vocabulary["size"], (count, self.length))
+        return Batch(ids, None, None, torch.arange(count))
+
+    def everything(self) -> list[Examples]:
+        """See `DataModule`; documents one by one, also where rows are packed from them."""
+        self.classes = self.corpus.classes
+        self.name_of = self.corpus.name_of if self.corpus.named else None
+        known = torch.from_numpy(self.corpus.labels != UNLABELLED)
+        parts = [chosen.nonzero()[:, 0] for chosen in (known, ~known)]
+        return [self._documents(chosen) for chosen in parts if len(chosen)]
 
     def _answer_bad(self) -> None:
         """Warns of texts that were left out, or stops."""
@@ -249,8 +216,9 @@ class TextData(DataModule):
         return torch.cat([train, unlabelled]).sort().values.numpy()
 
     def state_dict(self) -> dict[str, Any]:
-        """The seed of the order, the split, and which tokenizer it is."""
-        return {**super().state_dict(), "tokenizer": self.vocabulary["hash"]}
+        """The seed of the order, the split, which tokenizer it is, and the tokenizer itself."""
+        tokenizer = self.tokens().tokenizer
+        return {**super().state_dict(), "tokenizer": tokenizer.hash, TOKENIZER: as_kept(tokenizer)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Takes over a checkpoint's order.
@@ -260,7 +228,7 @@ class TextData(DataModule):
         """
         made, here = state_dict.get("tokenizer"), self.vocabulary["hash"]
         if made is not None and made != here:
-            raise InputError(
+            raise OtherSplit(
                 f"The checkpoint was made with another tokenizer ({made}) than {self.tokenizer} is on "
                 f"{self.source_name} here ({here}): give it the data and the tokenizer it was trained with."
             )

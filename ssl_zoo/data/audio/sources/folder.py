@@ -4,6 +4,7 @@ from pathlib import Path
 
 from ssl_zoo.data.audio.sources.base import UNLABELLED, AudioSource, LoadedAudio
 from ssl_zoo.data.audio.sources.sound_files import SUFFIXES, recording
+from ssl_zoo.data.described import require_files
 from ssl_zoo.data.sources.files import class_numbers, find_files, readable, resolved
 from ssl_zoo.errors import InputError
 
@@ -25,11 +26,15 @@ class AudioFolder(AudioSource):
     def __init__(self, root: str | Path) -> None:
         self.root = resolved(root)
         self.name = f"AudioFolder {readable(Path(self.root).name)}"
-        if not Path(self.root).is_dir():
-            raise InputError(f"There is no folder {root}: set the source's `root` to a folder of sound files.")
+        self._require_files()
+
+    def _require_files(self) -> None:
+        missing = f"There is no folder {self.root}: set the source's `root` to a folder of sound files."
+        require_files(Path(self.root).is_dir(), missing)
 
     def load(self) -> LoadedAudio:
         """All sound files, part by part, in the order of their sorted names."""
+        self._require_files()
         files = find_files(Path(self.root), SUFFIXES, "sounds")
         if not files:
             raise InputError(f"There is no sound in {self.root}: put sound files or folders of them there.")

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ssl_zoo.data.cache.folder import CACHE
+from ssl_zoo.data.described import require_files
 from ssl_zoo.data.image.sources.base import ArrayImages, ImageSource, LoadedImages
 from ssl_zoo.data.sources.debian import fetch_package
 from ssl_zoo.data.sources.files import resolved
@@ -36,14 +37,17 @@ class FashionMNIST(ImageSource):
 
     def __init__(self, root: str | Path | None = None) -> None:
         self.root = None if root is None else resolved(root)
-        missing = [] if root is None else [name for name in FILES if not (Path(root).expanduser() / name).is_file()]
-        if missing:
-            raise InputError(
-                f"There is no {missing[0]} in {root}: give the folder with Fashion-MNIST's four files, or no root."
-            )
+        self._require_files()
+
+    def _require_files(self) -> None:
+        missing = [] if self.root is None else [name for name in FILES if not (Path(self.root) / name).is_file()]
+        for name in missing:
+            give = "give the folder with Fashion-MNIST's four files, or no root"
+            require_files(False, f"There is no {name} in {self.root}: {give}.")
 
     def load(self) -> LoadedImages:
         """The official training and test sets."""
+        self._require_files()
         folder = find_or_fetch() if self.root is None else Path(self.root).expanduser()
         train, test = (
             ArrayImages(_read(folder / images)[:, None], _read(folder / labels).long())

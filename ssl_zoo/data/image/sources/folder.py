@@ -14,6 +14,7 @@ from torch import Tensor
 from ssl_zoo.data.cache.folder import CACHE
 from ssl_zoo.data.cache.progress import patient_progress
 from ssl_zoo.data.cache.sealed import open_sealed, read_facts, write_facts
+from ssl_zoo.data.described import require_files
 from ssl_zoo.data.image.sources.base import ImageSource, LazyImages, LoadedImages
 from ssl_zoo.data.image.sources.image_files import open_image
 from ssl_zoo.data.image.sources.pixels import Depth, PixelFormat, UnreadableImage, to_pixels
@@ -69,13 +70,17 @@ class ImageFolder(ImageSource):
         self.value_range = None if value_range is None else (float(value_range[0]), float(value_range[1]))
         self.form.check()
         self.name = f"ImageFolder {readable(Path(self.root).name)}"
-        if not Path(self.root).is_dir():
-            raise InputError(f"There is no folder {root}: set the source's `root` to a folder of images.")
-        if self.labels is not None and not Path(self.labels).is_file():
-            raise InputError(f"There is no file {labels}: set `labels` to a text file with one label a line.")
+        self._require_files()
+
+    def _require_files(self) -> None:
+        missing = f"There is no folder {self.root}: set the source's `root` to a folder of images."
+        require_files(Path(self.root).is_dir(), missing)
+        missing = f"There is no file {self.labels}: set `labels` to a text file with one label a line."
+        require_files(self.labels is None or Path(self.labels).is_file(), missing)
 
     def load(self) -> LoadedImages:
         """All images, part by part, decoded when they are read."""
+        self._require_files()
         root = Path(self.root)
         labels_file = None if self.labels is None else Path(self.labels)
         files = find_files(root, SUFFIXES, "images", besides=labels_file)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
+from ssl_zoo.data.described import require_files
 from ssl_zoo.data.sources.files import (
     SHARD,
     DataFile,
@@ -67,14 +68,17 @@ class TextFiles(TextSource):
             raise InputError(f"document is {document}: choose file, paragraph or line.")
         self.root, self.document = resolved(root), document
         self.text_column, self.label_column = text_column, label_column
-        if not Path(self.root).exists():
-            raise InputError(f"There is no {root}: set the source's `root` to a folder of .txt, .jsonl or .csv files.")
+        self._require_files()
         self.name = f"TextFiles {readable(Path(self.root).name)}"
         if document == "file":
             self.finer = (
                 "To make every line or paragraph of a .txt file a text of its own, set --data.source.document to line "
                 "or paragraph."
             )
+
+    def _require_files(self) -> None:
+        missing = f"There is no {self.root}: set the source's `root` to a folder of .txt, .jsonl or .csv files."
+        require_files(Path(self.root).exists(), missing)
 
     @property
     def classes(self) -> list[str]:
@@ -113,6 +117,7 @@ class TextFiles(TextSource):
         return read(path, Columns(self.text_column, self.label_column))
 
     def _files(self) -> list[DataFile]:
+        self._require_files()
         root, wanted = Path(self.root), TEXT + JSON + TABLES
         if root.is_file():
             files = [DataFile(root, "train", None)] if root.suffix.lower() in wanted else []

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from ssl_zoo.data.cache.folder import CACHE
+from ssl_zoo.data.described import require_files
 from ssl_zoo.data.sources.debian import fetch_package
 from ssl_zoo.data.sources.files import resolved
 from ssl_zoo.data.text.sources.base import UNLABELLED, Document, TextSource
@@ -49,9 +50,13 @@ class WordNet(TextSource):
             raise InputError(f"labels is {labels}: choose nouns or all.")
         self.labels, self.root = labels, None if root is None else resolved(root)
         self.name = "WordNet" if labels == "nouns" else "WordNet with 45 classes"
-        missing = [] if root is None else [name for name in FILES if not (Path(root).expanduser() / name).is_file()]
-        if missing:
-            raise InputError(f"There is no {missing[0]} in {root}: give the folder with WordNet's data files, or none.")
+        self._require_files()
+
+    def _require_files(self) -> None:
+        missing = [] if self.root is None else [name for name in FILES if not (Path(self.root) / name).is_file()]
+        for name in missing:
+            give = "give the folder with WordNet's data files, or none"
+            require_files(False, f"There is no {name} in {self.root}: {give}.")
 
     @property
     def classes(self) -> list[str]:
@@ -77,6 +82,7 @@ class WordNet(TextSource):
                     yield Document(gloss, numbers.get(lexicographer_file, UNLABELLED))
 
     def _files(self) -> list[Path]:
+        self._require_files()
         folder = find_or_fetch() if self.root is None else Path(self.root).expanduser()
         return [folder / name for name in FILES]
 

@@ -1,0 +1,86 @@
+"""Parts of a corpus as examples: documents one by one, or rows packed from them."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ssl_zoo.batch import Batch
+from ssl_zoo.data.cache.mapped import MappedArray
+from ssl_zoo.data.examples import Examples
+from ssl_zoo.data.text.corpus import Corpus
+from ssl_zoo.data.text.sources.base import UNLABELLED
+
+
+class PackedRows(Examples):
+    """Rows without padding, cut from documents that lie one after the other; what is left over at the end is dropped.
+
+    Args:
+        tokens: tokens of all documents.
+        shares: bytes of text that each token stands for.
+        length: tokens per row.
+        end: id that closes a document.
+    """
+
+    labels = None
+    in_source = False
+
+    def __init__(self, tokens: MappedArray, shares: MappedArray, length: int, end: int) -> None:
+        self.tokens, self.shares, self.length, self.end = tokens, shares, length, end
+
+    def __len__(self) -> int:
+        """Number of rows."""
+        return len(self.tokens) // self.length
+
+    def __getitems__(self, positions: list[int]) -> Batch:
+        """The rows at these positions; the mask numbers the documents of a row, or is None if every row has one."""
+        rows, shares = (
+            column.values[: len(self) * self.length].reshape(-1, self.length)[positions].astype(np.int64)
+            for column in (self.tokens, self.shares)
+        )
+        ends = rows == self.end
+        mask = None
+        if ends[:, :-1].any():
+            mask = torch.from_numpy(1 + ends.cumsum(1) - ends)  # a document's end still belongs to it
+        fields = {"bytes": torch.from_numpy(shares)}
+        return Batch(torch.from_numpy(rows), mask, None, torch.tensor(positions), fields)
+
+
+class Documents(Examples):
+    """Documents one by one, padded on the right to the longest of their batch.
+
+    Args:
+        corpus: all documents.
+        chosen: ``(N,)`` int64, positions in `corpus` of the examples; they become `Batch.index`.
+        length: the most tokens of a document; a longer one is cut, and has no end.
+    """
+
+    def __init__(self, corpus: Corpus, chosen: Tensor, length: int) -> None:
+        self.tokens, self.shares, self.chosen, self.length = corpus.tokens, corpus.bytes, chosen, length
+        self.pad = corpus.tokenizer.special["pad"]
+        self.starts = corpus.offsets[:-1][chosen.numpy()]
+        self.lengths: Tensor = torch.from_numpy(np.minimum(corpus.offsets[1:][chosen.numpy()] - self.starts, length))
+        labels = torch.from_numpy(corpus.labels[chosen.numpy()])
+        self.labels = None if (labels == UNLABELLED).any() else labels
+
+    @property
+    def positions(self) -> Tensor:
+        """See `Examples`."""
+        return self.chosen
+
+    def __len__(self) -> int:
+        """Number of documents."""
+        return len(self.chosen)
+
+    def __getitems__(self, positions: list[int]) -> Batch:
+        """The documents at these positions; the mask is True where a token is real, or None if all are."""
+        local = np.array(positions)
+        lengths = self.lengths.numpy()[local, None]
+        places = np.arange(lengths.max())
+        real = places < lengths
+        where = self.starts[local, None] + np.minimum(places, lengths - 1)
+        inputs, shares = self.tokens.values[where].astype(np.int64), self.shares.values[where].astype(np.int64)
+        inputs[~real], shares[~real] = self.pad, 0
+        mask = None if real.all() else torch.from_numpy(real)
+        labels = None if self.labels is None else self.labels[local]
+        fields = {"bytes": torch.from_numpy(shares)}
+        return Batch(torch.from_numpy(inputs), mask, labels, self.chosen[local], fields)
