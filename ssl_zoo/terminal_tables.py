@@ -68,7 +68,7 @@ def print_table(title: str, caption: str, columns: list[Column], rows: list[Row]
     if left_out:
         caption += f"{'. ' if caption and not caption.endswith('.') else ' '}No room for {_few(left_out)}"
         caption += f"; {elsewhere}." if elsewhere else "."
-    table = Table(title=escape(title), caption=escape(caption.strip()), caption_justify="left")
+    table = Table(title=escape(title))
     for place, width in zip(shown, widths, strict=True):
         column = columns[place]
         justify: Literal["left", "right"] = "right" if column.number else "left"
@@ -81,6 +81,8 @@ def print_table(title: str, caption: str, columns: list[Column], rows: list[Row]
             cells.append(f"[link={row.link}]{cell}[/link]" if row.link and place == linked and cell else cell)
         table.add_row(*cells, style=Style(dim=True) if row.dim else None, end_section=row.ends_section)
     Console(width=max(console.width, sum(widths) + PADDING * len(widths) + 1)).print(table)
+    if caption.strip():  # as wide as the terminal: below a narrow table it would be a column of syllables
+        console.print(escape(caption.strip()), style="italic dim", highlight=False)
 
 
 def _few(names: list[str]) -> str:

@@ -38,7 +38,8 @@ from ssl_zoo.runs.directory import RunDirectoryCLI, say
 from ssl_zoo.runs.files import CONFIG
 from ssl_zoo.runs.log import RunLog
 from ssl_zoo.suggestions import settings_of
-from ssl_zoo.tracking.wandb import has_wandb_key, log_results, log_settings, wandb_id, wandb_runs
+from ssl_zoo.tracking.tensorboard import log_to_tensorboard
+from ssl_zoo.tracking.wandb import log_results, log_settings, prepare_wandb, wandb_runs
 
 # What a method's parts, and parts of theirs, take from the data where they have such an argument; nobody types a number
 # twice.
@@ -138,22 +139,10 @@ class ZooCLI(RunDirectoryCLI):
         loggers = config.trainer.logger
         for logger in loggers if isinstance(loggers, list) else [loggers]:
             if isinstance(logger, Namespace) and logger.class_path.endswith("WandbLogger"):
-                self._prepare_wandb(config, logger.init_args)
-
-    def _prepare_wandb(self, config: Namespace, settings: Namespace) -> None:
-        """Gives every method's W&B run the same group, name and job type, and goes offline where there is no key."""
-        directory = self.directory
-        if not config.trainer.fast_dev_run:  # which leaves nothing behind
-            directory.mkdir(parents=True, exist_ok=True)
-        settings.save_dir = str(directory)
-        settings.name = settings.name or self.version
-        # A run that is resumed goes on under its own id; the first one is the directory's name, which nobody else has.
-        settings.id = settings.id or wandb_id(directory) or self.version
-        settings.group = settings.group or config.experiment
-        settings.job_type = settings.job_type or self.subcommand
-        if settings.mode != "offline" and not has_wandb_key():
-            settings.mode = "offline"
-            say(f"No W&B key found: logging offline; `wandb sync {directory}/wandb/offline-run-*` uploads it later.")
+                kept = not config.trainer.fast_dev_run  # which leaves nothing behind
+                prepare_wandb(logger.init_args, self.directory, config.experiment, self.subcommand, kept)
+            elif isinstance(logger, Namespace) and logger.class_path.endswith("tracking.tensorboard.TensorBoard"):
+                logger.init_args.save_dir, logger.init_args.steps = str(self.directory), self.steps_kept
 
     def instantiate_classes(self) -> None:
         """Builds the method, the data and the Trainer."""
@@ -224,7 +213,7 @@ class ZooCLI(RunDirectoryCLI):
         return super().instantiate_trainer(logger=loggers, **kwargs)
 
     def after_fit(self) -> None:
-        """Evaluates the run on test data on the first process, and hands W&B the results where it is used.
+        """Evaluates the run on test data on the first process, and hands trackers the results where they are used.
 
         The other processes end here. They could only wait, and a barrier gives up after half an hour.
         """
@@ -239,6 +228,7 @@ class ZooCLI(RunDirectoryCLI):
     @rank_zero_only
     def _log_results(self, directory: Path) -> None:
         log_results(self.trainer, directory)
+        log_to_tensorboard(self.trainer, directory)
 
     @rank_zero_only
     def _probe(self, directory: Path, config: Namespace) -> None:

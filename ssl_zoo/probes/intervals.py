@@ -54,18 +54,19 @@ def too_few(name: str, own: dict[str, float], others: dict[str, dict[str, float]
         The sentence without its full stop; empty where all can be distinguished.
     """
     unclear = {
-        column: other
-        for column, share in own.items()
+        other: [
+            column for column in own if column in shares and not distinguishable(own[column], shares[column], examples)
+        ]
         for other, shares in others.items()
-        if column in shares and not distinguishable(share, shares[column], examples)
     }
+    unclear = {other: columns for other, columns in unclear.items() if columns}
     if not unclear:
         return ""
-    columns, shown = list(unclear), list(unclear)[-1]
+    shown = next(column for column in reversed(own) if any(column in columns for columns in unclear.values()))
     low, high = wilson(own[shown], examples)
-    places = f"columns {', '.join(columns[:-1])} and {shown}" if len(columns) > 1 else f"column {shown}"
+    places = [f"{other} (column{'s' * (len(columns) > 1)} {', '.join(columns)})" for other, columns in unclear.items()]
     return (
         f"Too few test examples to decide: {100 * own[shown]:.1f} % of {examples:,} may be anything from "
-        f"{100 * low:.1f} to {100 * high:.1f} % (95 % interval over examples), so in the {places} {name} cannot be "
-        f"distinguished from {' and '.join(dict.fromkeys(unclear.values()))}"
+        f"{100 * low:.1f} to {100 * high:.1f} % (95 % interval over examples), so that {name} cannot be distinguished "
+        f"from {' and '.join(places)}"
     )

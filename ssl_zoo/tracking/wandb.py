@@ -10,9 +10,10 @@ from lightning.pytorch.loggers import WandbLogger
 from ssl_zoo import metrics
 from ssl_zoo.data.base import data_of
 from ssl_zoo.methods.base import Method
+from ssl_zoo.runs.directory import say
 from ssl_zoo.runs.files import FIGURES, RESULTS
 from ssl_zoo.runs.result_file import read_result
-from ssl_zoo.runs.results import ALL, Result
+from ssl_zoo.tracking.results import result_table, summary_of
 
 
 def has_wandb_key() -> bool:
@@ -33,6 +34,29 @@ def wandb_id(directory: Path) -> str | None:
     """
     newest = max(directory.glob("wandb/*run-*-*"), key=lambda path: path.stat().st_mtime, default=None)
     return None if newest is None else newest.name.split("-", 3 if newest.name.startswith("offline") else 2)[-1]
+
+
+def prepare_wandb(settings: Any, directory: Path, experiment: str, job_type: str, kept: bool = True) -> None:
+    """Gives every method's W&B run the same group, name and job type, and goes offline where there is no key.
+
+    Args:
+        settings: arguments of the logger, by attribute; those that somebody gave stay.
+        directory: folder of the run.
+        experiment: group of the run.
+        job_type: what the command line does.
+        kept: whether the run leaves a folder behind, which is made then.
+    """
+    if kept:
+        directory.mkdir(parents=True, exist_ok=True)
+    settings.save_dir = str(directory)
+    settings.name = settings.name or directory.name
+    # A run that is resumed goes on under its own id; the first one is the directory's name, which nobody else has.
+    settings.id = settings.id or wandb_id(directory) or directory.name
+    settings.group = settings.group or experiment
+    settings.job_type = settings.job_type or job_type
+    if settings.mode != "offline" and not has_wandb_key():
+        settings.mode = "offline"
+        say(f"No W&B key found: logging offline; `wandb sync {directory}/wandb/offline-run-*` uploads it later.")
 
 
 def wandb_runs(trainer: L.Trainer) -> list[Any]:
@@ -84,43 +108,6 @@ def log_results(trainer: L.Trainer, directory: Path) -> None:
             columns, rows = result_table(result)
             run.log({metrics.RESULT_TABLE: wandb.Table(columns, rows)})
             run.summary.update(summary_of(result))
-
-
-def result_table(result: Result) -> tuple[list[str | int], list[list[Any]]]:
-    """Columns, and a row for every accuracy in results.json, baselines and ceiling among them.
-
-    Balanced accuracy has two columns where classes differ in size; some rows, such as a ceiling's, may lack it. Further
-    tasks stand under their own names; they are evaluated once, with all labels, and have no deviation.
-    """
-    columns: list[str | int] = ["representation", "probe", "labels per class", "accuracy", "standard deviation"]
-    rows: list[list[Any]] = []
-    for row, probes in result.rows.items():
-        for probe, by_labels in probes.items():
-            for labels, score in by_labels.items():
-                balanced = (None, None) if score.balanced is None else (score.balanced.mean, score.balanced.std)
-                rows.append([row, probe, labels, score.mean, score.std, *balanced])
-    for task, by_row in result.tasks.items():
-        rows += [[row, task, ALL, found.accuracy, None, found.balanced, None] for row, found in by_row.items()]
-    if all(row[-2] is None for row in rows):
-        return columns, [row[:-2] for row in rows]
-    return [*columns, "balanced accuracy", "its standard deviation"], rows
-
-
-def summary_of(result: Result) -> dict[str, float]:
-    """The run's own accuracies and its costs by the names of `ssl_zoo.metrics`."""
-    results = {
-        f"{metrics.RESULT}/{probe}/{labels}": score.mean
-        for probe, by_labels in result.rows.get(result.own_row, {}).items()
-        for labels, score in by_labels.items()
-    }
-    tasks = {f"{metrics.RESULT}/{task}": next(iter(rows.values())).accuracy for task, rows in result.tasks.items()}
-    layers = {
-        f"{metrics.RESULT}/layer/{which}": scores.test[layer]
-        for scores in list(result.layers.values())[:1]
-        for which, layer in (("last", -1), ("chosen", scores.chosen))
-    }
-    costs = {name: getattr(result.budget, name.removeprefix(f"{metrics.COST}/")) for name in metrics.COSTS}
-    return results | tasks | layers | {name: cost for name, cost in costs.items() if cost is not None}
 
 
 def close_wandb() -> None:

@@ -25,5 +25,5 @@ def test_the_sentence_names_the_columns_and_what_stands_beside():
     own = {"1": 0.5, "10": 0.8, "all": 0.99}
     said = too_few("the probe", own, {"raw": {"1": 0.4, "10": 0.79, "all": 0.985}, "none": {"10": 0.1}}, 359)
     assert "99.0 % of 359 may be anything from 97.2 to 99.6 %" in said
-    assert said.endswith("in the columns 10 and all the probe cannot be distinguished from raw")
+    assert said.endswith("the probe cannot be distinguished from raw (columns 10, all)")
     assert too_few("the probe", own, {"none": {"10": 0.1}}, 359) == ""

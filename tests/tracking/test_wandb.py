@@ -17,7 +17,8 @@ from ssl_zoo.probes.health import FIGURES
 from ssl_zoo.runs.result_file import read_result, write_result
 from ssl_zoo.runs.results import Budget, LayerScores, TaskScore
 from ssl_zoo.tracking.dashboard import GROUPS
-from ssl_zoo.tracking.wandb import log_results, result_table, summary_of
+from ssl_zoo.tracking.results import result_table, summary_of
+from ssl_zoo.tracking.wandb import log_results
 from tests.made_results import made, score
 
 LAYER_WEIGHTS = "figures/layer_weights"
