@@ -101,6 +101,7 @@ def _has_settings(kind: Any) -> bool:
 
 def _below(base: type) -> set[type]:
     found = set() if inspect.isabstract(base) or base.__name__.startswith("_") else {base}
+    child: type
     for child in base.__subclasses__():
         found |= _below(child)
     return found

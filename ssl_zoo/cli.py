@@ -17,8 +17,7 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from ssl_zoo import front
 from ssl_zoo.class_help import explain_class
 from ssl_zoo.commands import COMMANDS, function_of
-from ssl_zoo.errors import InputError
-from ssl_zoo.own_code import own_errors, warnings_in_own_lines
+from ssl_zoo.errors import InputError, own_errors
 from ssl_zoo.packaged import with_located_configs
 from ssl_zoo.parsing import STRICT, parse
 from ssl_zoo.predict_cli import names_run, predict_run
@@ -26,6 +25,7 @@ from ssl_zoo.processes import leave, speaks
 from ssl_zoo.signals import Stopped, requests
 from ssl_zoo.tracking.wandb import close_wandb
 from ssl_zoo.training_cli import ZooCLI, fit_settings
+from ssl_zoo.whereabouts import whereabouts
 
 # Whatever is defined in these packages can be named in YAML without its module; a new file needs no entry anywhere.
 NAMED_IN_YAML = ("ssl_zoo.encoders", "ssl_zoo.decoders", "ssl_zoo.views", "ssl_zoo.data", "ssl_zoo.methods")
@@ -45,8 +45,7 @@ def main(args: list[str] | None = None) -> None:
     sys.path.insert(0, os.getcwd())  # a console script does not see the user's own modules otherwise
     first = requests.take()
     try:
-        with warnings_in_own_lines():
-            run(sys.argv[1:] if args is None else args)
+        run(sys.argv[1:] if args is None else args)
     except (InputError, MisconfigurationException) as error:  # a user's mistake: its sentence and code 2
         _refuse(str(error))
     except OSError as error:  # of a disk: a sentence and code 2
@@ -79,6 +78,14 @@ def run(args: list[str]) -> None:
     args = with_located_configs(args)
     if explain_class(args):
         sys.exit(0)  # as after any help
+    if args[:1] in (["sweep"], ["completion"]):  # what they print may be read by a program
+        _run(args)
+        return
+    with whereabouts.during(f"ssl-zoo {args[0]}"):
+        _run(args)
+
+
+def _run(args: list[str]) -> None:
     if args[:1] == ["predict"] and names_run(args):
         predict_run(args[1:])
     elif args and args[0] in COMMANDS and not COMMANDS[args[0]].is_lightnings:

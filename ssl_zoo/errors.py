@@ -1,5 +1,10 @@
 """The one exception for mistakes a user can mend."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from jsonargparse import ArgumentError
+
 
 class InputError(ValueError):
     """Something the user gave cannot work: a folder, a file, a setting.
@@ -16,3 +21,17 @@ class InputError(ValueError):
             # PyTorch makes an error of a worker process anew, out of its traceback. The sentence is in the last line.
             message = message.rstrip().rsplit("\n", 1)[-1].partition(": ")[2]
         super().__init__(message)
+
+
+@contextmanager
+def own_errors() -> Iterator[None]:
+    """Takes a constructor's InputError out of the errors that jsonargparse wraps it in."""
+    try:
+        yield
+    except (ValueError, ArgumentError) as error:
+        cause: BaseException | None = error
+        while cause is not None and not isinstance(cause, InputError):
+            cause = cause.__cause__
+        if cause is None:
+            raise
+        raise cause from error

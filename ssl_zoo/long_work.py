@@ -2,12 +2,13 @@
 
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from ssl_zoo.whereabouts import duration, whereabouts
+
 REFRESH_SECONDS = 0.5
-# Between two lines where there is no terminal: few enough for the log of a job of days.
-LINE_SECONDS = 30.0
 
 
 def step_bar(transient: bool = False) -> Progress:
@@ -41,6 +42,7 @@ class LongWork:
         self._bar = step_bar(transient=True)
         self._task = self._bar.add_task(title, total=total, latest="")
         self._done, self._began, self._shown = 0, time.monotonic(), time.monotonic()
+        self._known = ExitStack()
 
     def __enter__(self) -> "LongWork":
         """Begins to count."""
@@ -54,11 +56,13 @@ class LongWork:
     def start(self) -> None:
         """Draws the bar, and starts the clock."""
         self._began = self._shown = time.monotonic()
+        self._known.enter_context(whereabouts.during(lambda: f"{self.title}, {self._far()}"))
         if self._bar.console.is_terminal:
             self._bar.start()
 
     def stop(self) -> None:
         """Takes the bar away; may be called twice."""
+        self._known.close()
         if self._bar.live.is_started:
             self._bar.stop()
 
@@ -70,16 +74,17 @@ class LongWork:
                 a device makes the device wait.
         """
         self._done += 1
-        now, terminal = time.monotonic(), self._bar.console.is_terminal
-        if terminal:
+        now = time.monotonic()
+        if self._bar.console.is_terminal:
+            whereabouts.said()
             self._bar.update(self._task, completed=self._done)
-        if now - self._shown < (REFRESH_SECONDS if terminal else LINE_SECONDS):
-            return
-        self._shown = now
-        if terminal:
-            self._bar.update(self._task, latest=latest())
-            return
-        minutes = (now - self._began) / self._done * (self.total - self._done) / 60
-        said = latest()
-        doing = f" ({said})" if said else ""
-        print(f"{self.title}: {self._done:,} of {self.total:,} {self.unit}, {minutes:.0f} min left{doing}", flush=True)
+            if now - self._shown >= REFRESH_SECONDS:
+                self._shown = now
+                self._bar.update(self._task, latest=latest())
+        elif whereabouts.is_due():
+            left = duration((now - self._began) / self._done * (self.total - self._done))
+            said = latest()
+            whereabouts.say(f"{self.title}: {self._far()}, {left} left{f' ({said})' if said else ''}")
+
+    def _far(self) -> str:
+        return f"{self._done:,} of {self.total:,} {self.unit}"

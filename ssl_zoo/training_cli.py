@@ -6,9 +6,8 @@ from typing import Any
 
 import lightning as L
 import torch
-import yaml
 from jsonargparse import Namespace
-from lightning.pytorch.cli import LightningArgumentParser, SaveConfigCallback
+from lightning.pytorch.cli import LightningArgumentParser
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
@@ -21,26 +20,24 @@ from ssl_zoo.callbacks.health import Health
 from ssl_zoo.callbacks.last_checkpoint import LastCheckpoint
 from ssl_zoo.callbacks.normalization import NormalizationCheck
 from ssl_zoo.callbacks.online_probe import OnlineProbe
-from ssl_zoo.callbacks.own_classes import OwnClasses
 from ssl_zoo.callbacks.pictures import MethodPictures
-from ssl_zoo.callbacks.progress import StepProgress
+from ssl_zoo.callbacks.progress import StepLines, StepProgress
 from ssl_zoo.callbacks.texts import MethodTexts
 from ssl_zoo.callbacks.throughput import Throughput
 from ssl_zoo.data_settings import make_paths_absolute, measure_where_asked, remembered_statistics
 from ssl_zoo.distributed import CPUSyncBatchNorm, leave_group
+from ssl_zoo.errors import own_errors
 from ssl_zoo.evaluation.labelled import check_choices, nothing_to_evaluate
 from ssl_zoo.evaluation.probe import probe
 from ssl_zoo.evaluation.tasks import has_tasks
 from ssl_zoo.hardware import fastest_precision
-from ssl_zoo.methods.base import Method
-from ssl_zoo.own_code import own_errors
 from ssl_zoo.parsing import STRICT, LinesKept, StrictParser, beginning_of_help, parse, resolve_paths
 from ssl_zoo.runs.directory import RunDirectoryCLI, say
-from ssl_zoo.runs.files import CONFIG
 from ssl_zoo.runs.log import RunLog
+from ssl_zoo.save_config import SaveConfig
 from ssl_zoo.suggestions import settings_of
 from ssl_zoo.tracking.tensorboard import log_to_tensorboard
-from ssl_zoo.tracking.wandb import log_results, log_settings, prepare_wandb, wandb_runs
+from ssl_zoo.tracking.wandb import log_results, prepare_wandb
 
 # What a method's parts, and parts of theirs, take from the data where they have such an argument; nobody types a number
 # twice.
@@ -133,6 +130,11 @@ class ZooCLI(RunDirectoryCLI):
             say(f"{chosen}: the fastest on this machine (--trainer.precision overrides).")
         if self.subcommand == "fit" and config.probe_after_fit:
             check_choices(config.probe.labels_per_class, config.probe.draws)
+            if config.probe.ceiling and not config.trainer.fast_dev_run:
+                say(
+                    "After training the run is evaluated on test data; where there are labels, the supervised ceiling "
+                    "then trains for as many steps again (--probe.ceiling false leaves it out)."
+                )
         measure_where_asked(config)
         self.find_checkpoint()
         make_paths_absolute(config.data)
@@ -189,6 +191,7 @@ class ZooCLI(RunDirectoryCLI):
         config, trainer = self.config[self.subcommand], self.config_init[self.subcommand].trainer
         callbacks: list[L.Callback] = [
             BeforeTraining(),
+            StepLines(),
             NormalizationCheck(),
             ExactResume(),
             Throughput(),
@@ -200,8 +203,7 @@ class ZooCLI(RunDirectoryCLI):
         if trainer.enable_checkpointing is not False:
             callbacks.append(LastCheckpoint(config.checkpoint_minutes))
         given = trainer.callbacks or []
-        # Own classes are tried before any other callback writes something.
-        trainer.callbacks = [OwnClasses(), *(given if isinstance(given, list) else [given]), *callbacks]
+        trainer.callbacks = [*(given if isinstance(given, list) else [given]), *callbacks]
         loggers: list[Logger] = [RunLog(self.directory, self.steps_kept)]
         if isinstance(trainer.logger, Logger):
             loggers.append(trainer.logger)
@@ -264,24 +266,3 @@ class SettingsOnly(ZooCLI):
 
     def run_subcommand(self, subcommand: str) -> None:
         """Runs nothing."""
-
-
-class SaveConfig(SaveConfigCallback):
-    """Writes config.yaml into the run directory, and the same settings to loggers that keep them."""
-
-    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        """Writes the settings in one go: a run that is killed meanwhile would be resumed with half of them."""
-        directory = trainer.log_dir  # every process asks, as the first one's answer is sent to all
-        if trainer.is_global_zero and directory is not None and not self.already_saved:
-            path = Path(directory) / CONFIG
-            draft = path.with_name(f".{path.name}.draft")
-            path.parent.mkdir(parents=True, exist_ok=True)
-            draft.write_text(self.parser.dump(self.config, skip_none=False), encoding="utf-8")
-            draft.replace(path)
-        super().setup(trainer, pl_module, stage)
-
-    def save_config(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        """Hands the settings to W&B."""
-        assert isinstance(pl_module, Method)
-        if wandb_runs(trainer):  # a tenth of a second without anybody to read them
-            log_settings(trainer, pl_module, yaml.safe_load(self.parser.dump(self.config, skip_none=False)))

@@ -75,12 +75,10 @@ class OnlineProbe(L.Callback):
         examples = data.as_validated(data.train_set)
         size = min(self.bank_size or data.cheap_examples, len(data.train_set))
         chosen = fixed_order(len(data.train_set))[:size].tolist()
-        # `ssl-zoo validate` is in inference mode, whose tensors no probe could be fitted on.
-        with torch.inference_mode(False):
-            with trainer.precision_plugin.forward_context(), torch.no_grad():
-                bank = extract(lambda batch: pl_module.encode(batch).pooled, Subset(examples, chosen), pl_module.device)
-            assert bank.labels is not None
-            linear, _ = fit_linear(bank.vectors, bank.labels, int(bank.labels.max()) + 1)
+        with trainer.precision_plugin.forward_context(), torch.no_grad():
+            bank = extract(lambda batch: pl_module.encode(batch).pooled, Subset(examples, chosen), pl_module.device)
+        assert bank.labels is not None
+        linear, _ = fit_linear(bank.vectors, bank.labels, int(bank.labels.max()) + 1)
         predicted = {
             metrics.PROBE_KNN: knn_predict(
                 validation[0], bank.vectors, bank.labels, *choose_vote(bank.vectors, bank.labels)

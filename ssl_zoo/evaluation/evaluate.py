@@ -13,6 +13,7 @@ from ssl_zoo.evaluation.layers import ByLayer, choose_layered, probe_layers
 from ssl_zoo.evaluation.rows import Evaluated, Extracted, Rows, evaluate_rows, probe_words
 from ssl_zoo.evaluation.tasks import Questions, ask, evaluate_tasks, majorities
 from ssl_zoo.tasks.labels import CLASSES, ExampleLabels
+from ssl_zoo.whereabouts import whereabouts
 
 
 class Choices(NamedTuple):
@@ -70,7 +71,8 @@ def evaluate(
     if classes:
         for row, baseline in baselines.items():
             if not isinstance(baseline, Representation):
-                counted = probe_words(data, baseline.vocabulary, choices.labels_per_class, choices.draws)
+                with whereabouts.during(f"probes of {row}"):
+                    counted = probe_words(data, baseline.vocabulary, choices.labels_per_class, choices.draws)
                 evaluated.results[row] = counted
         evaluated = evaluated._replace(remarks=remarks_on(data, choices.labels_per_class) + evaluated.remarks)
     known = [*([CLASSES] if classes else []), *evaluated.tasks]
@@ -97,8 +99,10 @@ def _extract(
         )
         for name, wanted in questions.parts.items()
     }
-    tasks = evaluate_tasks(row, representation, kept, questions)
-    layers = _probe_layers(data, kept, questions, classes) if classes else None
+    with whereabouts.during("other tasks"):
+        tasks = evaluate_tasks(row, representation, kept, questions)
+    with whereabouts.during("every layer"):
+        layers = _probe_layers(data, kept, questions, classes) if classes else None
     return Extracted({name: each.features for name, each in kept.items()}, tasks, layers)
 
 

@@ -16,6 +16,7 @@ from ssl_zoo.evaluation.few_bytes import in_few_bytes
 from ssl_zoo.probes.features import Features, batches, require_finite, similar_lengths, to_device
 from ssl_zoo.tasks.labels import Places
 from ssl_zoo.tasks.places import frames_at, nearest_frames, real_counts
+from ssl_zoo.whereabouts import whereabouts
 
 
 class Wanted(NamedTuple):
@@ -109,23 +110,26 @@ def extract_part(
     of_places: dict[str, list[Tensor]] = {task: [] for task in wanted.places}
     steps = zip(order.split(size), batches(examples, order, size), strict=True)
     shown = track(steps, announce, total=math.ceil(len(order) / size), transient=True, disable=not announce)
-    for positions, batch in shown:
-        found = representation.extract(to_device(batch, device), wanted.needs_layers)
-        if not len(pooled):  # written in place: all batches and then a copy of them would take twice the memory
-            pooled = torch.empty(len(order), found.pooled.shape[1], device=device)
-            labels = None if batch.labels is None else batch.labels.new_empty(len(order))
-        pooled[positions.to(device)] = found.pooled.float()
-        if labels is not None and batch.labels is not None:
-            labels[positions] = batch.labels
-        chosen = torch.isin(positions, wanted.layered)
-        of_layers.append(positions[chosen])
-        has_layers = len(found.layers) > 0
-        layers.append(in_few_bytes([layer[chosen.to(device)] for layer in found.layers or (found.pooled,)]))
-        for task, asked in wanted.places.items():
-            if found.sequences:
-                here, vectors = _at_places(representation, found, asked, positions, device)
-                of_places[task].append(here)
-                places[task].append(vectors)
+    counted = 0
+    with whereabouts.during(lambda: f"features of {counted:,} of {len(order):,} examples"):
+        for positions, batch in shown:
+            found = representation.extract(to_device(batch, device), wanted.needs_layers)
+            if not len(pooled):  # written in place: all batches and then a copy of them would take twice the memory
+                pooled = torch.empty(len(order), found.pooled.shape[1], device=device)
+                labels = None if batch.labels is None else batch.labels.new_empty(len(order))
+            pooled[positions.to(device)] = found.pooled.float()
+            if labels is not None and batch.labels is not None:
+                labels[positions] = batch.labels
+            chosen = torch.isin(positions, wanted.layered)
+            of_layers.append(positions[chosen])
+            has_layers = len(found.layers) > 0
+            layers.append(in_few_bytes([layer[chosen.to(device)] for layer in found.layers or (found.pooled,)]))
+            for task, asked in wanted.places.items():
+                if found.sequences:
+                    here, vectors = _at_places(representation, found, asked, positions, device)
+                    of_places[task].append(here)
+                    places[task].append(vectors)
+            counted += len(positions)
     require_finite(pooled)
     order_of_layers = torch.cat(of_layers).argsort().to(device)
     return Kept(

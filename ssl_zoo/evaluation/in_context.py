@@ -6,13 +6,13 @@ from typing import Any
 
 import torch
 from rich.console import Console
-from rich.progress import track
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from ssl_zoo.data.base import DataModule
 from ssl_zoo.data.text.tokenizer import TextTokenizer
 from ssl_zoo.errors import InputError
+from ssl_zoo.long_work import LongWork
 from ssl_zoo.methods.gpt import GPT
 from ssl_zoo.objectives.language_modeling import token_nats
 from ssl_zoo.probes.accuracy import is_informative, scores, summarize
@@ -166,12 +166,15 @@ def _accuracies(
         for text, label in zip(_texts(tokenizer, data.train_set, chosen), known[chosen], strict=True):
             solved += before.replace(TEXT, text) + names[label] + after
         predicted = []
-        for text in track(_texts(tokenizer, data.test_set, tested.tolist()), f"{shots} shots", transient=True):
-            # What is too long loses its beginning, as a reader's memory does.
-            whole = _encode(tokenizer, solved + before.replace(TEXT, text))
-            prompt = whole[-(room - 1) :]
-            cut, asked = cut + (len(prompt) < len(whole)), asked + 1
-            predicted.append(int(score(model, torch.cat([opening, prompt]), candidates).argmax()))
+        texts = _texts(tokenizer, data.test_set, tested.tolist())
+        with LongWork(f"{shots} solved examples, draw {draw + 1} of {draws}", len(texts), "texts") as work:
+            for text in texts:
+                # What is too long loses its beginning, as a reader's memory does.
+                whole = _encode(tokenizer, solved + before.replace(TEXT, text))
+                prompt = whole[-(room - 1) :]
+                cut, asked = cut + (len(prompt) < len(whole)), asked + 1
+                predicted.append(int(score(model, torch.cat([opening, prompt]), candidates).argmax()))
+                work.advance()
         found.append(scores(torch.tensor(predicted), labels))
     return {**summarize(found), "cut": cut / asked}
 

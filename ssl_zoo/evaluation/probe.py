@@ -23,6 +23,7 @@ from ssl_zoo.runs.logged import last_values, read_metrics
 from ssl_zoo.runs.result_file import write_result
 from ssl_zoo.runs.results import ALL, BEFORE, LINEAR, PROTOCOL, SUPERVISED, UNTRAINED, Budget, Result
 from ssl_zoo.runs.run import Run, load_run, rebuild, rebuild_as_loaded
+from ssl_zoo.whereabouts import duration, whereabouts
 
 # Enough for batch norm and negatives; the cost per example hardly depends on it.
 FLOPS_BATCH = 32
@@ -68,7 +69,8 @@ def probe(
     choices = Choices(labels_per_class, draws, layers)
     evaluated = evaluate(loaded.data, encoders, classes, choices, Extraction(device))
     if classes and ceiling and not start.remarks:
-        evaluated.results[SUPERVISED] = {LINEAR: {ALL: _ceiling(loaded, classes)}}
+        with whereabouts.during("supervised ceiling"):
+            evaluated.results[SUPERVISED] = {LINEAR: {ALL: _ceiling(loaded, classes)}}
     if not evaluated.results and not evaluated.tasks:
         raise InputError(f"There is nothing to evaluate on the data of the run {run}: no task has two classes.")
     result = _describe(loaded, name, evaluated, start.remarks)
@@ -115,6 +117,12 @@ def best_device() -> torch.device:
 def _ceiling(run: Run, classes: int) -> dict[str, Any]:
     """Scores on test data of the same encoder trained with all labels, from the same weights."""
     steps = int(run.checkpoint["global_step"])
+    took = run.checkpoint["callbacks"].get(Throughput.__qualname__, {}).get("seconds")
+    like = f"as many as the run, which took {duration(took)}" if took else "as many as the run"
+    whereabouts.say(
+        f"Supervised ceiling: the same encoder is now trained with all labels for {steps:,} steps, {like}; "
+        "--ceiling false (--probe.ceiling false of fit) leaves it out."
+    )
     method = start_of(run).method.train()
     module = train_supervised(method, run.data, classes, steps, precision=_precision(run.directory))
     module.to(best_device())

@@ -14,6 +14,7 @@ from ssl_zoo.probes.features import Features
 from ssl_zoo.runs import files
 from ssl_zoo.runs.result_file import typed_rows, typed_tasks, write_result
 from ssl_zoo.runs.results import LayerScores, Parts, Result
+from ssl_zoo.whereabouts import whereabouts
 
 
 def parts_of(data: DataModule) -> Parts:
@@ -59,7 +60,8 @@ def write_results(directory: Path, result: Result, kept: dict[str, Features], da
         print_tasks(result)
     if result.rows:
         draw_label_efficiency(result.rows, figures / files.LABEL_EFFICIENCY, title=title(result))
-        maps = {row: map_features(features.vectors) for row, features in kept.items()}
+        with whereabouts.during("maps of the features"):
+            maps = {row: map_features(features.vectors) for row, features in kept.items()}
         own = next(iter(kept))
         save_features(directory / files.FEATURES, kept[own], data.test_set, maps[own], data.classes)
         labels = kept[own].labels

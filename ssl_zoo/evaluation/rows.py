@@ -15,6 +15,7 @@ from ssl_zoo.probes.knn import choose_vote, knn_predict
 from ssl_zoo.probes.linear import center_and_scale, fit_linear
 from ssl_zoo.tasks.labels import CLASSES
 from ssl_zoo.vocabulary import Vocabulary
+from ssl_zoo.whereabouts import whereabouts
 
 Splits = dict[str, Features]  # by part: train, validation and test
 
@@ -69,7 +70,8 @@ def evaluate_rows(rows: Rows, classes: int, labels_per_class: list[int], draws: 
     """
     evaluated = Evaluated({}, {}, {}, {}, [])
     for row, extract_row in rows.items():
-        _evaluate(evaluated, row, extract_row(), classes, labels_per_class, draws)
+        with whereabouts.during(f"probes of {row}"):
+            _evaluate(evaluated, row, extract_row(), classes, labels_per_class, draws)
     return evaluated
 
 

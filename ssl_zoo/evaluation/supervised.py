@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from ssl_zoo import metrics, optim
 from ssl_zoo.batch import Batch
-from ssl_zoo.callbacks.progress import StepProgress
+from ssl_zoo.callbacks.progress import StepLines, StepProgress
 from ssl_zoo.data.base import DataModule
 from ssl_zoo.methods.base import Method
 from ssl_zoo.randomness import example_keys
@@ -76,7 +76,7 @@ def train_supervised(method: Method, data: DataModule, classes: int, steps: int,
             logger=False,
             enable_checkpointing=False,
             enable_model_summary=False,
-            callbacks=[StepProgress("supervised ceiling")],
+            callbacks=[StepProgress("supervised ceiling"), StepLines("supervised ceiling")],
             limit_val_batches=0,
         )
         # Not `data.train_dataloader()`, which may hold unlabelled examples too.

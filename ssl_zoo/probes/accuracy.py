@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from ssl_zoo.whereabouts import whereabouts
+
 Results = dict[str, dict[str, dict[str, Any]]]  # by probe and by labels per class, "all" being one
 
 # Largest class over smallest from which on accuracy alone says too little: always predicting the largest pays.
@@ -104,8 +106,14 @@ def over_draws(
     for labels in [*sorted(set(labels_per_class)), None]:
         found: dict[str, list[Prediction]] = {}
         for draw in range(draws if labels else 1):
-            for kind, prediction in predict(draw_labelled(known, labels, draw), labels is None).items():
-                found.setdefault(kind, []).append(prediction)
+            doing = (
+                f"{labels} label{'s' if labels > 1 else ''} per class, draw {draw + 1} of {draws}"
+                if labels
+                else "all labels"
+            )
+            with whereabouts.during(doing):
+                for kind, prediction in predict(draw_labelled(known, labels, draw), labels is None).items():
+                    found.setdefault(kind, []).append(prediction)
         for kind, predictions in found.items():
             summary = summarize([scores(prediction.classes, wanted) for prediction in predictions])
             summary["chosen"] = [prediction.chosen for prediction in predictions]

@@ -3,7 +3,7 @@
 import shlex
 from pathlib import Path
 
-from ssl_zoo.runs.files import CONFIG, RESULTS, last_checkpoint
+from ssl_zoo.runs.files import RESULTS, last_checkpoint
 
 
 def closing_lines(directory: Path, longer: str = "") -> str:
@@ -17,9 +17,8 @@ def closing_lines(directory: Path, longer: str = "") -> str:
     commands = {"resume": f"ssl-zoo fit --resume {run} {longer}".strip()}
     if path.is_file():
         again = "evaluate again" if (directory / RESULTS).is_file() else "evaluate"
-        settings, checkpoint = shlex.quote(str(directory / CONFIG)), shlex.quote(str(path))
         commands[again] = f"ssl-zoo probe --run {run}"
-        commands["embed"] = f"ssl-zoo predict --config {settings} --ckpt_path {checkpoint}"
+        commands["embed"] = f"ssl-zoo predict --run {run}"
         commands["export"] = f"ssl-zoo export --run {run} --out exported"
     width = max(map(len, commands))
     return "\n".join([f"Run: {directory}", *(f"  {name:{width}}  {line}" for name, line in commands.items())])

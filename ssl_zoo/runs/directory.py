@@ -65,7 +65,7 @@ class RunDirectoryCLI(CommandLine):
         """Of this run, which may have been moved since it was begun."""
         config = self.config[self.subcommand]
         if self.looked_at is not None:
-            return self.looked_at / self.subcommand / self.version
+            return self.looked_at / str(self.subcommand) / self.version
         return self.resumed or Path(config.runs_dir) / config.experiment / self.version
 
     @property

@@ -13,10 +13,9 @@ from lightning.pytorch.cli import instantiate_module
 from ssl_zoo.data.base import DataModule
 from ssl_zoo.data.described import without_files
 from ssl_zoo.encoders.base import Encoder
-from ssl_zoo.errors import InputError
+from ssl_zoo.errors import InputError, own_errors
 from ssl_zoo.lightning_inside import CLASS_PATH, INSTANTIATOR
 from ssl_zoo.methods.base import Method
-from ssl_zoo.own_code import own_errors
 from ssl_zoo.rebuilding import LEFT_OUT
 from ssl_zoo.runs.checkpoints import check_weights, checkpoints_of, method_settings, read_newest_whole
 from ssl_zoo.runs.files import CONFIG, RESULTS
@@ -45,11 +44,6 @@ class Run(NamedTuple):
     method: Method
     data: DataModule
     checkpoint: dict[str, Any]
-
-    def __repr__(self) -> str:
-        """In a line, without the weights."""
-        method, encoder = type(self.method).__name__, type(self.encoder).__name__
-        return f"<Run {self.directory}: {method} with {encoder} on {self.data.source_name}>"
 
     @property
     def encoder(self) -> Encoder:
@@ -106,11 +100,12 @@ class Run(NamedTuple):
         """
         images = isinstance(inputs, np.ndarray | torch.Tensor) and inputs.ndim == 4
         several = images or isinstance(inputs, list | tuple)
+        chosen = inputs if several and len(inputs) else [inputs]
         self.method.eval()
         found = []
-        for first in range(0, max(1, len(inputs)) if several else 1, EMBEDDED_AT_ONCE):
-            some = inputs[first : first + EMBEDDED_AT_ONCE] if several else inputs
-            batch = self.data.batch_of(some, sample_rate)
+        for first in range(0, len(chosen), EMBEDDED_AT_ONCE):
+            some = chosen[first : first + EMBEDDED_AT_ONCE]
+            batch = self.data.batch_of(some if several else inputs, sample_rate)
             batch = self.method.transfer_batch_to_device(batch, self.method.device, 0)
             found.append(self.method.encode(batch).pooled.float().cpu().numpy())
         return np.concatenate(found)

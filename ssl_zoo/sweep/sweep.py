@@ -19,6 +19,7 @@ from ssl_zoo.sweep.process import last_line, run_logged
 from ssl_zoo.sweep.state import Status, SweepState, read_state, write_state
 from ssl_zoo.sweep.terms import Terms, read_terms, steps_for
 from ssl_zoo.sweep.words import clock, outcome
+from ssl_zoo.whereabouts import whereabouts
 
 
 def sweep(
@@ -160,11 +161,11 @@ def _bring_to_end(work: _Work, run: PlannedRun, position: str) -> Path | None:
 
 
 class _Watch:
-    """A line on the terminal that says what is going on; nothing where there is no terminal."""
+    """A line on the terminal that says what is going on; elsewhere one twice a minute."""
 
     def __init__(self, console: Console, title: str, log: Path) -> None:
         self.title, self.log, self.start = title, log, time.monotonic()
-        self.status = console.status(escape(title))
+        self.console, self.status = console, console.status(escape(title))
 
     def __enter__(self) -> Callable[[], None]:
         self.status.start()
@@ -176,4 +177,10 @@ class _Watch:
     def show(self) -> None:
         """Shows the time passed and the latest line of the log."""
         passed = clock(time.monotonic() - self.start)
-        self.status.update(escape(f"{self.title}  {passed}  {last_line(self.log)[:80]}"))
+        line = escape(f"{self.title}  {passed}  {last_line(self.log)[:80]}")
+        if self.console.is_terminal:
+            whereabouts.said()
+            self.status.update(line)
+        elif whereabouts.is_due():
+            whereabouts.said()
+            self.console.print(line)

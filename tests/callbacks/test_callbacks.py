@@ -10,7 +10,7 @@ import pytest
 import torch
 from lightning.pytorch.loggers import CSVLogger
 
-from ssl_zoo import long_work
+from ssl_zoo import whereabouts
 from ssl_zoo.batch import Batch
 from ssl_zoo.callbacks.alarms import Alarms
 from ssl_zoo.callbacks.exact_resume import ExactResume
@@ -18,7 +18,7 @@ from ssl_zoo.callbacks.figures import ViewsFigure
 from ssl_zoo.callbacks.health import Health
 from ssl_zoo.callbacks.last_checkpoint import LastCheckpoint
 from ssl_zoo.callbacks.online_probe import OnlineProbe
-from ssl_zoo.callbacks.progress import StepProgress
+from ssl_zoo.callbacks.progress import StepLines, StepProgress
 from ssl_zoo.callbacks.throughput import Throughput
 from ssl_zoo.data.image.module import ImageData
 from ssl_zoo.encoders.image import ResNet
@@ -153,8 +153,9 @@ def test_the_views_picture_shows_images_above_their_views(tmp_path):
         assert picture.width == 12 * (8 + 2) * 12 + 2 * 12 and picture.height == 3 * (8 + 2) * 12 + 2 * 12
 
 
-def test_progress_prints_a_line_a_validation_where_there_is_no_terminal(tmp_path, capsys):
-    fit(method(), tmp_path, StepProgress(), OnlineProbe(), enable_progress_bar=True)
+@pytest.mark.parametrize("bar", [True, False])
+def test_progress_prints_a_line_a_validation_where_there_is_no_terminal(tmp_path, capsys, bar):
+    fit(method(), tmp_path, StepLines(), OnlineProbe(), enable_progress_bar=bar)
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("step ")]
     assert [line.split(":")[0] for line in lines] == ["step 30", "step 60"]
     assert all("loss" in line and "kNN" in line and "linear" in line for line in lines)
@@ -221,7 +222,8 @@ def test_an_interrupted_step_is_finished_before_the_run_is_saved(tmp_path):
 
 
 def test_without_a_terminal_predictions_say_how_far_they_are(capsys, monkeypatch):
-    monkeypatch.setattr(long_work, "LINE_SECONDS", 0.0)
+    monkeypatch.setattr(whereabouts, "LINE_SECONDS", 0.0)
+    monkeypatch.setattr(whereabouts, "LOOK_SECONDS", 60.0)
     trainer = L.Trainer(
         accelerator="cpu", logger=False, callbacks=[StepProgress()], enable_checkpointing=False,
         enable_model_summary=False,
@@ -230,4 +232,4 @@ def test_without_a_terminal_predictions_say_how_far_they_are(capsys, monkeypatch
         warnings.filterwarnings("ignore", ".*does not have many workers")  # the data lies in memory
         trainer.predict(method(), ImageData(image_size=8, batch_size=100))
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("predict: ")]
-    assert lines[-1] == "predict: 4 of 4 batches, 0 min left" and len(lines) == 4  # of 359 images
+    assert lines[-1] == "predict: 4 of 4 batches, 0 s left" and len(lines) == 4  # of 359 images

@@ -24,7 +24,6 @@ FOUNDATIONS = (
     "metrics",
     "mixed_precision",
     "optim",
-    "own_code",
     "packaged",
     "processes",
     "randomness",
@@ -33,6 +32,7 @@ FOUNDATIONS = (
     "suggestions",
     "terminal_tables",
     "vocabulary",
+    "whereabouts",
 )
 # Single files that may import all rooms, and that no room imports.
 COMMAND_LINE = (
@@ -45,6 +45,7 @@ COMMAND_LINE = (
     "front",
     "parsing",
     "predict_cli",
+    "save_config",
     "training_cli",
 )
 
@@ -68,7 +69,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "probes": ("data", "parts"),
     "runs": ("data", "encoders", "methods", "tasks"),
     "tracking": ("data", "methods", "probes", "runs"),
-    "callbacks": ("data", "decoders", "encoders", "methods", "objectives", "parts", "probes", "runs", "tasks", "views"),
+    "callbacks": ("data", "encoders", "methods", "objectives", "parts", "probes", "runs", "views"),
     "evaluation": ("callbacks", "data", "data/text", "encoders", "methods", "objectives", "probes", "runs", "tasks"),
     "export": ("callbacks", "data", "data/text", "encoders", "runs"),
     "finetuning": ("callbacks", "data", "data/text", "encoders", "evaluation", "probes", "runs", "tasks"),

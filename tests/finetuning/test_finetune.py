@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from ssl_zoo import long_work
+from ssl_zoo import whereabouts
 from ssl_zoo.cli import run
 from ssl_zoo.errors import InputError
 from ssl_zoo.finetuning import finetune as finetune_module
@@ -144,13 +144,14 @@ def test_all_labels_are_seen_by_both_rows_as_often_as_asked_for(text_run, monkey
 
 
 def test_without_a_terminal_a_line_now_and_then_says_how_far_it_is(text_run, capsys, monkeypatch):
-    monkeypatch.setattr(long_work, "LINE_SECONDS", 0.0)
+    monkeypatch.setattr(whereabouts, "LINE_SECONDS", 0.0)
+    monkeypatch.setattr(whereabouts, "LOOK_SECONDS", 60.0)
     finetune(text_run, labels_per_class=[2], **QUICK)
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("fine-tuning: ")]
     steps = 2 * 2 * (3 + 11)  # draws, rows, and steps as in `test_classes_of_the_run_s_own_texts`
     assert len(lines) == steps
     assert re.fullmatch(
-        rf"fine-tuning: 1 of {steps} steps, \d+ min left \(BERT, 2 labels per class, draw 1, loss \d\.\d+\)", lines[0]
+        rf"fine-tuning: 1 of {steps} steps, \d+ s left \(BERT, 2 labels per class, draw 1, loss \d\.\d+\)", lines[0]
     )
     assert "(untrained encoder, all labels per class, draw 2, loss " in lines[-1] and f"{steps} of {steps}" in lines[-1]
 

@@ -49,7 +49,7 @@ def test_a_run_ends_with_its_path_and_commands_that_work(tmp_path, capsys):
     assert checkpoint["global_step"] == 4
     capsys.readouterr()
     run(found["embed"])
-    assert len(list(directory.glob("predict/*/embeddings.npz"))) == 1
+    assert len(list(directory.rglob("embeddings*.npz"))) == 1
 
 
 def test_one_without_labels_does_too(tmp_path, capsys):

@@ -20,14 +20,12 @@ from ssl_zoo.data.image.kept_images import JoinedImages, Survey, keep, survey
 from ssl_zoo.data.image.photographs import shown
 from ssl_zoo.data.image.raw import images_of
 from ssl_zoo.data.image.sources.base import Images, ImageSource, LazyImages, LoadedImages
-from ssl_zoo.data.image.sources.contract import load
 from ssl_zoo.data.image.sources.digits import Digits
 from ssl_zoo.data.image.statistics import channel_statistics
 from ssl_zoo.data.pictures import Picture, as_colours
 from ssl_zoo.data.sources.contents import Contents
 from ssl_zoo.data.splits import Split, split_hash
 from ssl_zoo.errors import InputError
-from ssl_zoo.own_code import require_said
 from ssl_zoo.rebuilding import require_kind
 
 if TYPE_CHECKING:
@@ -134,7 +132,6 @@ class ImageData(DataModule):
         self.save_hyperparameters()
         check_at_least(1, image_size=image_size, stored_size=stored_size)
         self.source = source or Digits()
-        require_said(self.source, ImageSource)
         self.channels = self.source.channels
         size = image_size or self.source.image_size
         if size is None:
@@ -148,7 +145,7 @@ class ImageData(DataModule):
     def prepare_data(self) -> None:
         """Lets one of several processes on a machine fetch what is missing, before all of them look for it."""
         if self.trainer is not None and self.trainer.world_size > 1:
-            load(self.source)
+            self.source.load()
 
     def setup(self, stage: str | None = None) -> None:
         """See `DataModule`; what was read for a method without views is read again for one that has some."""
@@ -167,7 +164,7 @@ class ImageData(DataModule):
         Raises:
             InputError: the data is missing or damaged, or there is too little of it.
         """
-        loaded = load(self.source)
+        loaded = self.source.load()
         self.classes = loaded.classes
         train, validation, test, unlabelled = self._split(loaded)
         self.identity = loaded.identity
@@ -218,7 +215,7 @@ class ImageData(DataModule):
             # One of a machine's fetches what is missing while the others wait; `prepare_data` comes too late for that.
             CACHE.expanduser().mkdir(parents=True, exist_ok=True)
             with FileLock(CACHE.expanduser() / "images.lock"):
-                load(self.source)
+                self.source.load()
         self.setup()
         return channel_statistics(self.train_set)
 
