@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from ssl_zoo.compare.runs import RunRecord, own_row
+from ssl_zoo.compare.runs import RunRecord
 
 # As many settings as a reader takes in; the rest is in config.yaml.
 SHOWN = 8
@@ -16,7 +16,7 @@ def labels(experiments: list[list[RunRecord]]) -> list[str]:
     A published encoder, which has no experiment, is called by its own name.
     """
     names = [_folder(runs) for runs in experiments]
-    rows = [own_row(runs[0].result) for runs in experiments]
+    rows = [runs[0].result.own_row for runs in experiments]
     encoders = [runs[0].result.encoder for runs in experiments]
     names = _distinguished(names, [("" if row == name else row) for row, name in zip(rows, names, strict=True)])
     names = _distinguished(names, [("" if one == name else one) for one, name in zip(encoders, names, strict=True)])
@@ -56,8 +56,8 @@ def differences(experiments: list[list[RunRecord]]) -> list[list[str]]:
 
 
 def _folder(runs: list[RunRecord]) -> str:
-    if runs[0].result.steps == 0:
-        return own_row(runs[0].result)
+    if runs[0].result.budget.steps == 0:
+        return runs[0].result.own_row
     return ", ".join(sorted({run.directory.parent.name for run in runs}))
 
 

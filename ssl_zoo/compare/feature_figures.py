@@ -23,7 +23,7 @@ def draw_feature_maps(board: Leaderboard, path: Path) -> str | None:
     figure, panels = grid_of_axes(len(shown), width=3.6, height=3.8)
     for axes, (entry, (run, kept)) in zip(panels, shown, strict=True):
         scatter_classes(axes, kept.map, kept.labels, size=6)
-        knn = run.result.rows[next(iter(run.result.rows))].get("knn", {}).get(ALL)
+        knn = run.rows[run.result.own_row].get("knn", {}).get(ALL)
         axes.set_title(wrap(entry.label) + ("" if knn is None else f"\nkNN {100 * knn:.1f} %"), fontsize=10)
         axes.set_xticks([])
         axes.set_yticks([])

@@ -187,7 +187,7 @@ def draw_loss_curves(board: Leaderboard, path: Path) -> str | None:
                     steps, values = zip(*run.curves[name], strict=True)
                     few = {"marker": "o", "markersize": 4} if len(steps) < 3 else {}  # one point has no line
                     axes.plot(steps, values, line, color=style_of(rank).colour, linewidth=1.3, **few)
-        chances = [run.result.chance for run in entry.runs if run.result.chance is not None]
+        chances = [run.result.chance_loss for run in entry.runs if run.result.chance_loss is not None]
         if chances:
             axes.axhline(chances[0], color="#767676", linestyle=":", linewidth=1.5, label="chance")
             axes.legend(fontsize=8, frameon=False)

@@ -12,7 +12,7 @@ from ssl_zoo.compare.runs import date_of
 from ssl_zoo.compare.statistics import Estimate
 from ssl_zoo.compare.undecided import warning
 from ssl_zoo.probes.health import FIGURES
-from ssl_zoo.runs.results import ALL, LINEAR, UNTRAINED
+from ssl_zoo.runs.results import ALL, BEFORE, LINEAR, UNTRAINED
 
 NO_CELL = ""
 # Of a figure that one method has of itself.
@@ -217,8 +217,10 @@ def _finetuning(board: Leaderboard, kind: str) -> Grid:
     ]
     rows = []
     for entry in tuned:
-        for row, start in (("", "pretrained"), (UNTRAINED, "untrained")):
-            by_figure = entry.finetuning[kind].get(row, {})
+        for row, start in (("", "pretrained"), (BEFORE, "frozen, linear probe"), (UNTRAINED, "untrained")):
+            if row not in entry.finetuning[kind]:
+                continue
+            by_figure = entry.finetuning[kind][row]
             cells = [percent(by_figure.get(figure, {}).get(number)) for figure, number in places]
             rows.append(Row(entry, [*_lead(entry), Cell(start), *cells]))
     note = f"All weights trained further: {board.conditions[kind]}. Figures in %, ± half the 95 % interval over seeds."

@@ -3,7 +3,7 @@
 from collections import Counter
 from typing import NamedTuple
 
-from ssl_zoo.compare.results import FineTuning
+from ssl_zoo.compare.results import FineTuning, parts_of
 from ssl_zoo.compare.runs import Remark, RunRecord
 
 
@@ -43,15 +43,15 @@ def group_runs(runs: list[RunRecord]) -> tuple[list[Group], list[Remark]]:
     groups: list[Group] = []
     remarks: list[Remark] = []
     for source, here in _by_data(runs).items():
-        votes = Counter((run.result.split, run.result.protocol) for run in here)
-        sizes = {run.result.split: run.result.parts["train"] for run in here}
+        votes = Counter((run.result.data.split, run.result.protocol) for run in here)
+        sizes = {run.result.data.split: run.result.data.train for run in here}
         split, protocol = max(votes, key=lambda key: (key[1], votes[key], sizes[key[0]], key[0]))
         ranked: list[RunRecord] = []
         others: list[RunRecord] = []
         for run in here:
-            alike = (run.result.split, run.result.protocol) == (split, protocol)
+            alike = (run.result.data.split, run.result.protocol) == (split, protocol)
             (ranked if alike else others).append(run)
-        group = Group(source, split, protocol, ranked[0].result.parts, ranked)
+        group = Group(source, split, protocol, parts_of(ranked[0].result), ranked)
         groups.append(group)
         for run in others:
             remarks.append(Remark(run.name, f"The run is not ranked on {source}: {how_it_differs(run, group)}.", False))
@@ -61,16 +61,16 @@ def group_runs(runs: list[RunRecord]) -> tuple[list[Group], list[Remark]]:
 def _by_data(runs: list[RunRecord]) -> dict[str, list[RunRecord]]:
     """The runs of every set of data, by a name that no other has."""
     named: dict[str, list[RunRecord]] = {}
-    for source in sorted({run.result.source for run in runs}):
-        here = [run for run in runs if run.result.source == source]
-        counts = Counter(run.result.identity for run in here if run.result.identity)
+    for source in sorted({run.result.data.source for run in runs}):
+        here = [run for run in runs if run.result.data.source == source]
+        counts = Counter(run.result.data.identity for run in here if run.result.data.identity)
         if len(counts) < 2:
             named[source] = here
             continue
         commonest = max(counts, key=lambda identity: (counts[identity], identity))
         for identity in sorted(counts):
             named[f"{source} ({identity[:6]})"] = [
-                run for run in here if (run.result.identity or commonest) == identity
+                run for run in here if (run.result.data.identity or commonest) == identity
             ]
     return named
 
@@ -80,18 +80,21 @@ def how_it_differs(run: RunRecord, group: Group) -> str:
     result = run.result
     reasons: list[str] = []
     if result.protocol != group.protocol:
-        again = "ssl-zoo probe --run" if result.steps else "ssl-zoo probe-public"  # published encoders have no steps
+        # Published encoders have no steps.
+        again = "ssl-zoo probe --run" if result.budget.steps else "ssl-zoo probe-public"
         reasons.append(
             f"its evaluation follows protocol {result.protocol} instead of {group.protocol} "
             f"(`{again}` evaluates it again)"
         )
-    if result.split != group.split:
-        unequal = [part for part, count in group.parts.items() if result.parts[part] != count]
+    if result.data.split != group.split:
+        unequal = [part for part, count in group.parts.items() if parts_of(result)[part] != count]
         for part in unequal:
             word = {"train": "trains on", "validation": "validates on", "test": "tests on"}[part]
-            reasons.append(f"it {word} {result.parts[part]:,} examples instead of {group.parts[part]:,}")
+            reasons.append(f"it {word} {parts_of(result)[part]:,} examples instead of {group.parts[part]:,}")
         if not unequal:
-            reasons.append(f"its parts are as large but hold other examples (split {result.split}, not {group.split})")
+            reasons.append(
+                f"its parts are as large but hold other examples (split {result.data.split}, not {group.split})"
+            )
     return " and ".join(reasons)
 
 

@@ -9,7 +9,7 @@ from ssl_zoo.compare.experiments import differences, labels
 from ssl_zoo.compare.groups import Group, comparable_finetuning
 from ssl_zoo.compare.ranking import Ranking, default_ranking, rankings
 from ssl_zoo.compare.results import FineTuning
-from ssl_zoo.compare.runs import Remark, RunRecord, own_row
+from ssl_zoo.compare.runs import Remark, RunRecord
 from ssl_zoo.compare.statistics import Estimate, estimate
 from ssl_zoo.runs.results import ALL, BEFORE, SUPERVISED, UNTRAINED
 
@@ -57,7 +57,7 @@ def make_leaderboard(group: Group, rank_by: str | None = None) -> tuple[Leaderbo
     experiments, remarks = merge_seeds(group.runs)
     finetuning, more = comparable_finetuning([run for runs in experiments for run in runs])
     entries = [
-        _entry(METHOD, label, runs[0].result.method, runs[0].result.encoder, runs, own_row(runs[0].result))._replace(
+        _entry(METHOD, label, runs[0].result.method, runs[0].result.encoder, runs, runs[0].result.own_row)._replace(
             costs=_costs(runs),
             health=_means([run.result.health for run in runs]),
             finetuning={kind: _finetuned([found[run.name] for run in runs if run.name in found])
@@ -112,7 +112,7 @@ def _references(runs: list[RunRecord]) -> list[Entry]:
     """Baselines and ceilings: one row for each that sees the data alone, and one per encoder for the others."""
     found: dict[tuple[str, str], list[RunRecord]] = {}
     for run in runs:
-        for row in list(run.result.rows)[1:]:
+        for row in list(run.rows)[1:]:
             found.setdefault((row, _network(run) if row in (UNTRAINED, BEFORE, SUPERVISED) else ""), []).append(run)
     entries = []
     for (row, network), measured in found.items():
@@ -131,7 +131,7 @@ def _network(run: RunRecord) -> str:
 
 
 def _entry(kind: str, label: str, method: str, encoder: str, runs: list[RunRecord], row: str) -> Entry:
-    rows = [run.result.rows[row] for run in runs]
+    rows = [run.rows[row] for run in runs]
     accuracy = {
         probe: _means([found.get(probe, {}) for found in rows]) for probe in _union(found.keys() for found in rows)
     }
@@ -144,9 +144,12 @@ def _entry(kind: str, label: str, method: str, encoder: str, runs: list[RunRecor
 
 
 def _costs(runs: list[RunRecord]) -> dict[str, Estimate]:
-    figures = ("seconds", "samples", "flops", "peak_memory", "parameters")
-    known = [{name: getattr(run.result, name) for name in figures} for run in runs]
-    if runs[0].result.steps == 0:  # trained elsewhere, at a cost unknown here
+    figures = ("seconds", "samples", "flops", "peak_memory")
+    known = [
+        {**{name: getattr(run.result.budget, name) for name in figures}, "parameters": run.result.parameters}
+        for run in runs
+    ]
+    if runs[0].result.budget.steps == 0:  # trained elsewhere, at a cost unknown here
         known = [{"parameters": costs["parameters"]} for costs in known]
     return _means([{name: value for name, value in costs.items() if value is not None} for costs in known])
 
@@ -156,7 +159,8 @@ def _finetuned(found: list[FineTuning]) -> dict[str, dict[str, ByLabels]]:
     if not found:
         return {}
     own = [next(iter(one.rows.values())) for one in found]
-    rows = {"": own, UNTRAINED: [one.rows.get(UNTRAINED, {}) for one in found]}
+    others = [row for row in (BEFORE, UNTRAINED) if any(row in one.rows for one in found)]
+    rows = {"": own, **{row: [one.rows.get(row, {}) for one in found] for row in others}}
     return {
         row: {
             figure: _means([kinds.get(figure, {}) for kinds in over])

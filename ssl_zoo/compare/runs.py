@@ -8,12 +8,14 @@ from typing import Any, NamedTuple
 import yaml
 
 from ssl_zoo import metrics
-from ssl_zoo.compare.results import FineTuning, Result, comparable, read_finetuning
+from ssl_zoo.compare.results import Accuracies, FineTuning, as_probes, read_finetuning
 from ssl_zoo.errors import InputError
 from ssl_zoo.evaluation.kept_features import KeptFeatures, load_features
 from ssl_zoo.runs.files import CONFIG, FEATURES, FINE_TUNED, METRICS, RESULTS
 from ssl_zoo.runs.logged import Curve, last_values, read_metrics
 from ssl_zoo.runs.named import check_folders_of_runs
+from ssl_zoo.runs.result_file import read_result
+from ssl_zoo.runs.results import Result
 
 # What a Trainer's settings change about the outcome; the others say where and how visibly it runs.
 TRAINER = ("max_steps", "max_epochs", "max_time", "precision", "accumulate_grad_batches", "gradient_clip_val",
@@ -43,6 +45,7 @@ class RunRecord(NamedTuple):
         curves: what it logged, by name.
         features: features of some test examples, or None.
         finetuning: results of fine-tuning by task.
+        rows: accuracies by row and by probe, those of layers among them; the first row is the run's own.
     """
 
     name: str
@@ -53,6 +56,7 @@ class RunRecord(NamedTuple):
     curves: dict[str, Curve]
     features: KeptFeatures | None
     finetuning: dict[str, FineTuning]
+    rows: dict[str, dict[str, Accuracies]]
 
 
 def find_runs(paths: list[Path]) -> list[Path]:
@@ -85,11 +89,6 @@ def date_of(directory: Path) -> str:
     return "{}-{}-{} {}:{}".format(*found.groups()) if found else ""
 
 
-def own_row(result: Result) -> str:
-    """The name of the row that is the run's own representation."""
-    return next(iter(result.rows))
-
-
 def read_run(directory: Path) -> tuple[RunRecord | None, list[Remark]]:
     """Reads a run directory.
 
@@ -119,11 +118,11 @@ def read_run(directory: Path) -> tuple[RunRecord | None, list[Remark]]:
     unranked = "the run is not ranked; it is unfinished, or `ssl-zoo probe --run` has not evaluated it"
     if (directory / RESULTS).exists():
         unranked = "the run is not ranked; `ssl-zoo probe --run` evaluates it again"
-    result: Result | None = attempt(lambda path: comparable(path.parent), directory / RESULTS, unranked, ranked=False)
+    result: Result | None = attempt(lambda path: read_result(path.parent), directory / RESULTS, unranked, ranked=False)
     if result is None:
         return None, remarks
     remarks += [Remark(name, sentence, True) for sentence in result.remarks]
-    trained_here = result.steps > 0  # an encoder that was published elsewhere has no settings and no curves
+    trained_here = result.budget.steps > 0  # an encoder that was published elsewhere has no settings and no curves
     if config is None and trained_here:
         attempt(_read_config, directory / CONFIG, UNKNOWN, ranked=False)
         return None, remarks
@@ -140,7 +139,7 @@ def read_run(directory: Path) -> tuple[RunRecord | None, list[Remark]]:
         result = result._replace(health=last_values(curves, f"{metrics.HEALTH}/"))
     settings = None if config is None else _settings(config)
     seed = result.seed if config is None else _seed(config, result)
-    return RunRecord(name, directory, result, seed, settings, curves, features, finetuning), remarks
+    return RunRecord(name, directory, result, seed, settings, curves, features, finetuning, as_probes(result)), remarks
 
 
 def _read_config(path: Path) -> dict[str, Any]:

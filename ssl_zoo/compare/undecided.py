@@ -40,7 +40,10 @@ def warning(board: Leaderboard) -> str:
 def tested(board: Leaderboard, probe: str) -> int:
     """On how many test examples, or labels of places within them, an accuracy was taken; 0 where nobody says."""
     if probe in board.probes:
-        return min((run.result.tested[probe] for run in board.group.runs if probe in run.result.tested), default=0)
+        return min(
+            (sizes["test"] for run in board.group.runs if "test" in (sizes := run.result.task_sizes.get(probe, {}))),
+            default=0,
+        )
     return board.group.parts["test"]
 
 

@@ -9,9 +9,10 @@ from ssl_zoo.data.base import DataModule
 from ssl_zoo.data.representations import Representation
 from ssl_zoo.evaluation.extraction import Kept, extract_part
 from ssl_zoo.evaluation.labelled import remarks_on
-from ssl_zoo.evaluation.layers import ByLayer, choose_layered, probe_layers
-from ssl_zoo.evaluation.rows import Evaluated, Extracted, Rows, evaluate_rows, probe_words
+from ssl_zoo.evaluation.layers import choose_layered, probe_layers
+from ssl_zoo.evaluation.rows import Evaluated, Extracted, Extracting, evaluate_rows, probe_words
 from ssl_zoo.evaluation.tasks import Questions, ask, evaluate_tasks, majorities
+from ssl_zoo.runs.results import LayerScores
 from ssl_zoo.tasks.labels import CLASSES, ExampleLabels
 from ssl_zoo.whereabouts import whereabouts
 
@@ -60,7 +61,7 @@ def evaluate(
     questions = ask(data, by_layer=choices.layers and classes > 0)
     vectors = {row: baseline for row, baseline in baselines.items() if isinstance(baseline, Representation)}
     layered = classes if choices.layers else 0
-    rows: Rows = {
+    rows: Extracting = {
         row: partial(_extract, row, each, data, questions, layered if row in encoders else 0, extraction)
         for row, each in {**encoders, **vectors}.items()
     }
@@ -106,7 +107,7 @@ def _extract(
     return Extracted({name: each.features for name, each in kept.items()}, tasks, layers)
 
 
-def _probe_layers(data: DataModule, kept: dict[str, Kept], questions: Questions, classes: int) -> ByLayer | None:
+def _probe_layers(data: DataModule, kept: dict[str, Kept], questions: Questions, classes: int) -> LayerScores | None:
     """What every layer reaches on the classes; None of a representation that has none."""
     task = data.tasks()[CLASSES]
     assert isinstance(task, ExampleLabels)

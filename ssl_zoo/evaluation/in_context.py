@@ -1,6 +1,5 @@
 """In-context learning: does a language model sort texts into classes when its prompt shows how, without training?"""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +14,11 @@ from ssl_zoo.errors import InputError
 from ssl_zoo.long_work import LongWork
 from ssl_zoo.methods.gpt import GPT
 from ssl_zoo.objectives.language_modeling import token_nats
-from ssl_zoo.probes.accuracy import is_informative, scores, summarize
+from ssl_zoo.probes.accuracy import Score, is_informative, scores, summarize
 from ssl_zoo.probes.features import choose_examples
 from ssl_zoo.probes.intervals import too_few
 from ssl_zoo.runs.files import IN_CONTEXT
+from ssl_zoo.runs.in_context_file import InContext, Prompted, write_in_context
 from ssl_zoo.runs.results import UNTRAINED
 from ssl_zoo.runs.run import load_run, rebuild
 from ssl_zoo.terminal_tables import Column, Row, print_table
@@ -89,7 +89,7 @@ def in_context(
     untrained = rebuild(loaded.checkpoint).eval()
     assert isinstance(untrained, GPT)
     models = {"GPT": method, UNTRAINED: untrained}
-    rows: dict[str, Any] = {
+    rows = {
         name: {
             str(count): _accuracies(model.to(device), data, tested, labels, names, template, count, draws)
             for count in sorted(shots)
@@ -97,23 +97,15 @@ def in_context(
         for name, model in models.items()
     }
     commonest = float((labels == data.train_set.labels.mode().values).float().mean())
-    settings = {"template": template, "label_names": names, "examples": len(tested), "draws": draws}
-    cut = {count: found["cut"] for count, found in rows["GPT"].items() if found["cut"]}
+    cut = {count: found.cut for count, found in rows["GPT"].items() if found.cut}
     remarks = [
         f"With {count} solved examples {share:.0%} of the prompts lost their beginning: the network takes "
         f"{method.encoder.max_length} tokens."
         for count, share in cut.items()
     ]
-    record = {
-        "run": run.name,
-        "source": data.source_name,
-        **settings,
-        "commonest_class": commonest,
-        "rows": rows,
-        "remarks": remarks,
-    }
-    (run / IN_CONTEXT).write_text(json.dumps(record, indent=2) + "\n")
-    _print_table(record)
+    found = InContext(run.name, data.source_name, template, names, len(tested), draws, commonest, rows, remarks)
+    write_in_context(run, found)
+    _print_table(found)
     for remark in remarks:
         Console(soft_wrap=True).print(remark, highlight=False)
 
@@ -147,7 +139,7 @@ def _accuracies(
     template: str,
     shots: int,
     draws: int,
-) -> dict[str, Any]:
+) -> Prompted:
     """The scores of every draw, their means and standard deviations, and the share of prompts that were cut."""
     before, after = template.split(LABEL, 1)
     tokens = data.tokens()
@@ -176,7 +168,7 @@ def _accuracies(
                 predicted.append(int(score(model, torch.cat([opening, prompt]), candidates).argmax()))
                 work.advance()
         found.append(scores(torch.tensor(predicted), labels))
-    return {**summarize(found), "cut": cut / asked}
+    return Prompted(summarize(found), cut / asked)
 
 
 def _texts(tokenizer: TextTokenizer, examples: Any, positions: list[int]) -> list[str]:
@@ -189,26 +181,30 @@ def _encode(tokenizer: TextTokenizer, text: str) -> Tensor:
     return torch.tensor(tokenizer.splitter.encode(text, add_special_tokens=False).ids, dtype=torch.int64)
 
 
-def _print_table(record: dict[str, Any]) -> None:
-    shots = list(next(iter(record["rows"].values())))
+def _print_table(found: InContext) -> None:
+    shots = list(next(iter(found.rows.values())))
     columns = [Column("solved examples in the prompt", number=False)]
     columns += [Column(count, leave_out=place) for place, count in enumerate(shots)]
     rows = []
-    for name, by_shots in record["rows"].items():
-        rows.append(Row([name, *(f"{100 * by_shots[n]['mean']:.1f} ±{100 * by_shots[n]['std']:4.1f}" for n in shots)]))
-        balanced = [by_shots[n].get("balanced") for n in shots]
-        if all(balanced):  # classes differ in size
-            cells = [f"{100 * b['mean']:.1f} ±{100 * b['std']:4.1f}" for b in balanced]
-            rows.append(Row(["  mean over classes", *cells]))
+    for name, by_shots in found.rows.items():
+        scores = [by_shots[count].score for count in shots]
+        rows.append(Row([name, *map(_cell, scores)]))
+        balanced = [score.balanced for score in scores if score.balanced is not None]
+        if len(balanced) == len(scores):  # classes differ in size
+            rows.append(Row(["  mean over classes", *map(_cell, balanced)]))
     caption = "accuracy in %, ± standard deviation over draws of the examples in the prompt"
-    name, own = next(iter(record["rows"].items()))
-    commonest = {"the commonest class": dict.fromkeys(shots, record["commonest_class"])}
-    warning = too_few(name, {n: own[n]["mean"] for n in shots}, commonest, record["examples"])
-    rows.append(Row(["commonest class", *(f"{100 * record['commonest_class']:.1f}" for _ in shots)]))
+    name, own = next(iter(found.rows.items()))
+    commonest = {"the commonest class": dict.fromkeys(shots, found.commonest_class)}
+    warning = too_few(name, {count: own[count].score.mean for count in shots}, commonest, found.examples)
+    rows.append(Row(["commonest class", *(f"{100 * found.commonest_class:.1f}" for _ in shots)]))
     print_table(
-        f"In context on {record['source']}, {record['examples']} test texts",
+        f"In context on {found.source}, {found.examples} test texts",
         f"{caption}. {warning}" if warning else caption,
         columns,
         rows,
         f"{IN_CONTEXT} has all of it",
     )
+
+
+def _cell(score: Score) -> str:
+    return f"{100 * score.mean:.1f} ±{100 * score.std:4.1f}"

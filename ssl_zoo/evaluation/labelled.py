@@ -89,12 +89,14 @@ def remarks_on_labels(train: Tensor, test: Tensor, labels_per_class: list[int]) 
     if unknown:
         few = f"{unknown} of {len(test.unique())} classes of the test part have no training example"
         found.append(f"{few}: their examples count as errors of every row.")
-    smallest = int(counts[counts > 0].min())
-    short = [labels for labels in sorted(labels_per_class) if labels > smallest]
+    sizes = counts[counts > 0]
+    short = {labels: int((sizes < labels).sum()) for labels in sorted(labels_per_class) if labels > sizes.min()}
     if short:
-        numbers = ", ".join(map(str, short))
-        examples = "a single training example" if smallest == 1 else f"{smallest} training examples"
-        found.append(f"The smallest class has {examples}, so {numbers} per class take fewer of it.")
+        fewer = ", ".join(f"{count} of {len(sizes)} at {labels} per class" for labels, count in short.items())
+        found.append(
+            f"Some classes have fewer training examples than are asked for, {fewer}, and give all they have; the "
+            f"smallest has {int(sizes.min())}."
+        )
     if len(test) < FEW_TESTS:
         found.append(f"The test part has {len(test)} examples: each is {100 / len(test):.1f} points of accuracy.")
     return found

@@ -12,11 +12,11 @@ from ssl_zoo.evaluation.evaluate import Choices, Extraction, evaluate
 from ssl_zoo.evaluation.extraction import representation_of
 from ssl_zoo.evaluation.flops import training_flops
 from ssl_zoo.evaluation.labelled import check_choices, count_classes
-from ssl_zoo.evaluation.results import parts_of, typed, write_results
+from ssl_zoo.evaluation.results import found_by, parts_of, write_results
 from ssl_zoo.evaluation.rows import Evaluated
 from ssl_zoo.evaluation.supervised import train_supervised
 from ssl_zoo.methods.base import Method
-from ssl_zoo.probes.accuracy import scores, summarize
+from ssl_zoo.probes.accuracy import Score, scores, summarize
 from ssl_zoo.probes.features import extract, to_device
 from ssl_zoo.runs.files import CONFIG, METRICS
 from ssl_zoo.runs.logged import last_values, read_metrics
@@ -114,7 +114,7 @@ def best_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def _ceiling(run: Run, classes: int) -> dict[str, Any]:
+def _ceiling(run: Run, classes: int) -> Score:
     """Scores on test data of the same encoder trained with all labels, from the same weights."""
     steps = int(run.checkpoint["global_step"])
     took = run.checkpoint["callbacks"].get(Throughput.__qualname__, {}).get("seconds")
@@ -164,7 +164,7 @@ def _describe(run: Run, name: str, evaluated: Evaluated, before: list[str]) -> R
         chance_loss=method.chance_loss(data.batch_size),
         health=health,
         remarks=[*split, *before, *evaluated.remarks, *damage],
-        **typed(evaluated),
+        **found_by(evaluated),
     )
 
 

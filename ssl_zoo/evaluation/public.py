@@ -13,7 +13,7 @@ from ssl_zoo.evaluation.labelled import check_choices, count_classes
 from ssl_zoo.evaluation.probe import best_device
 from ssl_zoo.evaluation.public_encoders import load_public, public_representation
 from ssl_zoo.evaluation.public_transformers import Pooling
-from ssl_zoo.evaluation.results import parts_of, typed, write_results
+from ssl_zoo.evaluation.results import found_by, parts_of, write_results
 from ssl_zoo.evaluation.rows import Evaluated
 from ssl_zoo.runs.results import PROTOCOL, UNTRAINED, Budget, Result
 
@@ -107,5 +107,5 @@ def _describe(label: str, network: nn.Module, data: DataModule, evaluated: Evalu
         chance_loss=None,
         health={},
         remarks=evaluated.remarks,
-        **typed(evaluated),
+        **found_by(evaluated),
     )

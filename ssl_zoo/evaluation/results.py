@@ -12,8 +12,8 @@ from ssl_zoo.evaluation.rows import Evaluated
 from ssl_zoo.evaluation.tables import print_layers, print_table, print_tasks, title
 from ssl_zoo.probes.features import Features
 from ssl_zoo.runs import files
-from ssl_zoo.runs.result_file import typed_rows, typed_tasks, write_result
-from ssl_zoo.runs.results import LayerScores, Parts, Result
+from ssl_zoo.runs.result_file import write_result
+from ssl_zoo.runs.results import Parts, Result
 from ssl_zoo.whereabouts import whereabouts
 
 
@@ -29,13 +29,13 @@ def parts_of(data: DataModule) -> Parts:
     )
 
 
-def typed(evaluated: Evaluated) -> dict[str, Any]:
+def found_by(evaluated: Evaluated) -> dict[str, Any]:
     """What a `Result` has of an evaluation, by name."""
     return {
-        "rows": typed_rows(evaluated.results),
-        "tasks": typed_tasks(evaluated.tasks),
+        "rows": evaluated.results,
+        "tasks": evaluated.tasks,
         "task_sizes": evaluated.task_sizes,
-        "layers": {row: LayerScores(*found) for row, found in evaluated.layers.items()},
+        "layers": evaluated.layers,
         "main_task": evaluated.main_task,
     }
 

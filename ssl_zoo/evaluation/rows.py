@@ -1,18 +1,18 @@
 """The rows of results.json: one representation after the other, extracted, evaluated and freed."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from torch import Tensor
 
 from ssl_zoo.data.base import DataModule
 from ssl_zoo.evaluation.bag_of_words import classify_words, count_words
 from ssl_zoo.evaluation.kept_features import EXAMPLES
-from ssl_zoo.evaluation.layers import ByLayer
 from ssl_zoo.probes.accuracy import Prediction, Results, over_draws
 from ssl_zoo.probes.features import Features, choose_examples
 from ssl_zoo.probes.knn import choose_vote, knn_predict
 from ssl_zoo.probes.linear import center_and_scale, fit_linear
+from ssl_zoo.runs.results import LayerScores, Rows, Tasks
 from ssl_zoo.tasks.labels import CLASSES
 from ssl_zoo.vocabulary import Vocabulary
 from ssl_zoo.whereabouts import whereabouts
@@ -30,11 +30,13 @@ class Extracted(NamedTuple):
     """
 
     splits: Splits
-    tasks: dict[str, dict[str, dict[str, Any]]]
-    layers: ByLayer | None = None
+    tasks: Tasks
+    layers: LayerScores | None = None
 
 
-Rows = dict[str, Callable[[], Extracted]]  # what a row is called, and what extracts its features when its turn comes
+Extracting = dict[
+    str, Callable[[], Extracted]
+]  # what a row is called, and what extracts its features when its turn comes
 
 
 class Evaluated(NamedTuple):
@@ -50,16 +52,16 @@ class Evaluated(NamedTuple):
         task_sizes: how many classes, and labels in every part, a task has.
     """
 
-    results: dict[str, Results]
-    tasks: dict[str, dict[str, dict[str, Any]]]
-    layers: dict[str, ByLayer]
+    results: Rows
+    tasks: Tasks
+    layers: dict[str, LayerScores]
     kept: dict[str, Features]
     remarks: list[str]
     main_task: str = CLASSES
     task_sizes: dict[str, dict[str, int]] = {}  # noqa: RUF012  # a tuple's default, and never changed
 
 
-def evaluate_rows(rows: Rows, classes: int, labels_per_class: list[int], draws: int) -> Evaluated:
+def evaluate_rows(rows: Extracting, classes: int, labels_per_class: list[int], draws: int) -> Evaluated:
     """Extracts and evaluates one row after the other; the features of one are freed before the next has any.
 
     Args:

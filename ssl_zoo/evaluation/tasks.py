@@ -1,6 +1,6 @@
 """Tasks besides the classes, of examples or of places within them: a probe on all layers, as in SUPERB."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -11,13 +11,12 @@ from ssl_zoo.evaluation.extraction import Kept, Wanted
 from ssl_zoo.evaluation.layers import choose_layered
 from ssl_zoo.probes.accuracy import scores
 from ssl_zoo.probes.weighted_layers import fit_weighted
+from ssl_zoo.runs.results import Tasks, TaskScore
 from ssl_zoo.tasks.labels import CLASSES, UNKNOWN, ExampleLabels, Labels, PlaceLabels, can_be_asked, known_labels
 
 MAJORITY = "majority class"
 # A probe of 50 phones on as many takes seconds; of the 100 minutes of FestvoxRu it is every fifth moment.
 PLACES = {"train": 40_000, "validation": 10_000, "test": 20_000}
-Found = dict[str, Any]  # accuracy, balanced accuracy where classes differ in size, and the layers' shares
-Tasks = dict[str, dict[str, Found]]  # by task and by row
 
 
 class Questions(NamedTuple):
@@ -108,7 +107,7 @@ def evaluate_tasks(row: str, representation: Representation, kept: dict[str, Kep
     return found
 
 
-def evaluate_weighted(vectors: dict[str, tuple[Tensor, Tensor]], classes: int) -> Found:
+def evaluate_weighted(vectors: dict[str, tuple[Tensor, Tensor]], classes: int) -> TaskScore:
     """Scores on test data of the probe that validation data chooses, and the layers' shares.
 
     Args:
@@ -121,7 +120,8 @@ def evaluate_weighted(vectors: dict[str, tuple[Tensor, Tensor]], classes: int) -
         known[name] = layers[:, chosen], labels.to(layers.device)[chosen]
     probe = fit_weighted(*known["train"], known["validation"], classes)
     layers, labels = known["test"]
-    return {**scores(probe.predict(layers), labels), "layers": [round(share, 4) for share in probe.shares.tolist()]}
+    shares = [round(share, 4) for share in probe.shares.tolist()]
+    return TaskScore(**scores(probe.predict(layers), labels), layers=shares)
 
 
 def majorities(questions: Questions) -> Tasks:
@@ -129,10 +129,10 @@ def majorities(questions: Questions) -> Tasks:
     return {name: {MAJORITY: majority(known_labels(task))} for name, task in questions.tasks.items()}
 
 
-def majority(known: dict[str, Tensor]) -> Found:
+def majority(known: dict[str, Tensor]) -> TaskScore:
     """Scores of always predicting what is commonest in the training part.
 
     Args:
         known: ``(N,)`` int64 labels of every part.
     """
-    return scores(known["train"].mode().values.expand_as(known["test"]), known["test"])
+    return TaskScore(**scores(known["train"].mode().values.expand_as(known["test"]), known["test"]))

@@ -1,7 +1,5 @@
 """Fine-tuning a finished run: how much labelled data does the pretraining save?"""
 
-import json
-import statistics
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -16,25 +14,23 @@ from ssl_zoo.data.base import DataModule
 from ssl_zoo.data.text.sources.wordnet import WordNet, find_or_fetch
 from ssl_zoo.encoders.text_base import TextEncoder
 from ssl_zoo.errors import InputError
+from ssl_zoo.finetuning.before import before_fine_tuning
 from ssl_zoo.finetuning.class_tasks import class_task, pair_task
 from ssl_zoo.finetuning.place_task import PlaceTask
 from ssl_zoo.finetuning.records import Records, read_records
+from ssl_zoo.finetuning.table import print_table
 from ssl_zoo.finetuning.tasks import Task, draw_test
 from ssl_zoo.finetuning.token_tasks import SpanTask, TagTask
 from ssl_zoo.finetuning.train import CLIP, WARMUP, WEIGHT_DECAY, Settings, fine_tune, with_passes
 from ssl_zoo.finetuning.wordnet_tasks import wordnet_records
 from ssl_zoo.hardware import fastest_precision
 from ssl_zoo.long_work import LongWork
-from ssl_zoo.probes.intervals import too_few
-from ssl_zoo.runs.files import fine_tuned
-from ssl_zoo.runs.results import UNTRAINED
+from ssl_zoo.optim import depths_from_top
+from ssl_zoo.probes.accuracy import over_values
+from ssl_zoo.runs.fine_tuned import PROTOCOL, FineTuned, Pretraining, TaskData, TuningBudget, write_fine_tuned
+from ssl_zoo.runs.results import ALL, UNTRAINED, Rows
 from ssl_zoo.runs.run import Run, load_run, rebuild
 from ssl_zoo.tasks.labels import CLASSES, PlaceLabels
-from ssl_zoo.terminal_tables import Column, Row
-from ssl_zoo.terminal_tables import print_table as print_fitting
-
-# Raised whenever a change makes numbers incomparable with earlier ones.
-PROTOCOL = 2
 
 LABELS_PER_CLASS = [10, 100]
 EXAMPLES = [100, 1000]
@@ -53,6 +49,7 @@ def finetune(
     epochs: int = 3,
     batch_size: int = 32,
     learning_rate: float = 3e-4,
+    layer_decay: float = 1.0,
     test_examples: int = 2000,
     allow_other_split: bool = False,
     root: Path | None = None,
@@ -61,8 +58,9 @@ def finetune(
 
     The same is done with the same encoder freshly initialised, on the same examples in the same order, so that the gap
     between the rows is the effect of the pretraining. Everything is trained; the weights of the last step are
-    evaluated, and nothing is chosen on test data. Prints the table and writes finetune-TASK.json into the run
-    directory.
+    evaluated, and nothing is chosen on test data. Where `ssl-zoo probe` has evaluated the run on the same task, its
+    linear probe of the frozen encoder stands beside them as the row `before`. Prints the table and writes
+    finetune-TASK.json into the run directory.
 
     `classes` takes the labelled examples of the run's own data, of any modality, as they are: images get no views. So
     does any other task that the data has, such as `word` or `phones` of speech. Tags, pairs and spans need a run on
@@ -86,6 +84,9 @@ def finetune(
             all are seen. The BERT paper takes 2 to 4.
         batch_size: examples per step.
         learning_rate: the highest one, after the warm-up; BERT-base wants less, such as 2e-5.
+        layer_decay: factor of the learning rate for each layer down from the top of the encoder, as in `Optimizer`; 1
+            trains all layers alike, 0.65 to 0.95 is usual for transformers (Clark et al., 2020, arXiv:2003.10555; Bao
+            et al., 2021, arXiv:2106.08254).
         test_examples: evaluate on so many of the test examples at most, always the same.
         allow_other_split: go on although the data is not split any more as it was while the run trained, so that the
             run may be tested on examples that it has seen.
@@ -103,19 +104,23 @@ def finetune(
             raise InputError(f"finetune: {name} must be at least 1, not {value}.")
     if learning_rate <= 0:
         raise InputError(f"finetune: learning_rate must be above 0, not {learning_rate}.")
+    if not 0 < layer_decay <= 1:
+        raise InputError(f"finetune: layer_decay must be above 0 and at most 1, not {layer_decay}.")
     if task not in OF_RECORDS and data is not None:
         raise InputError(f"finetune: {task} are those of the run's own data; give --data to tags, pairs or spans.")
     loaded = load_run(run, allow_other_split, root)
     few = _numbers_to_try(task, loaded.data, labels_per_class, examples)
     made = _make_task(loaded, task, data, test_examples)
-    settings = Settings(steps, batch_size, learning_rate)
-    rows = _compare(loaded, made, few, draws, settings, epochs)
-    budget = {"epochs": epochs, "steps_by_number": _steps(made, few, settings, epochs)}
-    record = {**_describe(loaded, task, made, settings, budget, draws), "remarks": made.remarks(few), "rows": rows}
-    path = fine_tuned(run, task)
-    path.write_text(json.dumps(record, indent=2) + "\n")
-    print_table(record)
-    for remark in record["remarks"]:
+    settings = Settings(steps, batch_size, learning_rate, layer_decay)
+    if layer_decay != 1:
+        depths_from_top(loaded.method.encoder)  # an encoder that cannot say is refused before anything is trained
+    own, *others = _compare(loaded, made, few, draws, settings, epochs).items()
+    frozen, remarks = before_fine_tuning(loaded, task, made, [*map(str, few), ALL])
+    found = _describe(loaded, task, made, few, settings, epochs, draws)
+    found = found._replace(rows=dict([own, *frozen.items(), *others]), remarks=[*made.remarks(few), *remarks])
+    path = write_fine_tuned(run, found)
+    print_table(found)
+    for remark in found.remarks:
         Console(soft_wrap=True).print(remark, highlight=False)
     Console(soft_wrap=True).print(f"Results: {path}", highlight=False)
 
@@ -169,7 +174,7 @@ def _read_or_make(data: DataModule, task: Any, folder: Path | None) -> Records[A
     return wordnet_records(task, find_or_fetch() if own is None else Path(own).expanduser())
 
 
-def _compare(run: Run, task: Task, few: list[int], draws: int, settings: Settings, epochs: int) -> dict[str, Any]:
+def _compare(run: Run, task: Task, few: list[int], draws: int, settings: Settings, epochs: int) -> Rows:
     """Mean and spread over draws, by row, by figure and by number of examples."""
     name = type(run.method).__name__
     found: dict[str, dict[str, dict[str, list[float]]]] = {name: {}, UNTRAINED: {}}
@@ -189,7 +194,7 @@ def _compare(run: Run, task: Task, few: list[int], draws: int, settings: Setting
                 found[row].setdefault(figure, {}).setdefault(str(number or "all"), []).append(value)
     return {
         row: {
-            figure: {number: _summarize(values) for number, values in by_number.items()}
+            figure: {number: over_values(values) for number, values in by_number.items()}
             for figure, by_number in figures.items()
         }
         for row, figures in found.items()
@@ -202,82 +207,41 @@ def _steps(task: Task, few: list[int], settings: Settings, epochs: int) -> dict[
     return {number: with_passes(settings, size, epochs).steps for number, size in sizes.items()}
 
 
-def _summarize(values: list[float]) -> dict[str, Any]:
-    std = statistics.stdev(values) if len(values) > 1 else 0.0
-    return {"mean": statistics.mean(values), "std": std, "draws": values}
-
-
 def _describe(
-    run: Run, name: str, task: Task, settings: Settings, budget: dict[str, Any], draws: int
-) -> dict[str, Any]:
-    cost = run.checkpoint["callbacks"].get(Throughput.__qualname__, {"samples": 0, "seconds": 0.0})
+    run: Run, name: str, task: Task, few: list[int], settings: Settings, epochs: int, draws: int
+) -> FineTuned:
+    """All but the figures."""
+    cost = run.checkpoint["callbacks"].get(Throughput.__qualname__, {})
     encoder = run.method.encoder
-    return {
-        "protocol": PROTOCOL,
-        "version": __version__,
-        "run": run.directory.name,
-        "experiment": run.directory.parent.name,
-        "method": type(run.method).__name__,
-        "encoder": type(encoder).__name__,
-        "parameters": sum(p.numel() for p in encoder.parameters()),
-        "pretraining": {
-            "source": run.data.source_name,
-            "split": run.data.split_hash,
-            "steps": int(run.checkpoint["global_step"]),
-            **cost,
-        },
-        "task": name,
-        "counted": task.counted,
-        "data": {
-            "source": task.data,
-            "split": task.split,
-            "train": len(task.train),
-            "test": len(task.test),
-            "left_out": task.left_out,
-        },
-        "budget": {
+    return FineTuned(
+        protocol=PROTOCOL,
+        task=name,
+        counted=task.counted,
+        data=TaskData(task.data, task.split, len(task.train), len(task.test), task.left_out),
+        budget=TuningBudget(
             **settings._asdict(),
-            **budget,
-            "weight_decay": WEIGHT_DECAY,
-            "warmup": WARMUP,
-            "clip": CLIP,
-            "precision": fastest_precision(),
-            "device": "cuda" if torch.cuda.is_available() else "cpu",
-        },
-        "seeds": list(range(draws)),
-    }
-
-
-def print_table(record: dict[str, Any]) -> None:
-    """Prints the figures of finetune-TASK.json by number of examples."""
-    budget, data = record["budget"], record["data"]
-    title = (
-        f"{record['method']} fine-tuned on {data['source']} for {budget['steps']} steps of {budget['batch_size']} and "
-        f"{budget['epochs']} epochs at least"
+            epochs=epochs,
+            steps_by_number=_steps(task, few, settings, epochs),
+            weight_decay=WEIGHT_DECAY,
+            warmup=WARMUP,
+            clip=CLIP,
+            precision=str(fastest_precision()),
+            device="cuda" if torch.cuda.is_available() else "cpu",
+        ),
+        rows={},
+        remarks=[],
+        seeds=list(range(draws)),
+        version=__version__,
+        run=run.directory.name,
+        experiment=run.directory.parent.name,
+        method=type(run.method).__name__,
+        encoder=type(encoder).__name__,
+        parameters=sum(p.numel() for p in encoder.parameters()),
+        pretraining=Pretraining(
+            run.data.source_name,
+            run.data.split_hash,
+            int(run.checkpoint["global_step"]),
+            int(cost.get("samples", 0)),
+            float(cost.get("seconds", 0.0)),
+        ),
     )
-    caption = f"test figures in % by {record['counted']}, ± standard deviation over draws"
-    if any(data["left_out"]):
-        caption += f"; {data['left_out'][0]} training and {data['left_out'][1]} test examples were too long"
-    numbers = list(next(iter(next(iter(record["rows"].values())).values())))
-    columns = [Column("encoder", number=False), Column("figure", number=False)]
-    # With all of them it counts, and where there is no room the fewest say more than those between.
-    columns += [Column(number, leave_out=0 if number == numbers[-1] else place) for place, number in enumerate(numbers)]
-    rows = []
-    for row, figures in record["rows"].items():
-        for figure, by_number in figures.items():
-            cells = [_cell(found) for found in by_number.values()]
-            first, last = figure == next(iter(figures)), figure == list(figures)[-1]
-            rows.append(Row([row if first else "", figure, *cells], ends_section=last))
-    means = {
-        row: {number: found["mean"] for number, found in figures.get("accuracy", {}).items()}
-        for row, figures in record["rows"].items()
-    }
-    name = next(iter(means))
-    warning = too_few(name, means.pop(name), means, data["test"])
-    caption = f"{caption}. {warning}" if warning else caption
-    print_fitting(title, caption, columns, rows, f"{fine_tuned(Path(), record['task']).name} has all of it")
-
-
-def _cell(found: dict[str, Any]) -> str:
-    spread = f" ±{100 * found['std']:4.1f}" if len(found["draws"]) > 1 else ""
-    return f"{100 * found['mean']:.1f}{spread}"

@@ -40,11 +40,13 @@ class Settings(NamedTuple):
         steps: number of steps of the optimizer.
         batch_size: examples per step; all of them where there are fewer.
         learning_rate: the highest one.
+        layer_decay: factor of the learning rate for each layer down from the top of the encoder.
     """
 
     steps: int
     batch_size: int
     learning_rate: float
+    layer_decay: float = 1.0
 
 
 def with_passes(settings: Settings, examples: int, passes: int) -> Settings:
@@ -101,7 +103,9 @@ class FineTuner(L.LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """AdamW on what `choose_trained` has chosen."""
-        settings = optim.Optimizer("adamw", self.settings.learning_rate, WEIGHT_DECAY, warmup=WARMUP)
+        settings = optim.Optimizer(
+            "adamw", self.settings.learning_rate, WEIGHT_DECAY, self.settings.layer_decay, warmup=WARMUP
+        )
         optimizer = optim.make_optimizer(settings, self)
         schedule = optim.scheduled(optimizer, settings, self.settings.steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

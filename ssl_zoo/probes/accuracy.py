@@ -2,17 +2,36 @@
 
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from ssl_zoo.whereabouts import whereabouts
 
-Results = dict[str, dict[str, dict[str, Any]]]  # by probe and by labels per class, "all" being one
-
 # Largest class over smallest from which on accuracy alone says too little: always predicting the largest pays.
 UNEVEN = 1.1
+
+
+class Score(NamedTuple):
+    """An accuracy over draws of the labelled examples.
+
+    Attributes:
+        mean: over draws, in [0, 1].
+        std: standard deviation over draws; 0 of a single one.
+        draws: the accuracy of every draw.
+        balanced: the mean accuracy over classes, where these differ in size.
+        chosen: the probe's settings in every draw; None where there are none.
+    """
+
+    mean: float
+    std: float
+    draws: list[float]
+    balanced: "Score | None" = None
+    chosen: list[dict[str, float]] | None = None
+
+
+Results = dict[str, dict[str, Score]]  # by probe and by labels per class, "all" being one
 
 
 class Prediction(NamedTuple):
@@ -64,22 +83,21 @@ def scores(predicted: Tensor, labels: Tensor) -> dict[str, float]:
     return {**found, "balanced": balanced_accuracy(predicted, labels)} if is_uneven(labels) else found
 
 
-def summarize(draws: list[dict[str, float]]) -> dict[str, Any]:
-    """What results.json holds of `scores`: `mean`, `std` and `draws` of the accuracy, and under `balanced` the same.
+def summarize(draws: list[dict[str, float]]) -> Score:
+    """The accuracy over draws, and where it is known the balanced one.
 
     Args:
-        draws: the scores of at least one draw; the standard deviation of a single one is 0.
+        draws: the `scores` of at least one draw.
     """
-    summary = _spread([found["accuracy"] for found in draws])
-    if "balanced" in draws[0]:
-        summary["balanced"] = _spread([found["balanced"] for found in draws])
-    return summary
+    balanced = over_values([found["balanced"] for found in draws]) if "balanced" in draws[0] else None
+    return over_values([found["accuracy"] for found in draws])._replace(balanced=balanced)
 
 
-def _spread(values: list[float]) -> dict[str, Any]:
+def over_values(values: list[float]) -> Score:
+    """The mean and the standard deviation of at least one value in [0, 1]."""
     mean = sum(values) / len(values)
     variance = sum((value - mean) ** 2 for value in values) / max(1, len(values) - 1)
-    return {"mean": mean, "std": math.sqrt(variance), "draws": values}
+    return Score(mean, math.sqrt(variance), values)
 
 
 def over_draws(
@@ -89,7 +107,7 @@ def over_draws(
     labels_per_class: list[int],
     draws: int,
 ) -> Results:
-    """The scores of every probe for every number of labels, as in results.json.
+    """The scores of every probe for every number of labels.
 
     Args:
         predict: gives every probe's prediction of the test examples, fitted on the training examples at some positions;
@@ -100,7 +118,7 @@ def over_draws(
         draws: random choices of the labelled examples.
 
     Returns:
-        By probe and by labels per class what `summarize` gives, and under `chosen` the settings of every draw.
+        By probe and by labels per class what `summarize` gives, with the settings of every draw.
     """
     results: Results = {}
     for labels in [*sorted(set(labels_per_class)), None]:
@@ -115,9 +133,9 @@ def over_draws(
                 for kind, prediction in predict(draw_labelled(known, labels, draw), labels is None).items():
                     found.setdefault(kind, []).append(prediction)
         for kind, predictions in found.items():
-            summary = summarize([scores(prediction.classes, wanted) for prediction in predictions])
-            summary["chosen"] = [prediction.chosen for prediction in predictions]
-            results.setdefault(kind, {})[str(labels or "all")] = summary
+            score = summarize([scores(prediction.classes, wanted) for prediction in predictions])
+            chosen = [prediction.chosen for prediction in predictions]
+            results.setdefault(kind, {})[str(labels or "all")] = score._replace(chosen=chosen)
     return results
 
 

@@ -29,7 +29,7 @@ def present_settings(config: dict[str, Any]) -> dict[str, Any]:
     """Settings of a run, as in its config.yaml, as this version writes them.
 
     Args:
-        config: its settings by the names of the command line; `model` and `data` may be missing.
+        config: settings by the names of the command line; `model` and `data` may be missing.
     """
     present = where_classes_are(config)
     model = present.get("model")

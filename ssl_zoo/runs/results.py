@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+from ssl_zoo.probes.accuracy import Score
+
 # Raised whenever a change makes numbers incomparable with those of earlier runs; docs/evaluation.md says what changed.
 PROTOCOL = 3
 
@@ -15,24 +17,6 @@ LINEAR, KNN = "linear", "knn"
 PHONES = "phones"
 
 
-class Score(NamedTuple):
-    """An accuracy over draws of the labelled examples.
-
-    Attributes:
-        mean: over draws, in [0, 1].
-        std: standard deviation over draws.
-        draws: the accuracy of every draw.
-        balanced: the mean accuracy over classes, where these differ in size.
-        chosen: the probe's settings in every draw; None where there are none.
-    """
-
-    mean: float
-    std: float
-    draws: list[float]
-    balanced: "Score | None" = None
-    chosen: list[dict[str, float]] | None = None
-
-
 class TaskScore(NamedTuple):
     """An accuracy in a task besides the classes.
 
@@ -43,8 +27,8 @@ class TaskScore(NamedTuple):
     """
 
     accuracy: float
-    balanced: float | None
-    layers: list[float]
+    balanced: float | None = None
+    layers: list[float] = []  # noqa: RUF012  # a tuple's default, and never changed
 
 
 class LayerScores(NamedTuple):
@@ -53,7 +37,7 @@ class LayerScores(NamedTuple):
     Attributes:
         validation: accuracy on validation data, from the first layer's input on.
         test: accuracy on test data, by layer from the first layer's input on.
-        chosen: the layer that validation data chooses.
+        chosen: the layer that is best on validation data, the last one of equals: nothing of the test part enters.
     """
 
     validation: list[float]
@@ -103,6 +87,7 @@ class Budget(NamedTuple):
 
 
 Rows = dict[str, dict[str, dict[str, Score]]]  # by row, by probe and by labels per class
+Tasks = dict[str, dict[str, TaskScore]]  # by task and by row
 
 
 class Result(NamedTuple):
@@ -145,7 +130,7 @@ class Result(NamedTuple):
     health: dict[str, float]
     remarks: list[str]
     rows: Rows
-    tasks: dict[str, dict[str, TaskScore]]
+    tasks: Tasks
     task_sizes: dict[str, dict[str, int]]
     layers: dict[str, LayerScores]
     main_task: str

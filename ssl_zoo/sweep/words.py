@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from ssl_zoo.compare.ranking import default_ranking, describe
-from ssl_zoo.compare.results import comparable
-from ssl_zoo.compare.runs import own_row
+from ssl_zoo.compare.results import as_probes
+from ssl_zoo.runs.result_file import read_result
 from ssl_zoo.runs.results import ALL
 
 
@@ -18,11 +18,11 @@ def clock(seconds: float) -> str:
 def outcome(directory: Path) -> str:
     """What a finished run came to, in a few words."""
     try:
-        result = comparable(directory)
+        result = read_result(directory)
     except (OSError, ValueError):  # there are none, or nobody can read them
         return "trained, not probed"
-    own = result.rows[own_row(result)]
-    probe, _, labels = default_ranking(result.main_task, result.tasks, [own]).partition(":")
+    own = as_probes(result)[result.own_row]
+    probe, _, labels = default_ranking(result.main_task, list(result.tasks), [own]).partition(":")
     labels = labels or ALL
     accuracy = f"{describe(probe, labels)} {100 * own[probe][labels]:.1f} %"
-    return f"{result.steps:,} steps in {clock(result.seconds)}, {accuracy}"
+    return f"{result.budget.steps:,} steps in {clock(result.budget.seconds)}, {accuracy}"

@@ -34,11 +34,11 @@ def test_a_finished_run_has_everything_that_is_compared(runs):
     found, remarks = read_run(directory)
     assert remarks == [] and found.settings["trainer.max_steps"] == 4 and found.seed == found.result.seed == 3
     result = found.result
-    assert (result.method, result.modality, result.samples) == ("SimCLR", "image", 4 * 32)
-    assert result.peak_memory > 50e6 and result.chance == pytest.approx(np.log(63))
+    assert (result.method, result.modality, result.budget.samples) == ("SimCLR", "image", 4 * 32)
+    assert result.budget.peak_memory > 50e6 and result.chance_loss == pytest.approx(np.log(63))
     assert {"health/rank", "health/std", "health/alignment", "health/uniformity"} <= set(result.health)
     # Two views pass every weight at least once forward and twice backward, two operations each time.
-    assert result.flops > 2 * 3 * 2 * result.parameters * result.samples
+    assert result.budget.flops > 2 * 3 * 2 * result.parameters * result.budget.samples
     assert len(found.features.features) == 359 == len(found.features.map) and len(found.features.classes) == 10
     assert [step for step, _ in found.curves["train/loss"]] == [1, 3] and len(found.curves["val/loss"]) == 1
 

@@ -27,8 +27,8 @@ def test_a_folder_without_runs_is_refused(tmp_path):
 def test_a_whole_run_is_read_without_remarks(write_run):
     run, remarks = read_run(write_run("simclr/7", seed=3, finetuning={"10": 0.6, "all": 0.8}))
     assert remarks == [] and (run.name, run.seed) == ("simclr/7", 3)
-    assert run.result.rows["SimCLR"]["linear"] == {"1": 0.5, "5": 0.7, "all": 0.9}
-    assert run.result.flops == 3e12 and run.result.chance == 4.8
+    assert run.rows["SimCLR"]["linear"] == {"1": 0.5, "5": 0.7, "all": 0.9}
+    assert run.result.budget.flops == 3e12 and run.result.chance_loss == 4.8
     assert run.curves["train/loss"][:2] == [(0, 5.0), (10, 4.8)] and run.curves["val/loss"] == [(99, 3.1)]
     assert run.features.features.shape == (50, 4) and run.features.classes == ["cat", "dog", "cow"]
     assert run.finetuning["classes"].rows["SimCLR"]["accuracy"] == {"10": 0.6, "all": 0.8}
@@ -44,7 +44,7 @@ def test_results_of_before_costs_were_kept_still_count(write_run):
         del record["budget"][name]
     (directory / "results.json").write_text(json.dumps(record))
     run, remarks = read_run(directory)
-    assert remarks == [] and run.result.flops is None and run.result.peak_memory is None
+    assert remarks == [] and run.result.budget.flops is None and run.result.budget.peak_memory is None
     assert run.seed == 0 and run.result.health == {"health/rank": 30.5}  # from the settings and the log
 
 

@@ -67,7 +67,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "data/image": ("data", "data/cache", "data/sources"),
     "data/text": ("data", "data/cache", "data/sources"),
     "probes": ("data", "parts"),
-    "runs": ("data", "encoders", "methods", "tasks"),
+    "runs": ("data", "encoders", "methods", "probes", "tasks"),
     "tracking": ("data", "methods", "probes", "runs"),
     "callbacks": ("data", "encoders", "methods", "objectives", "parts", "probes", "runs", "views"),
     "evaluation": ("callbacks", "data", "data/text", "encoders", "methods", "objectives", "probes", "runs", "tasks"),

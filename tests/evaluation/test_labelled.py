@@ -51,9 +51,15 @@ def test_what_can_be_evaluated_is_counted_and_remarked_on():
     assert nothing_to_evaluate(data) == "" and count_classes(data, "x") == 3 and remarks_on(data, [1, 10]) == []
     found = remarks_on(Data([0] * 9 + [1] * 4, [0], [0, 1, 1, 2]), [1, 5, 10])
     assert found[0].startswith("1 of 3 classes of the test part have no training example")
-    assert found[1] == "The smallest class has 4 training examples, so 5, 10 per class take fewer of it."
+    assert found[1] == (
+        "Some classes have fewer training examples than are asked for, 1 of 2 at 5 per class, 2 of 2 at 10 per class, "
+        "and give all they have; the smallest has 4."
+    )
     alone = remarks_on(Data([0] * 9 + [1], [0], [0, 1] * 10), [5])
-    assert alone == ["The smallest class has a single training example, so 5 per class take fewer of it."]
+    assert alone == [
+        "Some classes have fewer training examples than are asked for, 1 of 2 at 5 per class, and give all they have; "
+        "the smallest has 1."
+    ]
     assert found[2] == "The test part has 4 examples: each is 25.0 points of accuracy."
 
 

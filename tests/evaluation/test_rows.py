@@ -46,11 +46,11 @@ def test_with_few_labels_validation_data_changes_nothing_and_with_all_it_may():
     for probe in ("linear", "knn"):
         for labels in ("1", "5", "10"):
             assert first[probe][labels] == second[probe][labels]
-    assert first["knn"]["all"]["chosen"] != second["knn"]["all"]["chosen"]
-    assert {vote["neighbours"] for vote in first["knn"]["1"]["chosen"]} == {1}
-    assert first["linear"]["5"]["chosen"] == [{"penalty": 0.01 / 15}] * 3
-    assert {one["penalty"] for one in first["linear"]["10"]["chosen"]} <= set(PENALTIES)
-    assert first["linear"]["all"]["balanced"]["mean"] > 0.7
+    assert first["knn"]["all"].chosen != second["knn"]["all"].chosen
+    assert {vote["neighbours"] for vote in first["knn"]["1"].chosen} == {1}
+    assert first["linear"]["5"].chosen == [{"penalty": 0.01 / 15}] * 3
+    assert {one["penalty"] for one in first["linear"]["10"].chosen} <= set(PENALTIES)
+    assert first["linear"]["all"].balanced.mean > 0.7
 
 
 def test_a_collapsed_row_is_at_chance_and_named():
@@ -62,7 +62,7 @@ def test_a_collapsed_row_is_at_chance_and_named():
     assert "features of bad are the same for all examples: it has collapsed" in remark
     sizes = parts()["test"].labels.bincount() / 90
     for probe in ("linear", "knn"):
-        assert evaluated.results["bad"][probe]["all"]["mean"] in [pytest.approx(float(size)) for size in sizes]
+        assert evaluated.results["bad"][probe]["all"].mean in [pytest.approx(float(size)) for size in sizes]
 
 
 def test_inputs_that_are_all_the_same_have_not_collapsed():

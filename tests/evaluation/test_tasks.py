@@ -19,6 +19,7 @@ from ssl_zoo.evaluation.extraction import Wanted, extract_part, representation_o
 from ssl_zoo.evaluation.flops import training_flops
 from ssl_zoo.methods.simclr import SimCLR
 from ssl_zoo.probes import weighted_layers
+from ssl_zoo.runs.results import TaskScore
 from ssl_zoo.runs.run import load_run, rebuild
 from ssl_zoo.views.audio import AudioViews
 from tests.made import Tones
@@ -173,10 +174,10 @@ def test_where_classes_differ_in_size_tasks_have_a_balanced_accuracy():
     even = torch.tensor([0, 1]).repeat(50)
     found = {name: tasks.majority({"train": labels, "test": each}) for name, each in (("uneven", labels),
              ("even", even))}  # fmt: skip
-    assert found["uneven"] == pytest.approx({"accuracy": 0.8, "balanced": 0.5}) and found["even"] == {"accuracy": 0.5}
+    assert found["uneven"] == TaskScore(pytest.approx(0.8), 0.5) and found["even"] == TaskScore(0.5)
     part = (layers, labels)
     probed = tasks.evaluate_weighted({"train": part, "validation": part, "test": part}, 2)
-    assert set(probed) == {"accuracy", "balanced", "layers"}
+    assert probed.balanced is not None and probed.layers == [1.0]
 
 
 def test_online_probes_are_fitted_on_what_validation_gives(data):

@@ -77,7 +77,7 @@ def test_it_is_fine_tuned_on_series_and_on_moments_of_them(directory, task, numb
     run(["finetune", f"--run={directory}", f"--task={task}", numbers, "--draws=1", "--steps=40", "--epochs=1",
          "--batch_size=16", "--learning_rate=0.01"])  # fmt: skip
     record = json.loads((directory / f"finetune-{task}.json").read_text())
-    assert list(record["rows"]) == ["SimCLR", "untrained encoder"]
+    assert list(record["rows"]) == ["SimCLR", "before", "untrained encoder"]
     assert record["rows"]["SimCLR"]["accuracy"]["all"]["mean"] > 0.75
 
 

@@ -17,6 +17,7 @@ from ssl_zoo.finetuning import train as train_module
 from ssl_zoo.finetuning.finetune import finetune
 from ssl_zoo.finetuning.records import read_records
 from ssl_zoo.finetuning.train import draw_order
+from ssl_zoo.runs.fine_tuned import read_fine_tuned, write_fine_tuned
 from ssl_zoo.runs.run import load_run
 from tests.made import write_texts
 
@@ -197,11 +198,46 @@ def test_images_are_fine_tuned_as_they_are(image_run):
     assert record["data"]["test"] == 50 and record["remarks"] == []
 
 
+def test_the_probe_of_the_frozen_encoder_stands_beside_them(image_run, capsys):
+    run(["probe", f"--run={image_run}", "--draws=2", "--labels_per_class=[1]", "--ceiling=false", "--layers=false"])
+    probed = json.loads((image_run / "results.json").read_text())["rows"]["SimCLR"]["linear"]
+    capsys.readouterr()
+    finetune(image_run, labels_per_class=[1, 2], draws=1, steps=1, epochs=1, test_examples=50)
+    record = json.loads((image_run / "finetune-classes.json").read_text())
+    assert list(record["rows"]) == ["SimCLR", "before", "untrained encoder"]
+    before = record["rows"]["before"]["accuracy"]
+    assert list(before) == ["1", "all"]  # two labels per class were not probed
+    assert before["1"]["mean"] == probed["1"]["mean"] and before["all"]["mean"] == probed["all"]["mean"]
+    assert any("the frozen encoder, which was evaluated on 359 test labels" in each for each in record["remarks"])
+    assert "before" in capsys.readouterr().out
+    (image_run / "results.json").unlink()
+
+
+def test_what_is_written_is_read_and_so_are_files_of_before(text_run):
+    finetune(text_run, labels_per_class=[2], layer_decay=0.5, **QUICK)
+    path = text_run / "finetune-classes.json"
+    found = read_fine_tuned(path)
+    assert found.budget.layer_decay == 0.5 and found.rows["BERT"]["accuracy"]["2"].draws
+    first = path.read_text()
+    assert write_fine_tuned(text_run, found) == path and path.read_text() == first
+    old = json.loads(first)
+    for name in ("remarks", "seeds", "parameters", "pretraining"):
+        del old[name]
+    del old["budget"]["layer_decay"], old["budget"]["epochs"], old["data"]["left_out"]
+    path.write_text(json.dumps(old))
+    again = read_fine_tuned(path)
+    assert (again.budget.layer_decay, again.budget.epochs, again.data.left_out) == (1, 0, (0, 0))
+    assert again.rows == found.rows and again.remarks == []
+    path.write_text(json.dumps({**old, "rows": {"BERT": {"accuracy": {"all": {"mean": 1.5}}}}}))
+    with pytest.raises(ValueError, match=r"1\.5 is no accuracy"):
+        read_fine_tuned(path)
+
+
 def test_what_the_figures_do_not_say_stands_beside_them(image_run, capsys):
     finetune(image_run, labels_per_class=[500], draws=1, steps=1, epochs=1, test_examples=10)
     record = json.loads((image_run / "finetune-classes.json").read_text())
     few, small = record["remarks"]
-    assert few.startswith("The smallest class has ") and few.endswith("so 500 per class take fewer of it.")
+    assert "asked for, 10 of 10 at 500 per class, and give all they have; the smallest has " in few
     assert small == "The test part has 10 examples: each is 10.0 points of accuracy."
     assert few in (out := capsys.readouterr().out) and small in out
 

@@ -4,6 +4,7 @@ from sklearn.metrics import balanced_accuracy_score
 
 from ssl_zoo.probes.accuracy import (
     Prediction,
+    Score,
     balanced_accuracy,
     draw_labelled,
     is_informative,
@@ -44,9 +45,9 @@ def test_an_accuracy_that_could_only_be_nothing_or_everything_says_nothing(known
 
 def test_scores_are_summarized_over_draws():
     found = summarize([{"accuracy": 0.5, "balanced": 0.25}, {"accuracy": 0.7, "balanced": 0.35}])
-    assert found["mean"] == pytest.approx(0.6) and found["std"] == pytest.approx(0.02**0.5)
-    assert found["balanced"]["mean"] == pytest.approx(0.3) and found["balanced"]["draws"] == [0.25, 0.35]
-    assert summarize([{"accuracy": 0.5}]) == {"mean": 0.5, "std": 0.0, "draws": [0.5]}
+    assert found.mean == pytest.approx(0.6) and found.std == pytest.approx(0.02**0.5)
+    assert found.balanced.mean == pytest.approx(0.3) and found.balanced.draws == [0.25, 0.35]
+    assert summarize([{"accuracy": 0.5}]) == Score(0.5, 0.0, [0.5])
 
 
 def test_validation_data_may_choose_with_all_labels_and_never_with_few():
@@ -60,7 +61,7 @@ def test_validation_data_may_choose_with_all_labels_and_never_with_few():
     results = over_draws(predict, known, known, [5, 1, 5], draws=2)
     assert asked == [(2, False), (2, False), (10, False), (10, False), (40, True)]
     assert list(results["linear"]) == ["1", "5", "all"]
-    assert results["linear"]["5"]["chosen"] == [{"penalty": 10.0}] * 2
+    assert results["linear"]["5"].chosen == [{"penalty": 10.0}] * 2
 
 
 def test_labelled_examples_are_drawn_class_by_class_and_alike_for_every_row():

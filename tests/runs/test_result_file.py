@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from ssl_zoo.runs.in_context_file import InContext, Prompted, read_in_context, write_in_context
 from ssl_zoo.runs.result_file import read_result, write_result
 from ssl_zoo.runs.results import Score
 from tests.made_results import made
@@ -61,3 +62,18 @@ def test_what_is_wrong_with_a_file_is_said(tmp_path: Path, change, reason: str) 
     (tmp_path / "results.json").write_text(json.dumps(record))
     with pytest.raises(ValueError, match=reason):
         read_result(tmp_path)
+
+
+def test_what_a_language_model_predicts_in_context_is_written_and_read(tmp_path: Path) -> None:
+    rows = {"GPT": {"0": Prompted(Score(0.5, 0.0, [0.5], Score(0.4, 0.0, [0.4])), 0.25)}}
+    found = InContext("a", "Texts", "{text} = {label}\n", ["cat", "dog"], 7, 1, 0.6, rows, ["It is small."])
+    write_in_context(tmp_path, found)
+    assert read_in_context(tmp_path) == found
+    record = json.loads((tmp_path / "in_context.json").read_text())
+    assert record["rows"]["GPT"]["0"] == {
+        "mean": 0.5, "std": 0.0, "draws": [0.5], "balanced": {"mean": 0.4, "std": 0.0, "draws": [0.4]}, "cut": 0.25
+    }  # fmt: skip
+    del record["rows"]["GPT"]["0"]["cut"]
+    (tmp_path / "in_context.json").write_text(json.dumps(record))
+    with pytest.raises(ValueError, match="it lacks 'cut'"):
+        read_in_context(tmp_path)
