@@ -24,12 +24,12 @@ from ssl_zoo.callbacks.pictures import MethodPictures
 from ssl_zoo.callbacks.progress import StepLines, StepProgress
 from ssl_zoo.callbacks.texts import MethodTexts
 from ssl_zoo.callbacks.throughput import Throughput
+from ssl_zoo.data.sources.files import resolved
 from ssl_zoo.data_settings import make_paths_absolute, measure_where_asked, remembered_statistics
 from ssl_zoo.distributed import CPUSyncBatchNorm, leave_group
 from ssl_zoo.errors import own_errors
 from ssl_zoo.evaluation.labelled import check_choices, nothing_to_evaluate
 from ssl_zoo.evaluation.probe import probe
-from ssl_zoo.evaluation.tasks import has_tasks
 from ssl_zoo.hardware import fastest_precision
 from ssl_zoo.parsing import STRICT, LinesKept, StrictParser, beginning_of_help, parse, resolve_paths
 from ssl_zoo.runs.directory import RunDirectoryCLI, say
@@ -107,8 +107,15 @@ class ZooCLI(RunDirectoryCLI):
             default=False,
             help="Take a checkpoint that was trained on another split of the data; it may have seen the test data.",
         )
-        parser.add_function_arguments(probe, "probe", skip={"run", "allow_other_split", "root"})
+        parser.add_argument(
+            "--probe_data",
+            type=Path | None,
+            help="Folder with classes, of the modality of the data, to probe on in training and to evaluate on at its "
+            "end in place of the data.",
+        )
+        parser.add_function_arguments(probe, "probe", skip={"run", "allow_other_split", "root", "probe_data"})
         parser.add_lightning_class_args(OnlineProbe, "online_probe")
+        parser.link_arguments("probe_data", "online_probe.probe_data")
         parser.add_lightning_class_args(Health, "health")
         parser.add_lightning_class_args(Embeddings, "embeddings")
         for part, size in product(PARTS, SIZES):
@@ -118,7 +125,10 @@ class ZooCLI(RunDirectoryCLI):
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parses the command line."""
         self.config = parse(parser, args, self.parsers.values())
-        resolve_paths(self.config[self.config.subcommand])
+        settings = self.config[self.config.subcommand]
+        resolve_paths(settings)
+        if settings.probe_data is not None:
+            settings.probe_data = Path(resolved(settings.probe_data))
         self.say_what_changed()
 
     def before_instantiate_classes(self) -> None:
@@ -240,9 +250,8 @@ class ZooCLI(RunDirectoryCLI):
         if device.type == "cuda":  # where processes were spawned or forked, this one has not trained on any
             torch.cuda.set_device(device)
         self.datamodule.setup()  # nor has it read the data
-        reason = nothing_to_evaluate(self.datamodule)
-        if reason and not has_tasks(self.datamodule):
-            say(f"The run is not probed, as its data cannot distinguish representations: {reason}.")
+        if len(self.datamodule.test_set) < 2 and self.config["fit"].probe_data is None:
+            say(f"The run is not evaluated: {nothing_to_evaluate(self.datamodule)}.")
             return
         root = config.get("data.init_args.source.init_args.root") if self.resumed is not None else None
         # The checkpoint of a run that was only to be evaluated knows no other place of the data than its first.

@@ -1,21 +1,25 @@
 """Probes while a method trains: how good is the representation so far?"""
 
+from pathlib import Path
 from typing import Any
 
 import lightning as L
 import torch
+from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 from torch.utils.data import Subset
 
 from ssl_zoo import metrics
 from ssl_zoo.batch import Batch
-from ssl_zoo.data.base import data_of
+from ssl_zoo.data.base import DataModule, data_of
+from ssl_zoo.data.examples import Examples
+from ssl_zoo.data.probe_data import open_probe_data
 from ssl_zoo.data.splits import fixed_order
 from ssl_zoo.distributed import gather_examples
 from ssl_zoo.errors import InputError
 from ssl_zoo.methods.base import Method
 from ssl_zoo.probes.accuracy import is_informative
-from ssl_zoo.probes.features import extract
+from ssl_zoo.probes.features import Features, extract
 from ssl_zoo.probes.knn import choose_vote, knn_predict
 from ssl_zoo.probes.linear import fit_linear
 
@@ -31,18 +35,32 @@ class OnlineProbe(L.Callback):
     Args:
         bank_size: training examples to fit the probes on, a random choice that is always the same; 4096, or 512
             recordings, when left out; 0 switches the probes off.
+        probe_data: folder with classes to probe on in place of the data that the method is trained on.
 
     Raises:
         InputError: `bank_size` is negative.
     """
 
-    def __init__(self, bank_size: int | None = None) -> None:
+    def __init__(self, bank_size: int | None = None, probe_data: Path | None = None) -> None:
         if bank_size is not None and bank_size < 0:
             raise InputError(f"online_probe: bank_size is {bank_size}: it must be at least 1, or 0 for no probes.")
-        self.bank_size = bank_size
+        self.bank_size, self.probe_data = bank_size, probe_data
+        self._other: DataModule | None = None
         self._vectors: list[Tensor] = []
         self._labels: list[Tensor] = []
         self._index: list[Tensor] = []
+
+    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Reads the data to probe on where it is another, before any step is made.
+
+        Raises:
+            InputError: it cannot be read, or has no labels.
+        """
+        if self.probe_data is None:
+            return
+        self._other, remarks = open_probe_data(data_of(trainer), self.probe_data)
+        for remark in remarks[1:]:
+            rank_zero_warn(remark)
 
     def on_validation_batch_end(
         self,
@@ -54,37 +72,48 @@ class OnlineProbe(L.Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Collects what the validation step has represented."""
-        if batch.labels is not None and self.bank_size != 0:
+        if batch.labels is not None and self.bank_size != 0 and self._other is None:
             self._vectors.append(outputs)
             self._labels.append(batch.labels)
             self._index.append(batch.index)
 
     def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Fits and evaluates both probes."""
+        assert isinstance(pl_module, Method)
+        if self._other is not None and self.bank_size != 0 and not trainer.sanity_checking:
+            data = self._other
+            wanted = self._extract(trainer, pl_module, data, data.validation_set)
+            if wanted.labels is not None:  # of which every process has all
+                for name, classes in self._predict(trainer, pl_module, data, wanted.vectors).items():
+                    pl_module.log(name, (classes == wanted.labels).float().mean(), sync_dist=True, prog_bar=True)
         if not self._labels:
             return
-        assert isinstance(pl_module, Method)
         validation, index = (torch.cat(self._vectors), torch.cat(self._labels)), torch.cat(self._index)
         self._vectors, self._labels, self._index = [], [], []
         if trainer.sanity_checking:
             return
-        data = data_of(trainer)
-        known, wanted = data.train_set.labels, data.validation_set.labels
-        if known is None or wanted is None or not is_informative(known, wanted):  # the same on every process
-            return
-        examples = data.as_validated(data.train_set)
-        size = min(self.bank_size or data.cheap_examples, len(data.train_set))
-        chosen = fixed_order(len(data.train_set))[:size].tolist()
-        with trainer.precision_plugin.forward_context(), torch.no_grad():
-            bank = extract(lambda batch: pl_module.encode(batch).pooled, Subset(examples, chosen), pl_module.device)
-        assert bank.labels is not None
-        linear, _ = fit_linear(bank.vectors, bank.labels, int(bank.labels.max()) + 1)
-        predicted = {
-            metrics.PROBE_KNN: knn_predict(
-                validation[0], bank.vectors, bank.labels, *choose_vote(bank.vectors, bank.labels)
-            ),
-            metrics.PROBE_LINEAR: linear.predict(validation[0]),
-        }
-        for name, classes in predicted.items():
+        for name, classes in self._predict(trainer, pl_module, data_of(trainer), validation[0]).items():
             (right,) = gather_examples(index, (classes == validation[1]).float())
             pl_module.log(name, right.mean(), sync_dist=True, prog_bar=True)
+
+    def _predict(self, trainer: L.Trainer, method: Method, data: DataModule, vectors: Tensor) -> dict[str, Tensor]:
+        """The classes ``(N,)`` of validation vectors by the name of each probe; none where they say nothing."""
+        known, wanted = data.train_set.labels, data.validation_set.labels
+        if known is None or wanted is None or not is_informative(known, wanted):  # the same on every process
+            return {}
+        # `ssl-zoo validate` is in inference mode, whose tensors no probe could be fitted on.
+        with torch.inference_mode(False):
+            bank = self._extract(trainer, method, data, data.train_set)
+            assert bank.labels is not None
+            linear, _ = fit_linear(bank.vectors, bank.labels, int(bank.labels.max()) + 1)
+        return {
+            metrics.PROBE_KNN: knn_predict(vectors, bank.vectors, bank.labels, *choose_vote(bank.vectors, bank.labels)),
+            metrics.PROBE_LINEAR: linear.predict(vectors),
+        }
+
+    def _extract(self, trainer: L.Trainer, method: Method, data: DataModule, part: Examples) -> Features:
+        """Representations of so many examples of a part."""
+        chosen = fixed_order(len(part))[: self.bank_size or data.cheap_examples].tolist()
+        examples = Subset(data.as_validated(part), chosen)
+        with trainer.precision_plugin.forward_context(), torch.no_grad():
+            return extract(lambda batch: method.encode(batch).pooled, examples, method.device)

@@ -29,6 +29,12 @@ def draw_feature_maps(board: Leaderboard, path: Path) -> str | None:
         axes.set_yticks([])
     class_legend(figure, list(shown[-1][1][1].classes), columns=5 if len(shown) > 1 else 3, fontsize=9)
     save(figure, path)
+    if not shown[0][1][1].classes:
+        return (
+            f"{len(shown[0][1][1].labels):,} test examples, a random choice that is the same for all runs, in the "
+            "features of each method's first seed, in two dimensions by t-SNE. Neighbours on a map are near each other "
+            "in the features, too; distances between far groups mean nothing."
+        )
     return (
         f"{len(shown[0][1][1].labels):,} test examples, a random choice that is the same for all runs, in the features "
         "of each method's first seed, in two dimensions by t-SNE, coloured by class. Neighbours on a map are near each "

@@ -71,9 +71,11 @@ def draw_figures(boards: list[Leaderboard], folder: Path) -> Pictures:
         if caption is not None:
             title = f"Label efficiency on {board.group.source}"
             pictures.append(Picture(None, title, caption, path, _in_words(title, board)))
-    overview = folder / "overview.png"
-    bars = " ".join(_in_words("Bars", board) for board in boards)
-    pictures.append(Picture(None, "At a glance", draw_overview(boards, overview), overview, bars))
+    labelled = [board for board in boards if board.headline.is_accuracy]
+    if labelled:
+        overview = folder / "overview.png"
+        bars = " ".join(_in_words("Bars", board) for board in labelled)
+        pictures.append(Picture(None, "At a glance", draw_overview(labelled, overview), overview, bars))
     remarks: list[Remark] = []
     for number, (board, source) in enumerate(zip(boards, sources, strict=True)):
         for name, title, draw in (
@@ -97,16 +99,19 @@ def draw_figures(boards: list[Leaderboard], folder: Path) -> Pictures:
 def _in_words(title: str, board: Leaderboard) -> str:
     """What a picture is about, and what its rows reach: its numbers stand in the tables, too."""
     reached = [(entry.label, board.headline.value(entry)) for entry in board.entries]
+    if not board.headline.is_accuracy:
+        words = [f"{label} {found.mean:.3g}" for label, found in reached if found is not None]
+        return f"{title}: {board.group.source}, {board.headline.words}: {', '.join(words)}."
     words = [f"{label} {100 * found.mean:.1f} %" for label, found in reached if found is not None]
     return f"{title}: {board.group.source}, {board.headline.words}, on test data: {', '.join(words)}."
 
 
 def draw_accuracy_against_compute(board: Leaderboard, path: Path) -> str | None:
-    """The headline accuracy over FLOPs and over seconds; returns the caption, None if no cost is known."""
+    """The headline accuracy over FLOPs and over seconds; returns the caption, None without either."""
     from matplotlib.figure import Figure
 
     known = [cost for cost in COSTS if any(cost in entry.costs for entry in board.methods)]
-    if not known:
+    if not known or not board.headline.is_accuracy:
         return None
     figure = Figure(figsize=(max(6.4, 4.6 * len(known)), 4.0), layout="constrained")
     for axes, cost in zip(figure.subplots(1, len(known), squeeze=False, sharey=True)[0], known, strict=True):

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from ssl_zoo import metrics
 from ssl_zoo.compare.entry import METHOD, ByLabels, Entry
 from ssl_zoo.compare.leaderboard import Leaderboard
-from ssl_zoo.compare.ranking import describe
+from ssl_zoo.compare.ranking import describe, last_loss
 from ssl_zoo.compare.results import BALANCED, CHOSEN_LAYER, LAST_LAYER
 from ssl_zoo.compare.runs import date_of
 from ssl_zoo.compare.statistics import Estimate
@@ -64,7 +64,8 @@ class Grid(NamedTuple):
 def make_grids(board: Leaderboard) -> list[Grid]:
     """Accuracies, two layers, costs with health, and every kind of fine-tuning."""
     layers = [_layers(board)] if any(LAST_LAYER in entry.accuracy for entry in board.entries) else []
-    return [_accuracies(board), *layers, _costs(board), *(_finetuning(board, kind) for kind in board.conditions)]
+    accuracies = [_accuracies(board)] if any(entry.accuracy for entry in board.entries) else []
+    return [*accuracies, *layers, _costs(board), *(_finetuning(board, kind) for kind in board.conditions)]
 
 
 def label_counts(entries: list[Entry], probe: str = "linear") -> list[str]:
@@ -180,11 +181,16 @@ def _costs(board: Leaderboard) -> Grid:
             for place, (name, meaning) in enumerate(health.items())
         ),
     ]
+    without_labels = not board.headline.is_accuracy
+    if without_labels:
+        meaning = "the method's own, of validation data where it was logged; those of different methods differ in kind"
+        columns.insert(3, Column("loss", meaning))
     rows = []
     for entry in board.methods:
         known = entry.costs
         cells = [
             *_lead(entry),
+            *([_cell(last_loss(entry), lambda value: f"{value:.4g}")] if without_labels else []),
             _cell(known.get("seconds"), duration),
             _cell(known.get("samples"), quantity),
             _cell(known.get("flops"), quantity),
@@ -194,6 +200,8 @@ def _costs(board: Leaderboard) -> Grid:
         ]
         rows.append(Row(entry, cells))
     note = "Means over seeds. Health is that of the last validation, on features of data the run was not trained on."
+    if without_labels:
+        note = f"Ranked by {board.ranking.words}, as there are no classes. {note}"
     return Grid("Cost and health", note, columns, rows)
 
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from ssl_zoo.compare.entry import BASELINE, CEILING, METHOD, ByLabels, Entry
 from ssl_zoo.compare.experiments import differences, labels
 from ssl_zoo.compare.groups import Group, comparable_finetuning
-from ssl_zoo.compare.ranking import Ranking, default_ranking, rankings
+from ssl_zoo.compare.ranking import Ranking, rankings, usual_ranking
 from ssl_zoo.compare.results import FineTuning
 from ssl_zoo.compare.runs import Remark, RunRecord
 from ssl_zoo.compare.statistics import Estimate, estimate
@@ -22,7 +22,7 @@ class Leaderboard(NamedTuple):
         entries: rows of the leaderboard.
         probes: further tasks besides the classes.
         ranking: what it ranks by.
-        headline: the accuracy that pictures show: what it ranks by, or by default would.
+        headline: the accuracy that pictures show: what it ranks by, or by default would; no accuracy without labels.
         conditions: conditions of the fine-tuning in words, by kind.
     """
 
@@ -69,7 +69,7 @@ def make_leaderboard(group: Group, rank_by: str | None = None) -> tuple[Leaderbo
     probes = _union(run.result.tasks for run in group.runs)
     accuracies = [entry.accuracy for entry in entries]
     known = rankings(entries)
-    usual = default_ranking(group.runs[0].result.main_task, probes, accuracies)
+    usual = usual_ranking(known, group.runs[0].result.main_task, probes, accuracies)
     ranking = known.get(rank_by or usual, known[usual])
 
     def order(entry: Entry) -> tuple[bool, float, float, str]:

@@ -12,6 +12,7 @@ from ssl_zoo.runs.results import ALL, LINEAR
 
 # Where pretraining is meant to help; with all labels raw pixels may do as well.
 FEW_LABELS = "10"
+WITHOUT_LABELS = "health:rank"
 LAYERS = {
     LAST_LAYER: "linear probe of the last layer",
     CHOSEN_LAYER: "linear probe of the layer that validation data chooses",
@@ -66,6 +67,25 @@ def default_ranking(main_task: str, tasks: Sequence[str], accuracies: Sequence[M
     return f"{LINEAR}:{ALL}" if any(LINEAR in one for one in accuracies) else tasks[0]
 
 
+def usual_ranking(
+    known: Mapping[str, Any],
+    main_task: str,
+    tasks: Sequence[str],
+    accuracies: Sequence[Mapping[str, Mapping[str, Any]]],
+) -> str:
+    """The name of what methods are ranked by unless somebody chooses: without any accuracy by their health.
+
+    Args:
+        known: what they can be ranked by, by name.
+        main_task: main task of the data, as its runs say.
+        tasks: besides the classes.
+        accuracies: accuracies of every method, by probe and by labels per class.
+    """
+    if tasks or any(accuracies):
+        return default_ranking(main_task, tasks, accuracies)
+    return next((name for name in (WITHOUT_LABELS, "loss") if name in known), next(iter(known)))
+
+
 def rankings(entries: list[Entry]) -> dict[str, Ranking]:
     """All that is known of some methods and can be ranked by, by name.
 
@@ -89,8 +109,8 @@ def rankings(entries: list[Entry]) -> dict[str, Ranking]:
     for cost, words in COSTS.items():
         if any(cost in entry.costs for entry in entries):
             found.append(Ranking(cost, words, _cost(cost), less_is_better=True))
-    if any(_loss(entry) is not None for entry in entries):
-        found.append(Ranking("loss", "the method's own loss at the end", _loss, less_is_better=True))
+    if any(last_loss(entry) is not None for entry in entries):
+        found.append(Ranking("loss", "the method's own loss at the end", last_loss, less_is_better=True))
     return {ranking.name: ranking for ranking in found}
 
 
@@ -137,8 +157,8 @@ def _cost(name: str) -> Callable[[Entry], Estimate | None]:
     return lambda entry: entry.costs.get(name)
 
 
-def _loss(entry: Entry) -> Estimate | None:
-    """On validation data where it was logged, else on the last training batches."""
+def last_loss(entry: Entry) -> Estimate | None:
+    """A method's own loss at the end: on validation data where it was logged, else on the last training batches."""
     for name in (f"{metrics.VALIDATION}/loss", f"{metrics.TRAIN}/loss"):
         last = [run.curves[name][-1][1] for run in entry.runs if run.curves.get(name)]
         if last:

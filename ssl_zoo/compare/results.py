@@ -80,4 +80,4 @@ def as_probes(found: Result) -> dict[str, dict[str, Accuracies]]:
     for row, layers in found.layers.items():
         rows.setdefault(row, {})[LAST_LAYER] = {ALL: layers.test[-1]}
         rows[row][CHOSEN_LAYER] = {ALL: layers.test[layers.chosen]}
-    return rows
+    return rows or {found.own_row: {}}  # without labels there is no accuracy, but health and a loss

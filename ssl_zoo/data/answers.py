@@ -1,6 +1,7 @@
 """What a data module says of itself, so that nobody has to ask for its type."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
@@ -29,6 +30,9 @@ class Answers:
             else what `noun` says; `{shape}` stands for its shape.
         hub_task: what the Hugging Face Hub calls the turning of such inputs into vectors.
         pictured: how many examples a picture shows.
+        source_name: what the data is called in tables.
+        name_of: gives what the source's example at a position is called, such as the path of its file; None where
+            they have no names.
     """
 
     train_set: Examples
@@ -41,6 +45,8 @@ class Answers:
     program_inputs: str = "`examples` are float32, `{shape}`."
     hub_task: str = "feature-extraction"
     pictured: int = 12
+    source_name: str
+    name_of: Callable[[int], str] | None = None
 
     def tasks(self) -> dict[str, Labels]:
         """What can be asked of this data, set up, by name; `classes` are the labels of a part's examples."""
@@ -69,6 +75,12 @@ class Answers:
     def value_statistics(self, examples: int) -> tuple[list[float], list[float]] | None:
         """Mean and deviation of every channel of so many training examples; None where that says nothing of inputs."""
         return None
+
+    def captions(self, batch: Batch) -> list[str]:
+        """What each example of a batch is called, or says, in a line or two; names where the source has some."""
+        if self.name_of is None:
+            return [f"example {index} of {self.source_name}" for index in batch.index.tolist()]
+        return [self.name_of(index) for index in batch.index.tolist()]
 
     def describe_inputs(self) -> str:
         """What an encoder of this data turns into vectors, in words."""
@@ -104,6 +116,17 @@ class Answers:
         Data that can be read without being split overrides this: a folder of two images has no three parts.
         """
         return list(self.parts().values())
+
+    def on_folder(self, root: Path) -> "Answers":
+        """Data of this kind and with these settings, from a folder of the user's.
+
+        Args:
+            root: the folder.
+
+        Raises:
+            InputError: this data knows no folders.
+        """
+        raise InputError(f"probe_data: {type(self).__name__} reads no folders: leave it out.")
 
     def parts(self) -> Mapping[str, Examples]:
         """What probes are fitted on, what chooses their settings, and what they are evaluated on."""

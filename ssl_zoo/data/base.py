@@ -3,7 +3,7 @@
 import sys
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import lightning as L
@@ -45,13 +45,12 @@ class DataModule(Answers, Rebuildable, L.LightningDataModule, ABC):
         identity: the same for two runs exactly when their data is the same, wherever it lies: its examples, labels and
             official parts.
         split_hash: the same for two runs exactly when they split the same data alike.
-        source_name: what the data is called in tables.
-        name_of: gives what the source's example at a position is called, such as the path of its file; None where
-            they have no names.
         predicted: the part that `predict_dataloader` gives.
         allow_other_split: whether a checkpoint that was trained on another split is taken all the same.
         split_remark: how the split differs from that of a checkpoint that was taken all the same; else None.
         kept: what a checkpoint keeps of the data, from where it was loaded; None where there was none.
+        content_hashes: ``(n,)`` uint64 of what is pretrained on, of the validation and of the test part, equal for
+            equal examples; None where nobody knows.
         cheap_examples: how many training examples may be encoded now and then while training goes on.
 
     Raises:
@@ -65,12 +64,11 @@ class DataModule(Answers, Rebuildable, L.LightningDataModule, ABC):
     classes: list[str]
     identity: str = ""
     split_hash: str
-    source_name: str
-    name_of: Callable[[int], str] | None = None
     predicted: Literal["train", "validation", "test", "pretrain"] = "test"
     allow_other_split: bool = False
     split_remark: str | None = None
     kept: dict[str, Any] | None = None
+    content_hashes: list[np.ndarray] | None = None
     cheap_examples: int = 4096
 
     def __init__(
@@ -163,6 +161,7 @@ class DataModule(Answers, Rebuildable, L.LightningDataModule, ABC):
             parts: positions of the examples to train on, and of those held out, part by part.
             noun: what examples are called.
         """
+        self.content_hashes = [hashes[part.numpy()] for part in parts]
         shared = count_shared(hashes, parts)
         if shared:
             held = sum(len(part) for part in parts[1:])

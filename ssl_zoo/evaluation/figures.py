@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from ssl_zoo.data.examples import UNLABELLED
 from ssl_zoo.probes.linear import center_and_scale
 from ssl_zoo.runs.results import ALL, KNN, LINEAR, SUPERVISED, Rows, TaskScore
 
@@ -89,6 +90,22 @@ def draw_feature_maps(
     figure.savefig(path, dpi=120)
 
 
+def draw_plain_maps(maps: dict[str, np.ndarray | None], path: Path) -> None:
+    """The test features of every row in two dimensions, without classes; arguments as of `draw_feature_maps`."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(4.2 * len(maps), 4.6), layout="constrained")
+    for axes, (name, points) in zip(figure.subplots(1, len(maps), squeeze=False)[0], maps.items(), strict=True):
+        if points is None:
+            axes.text(0.5, 0.5, "too few examples, or all\nfeatures are the same", ha="center", va="center")
+        else:
+            scatter_classes(axes, points, np.full(len(points), UNLABELLED), size=8)
+        axes.set_title(name, fontsize=11)
+        axes.set_xticks([])
+        axes.set_yticks([])
+    figure.savefig(path, dpi=120)
+
+
 def draw_layer_weights(tasks: dict[str, dict[str, TaskScore]], path: Path, title: str) -> None:
     """What each layer of the trained and of the untrained encoder counts in the probes, as bars, task by task."""
     from matplotlib.figure import Figure
@@ -112,7 +129,9 @@ def draw_layer_weights(tasks: dict[str, dict[str, TaskScore]], path: Path, title
 
 
 def look_of_class(label: int) -> tuple[str, str]:
-    """Colour and marker of a class: neither repeats within a hundred together."""
+    """Colour and marker of a class: neither repeats within a hundred together; without one, those of a run."""
+    if label == UNLABELLED:
+        return COLOURS[0], CLASS_MARKERS[0]
     return CLASS_COLOURS[label % len(CLASS_COLOURS)], CLASS_MARKERS[label // len(CLASS_COLOURS) % len(CLASS_MARKERS)]
 
 

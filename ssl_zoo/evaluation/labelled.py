@@ -34,7 +34,7 @@ def count_classes(data: DataModule, owner: str) -> int:
         owner: whose data it is, for messages.
 
     Raises:
-        InputError: there is nothing to evaluate.
+        InputError: there is nothing to evaluate, with labels at least.
     """
     reason = nothing_to_evaluate(data)
     if reason and not has_tasks(data):

@@ -7,21 +7,35 @@ import torch
 
 from ssl_zoo import metrics
 from ssl_zoo.callbacks.throughput import Throughput
+from ssl_zoo.data.probe_data import open_probe_data
+from ssl_zoo.data.representations import Representation
 from ssl_zoo.errors import InputError
 from ssl_zoo.evaluation.evaluate import Choices, Extraction, evaluate
 from ssl_zoo.evaluation.extraction import representation_of
 from ssl_zoo.evaluation.flops import training_flops
-from ssl_zoo.evaluation.labelled import check_choices, count_classes
+from ssl_zoo.evaluation.labelled import check_choices, count_classes, nothing_to_evaluate
 from ssl_zoo.evaluation.results import found_by, parts_of, write_results
 from ssl_zoo.evaluation.rows import Evaluated
 from ssl_zoo.evaluation.supervised import train_supervised
+from ssl_zoo.evaluation.tasks import has_tasks
+from ssl_zoo.evaluation.unlabelled import evaluate_unlabelled, write_unlabelled
 from ssl_zoo.methods.base import Method
 from ssl_zoo.probes.accuracy import Score, scores, summarize
 from ssl_zoo.probes.features import extract, to_device
 from ssl_zoo.runs.files import CONFIG, METRICS
 from ssl_zoo.runs.logged import last_values, read_metrics
 from ssl_zoo.runs.result_file import write_result
-from ssl_zoo.runs.results import ALL, BEFORE, LINEAR, PROTOCOL, SUPERVISED, UNTRAINED, Budget, Result
+from ssl_zoo.runs.results import (
+    ALL,
+    BEFORE,
+    LINEAR,
+    PROTOCOL,
+    SUPERVISED,
+    UNTRAINED,
+    WITHOUT_LABELS,
+    Budget,
+    Result,
+)
 from ssl_zoo.runs.run import Run, load_run, rebuild, rebuild_as_loaded
 from ssl_zoo.whereabouts import duration, whereabouts
 
@@ -38,6 +52,7 @@ def probe(
     layers: bool = True,
     allow_other_split: bool = False,
     root: Path | None = None,
+    probe_data: Path | None = None,
 ) -> None:
     """Evaluates the frozen encoder of a run's last checkpoint on test data.
 
@@ -45,9 +60,10 @@ def probe(
     same encoder untrained, or before with the published weights that the run continued from; and raw pixels, a text's
     words in no order, or what a recording's log-mel spectrogram is on average. With few labels nothing beyond the
     labelled examples chooses anything; docs/evaluation.md has the protocol. Every layer has a linear probe, too. Data
-    with further labels (words, phones) is also evaluated by probes that weigh the encoder's layers. Prints the tables,
-    and writes results.json, features.npz (of 1,000 test examples chosen at random once) and pictures in figures/ into
-    the run directory.
+    with further labels (words, phones) is also evaluated by probes that weigh the encoder's layers. Data without labels
+    is evaluated by the health of the features, a map of them and the nearest neighbours of some examples. Prints the
+    tables, and writes results.json, features.npz (of 1,000 test examples chosen at random once) and pictures in
+    figures/ into the run directory.
 
     Args:
         run: the run directory, runs/<experiment>/<time>-<id>.
@@ -58,14 +74,26 @@ def probe(
         allow_other_split: go on although the data is not split any more as it was while the run trained, so that the
             run may be tested on examples that it has seen.
         root: where the run's data lies now, where it was moved; short for --data.source.root.
+        probe_data: folder with classes, of the same modality as the run's data, to evaluate on in place of it; the one
+            that the run was started with when left out.
     """
     check_choices(labels_per_class, draws)
     loaded = load_run(run, allow_other_split, root)
-    classes = count_classes(loaded.data, f"the run {run}")
+    pretrained_on = loaded.data
+    folder = probe_data or _config(run).get("probe_data")
+    other = None if folder is None else open_probe_data(pretrained_on, Path(folder))
+    if other is not None:
+        loaded = loaded._replace(data=other.data)
     name = type(loaded.method).__name__
     device, start = best_device(), start_of(loaded)
     methods = {name: loaded.method, start.row: start.method}
     encoders = {row: representation_of(method.encoder, method.to(device).encode) for row, method in methods.items()}
+    remarks = [*start.remarks, *([] if other is None else other.remarks)]
+    reason = nothing_to_evaluate(loaded.data)
+    if reason and not has_tasks(loaded.data):
+        _without_labels(loaded, name, encoders, remarks, reason)
+        return
+    classes = count_classes(loaded.data, f"the run {run}")
     choices = Choices(labels_per_class, draws, layers)
     evaluated = evaluate(loaded.data, encoders, classes, choices, Extraction(device))
     if classes and ceiling and not start.remarks:
@@ -73,12 +101,27 @@ def probe(
             evaluated.results[SUPERVISED] = {LINEAR: {ALL: _ceiling(loaded, classes)}}
     if not evaluated.results and not evaluated.tasks:
         raise InputError(f"There is nothing to evaluate on the data of the run {run}: no task has two classes.")
-    result = _describe(loaded, name, evaluated, start.remarks)
+    result = _describe(loaded, name, evaluated, remarks)
     # The results first: what follows is nice to have, and must not cost them.
     write_result(run, result)
-    flops = _flops(loaded, result.budget.samples)
-    result = result._replace(budget=result.budget._replace(flops=flops))
+    result = _with_flops(result, loaded._replace(data=pretrained_on))
     write_results(run, result, evaluated.kept, loaded.data)
+
+
+def _without_labels(run: Run, name: str, encoders: dict[str, Representation], before: list[str], reason: str) -> None:
+    """Evaluates a run by what needs no labels."""
+    if len(run.data.test_set) < 2:
+        raise InputError(f"There is nothing to evaluate on the data of the run {run.directory}: {reason}.")
+    found = evaluate_unlabelled(run.data, encoders, best_device())
+    nothing = Evaluated({}, {}, {}, {}, [], WITHOUT_LABELS)
+    result = _describe(run, name, nothing, before)
+    # What the log has is of validation data and of all processes; a short run may have logged nothing.
+    result = result._replace(health=found.health[name] | result.health)
+    write_unlabelled(run.directory, _with_flops(result, run), found, run.data, reason)
+
+
+def _with_flops(result: Result, run: Run) -> Result:
+    return result._replace(budget=result.budget._replace(flops=_flops(run, result.budget.samples)))
 
 
 class Start(NamedTuple):

@@ -18,7 +18,9 @@ VIEWS = "views.png"
 LABEL_EFFICIENCY = "label_efficiency.png"
 FEATURE_MAP = "feature_map.png"
 LAYER_WEIGHTS = "layer_weights.png"
+NEIGHBOURS = "neighbours.png"
 
+NEIGHBOURS_IN_WORDS = "neighbours.md"
 SAMPLES = "samples.txt"  # what a language model writes at the end
 GENERATED = "generated.txt"  # and what it predicts
 

@@ -21,6 +21,7 @@ from ssl_zoo.runs.results import (
     LINEAR,
     PHONES,
     PROTOCOL,
+    WITHOUT_LABELS,
     Budget,
     LayerScores,
     Parts,
@@ -67,6 +68,8 @@ def read_result(directory: Path) -> Result:
 
 def _checked(record: dict[str, Any]) -> Result:
     result = _typed(record)
+    if result.main_task == WITHOUT_LABELS:
+        return result
     if not result.rows and not result.tasks:
         raise ValueError("it has no rows")
     if result.own_row not in (result.method, result.encoder):  # a published encoder's row has its own name

@@ -13,6 +13,8 @@ SUPERVISED = "supervised"
 BEFORE = "before"  # the encoder as it was loaded, of a run that continued from published weights
 ALL = "all"  # labels, where others are numbers per class
 LINEAR, KNN = "linear", "knn"
+# The main task of a run that was evaluated without labels, and has neither rows nor tasks.
+WITHOUT_LABELS = "health"
 # The task that says most where a file of an older version has it and does not say which does.
 PHONES = "phones"
 
@@ -112,7 +114,8 @@ class Result(NamedTuple):
         tasks: accuracies in other tasks, by task and by row, the run's own row first.
         task_sizes: how many classes, and labels in every part, a task has, by task.
         layers: accuracy of every layer by row.
-        main_task: the one that says most of a representation: one of `tasks`, or `classes`.
+        main_task: the one that says most of a representation: one of `tasks`, or `classes`; `health` where it was
+            evaluated without labels.
     """
 
     protocol: int
@@ -138,4 +141,6 @@ class Result(NamedTuple):
     @property
     def own_row(self) -> str:
         """What the run's own row is called."""
+        if self.main_task == WITHOUT_LABELS:
+            return self.method
         return next(iter(self.rows)) if self.rows else next(iter(next(iter(self.tasks.values()))))

@@ -22,6 +22,8 @@ def outcome(directory: Path) -> str:
     except (OSError, ValueError):  # there are none, or nobody can read them
         return "trained, not probed"
     own = as_probes(result)[result.own_row]
+    if not own:
+        return f"{result.budget.steps:,} steps in {clock(result.budget.seconds)}, on data without labels"
     probe, _, labels = default_ranking(result.main_task, list(result.tasks), [own]).partition(":")
     labels = labels or ALL
     accuracy = f"{describe(probe, labels)} {100 * own[probe][labels]:.1f} %"

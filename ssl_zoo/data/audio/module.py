@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -17,6 +18,7 @@ from ssl_zoo.data.audio.recordings import Centred, RandomCrops, Recordings
 from ssl_zoo.data.audio.segments import PHONES, phone_labels, recording_tasks
 from ssl_zoo.data.audio.sources.base import UNLABELLED, AudioSource, LoadedAudio
 from ssl_zoo.data.audio.sources.debian_speech import DebianSpeech
+from ssl_zoo.data.audio.sources.folder import AudioFolder
 from ssl_zoo.data.audio.spectrograms import picture_of_sound
 from ssl_zoo.data.audio.usable import usable
 from ssl_zoo.data.base import DataModule, check_at_least
@@ -171,6 +173,11 @@ class AudioData(DataModule):
             Recordings(pcm, loaded, chosen, self.sample_rate, self._samples(self.max_seconds))
             for chosen in (train, validation, test, torch.cat([train, unlabelled]).sort().values)
         )
+
+    def on_folder(self, root: Path) -> "AudioData":
+        """See `DataModule`."""
+        lengths = self.crop_seconds, self.seconds_per_batch, self.max_seconds, self.min_seconds
+        return AudioData(AudioFolder(root), self.sample_rate, *lengths, batch_size=self.batch_size)
 
     def tasks(self) -> dict[str, Labels]:
         """See `DataModule`; phones are those of every 20 ms."""

@@ -3,6 +3,7 @@
 import os
 import warnings
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import lightning as L
@@ -21,6 +22,7 @@ from ssl_zoo.data.image.photographs import shown
 from ssl_zoo.data.image.raw import images_of
 from ssl_zoo.data.image.sources.base import Images, ImageSource, LazyImages, LoadedImages
 from ssl_zoo.data.image.sources.digits import Digits
+from ssl_zoo.data.image.sources.folder import ImageFolder
 from ssl_zoo.data.image.statistics import channel_statistics
 from ssl_zoo.data.pictures import Picture, as_colours
 from ssl_zoo.data.sources.contents import Contents
@@ -192,6 +194,13 @@ class ImageData(DataModule):
                 return decoded, decoded.kept, decoded.found
         found = survey(images)
         return *keep(images, found, self.image_size, self.stored_size, IN_MEMORY_BYTES, whole), found
+
+    def on_folder(self, root: Path) -> "ImageData":
+        """See `DataModule`."""
+        source = self.source
+        pixels = {"channels": self.channels, "dtype": source.dtype, "value_range": source.value_range}
+        folder = ImageFolder(root, on_corrupt="skip", **pixels)  # type: ignore[arg-type]  # a mapping of several types
+        return ImageData(folder, self.image_size, self.batch_size, num_workers=self.num_workers)
 
     def _split(self, loaded: LoadedImages) -> Split:
         """Positions of the examples of each part; see `LoadedImages.in_order` for their order."""

@@ -2,6 +2,7 @@
 
 import warnings
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -19,6 +20,7 @@ from ssl_zoo.data.text.documents import Documents, PackedRows
 from ssl_zoo.data.text.kept_tokenizer import as_kept, from_kept
 from ssl_zoo.data.text.raw import texts_of
 from ssl_zoo.data.text.sources.base import UNLABELLED, TextSource
+from ssl_zoo.data.text.sources.files import TextFiles
 from ssl_zoo.data.text.sources.python_docs import PythonDocs
 from ssl_zoo.data.text.tokenizer import TRAINERS, TextTokenizer, check_trained
 from ssl_zoo.data.tokens import Tokens
@@ -28,6 +30,7 @@ from ssl_zoo.vocabulary import Vocabulary
 
 # Under which key a checkpoint keeps the tokenizer; `tokenizer` is its hash.
 TOKENIZER = "tokenizer_itself"
+CAPTION = 120  # characters
 
 
 class TextData(DataModule):
@@ -161,6 +164,12 @@ class TextData(DataModule):
         """See `DataModule`; the words of a text in no order."""
         return {"tf-idf": TokenCounts(self.vocabulary)}
 
+    def captions(self, batch: Batch) -> list[str]:
+        """See `DataModule`; the beginning of every text."""
+        real = torch.ones_like(batch.inputs, dtype=torch.bool) if batch.mask is None else batch.mask > 0
+        texts = [self.decode(ids[mask]) for ids, mask in zip(batch.inputs, real, strict=True)]
+        return [f"{text[:CAPTION]}{'...' if len(text) > CAPTION else ''}" for text in texts]
+
     def tokens(self) -> Tokens:
         """See `DataModule`; the tokenizer and the length of this data, for which it need not be read again."""
         own = None if "corpus" in self.__dict__ else self._own_tokenizer
@@ -206,6 +215,15 @@ class TextData(DataModule):
             )
         shares = self.corpus.packed(chosen.numpy(), "bytes")
         return PackedRows(tokens, shares, self.length, self.corpus.tokenizer.special["end"])
+
+    def on_folder(self, root: Path) -> "TextData":
+        """See `DataModule`; with this data's tokenizer, which is trained once."""
+        tokenizer = self.corpus.folder / "tokenizer.json"
+        settings = {"length": self.length, "packing": self.packing, "batch_size": self.batch_size}
+        data = TextData(TextFiles(root), str(tokenizer), **settings)
+        if data.vocabulary["hash"] != self.vocabulary["hash"]:
+            raise InputError(f"probe_data: {root} cannot be read with the tokenizer {self.tokenizer}: leave it out.")
+        return data
 
     def _split(self, labels: np.ndarray, parts: np.ndarray) -> Split:
         """Positions of the documents of each part."""
