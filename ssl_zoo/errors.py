@@ -1,5 +1,6 @@
 """The one exception for mistakes a user can mend."""
 
+import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -21,6 +22,11 @@ class InputError(ValueError):
             # PyTorch makes an error of a worker process anew, out of its traceback. The sentence is in the last line.
             message = message.rstrip().rsplit("\n", 1)[-1].partition(": ")[2]
         super().__init__(message)
+
+
+def reason_of(error: BaseException) -> str:
+    """What an error of a library says, on one line and of a length that can be read, cut between two words."""
+    return textwrap.shorten(str(error), 300, placeholder=" ...") or "no reason given"
 
 
 @contextmanager

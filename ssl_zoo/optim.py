@@ -209,6 +209,20 @@ def make_optimizer(settings: Optimizer, module: nn.Module, steady: Iterable[nn.M
     return LARS(groups, lr=rate, **settings.own)
 
 
+def advice_on_divergence(settings: Optimizer) -> str:
+    """A sentence on what to change where weights have become no finite numbers.
+
+    Args:
+        settings: Settings of the optimizer that has updated them.
+    """
+    if settings.eps is not None and settings.eps < torch.finfo(torch.float32).tiny:
+        return (
+            f"model.optimizer.eps is {settings.eps:g}, so that a weight whose gradient is 0 is divided by 0: leave it "
+            "out, or make it 1.0e-8."
+        )
+    return "Lower model.optimizer.learning_rate, raise model.optimizer.warmup or set trainer.gradient_clip_val."
+
+
 def scheduled(optimizer: torch.optim.Optimizer, settings: Optimizer, total_steps: int) -> LambdaLR:
     """Linear warm-up from zero, then the schedule of the settings.
 

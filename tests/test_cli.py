@@ -166,6 +166,14 @@ def test_a_run_that_diverges_says_so(capsys, tmp_path, validated, sentence):
     assert sentence in refused(capsys, "fit", "--config", SIMCLR, "--config", SMOKE, *DIGITS, *options)
 
 
+def test_a_run_that_divides_by_zero_is_not_said_to_learn_too_fast(capsys, tmp_path):
+    options = ["--model.encoder.depth=10", "--model.encoder.width=8", "--model.optimizer.eps=0",
+               "--trainer.max_steps=2", f"--runs_dir={tmp_path}", "--trainer.limit_val_batches=1"]  # fmt: skip
+    error = refused(capsys, "fit", "--config", SIMCLR, "--config", SMOKE, *DIGITS, *options)
+    assert "SimCLR has diverged" in error and "model.optimizer.eps is 0, so that" in error
+    assert "learning_rate" not in error
+
+
 def test_data_that_cannot_be_trained_on_is_named(capsys, tmp_path):
     assert "nowhere" in refused(capsys, *fit_folder(tmp_path / "nowhere"))
     assert "empty" in refused(capsys, *fit_folder(folder(tmp_path / "empty", files=0)))

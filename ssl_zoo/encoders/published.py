@@ -1,6 +1,7 @@
 """Released weights of images, by name, file or run: read, recognised, or refused in a sentence."""
 
 import json
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from ssl_zoo.encoders.weights import HEADS, refuse_unknown, wrong_shape
-from ssl_zoo.errors import InputError
+from ssl_zoo.errors import InputError, reason_of
+from ssl_zoo.hub import without_waiting
 from ssl_zoo.suggestions import nearest
 
 LIBRARIES = ("torchvision", "timm", "transformers")
@@ -161,14 +163,14 @@ def _live(source: str, network: nn.Module, mean: list[float] | None, std: list[f
 def _fetch(source: str, load: Callable[[], Any]) -> Any:
     """What `load` gives; whatever keeps it from loading becomes one sentence."""
     try:
-        return load()
+        with without_waiting():
+            return load()
     except InputError:
         raise
     except Exception as error:  # each library has errors of its own for networks and files that are not there
-        reason = (" ".join(str(error).split()) or "no reason given")[:300]
         raise InputError(
             f"pretrained: {source} cannot be loaded; check the name and the network, or give a folder or a file "
-            f"({type(error).__name__}: {reason})."
+            f"({type(error).__name__}: {reason_of(error)})."
         ) from error
 
 
@@ -187,11 +189,15 @@ def _read_file(source: str, path: Path) -> tuple[dict[str, Any], dict[str, Any]]
                 noted = file.metadata() or {}
             return load_file(path), {name: json.loads(noted[name]) for name in ("mean", "std") if name in noted}
         content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:  # whose own words advise to run whatever the file holds
+        raise InputError(
+            f"pretrained: the file {source} cannot be read: it is damaged, or holds Python objects, which could run "
+            "any code while they are read; give a .safetensors file, or a state dict that torch.save wrote."
+        ) from error
     except Exception as error:  # a damaged or foreign file fails in many ways
-        reason = " ".join(str(error).split())[:300]
         raise InputError(
             f"pretrained: the file {source} cannot be read; give a .safetensors file, or a state dict that torch.save "
-            f"wrote ({type(error).__name__}: {reason})."
+            f"wrote ({type(error).__name__}: {reason_of(error)})."
         ) from error
     for name in ("state_dict", "model"):  # where training scripts put it
         if isinstance(content, dict) and isinstance(content.get(name), dict):

@@ -25,7 +25,8 @@ def in_few_bytes(layers: Sequence[Tensor]) -> list[Tensor]:
     if not largest.isfinite().all():
         raise InputError(
             "The encoder's layers give numbers that are not finite, so there is nothing to probe. If you trained it, "
-            "it has diverged: train it again with a lower model.optimizer.learning_rate."
+            "it has diverged: train it again with a lower model.optimizer.learning_rate, or a model.optimizer.eps that "
+            "is not 0."
         )
     kinds = torch.finfo(torch.float16)
     fits = (largest <= kinds.max) & ((largest == 0) | (largest >= SMALLEST * kinds.smallest_normal))

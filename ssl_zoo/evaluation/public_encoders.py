@@ -1,5 +1,6 @@
 """Encoders that others have pretrained, by name: from torchvision, timm or transformers."""
 
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,7 +13,7 @@ from ssl_zoo.batch import Batch
 from ssl_zoo.data.base import DataModule
 from ssl_zoo.data.representations import Representation
 from ssl_zoo.encoders.base import Encoded, Encoder
-from ssl_zoo.errors import InputError
+from ssl_zoo.errors import InputError, reason_of
 from ssl_zoo.evaluation.extraction import representation_of, vectors_of
 from ssl_zoo.evaluation.public_transformers import (
     Pooling,
@@ -21,6 +22,7 @@ from ssl_zoo.evaluation.public_transformers import (
     load_speech_model,
     load_text_model,
 )
+from ssl_zoo.hub import without_waiting
 from ssl_zoo.suggestions import nearest
 
 LIBRARIES = ("torchvision", "timm", "transformers")
@@ -190,7 +192,8 @@ def _load_timm(model: str, weights: Path | None, trained: bool) -> Prepared:
 def _fetch(name: str, load: Callable[[], nn.Module]) -> nn.Module:
     """What `load` gives; a download that fails becomes one sentence."""
     try:
-        return load()
+        with without_waiting():
+            return load()
     except Exception as error:  # each library has errors of its own for a network that is not there
         raise InputError(
             f"encoder: {name} could not be had ({type(error).__name__}): check the network, or give a file with "
@@ -218,9 +221,15 @@ def _load_weights(network: nn.Module, path: Path, name: str, head: Any) -> None:
             state = torch.load(path, map_location="cpu", weights_only=True)
         heads = tuple(f"{each}." for each in ([head] if isinstance(head, str) else head))
         network.load_state_dict({key: value for key, value in state.items() if not key.startswith(heads)})
+    except pickle.UnpicklingError as error:  # whose own words advise to run whatever the file holds
+        raise InputError(
+            f"weights: {path} is damaged, or holds Python objects, which could run any code while they are read: give "
+            "a .safetensors file, or a state dict that torch.save wrote."
+        ) from error
     except Exception as error:  # a damaged or foreign file fails in many ways
-        reason = " ".join(str(error).split())[:200]
-        raise InputError(f"weights: {path} does not fit {name} ({type(error).__name__}: {reason}).") from error
+        raise InputError(
+            f"weights: {path} does not fit {name} ({type(error).__name__}: {reason_of(error)})."
+        ) from error
 
 
 def _try_out(encoder: PublicImageEncoder, name: str, data: Any) -> None:

@@ -222,8 +222,7 @@ class Method(Rebuildable, L.LightningModule, ABC):
         if not vectors.isfinite().all():
             raise InputError(
                 f"{type(self).__name__} has diverged: after {self.global_step} steps its vectors are not finite "
-                "numbers. Lower model.optimizer.learning_rate, raise model.optimizer.warmup or set "
-                "trainer.gradient_clip_val."
+                f"numbers. {optim.advice_on_divergence(self.optimizer)}"
             )
         return vectors
 

@@ -63,7 +63,8 @@ def require_finite(vectors: Tensor) -> None:
     if not vectors.isfinite().all():
         raise InputError(
             "The encoder's vectors are not finite numbers, so there is nothing to probe. If you trained it, it has "
-            "diverged: train it again with a lower model.optimizer.learning_rate."
+            "diverged: train it again with a lower model.optimizer.learning_rate, or a model.optimizer.eps that "
+            "is not 0."
         )
 
 

@@ -18,6 +18,7 @@ FOUNDATIONS = (
     "distributed",
     "errors",
     "hardware",
+    "hub",
     "lars",
     "lightning_inside",
     "long_work",

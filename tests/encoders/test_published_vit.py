@@ -28,7 +28,7 @@ from transformers import (
 
 from ssl_zoo.encoders.adapting import adapt_channels
 from ssl_zoo.encoders.image import ResNet, ViT
-from ssl_zoo.errors import InputError
+from ssl_zoo.errors import InputError, reason_of
 
 SIZES = {"image_size": 28, "patch_size": 7, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
 PLAIN = {**SIZES, "intermediate_size": 48}
@@ -273,6 +273,24 @@ def test_every_weight_of_a_network_with_registers_is_trained(tmp_path):
     encoder(torch.rand(2, 3, 28, 28)).pooled.square().sum().backward()
     assert [name for name, parameter in encoder.named_parameters() if parameter.grad is None] == []
     assert "model.embeddings.register_tokens" in encoder.no_weight_decay()
+
+
+def test_a_file_that_cannot_be_read_is_named_in_whole_words_and_without_bad_advice(tmp_path):
+    torch.save({"weight": torch.nn.Linear(2, 2)}, tmp_path / "objects.pth")
+    (tmp_path / "cut.pth").write_bytes(b"\x80\x02}q" + bytes(range(256)))
+    (tmp_path / "cut.safetensors").write_bytes(b"\x08" + bytes(7) + b"{" + b"word " * 200)
+    for path in tmp_path.iterdir():
+        with pytest.raises(InputError, match=r"the file .* cannot be read") as refused:
+            ViT(pretrained=str(path))
+        sentence = str(refused.value)
+        assert "weights_only" not in sentence and "\n" not in sentence and len(sentence) < 700
+        assert sentence.endswith((" ...).", ").", "torch.save wrote."))
+
+
+@pytest.mark.parametrize("length", [6, 7, 11])
+def test_reasons_are_cut_between_words(length):
+    said = reason_of(ValueError("\n".join(["x" * length] * 100)))
+    assert 280 < len(said) <= 300 and set(said.split()) == {"x" * length, "..."}
 
 
 def test_names_and_files_that_are_none(tmp_path):
