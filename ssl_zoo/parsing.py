@@ -66,6 +66,16 @@ class StrictParser(LightningArgumentParser):
             args = [f"{args[0].removesuffix('None')}null"]
         return super().parse_args(args, *positional, **kwargs)
 
+    def dump(self, namespace: Namespace, *positional: Any, **kwargs: Any) -> str:
+        """As jsonargparse's, which checks all settings again; they were when they were read, and it takes as long.
+
+        Args:
+            namespace: settings that this parser has read.
+            *positional: passed on.
+            **kwargs: passed on.
+        """
+        return super().dump(namespace, *positional, **{"skip_validation": True, **kwargs})
+
 
 def parse(parser: ArgumentParser, args: list[str], subparsers: Iterable[ArgumentParser] = ()) -> Namespace:
     """Parses, or raises InputError with a sentence that says what was meant."""

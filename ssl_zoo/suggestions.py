@@ -5,6 +5,7 @@ import importlib
 import inspect
 import re
 from collections.abc import Collection, Iterable
+from functools import cache
 from pathlib import Path
 
 from jsonargparse import ArgumentParser
@@ -149,6 +150,7 @@ def _imported(path: str) -> type:
     return getattr(importlib.import_module(module), name)
 
 
+@cache
 def settings_of_parts(class_: type) -> dict[str, list[str]]:
     """What those arguments of a constructor take that are groups of settings, such as `optimizer`."""
     parser, parts = ArgumentParser(), dict[str, list[str]]()
@@ -160,6 +162,7 @@ def settings_of_parts(class_: type) -> dict[str, list[str]]:
     return parts
 
 
+@cache
 def settings_of(class_: type) -> list[str]:
     """Constructor arguments of a class, those it passes on to its bases included."""
     return ArgumentParser().add_class_arguments(class_)

@@ -179,11 +179,12 @@ def test_a_text_encoder_brings_its_tokenizer_and_ignores_padding(bert, texts, po
 
 def test_the_command_leaves_results_like_a_runs(vit, tmp_path, capsys):
     command = ["probe-public", "--encoder", f"transformers:{vit}", "--data", "ImageData", "--data.source", "Digits",
-               "--data.train_size=100", "--draws=2", "--labels_per_class=[2]", f"--runs_dir={tmp_path}"]  # fmt: skip
+               "--data.train_size=100", "--data.test_fraction=0.1",
+               "--draws=2", "--labels_per_class=[2]", f"--runs_dir={tmp_path}"]  # fmt: skip
     run(command)
     (directory,) = (tmp_path / "public").iterdir()
     record = json.loads((directory / "results.json").read_text())
-    data = ImageData(train_size=100)
+    data = ImageData(train_size=100, test_fraction=0.1)
     data.setup()
     assert record["method"] == "public" and record["encoder"] == f"transformers:{vit}"
     assert record["data"]["split"] == data.split_hash and record["data"]["train"] == 100

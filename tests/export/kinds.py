@@ -82,9 +82,9 @@ def colour(encoder: Encoder, folder: Path) -> tuple[SimCLR, ImageData]:
     return SimCLR(encoder, SimCLRViews()), images(3)
 
 
-def bert(make: Callable[..., Encoder], kind: str, folder: Path, **settings: str) -> tuple[BERT, TextData]:
+def bert(make: Callable[..., Encoder], kind: str, folder: Path, **settings: str | int) -> tuple[BERT, TextData]:
     data = texts(folder, kind)
-    return BERT(make(data.vocabulary, dim=32, depth=3, heads=2, max_length=40, **settings)), data
+    return BERT(make(data.vocabulary, **{"dim": 32, "depth": 2, "heads": 2, "max_length": 40, **settings})), data
 
 
 def gpt(folder: Path) -> tuple[GPT, TextData]:
@@ -99,9 +99,9 @@ def speech() -> AudioData:
     return data
 
 
-def wav2vec2(**settings: str | bool) -> Wav2Vec2Encoder:
-    front_end = WaveConvolutions(16, **settings)
-    return Wav2Vec2Encoder(front_end, dim=32, depth=2, heads=2, position_kernel=8, position_groups=4)
+def wav2vec2(depth: int, **settings: str | bool) -> Wav2Vec2Encoder:
+    front_end = WaveConvolutions(16, [10, 4, 3], [5, 4, 2], **settings)  # every further layer takes long to trace
+    return Wav2Vec2Encoder(front_end, dim=32, depth=depth, heads=2, position_kernel=8, position_groups=4)
 
 
 def gru() -> tuple[Wav2Vec, AudioData]:
@@ -119,16 +119,16 @@ KINDS = {
     "ViT, grey": lambda folder: grey(vit(1, "mean", 0.5), folder),
     "MLP": lambda folder: grey(MLP([24, 16], image_size=SIZE), folder),
     "BERT": lambda folder: bert(BertEncoder, "wordpiece", folder),
-    "BERT, first token": lambda folder: bert(BertEncoder, "characters", folder, pooling="cls"),
+    "BERT, first token": lambda folder: bert(BertEncoder, "characters", folder, pooling="cls", depth=1),
     "ModernBERT": lambda folder: bert(ModernBertEncoder, "wordpiece", folder, window=4),
     "GPT-2": lambda folder: gpt(folder),
-    "wav2vec 2.0": lambda folder: (Wav2Vec2(wav2vec2()), speech()),
+    "wav2vec 2.0": lambda folder: (Wav2Vec2(wav2vec2(depth=2)), speech()),
     "wav2vec 2.0, norm over time": lambda folder: (
-        Wav2Vec2(wav2vec2(norm="group", bias=False, normalize=False)),
+        Wav2Vec2(wav2vec2(depth=1, norm="group", bias=False, normalize=False)),
         speech(),
     ),
     "Wav2Vec2Encoder on log-mel": lambda folder: (
-        Wav2Vec2(Wav2Vec2Encoder(LogMel(dim=16), 32, 2, 2, position_kernel=8, position_groups=4)),
+        Wav2Vec2(Wav2Vec2Encoder(LogMel(dim=16), 32, 1, 2, position_kernel=8, position_groups=4)),
         speech(),
     ),
     "CausalConvEncoder": lambda folder: (Wav2Vec(CausalConvEncoder(LogMel(dim=16), 16, [3, 3]), steps=2), speech()),

@@ -35,8 +35,8 @@ def fit(tmp_path: Path, *options: str) -> Path:
     run(["fit", "--model=BYOL", "--model.encoder=ResNet", "--model.views=DigitViews", "--model.projection_hidden=32",
          "--model.projection_dim=16", "--data=ImageData", "--data.train_size=64", "--data.batch_size=32",
          "--trainer.max_steps=2", "--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false",
-         "--trainer.precision=32-true", "--trainer.limit_val_batches=1", f"--runs_dir={tmp_path / 'runs'}",
-         "--probe.draws=1", "--probe.labels_per_class=[1]", *options])  # fmt: skip
+         "--trainer.precision=32-true", "--trainer.limit_val_batches=0", "--data.test_fraction=0.1",
+         f"--runs_dir={tmp_path / 'runs'}", "--probe.draws=1", "--probe.labels_per_class=[1]", *options])  # fmt: skip
     (created,) = set(tmp_path.glob("runs/*/*")) - before
     return created
 
@@ -141,7 +141,8 @@ def test_a_vit_of_a_run_keeps_its_kind_of_positions(tmp_path):
 
 def test_the_teacher_is_continued_where_a_method_evaluates_it(continued, monkeypatch, tmp_path):
     monkeypatch.setattr(BYOL, "evaluated", "target_encoder.module", raising=False)
-    directory = fit(tmp_path, "--model.encoder.depth=10", "--model.encoder.width=8", *rate("0.5"))
+    encoder = ["--model.encoder.depth=10", "--model.encoder.width=8"]
+    directory = fit(tmp_path, *encoder, "--probe_after_fit=false", *rate("0.5"))
     method = load_run(directory).method
     assert not torch.equal(method.encoder.conv1.weight, method.target_encoder.module.conv1.weight)
     found = ResNet(channels=1, pretrained=str(directory))

@@ -1,12 +1,10 @@
 """Heads first: an encoder stands still for the first part of a run, resumed or not and on any number of processes."""
 
-import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from lightning.fabric.plugins.environments.lightning import find_free_network_port
 
 from ssl_zoo.batch import Batch
 from ssl_zoo.cli import main, run
@@ -93,17 +91,14 @@ def test_a_resumed_run_thaws_where_the_uninterrupted_one_does(frozen, step, tmp_
     assert resumed.keys() == set(range(step + 1, STEPS + 1))
 
 
-def fit_as_rank(rank: int, port: int, runs: Path) -> None:
-    torch.set_num_threads(1)
-    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), LOCAL_RANK=str(rank))
+def fit_as_rank(runs: Path) -> None:
     # Adam divides by the gradient's size, which turns a rounding error in a tiny gradient into a whole step.
     run(options(runs, "--trainer.strategy=ddp", "--trainer.devices=2", "--model.optimizer.name=sgd"))
 
 
-def test_two_processes_compute_what_one_does(tmp_path):
+def test_two_processes_compute_what_one_does(two_processes, tmp_path):
     run(options(tmp_path / "one", "--model.optimizer.name=sgd"))
-    arguments = (find_free_network_port(), tmp_path / "two")
-    torch.multiprocessing.start_processes(fit_as_rank, arguments, nprocs=2, start_method="forkserver")
+    two_processes(fit_as_rank, tmp_path / "two")
     one, two = checkpoints(tmp_path / "one"), checkpoints(tmp_path / "two")
     assert same(part(one[1], "encoder."), part(two[2], "encoder."))
     for step in (2, 4):

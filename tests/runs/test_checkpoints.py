@@ -1,10 +1,10 @@
 """Checkpoints are whole under their final name, whatever happens, and nothing else is read."""
 
+import multiprocessing
 import os
 import random
 import signal
-import subprocess
-import sys
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -122,28 +122,26 @@ def test_a_mask_ratio_is_read_under_the_names_it_had(name):
     assert name in settings  # the checkpoint is as it was
 
 
-WRITES_FOR_EVER = """
-import sys, torch
-from pathlib import Path
-from ssl_zoo.runs.checkpoints import write_checkpoint
-step = 0
-while True:
-    step += 1
-    weight = torch.full((300_000,), float(step))
-    write_checkpoint({"global_step": step, "state_dict": {"weight": weight}}, Path(sys.argv[1]))
-    print(step, flush=True)
-"""
+def write_for_ever(path: Path, written: Connection) -> None:
+    step = 0
+    while True:
+        step += 1
+        write_checkpoint({"global_step": step, "state_dict": {"weight": torch.full((300_000,), float(step))}}, path)
+        written.send(step)
 
 
 def test_a_killed_process_leaves_whole_files(tmp_path):
-    path, generator = tmp_path / "last.ckpt", random.Random(0)
+    path, generator, context = tmp_path / "last.ckpt", random.Random(0), multiprocessing.get_context("forkserver")
     for _ in range(3):
-        process = subprocess.Popen([sys.executable, "-c", WRITES_FOR_EVER, path], stdout=subprocess.PIPE)
-        assert process.stdout is not None
+        ours, theirs = context.Pipe(duplex=False)
+        process = context.Process(target=write_for_ever, args=(path, theirs), daemon=True)
+        process.start()
+        theirs.close()
         for _ in range(generator.randint(2, 40)):
-            written = int(process.stdout.readline())
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
+            written = ours.recv()
+        process.kill()
+        process.join()
+        assert process.exitcode == -signal.SIGKILL
         assert is_whole(path) and is_whole(before(path))
         found = read_checkpoint(path)
         assert found["global_step"] >= written

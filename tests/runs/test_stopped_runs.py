@@ -16,9 +16,14 @@ from ssl_zoo.cli import main, run
 ROOT = Path(__file__).parents[2]
 SMALL = [
     "--config", str(ROOT / "experiments/image/simclr.yaml"), "--config", str(ROOT / "experiments/smoke.yaml"),
-    "--data.source=null", "--data.image_size=12", "--data.train_size=24", "--model.encoder.depth=10",
-    "--model.encoder.width=8", "--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false",
-    "--trainer.max_steps=8", "--trainer.limit_val_batches=2", "--trainer.val_check_interval=4",
+    "--data.source=null", "--data.image_size=12", "--data.train_size=24", "--data.test_fraction=0.05",
+    "--model.encoder.depth=10", "--model.encoder.width=8", "--trainer.accelerator=cpu",
+    "--trainer.enable_progress_bar=false", "--trainer.max_steps=8", "--trainer.limit_val_batches=2",
+    "--trainer.val_check_interval=4",
+]  # fmt: skip
+PROBED = [
+    "--probe_after_fit=true", "--probe.ceiling=false", "--probe.layers=false", "--probe.draws=1",
+    "--probe.labels_per_class=[1]",
 ]  # fmt: skip
 ACCUMULATED = ["--trainer.accumulate_grad_batches=3", "--trainer.max_steps=3"]
 
@@ -127,8 +132,7 @@ def test_a_run_that_is_stopped_before_its_first_step_begins_anew(capsys, tmp_pat
 def test_a_run_that_is_stopped_at_its_end_is_only_probed_afterwards(capsys, tmp_path, calm):
     sends = ["--trainer.callbacks=tests.sends_signals.Sends", "--trainer.callbacks.hook=on_validation_start",
              "--trainer.callbacks.step=8", "--trainer.callbacks.name=SIGTERM"]  # fmt: skip
-    probe = ["--probe_after_fit=true", "--probe.ceiling=false", "--probe.draws=1", "--probe.labels_per_class=[1]"]
-    code, sentence = stopped(capsys, fit(tmp_path, *sends, *probe))
+    code, sentence = stopped(capsys, fit(tmp_path, *sends, *PROBED))
     folder = directory(tmp_path)
     assert code == 143 and "after its last step, 8" in sentence and not (folder / "results.json").exists()
     assert_same(learned(folder), calm[False])
@@ -147,8 +151,7 @@ def test_a_run_that_is_stopped_before_it_has_settings_is_not_to_be_resumed(capsy
 
 
 def test_a_run_is_evaluated_again_that_was_stopped_after_more_steps(capsys, tmp_path, monkeypatch):
-    probe = ["--probe_after_fit=true", "--probe.ceiling=false", "--probe.draws=1", "--probe.labels_per_class=[1]"]
-    run(fit(tmp_path, *probe, "--trainer.max_steps=4"))
+    run(fit(tmp_path, *PROBED, "--trainer.max_steps=4"))
     folder = directory(tmp_path)
 
     def interrupt(*_: Any) -> None:
@@ -164,7 +167,7 @@ def test_a_run_is_evaluated_again_that_was_stopped_after_more_steps(capsys, tmp_
     assert code == 130 and json.loads((folder / "results.json").read_text())["budget"]["steps"] == 8
     command = shlex.split(sentence.split("`")[1])
     assert "after its results were written" in sentence and command[:2] == ["ssl-zoo", "probe"]
-    run([*command[1:], "--ceiling=false", "--draws=1", "--labels_per_class=[1]"])
+    run([*command[1:], "--ceiling=false", "--layers=false", "--draws=1", "--labels_per_class=[1]"])
 
 
 def test_what_was_done_after_the_last_checkpoint_is_done_and_logged_again(capsys, tmp_path, calm):

@@ -104,6 +104,7 @@ def logged(tmp_path_factory) -> Logged:
             ["fit", "--config", str(ROOT / "experiments" / "quickstart.yaml"),
              "--config", str(ROOT / "experiments" / "wandb.yaml"), "--runs_dir", str(runs), "--seed_everything=3",
              "--trainer.max_steps=6", "--data.batch_size=64", "--data.image_size=12", "--data.train_size=192",
+             "--data.test_fraction=0.1", "--model.encoder.width=8",
              "--trainer.check_val_every_n_epoch=1", "--trainer.log_every_n_steps=1",
              "--trainer.logger.init_args.tags=[mine]", "--probe.draws=2", "--probe.labels_per_class=[1]",
              "--probe.ceiling=false"]
