@@ -6,6 +6,7 @@ import logging
 import os
 import pkgutil
 import sys
+import traceback
 import warnings
 from collections.abc import Callable
 from typing import NoReturn, get_args, get_origin, get_type_hints
@@ -21,7 +22,7 @@ from ssl_zoo.errors import InputError, own_errors
 from ssl_zoo.packaged import with_located_configs
 from ssl_zoo.parsing import STRICT, parse
 from ssl_zoo.predict_cli import names_run, predict_run
-from ssl_zoo.processes import leave, speaks
+from ssl_zoo.processes import in_group, leave, speaks
 from ssl_zoo.signals import Stopped, requests
 from ssl_zoo.tracking.wandb import close_wandb
 from ssl_zoo.training_cli import ZooCLI, fit_settings
@@ -58,6 +59,11 @@ def main(args: list[str] | None = None) -> None:
         if rank_zero_only.rank == 0:  # type: ignore[attr-defined]  # the others have nothing else to say
             sys.stderr.write(f"ssl-zoo: Stopped by {stopped.name} {sentence}.\n")
         leave(int(stopped.code or 0), close_wandb)
+    except Exception:  # a bug, whose traceback is shown
+        if not in_group():
+            raise
+        traceback.print_exc()
+        leave(1, close_wandb)
     finally:
         if first:
             requests.give_back()

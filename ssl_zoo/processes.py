@@ -78,6 +78,11 @@ def _meeting_place() -> Any | None:
     return None
 
 
+def in_group() -> bool:
+    """Whether this process is one of several that have met."""
+    return dist.is_available() and dist.is_initialized()
+
+
 def leave(code: int, before: Callable[[], None]) -> NoReturn:
     """Ends this process; one of a group at once.
 
@@ -88,7 +93,7 @@ def leave(code: int, before: Callable[[], None]) -> NoReturn:
         code: exit code for the shell.
         before: what is still to be done in a process that does not end as usual.
     """
-    if not (dist.is_available() and dist.is_initialized()):
+    if not in_group():
         sys.exit(code)
     before()
     sys.stdout.flush()

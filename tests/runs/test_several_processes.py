@@ -15,7 +15,7 @@ import pytest
 import torch
 from lightning.fabric.plugins.environments.lightning import find_free_network_port
 
-from ssl_zoo import processes
+from ssl_zoo import cli, processes
 from ssl_zoo.cli import run
 from ssl_zoo.processes import end_children, speaks
 from tests.runs.test_stopped_runs import ROOT, directory, fit, learned
@@ -99,6 +99,37 @@ def sends(hook: str, step: int, name: str, rank: int = -1) -> list[str]:
     return ["--trainer.callbacks=tests.sends_signals.Sends", f"--trainer.callbacks.hook={hook}",
             f"--trainer.callbacks.step={step}", f"--trainer.callbacks.name={name}",
             f"--trainer.callbacks.rank={rank}"]  # fmt: skip
+
+
+def test_a_bug_in_one_of_several_processes_ends_it_at_once(monkeypatch, capsys):
+    """Without waiting for connections to others, who may wait for this one."""
+
+    def fail(args: list[str]) -> None:
+        raise RuntimeError("nobody expects this")
+
+    def end(code: int) -> None:
+        raise SystemExit(f"at once, {code}")
+
+    monkeypatch.setattr(cli, "run", fail)
+    with pytest.raises(RuntimeError, match="nobody expects this"):
+        cli.main([])
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(os, "_exit", end)
+    with pytest.raises(SystemExit, match="at once, 1"):
+        cli.main([])
+    assert "RuntimeError: nobody expects this" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", ["by Lightning", "by hand"])
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_bug_in_one_process_ends_both(tmp_path, launcher, rank):
+    fails = ["--trainer.callbacks=tests.fails.Fails", "--trainer.callbacks.hook=on_train_batch_start",
+             "--trainer.callbacks.step=3", f"--trainer.callbacks.rank={rank}"]  # fmt: skip
+    began = time.monotonic()
+    ended = LAUNCHERS[launcher](fit(tmp_path, *TWO, *fails))
+    assert set(ended.codes) == {1} and "RuntimeError: nobody expects this" in ended.errors
+    assert time.monotonic() - began < 60 + SOON
 
 
 @pytest.mark.slow
