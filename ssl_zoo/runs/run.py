@@ -45,6 +45,11 @@ class Run(NamedTuple):
     data: DataModule
     checkpoint: dict[str, Any]
 
+    def __repr__(self) -> str:
+        """In a line, without the weights."""
+        method, encoder = type(self.method).__name__, type(self.encoder).__name__
+        return f"<Run {self.directory}: {method} with {encoder} on {self.data.source_name}>"
+
     @property
     def encoder(self) -> Encoder:
         """The part of the method that probes see: its encoder, or where the paper evaluates a teacher, that."""
@@ -100,12 +105,11 @@ class Run(NamedTuple):
         """
         images = isinstance(inputs, np.ndarray | torch.Tensor) and inputs.ndim == 4
         several = images or isinstance(inputs, list | tuple)
-        chosen = inputs if several and len(inputs) else [inputs]
         self.method.eval()
         found = []
-        for first in range(0, len(chosen), EMBEDDED_AT_ONCE):
-            some = chosen[first : first + EMBEDDED_AT_ONCE]
-            batch = self.data.batch_of(some if several else inputs, sample_rate)
+        for first in range(0, max(1, len(inputs)) if several else 1, EMBEDDED_AT_ONCE):
+            some = inputs[first : first + EMBEDDED_AT_ONCE] if several else inputs
+            batch = self.data.batch_of(some, sample_rate)
             batch = self.method.transfer_batch_to_device(batch, self.method.device, 0)
             found.append(self.method.encode(batch).pooled.float().cpu().numpy())
         return np.concatenate(found)
