@@ -18,7 +18,8 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from ssl_zoo import front
 from ssl_zoo.class_help import explain_class
 from ssl_zoo.commands import COMMANDS, function_of
-from ssl_zoo.errors import InputError, own_errors
+from ssl_zoo.errors import InputError
+from ssl_zoo.own_code import own_errors, warnings_in_own_lines
 from ssl_zoo.packaged import with_located_configs
 from ssl_zoo.parsing import STRICT, parse
 from ssl_zoo.predict_cli import names_run, predict_run
@@ -46,7 +47,8 @@ def main(args: list[str] | None = None) -> None:
     sys.path.insert(0, os.getcwd())  # a console script does not see the user's own modules otherwise
     first = requests.take()
     try:
-        run(sys.argv[1:] if args is None else args)
+        with warnings_in_own_lines():
+            run(sys.argv[1:] if args is None else args)
     except (InputError, MisconfigurationException) as error:  # a user's mistake: its sentence and code 2
         _refuse(str(error))
     except OSError as error:  # of a disk: a sentence and code 2

@@ -1,10 +1,6 @@
 """The one exception for mistakes a user can mend."""
 
 import textwrap
-from collections.abc import Iterator
-from contextlib import contextmanager
-
-from jsonargparse import ArgumentError
 
 
 class InputError(ValueError):
@@ -27,17 +23,3 @@ class InputError(ValueError):
 def reason_of(error: BaseException) -> str:
     """What an error of a library says, on one line and of a length that can be read, cut between two words."""
     return textwrap.shorten(str(error), 300, placeholder=" ...") or "no reason given"
-
-
-@contextmanager
-def own_errors() -> Iterator[None]:
-    """Takes a constructor's InputError out of the errors that jsonargparse wraps it in."""
-    try:
-        yield
-    except (ValueError, ArgumentError) as error:
-        cause: BaseException | None = error
-        while cause is not None and not isinstance(cause, InputError):
-            cause = cause.__cause__
-        if cause is None:
-            raise
-        raise cause from error

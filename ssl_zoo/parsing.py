@@ -2,9 +2,10 @@
 
 import inspect
 from collections.abc import Iterable
+from dataclasses import is_dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import lightning as L
 from jsonargparse import ArgumentError, ArgumentParser, DefaultHelpFormatter, Namespace
@@ -18,6 +19,7 @@ from ssl_zoo.data.sources.files import resolved
 from ssl_zoo.data.text.sources.base import TextSource
 from ssl_zoo.errors import InputError
 from ssl_zoo.front import examples_of
+from ssl_zoo.own_code import place_of_failure
 from ssl_zoo.suggestions import explain, settings_of_parts
 
 # Errors come to `ssl_zoo.cli.main`, and half an option's name is a typo, not a shorthand.
@@ -89,26 +91,44 @@ def parse(parser: ArgumentParser, args: list[str], subparsers: Iterable[Argument
             for found in _below(base)
         }
         raise InputError(explain(str(error), options, names)) from error
+    except SystemExit as error:  # Ctrl-C or --help, or what a module of the user's does while it is imported
+        if type(error) is not SystemExit or (place := place_of_failure(error)) is None:
+            raise
+        raise InputError(
+            f"{place} ends the program while its file is imported: put that below `if __name__ == '__main__':`."
+        ) from error
     command = settings.get("subcommand")
     _refuse_empty_parts(settings[command] if command else settings)
     return settings
 
 
 def _refuse_empty_parts(settings: Namespace, place: str = "") -> None:
-    """Refuses a group of settings such as `optimizer` without any, as where all its lines are commented out."""
+    """Refuses a group of settings such as `optimizer` without any, or with one value in place of all."""
     for name, value in vars(settings).items():
         if not isinstance(value, Namespace):
             continue
         here = place if name == "init_args" else f"{place}.{name}".removeprefix(".")
         if "class_path" in value and isinstance(inner := value.get("init_args"), Namespace):
-            empty = [part for part, given in vars(inner).items() if given is None]
             module, _, kind = value.class_path.rpartition(".")
-            parts = settings_of_parts(getattr(import_module(module), kind)) if empty else {}
-            for part in filter(parts.__contains__, empty):
+            class_ = getattr(import_module(module), kind)
+            alone = {part: given for part, given in vars(inner).items() if not isinstance(given, Namespace | dict)}
+            unfit = [part for part, given in alone.items() if given is None or _is_group(class_, part)]
+            parts = settings_of_parts(class_) if unfit else {}
+            for part in filter(parts.__contains__, unfit):
+                found = "empty" if alone[part] is None else f"'{alone[part]}', but it has settings of its own"
                 raise InputError(
-                    f"{here}.{part} is empty: write some of {', '.join(parts[part])} below it, or leave it out."
+                    f"{here}.{part} is {found}: write some of {', '.join(parts[part])} below it, or leave it out."
                 )
         _refuse_empty_parts(value, here)
+
+
+def _is_group(class_: type, name: str) -> bool:
+    """Whether an argument of a class is a group of settings."""
+    try:
+        hint = get_type_hints(class_.__init__).get(name)  # type: ignore[misc]  # of this class and no other
+    except NameError:  # types that are imported for type checkers alone
+        return False
+    return isinstance(hint, type) and is_dataclass(hint)
 
 
 def resolve_paths(config: Namespace) -> None:

@@ -7,9 +7,10 @@ import lightning as L
 from jsonargparse import ArgumentParser, Namespace
 
 from ssl_zoo.data.base import DataModule
-from ssl_zoo.errors import InputError, own_errors
+from ssl_zoo.errors import InputError
 from ssl_zoo.evaluation.embed import Part, embed
 from ssl_zoo.lightning_inside import CLASS_PATH, INSTANTIATOR
+from ssl_zoo.own_code import own_errors
 from ssl_zoo.parsing import STRICT, parse, resolve_paths
 from ssl_zoo.runs.resuming import value_of
 from ssl_zoo.runs.run import Run, data_settings, kept_of, read_run

@@ -4,11 +4,14 @@ import difflib
 import importlib
 import inspect
 import re
+import sys
 from collections.abc import Collection, Iterable
 from functools import cache
 from pathlib import Path
 
 from jsonargparse import ArgumentParser
+
+from ssl_zoo.own_code import is_own, place_of, place_of_failure, said
 
 _KEY = re.compile(r'Parser key "([^"]+)"')
 _CLASS = re.compile(r"Problem with given class_path '([^']+)'")
@@ -30,7 +33,8 @@ _WRONG_VALUE = re.compile(r"(Expected (?:a|an|to be) .+?\. Got value: .*)")
 # Names that may be those of a user's class, wherever the message has them, and the setting if it stands nowhere else.
 _OWN_CLASS = re.compile(
     r"class_path '((?:[^\W\d]\w*\.)+[^\W\d]\w*)'|Expected a path but ((?:[^\W\d]\w*\.)+[^\W\d]\w*) either|"
-    r"NestedArg\(key='[^']+', val='((?:[^\W\d]\w*\.)+[^\W\d]\w*)'\)"
+    r"NestedArg\(key='[^']+', val='((?:[^\W\d]\w*\.)+[^\W\d]\w*)'\)|"
+    r"'class_path': '((?:[^\W\d]\w*\.)+[^\W\d]\w*)'|but ((?:[^\W\d]\w*\.)+[^\W\d]\w*) is abstract"
 )
 _NESTED = re.compile(r"NestedArg\(key='([^']+)'")
 _NO_FILE = re.compile(r"Expected a path but (\S+\.(?:yaml|yml|json)) either not accessible")
@@ -62,7 +66,8 @@ def explain(message: str, options: Iterable[str] = (), class_names: Collection[s
             if found[1] in inner:
                 return f"{place}.{found[1]} is a setting of {part}: write {place}.{part}.{found[1]}."
         meant = nearest(found[1], [*settings, *(f"{part}.{name}" for part in parts for name in parts[part])])
-        return f"{place}: {owner.__name__} has no setting '{found[1]}'{meant}; it has {', '.join(settings)}."
+        known = ", ".join(settings) or "none"
+        return f"{place}: {owner.__name__} has no setting '{found[1]}'{meant}; it has {known}."
     if owners and (found := _NO_SETTING_OF_PART.search(message)):
         part, name = found["part"] or found["option_part"], found["name"] or found["option_name"]
         inner = settings_of_parts(_imported(owners[-1])).get(part, [])
@@ -90,6 +95,8 @@ def explain(message: str, options: Iterable[str] = (), class_names: Collection[s
         return f"{place}: {_plain(found[1])}, got {found[2]}."
     if found := _NO_CLASS.search(message):
         name = found[1] or found[2]
+        if (Path.cwd() / f"{name}.py").is_file():
+            return f"{place}: {name} is a module: name a class in it, too, as {name}.Class."
         if name in class_names:
             setting = place or message.split(":")[0].strip().removeprefix("--").removesuffix(".help")
             return f"{setting}: {name} is a class of another kind; --help lists those that fit."
@@ -99,8 +106,13 @@ def explain(message: str, options: Iterable[str] = (), class_names: Collection[s
         )
     if found := _WRONG_KIND.search(message):
         named = [found[1] or "", *("".join(name) for name in _OWN_CLASS.findall(message)), "the class"]
+        name = next(filter(None, named))
         needs = f"which {owners[-1].rpartition('.')[2]} needs" if owners else "which is needed here"
-        return f"{place}: {next(filter(None, named))} is no {found[2]}, {needs}; --help lists those that fit."
+        module, _, kind = name.rpartition(".")
+        class_ = getattr(sys.modules.get(module), kind, None)
+        if inspect.isclass(class_) and is_own(class_):
+            return f"{place}: {name} is no {found[2]}, {needs} ({place_of(class_)}): derive it from that."
+        return f"{place}: {name} is no {found[2]}, {needs}; --help lists those that fit."
     if found := _NONE_OF_SEVERAL.search(message):
         kinds = [_plain(line.strip(" -")).removeprefix("expected a ") for line in found[1].splitlines()]
         kinds = ["null" if kind == "NoneType" else kind.removeprefix("expected ") for kind in kinds]
@@ -113,9 +125,15 @@ def explain(message: str, options: Iterable[str] = (), class_names: Collection[s
     return re.sub(r'^Parser key "config": ', "--config: ", " ".join(lines[:4]))
 
 
-def nearest(name: str, names: Iterable[str]) -> str:
-    """`, did you mean 'x'?` for the most similar of `names`; nothing when none is similar."""
-    close = difflib.get_close_matches(name, list(names), n=1, cutoff=0.6)
+def nearest(name: str, names: Iterable[str], alike: float = 0.6) -> str:
+    """`, did you mean 'x'?` for the most similar of `names`; nothing when none is similar.
+
+    Args:
+        name: what was written.
+        names: what may have been meant.
+        alike: how similar it must be, in [0, 1].
+    """
+    close = difflib.get_close_matches(name, list(names), n=1, cutoff=alike)
     return f", did you mean '{close[0]}'?" if close else ""
 
 
@@ -124,24 +142,44 @@ def _trouble_with(path: str) -> str | None:
     module, _, name = path.rpartition(".")
     try:
         class_ = getattr(importlib.import_module(module), name, None)
-    except ModuleNotFoundError as error:  # the module's own absence, or of what it imports
-        if error.name is None or not f"{module}.".startswith(f"{error.name}."):
-            return f"{path} cannot be imported, because there is no module '{error.name}': install it."
-        meant = nearest(error.name, [file.stem for file in Path.cwd().glob("*.py")])
-        return f"there is no module '{error.name}'{meant}; a class of your own lies in a module in this folder."
     except Exception as error:  # whatever a user's module raises is what is wrong with it
-        return f"{path} cannot be imported ({type(error).__name__}: {error}): mend its module."
+        return _failed_import(module, error)
     if class_ is None:
-        known = [each for each, value in vars(importlib.import_module(module)).items() if inspect.isclass(value)]
-        return f"{module} has no class '{name}'{nearest(name, known) or '.'}"
+        own = [each for each, value in vars(sys.modules[module]).items() if _is_defined_in(module, value)]
+        meant = nearest(name, own) or (f"; it has {', '.join(own)}." if own else ".")
+        return f"{module} has no class '{name}'{meant}"
     if inspect.isabstract(class_):
-        return f"{path} lacks what its base class leaves to it: write {', '.join(sorted(class_.__abstractmethods__))}."
+        return (
+            f"{path} lacks what its base class leaves to it: write {', '.join(sorted(class_.__abstractmethods__))} "
+            f"({place_of(class_)})."
+        )
     return None
+
+
+def _failed_import(module: str, error: Exception) -> str:
+    place = place_of_failure(error)
+    if isinstance(error, ModuleNotFoundError) and error.name is not None:
+        if f"{module}.".startswith(f"{error.name}."):  # its own absence, and not that of what it imports
+            meant = nearest(error.name, [file.stem for file in Path.cwd().glob("*.py")])
+            return (
+                f"there is no module '{error.name}'{meant or ';'} a class of your own lies in a module in this folder."
+            )
+        where = f" ({place})" if place else ""
+        return (
+            f"{module} cannot be imported, because there is no module '{error.name}'{where}: install it, or correct "
+            "its name."
+        )
+    return f"{module} cannot be imported, {said(error)}{f' ({place})' if place else ''}: mend it there."
+
+
+def _is_defined_in(module: str, value: object) -> bool:
+    return inspect.isclass(value) and value.__module__ == module
 
 
 def _plain(complaint: str) -> str:
     complaint = re.sub(r"(?:a )?typing\.Literal\[(.+?)\]", r"one of \1", complaint)
     complaint = re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", complaint)
+    complaint = re.sub(r"\ba (?=[aeio])", "an ", complaint)
     return complaint[0].lower() + complaint[1:].replace(". Got value:", ", got")
 
 

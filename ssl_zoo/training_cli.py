@@ -20,6 +20,7 @@ from ssl_zoo.callbacks.health import Health
 from ssl_zoo.callbacks.last_checkpoint import LastCheckpoint
 from ssl_zoo.callbacks.normalization import NormalizationCheck
 from ssl_zoo.callbacks.online_probe import OnlineProbe
+from ssl_zoo.callbacks.own_classes import OwnClasses
 from ssl_zoo.callbacks.pictures import MethodPictures
 from ssl_zoo.callbacks.progress import StepLines, StepProgress
 from ssl_zoo.callbacks.texts import MethodTexts
@@ -27,10 +28,10 @@ from ssl_zoo.callbacks.throughput import Throughput
 from ssl_zoo.data.sources.files import resolved
 from ssl_zoo.data_settings import make_paths_absolute, measure_where_asked, remembered_statistics
 from ssl_zoo.distributed import CPUSyncBatchNorm, leave_group
-from ssl_zoo.errors import own_errors
 from ssl_zoo.evaluation.labelled import check_choices, nothing_to_evaluate
 from ssl_zoo.evaluation.probe import probe
 from ssl_zoo.hardware import fastest_precision
+from ssl_zoo.own_code import own_errors
 from ssl_zoo.parsing import STRICT, LinesKept, StrictParser, beginning_of_help, parse, resolve_paths
 from ssl_zoo.runs.directory import RunDirectoryCLI, say
 from ssl_zoo.runs.log import RunLog
@@ -213,7 +214,8 @@ class ZooCLI(RunDirectoryCLI):
         if trainer.enable_checkpointing is not False:
             callbacks.append(LastCheckpoint(config.checkpoint_minutes))
         given = trainer.callbacks or []
-        trainer.callbacks = [*(given if isinstance(given, list) else [given]), *callbacks]
+        # Own classes are tried before any other callback writes something.
+        trainer.callbacks = [OwnClasses(), *(given if isinstance(given, list) else [given]), *callbacks]
         loggers: list[Logger] = [RunLog(self.directory, self.steps_kept)]
         if isinstance(trainer.logger, Logger):
             loggers.append(trainer.logger)

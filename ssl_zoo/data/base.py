@@ -19,6 +19,7 @@ from ssl_zoo.data.loader import TrainLoader, ordered_loader, train_loader
 from ssl_zoo.data.same_split import SplitRecord, require_same_split
 from ssl_zoo.data.splits import PARTS, Split, count_shared, fixed_order, hold_out
 from ssl_zoo.errors import InputError
+from ssl_zoo.own_code import own_errors
 from ssl_zoo.rebuilding import Rebuildable, keep_settings
 
 
@@ -107,7 +108,8 @@ class DataModule(Answers, Rebuildable, L.LightningDataModule, ABC):
         if self.trainer is not None:
             self.order_seed = self.trainer.strategy.broadcast(self.order_seed)
         if not hasattr(self, "train_set"):
-            self.read()
+            with own_errors():
+                self.read()
             self._require_same_split()
 
     def split(self, labels: Tensor, parts: Tensor, noun: str) -> Split:

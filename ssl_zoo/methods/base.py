@@ -17,6 +17,7 @@ from ssl_zoo.errors import InputError
 from ssl_zoo.lightning_inside import logs_now, trainer_of
 from ssl_zoo.mixed_precision import precision_for
 from ssl_zoo.optim import Optimizer
+from ssl_zoo.own_code import require_said
 from ssl_zoo.parts.alarms import Alarm, collapsed_representation, loss_at_chance
 from ssl_zoo.parts.freezing import drop_gradients, stand_still, steps_frozen, trains_more_than
 from ssl_zoo.parts.teacher import Teacher
@@ -53,11 +54,7 @@ class Method(Rebuildable, L.LightningModule, ABC):
 
     def __init__(self, encoder: Encoder, optimizer: Optimizer = Optimizer()) -> None:
         super().__init__()
-        if unsaid := [name for name in Encoder.__annotations__ if not hasattr(encoder, name)]:
-            raise InputError(
-                f"{type(encoder).__name__} does not say its {', '.join(unsaid)}: set them in the class or in __init__, "
-                "as the docstring of ssl_zoo.encoders.base.Encoder says."
-            )
+        require_said(encoder, Encoder)
         with warnings.catch_warnings():
             # Lightning advises to leave modules out. Their settings are what rebuilds them from a checkpoint alone.
             warnings.filterwarnings("ignore", "Attribute '.*' is an instance of `nn.Module`")  # settings are kept

@@ -13,9 +13,10 @@ from lightning.pytorch.cli import instantiate_module
 from ssl_zoo.data.base import DataModule
 from ssl_zoo.data.described import without_files
 from ssl_zoo.encoders.base import Encoder
-from ssl_zoo.errors import InputError, own_errors
+from ssl_zoo.errors import InputError
 from ssl_zoo.lightning_inside import CLASS_PATH, INSTANTIATOR
 from ssl_zoo.methods.base import Method
+from ssl_zoo.own_code import own_errors
 from ssl_zoo.rebuilding import LEFT_OUT
 from ssl_zoo.runs.checkpoints import check_weights, checkpoints_of, method_settings, read_newest_whole
 from ssl_zoo.runs.files import CONFIG, RESULTS

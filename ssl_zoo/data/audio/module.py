@@ -37,6 +37,7 @@ from ssl_zoo.data.pictures import Picture
 from ssl_zoo.data.representations import Baseline
 from ssl_zoo.data.splits import PARTS, Split, identity, split_hash
 from ssl_zoo.errors import InputError
+from ssl_zoo.own_code import require_said
 from ssl_zoo.rebuilding import require_kind
 from ssl_zoo.tasks.labels import CLASSES, Labels, PlaceLabels
 
@@ -143,6 +144,7 @@ class AudioData(DataModule):
         if alpha is not None and not 0 <= alpha <= 1:
             raise InputError(f"alpha is {alpha}: it must lie between 0 and 1.")
         self.source = source or DebianSpeech()
+        require_said(self.source, AudioSource)
         self.source_name = self.source.name
         self.sample_rate, self.crop_seconds, self.seconds_per_batch = sample_rate, crop_seconds, seconds_per_batch
         self.max_seconds, self.min_seconds = max_seconds, min_seconds

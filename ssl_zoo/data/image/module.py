@@ -21,6 +21,7 @@ from ssl_zoo.data.image.kept_images import JoinedImages, Survey, keep, survey
 from ssl_zoo.data.image.photographs import shown
 from ssl_zoo.data.image.raw import images_of
 from ssl_zoo.data.image.sources.base import Images, ImageSource, LazyImages, LoadedImages
+from ssl_zoo.data.image.sources.contract import load
 from ssl_zoo.data.image.sources.digits import Digits
 from ssl_zoo.data.image.sources.folder import ImageFolder
 from ssl_zoo.data.image.statistics import channel_statistics
@@ -28,6 +29,7 @@ from ssl_zoo.data.pictures import Picture, as_colours
 from ssl_zoo.data.sources.contents import Contents
 from ssl_zoo.data.splits import Split, split_hash
 from ssl_zoo.errors import InputError
+from ssl_zoo.own_code import require_said
 from ssl_zoo.rebuilding import require_kind
 
 if TYPE_CHECKING:
@@ -134,6 +136,7 @@ class ImageData(DataModule):
         self.save_hyperparameters()
         check_at_least(1, image_size=image_size, stored_size=stored_size)
         self.source = source or Digits()
+        require_said(self.source, ImageSource)
         self.channels = self.source.channels
         size = image_size or self.source.image_size
         if size is None:
@@ -147,7 +150,7 @@ class ImageData(DataModule):
     def prepare_data(self) -> None:
         """Lets one of several processes on a machine fetch what is missing, before all of them look for it."""
         if self.trainer is not None and self.trainer.world_size > 1:
-            self.source.load()
+            load(self.source)
 
     def setup(self, stage: str | None = None) -> None:
         """See `DataModule`; what was read for a method without views is read again for one that has some."""
@@ -166,7 +169,7 @@ class ImageData(DataModule):
         Raises:
             InputError: the data is missing or damaged, or there is too little of it.
         """
-        loaded = self.source.load()
+        loaded = load(self.source)
         self.classes = loaded.classes
         train, validation, test, unlabelled = self._split(loaded)
         self.identity = loaded.identity
@@ -224,7 +227,7 @@ class ImageData(DataModule):
             # One of a machine's fetches what is missing while the others wait; `prepare_data` comes too late for that.
             CACHE.expanduser().mkdir(parents=True, exist_ok=True)
             with FileLock(CACHE.expanduser() / "images.lock"):
-                self.source.load()
+                load(self.source)
         self.setup()
         return channel_statistics(self.train_set)
 

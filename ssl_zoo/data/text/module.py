@@ -25,6 +25,7 @@ from ssl_zoo.data.text.sources.python_docs import PythonDocs
 from ssl_zoo.data.text.tokenizer import TRAINERS, TextTokenizer, check_trained
 from ssl_zoo.data.tokens import Tokens
 from ssl_zoo.errors import InputError
+from ssl_zoo.own_code import require_said
 from ssl_zoo.rebuilding import require_kind
 from ssl_zoo.vocabulary import Vocabulary
 
@@ -101,6 +102,7 @@ class TextData(DataModule):
         if tokenizer in TRAINERS:
             check_trained(tokenizer, vocab_size)
         self.source = source or PythonDocs()
+        require_said(self.source, TextSource)
         self.source_name = self.source.name
         self.on_error = on_error
         self.tokenizer, self.vocab_size, self.length, self.packing = tokenizer, vocab_size, length, packing
