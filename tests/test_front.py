@@ -1,5 +1,6 @@
 """What the command line answers before anything heavy is imported."""
 
+import ast
 import inspect
 import io
 import os
@@ -16,6 +17,7 @@ from ssl_zoo.commands import COMMANDS, EXAMPLES
 from ssl_zoo.errors import InputError
 from ssl_zoo.packaged import folder
 
+ROOT = Path(__file__).parents[1]
 HEAVY = {"torch", "lightning", "numpy", "transformers", "torchvision", "sklearn", "wandb", "matplotlib"}
 FUNCTIONS = [name for name, command in COMMANDS.items() if not command.is_lightnings]
 ANSWERED = [
@@ -155,6 +157,22 @@ def test_a_terminal_sees_a_sign_of_life_and_a_pipe_does_not(monkeypatch):
         with front.sign_of_life():
             assert ("loading" in stream.getvalue()) == shown
         assert stream.getvalue().endswith("\r\033[K") == shown
+
+
+def test_libraries_are_imported_where_they_are_used():
+    """Not with the module: every command and every run would wait for all of them."""
+    late = ("datasets", "matplotlib", "scipy", "sklearn", "timm", "torchaudio", "torchvision", "transformers", "wandb")
+    for path in (ROOT / "ssl_zoo").rglob("*.py"):
+        for node in ast.parse(path.read_text()).body:
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            assert not [name for name in names if name.split(".")[0] in late], path
+
+
+def test_a_run_that_logs_to_nobody_imports_no_wandb(tmp_path):
+    smoke = ["fit", "--config", "quickstart", "--config", "smoke", f"--runs_dir={tmp_path}"]
+    code = f"import sys; from ssl_zoo.cli import run; run({smoke!r}); print('wandb' in sys.modules)"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True, cwd=ROOT).splitlines()[-1] == "False"
 
 
 def test_one_of_several_processes_leaves_the_answer_to_them_all():

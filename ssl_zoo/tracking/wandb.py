@@ -96,6 +96,8 @@ def log_results(trainer: L.Trainer, directory: Path) -> None:
         trainer: the Trainer that has trained.
         directory: folder of the run; without results.json, as where there are no labels, only pictures are handed over.
     """
+    if not wandb_runs(trainer):
+        return  # half a second's import without anybody to hand things to
     import wandb
 
     result = read_result(directory) if (directory / RESULTS).is_file() else None
