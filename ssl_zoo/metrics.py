@@ -30,8 +30,7 @@ RESULT_KNN = "result/knn/all"
 RESULT_TABLE = "result/table"
 COST = "cost"  # what all of these begin with
 COSTS = ("cost/seconds", "cost/samples", "cost/flops", "cost/peak_memory")
-FIGURES = "figures"  # what all of these begin with
-PICTURES = ("figures/views", "figures/label_efficiency", "figures/feature_map", "figures/layer_weights")
+FIGURES = "figures"  # followed by "/views" or another picture of a run's folder
 
 # How W&B makes one number of a curve. Tables and claims rest on the last, never on the best.
 SUMMARIES = {

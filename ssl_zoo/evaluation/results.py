@@ -6,10 +6,11 @@ from typing import Any
 from rich.console import Console
 
 from ssl_zoo.data.base import DataModule
-from ssl_zoo.evaluation.figures import draw_feature_maps, draw_label_efficiency, draw_layer_weights, map_features
+from ssl_zoo.evaluation.figures import map_features
 from ssl_zoo.evaluation.kept_features import save_features
+from ssl_zoo.evaluation.pictures import PICTURES, Shown
 from ssl_zoo.evaluation.rows import Evaluated
-from ssl_zoo.evaluation.tables import print_layers, print_table, print_tasks, title
+from ssl_zoo.evaluation.tables import print_layers, print_table, print_tasks
 from ssl_zoo.probes.features import Features
 from ssl_zoo.runs import files
 from ssl_zoo.runs.result_file import write_result
@@ -58,15 +59,11 @@ def write_results(directory: Path, result: Result, kept: dict[str, Features], da
         print_layers(result)
     if result.tasks:
         print_tasks(result)
-    if result.rows:
-        draw_label_efficiency(result.rows, figures / files.LABEL_EFFICIENCY, title=title(result))
-        with whereabouts.during("maps of the features"):
-            maps = {row: map_features(features.vectors) for row, features in kept.items()}
+    with whereabouts.during("maps of the features"):
+        maps = {row: map_features(features.vectors) for row, features in kept.items()}
+    if kept:
         own = next(iter(kept))
         save_features(directory / files.FEATURES, kept[own], data.test_set, maps[own], data.classes)
-        labels = kept[own].labels
-        assert labels is not None
-        draw_feature_maps(maps, labels, result.rows, data.classes, figures / files.FEATURE_MAP)
-    if result.tasks:
-        draw_layer_weights(result.tasks, figures / files.LAYER_WEIGHTS, title=title(result))
+    for name, draw in PICTURES.items():
+        draw(Shown(result, kept, maps, data.classes), figures / f"{name}.png")
     Console(soft_wrap=True).print(f"Results: {directory / files.RESULTS}   Pictures: {figures}", highlight=False)

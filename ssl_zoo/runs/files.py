@@ -15,9 +15,7 @@ LAST = "last.ckpt"
 
 FIGURES = "figures"  # a folder
 VIEWS = "views.png"
-LABEL_EFFICIENCY = "label_efficiency.png"
 FEATURE_MAP = "feature_map.png"
-LAYER_WEIGHTS = "layer_weights.png"
 NEIGHBOURS = "neighbours.png"
 
 NEIGHBOURS_IN_WORDS = "neighbours.md"

@@ -5,6 +5,7 @@ from typing import Any
 from ssl_zoo import metrics
 from ssl_zoo.errors import InputError
 from ssl_zoo.probes.health import FIGURES
+from ssl_zoo.tracking.results import picture_files
 
 GROUPS = ("method", "modality")  # of a run's config
 LOSSES = (f"{metrics.TRAIN}/loss", f"{metrics.VALIDATION}/loss", metrics.LEARNING_RATE)
@@ -81,7 +82,7 @@ def workspace(entity: str, project: str, name: str) -> Any:
         "Probes": curves(PROBES) + bars((metrics.RESULT_LINEAR, metrics.RESULT_KNN)),
         "Health": curves(HEALTH),
         "Efficiency": curves(EFFICIENCY) + [against(cost) for cost in metrics.COSTS],
-        "Pictures": [panels.MediaBrowser(title=each, media_keys=[each]) for each in metrics.PICTURES],
+        "Pictures": [panels.MediaBrowser(title=each, media_keys=[each]) for each in picture_files()],
     }
     return workspaces.Workspace(
         entity=entity,

@@ -1,9 +1,27 @@
 """What came of a run, as trackers take it: a table of all accuracies, and the run's own numbers by name."""
 
+from pathlib import Path
 from typing import Any
 
 from ssl_zoo import metrics
+from ssl_zoo.evaluation.pictures import PICTURES
+from ssl_zoo.runs.files import FIGURES, VIEWS
 from ssl_zoo.runs.results import ALL, Result
+
+
+def picture_files() -> dict[str, str]:
+    """Files of figures/ in a run's folder by the names under which they are logged; methods log their own pictures."""
+    return {f"{metrics.FIGURES}/{Path(file).stem}": file for file in (VIEWS, *(f"{name}.png" for name in PICTURES))}
+
+
+def pictures_in(directory: Path) -> dict[str, Path]:
+    """Those of them that a run has left, by the names under which they are logged.
+
+    Args:
+        directory: folder of the run.
+    """
+    found = {name: directory / FIGURES / file for name, file in picture_files().items()}
+    return {name: path for name, path in found.items() if path.is_file()}
 
 
 def result_table(result: Result) -> tuple[list[str | int], list[list[Any]]]:

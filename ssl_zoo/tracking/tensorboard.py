@@ -10,9 +10,9 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from ssl_zoo import metrics
 from ssl_zoo.errors import InputError
-from ssl_zoo.runs.files import CONFIG, FIGURES, RESULTS, SAMPLES
+from ssl_zoo.runs.files import CONFIG, RESULTS, SAMPLES
 from ssl_zoo.runs.result_file import read_result
-from ssl_zoo.tracking.results import result_table, summary_of
+from ssl_zoo.tracking.results import pictures_in, result_table, summary_of
 
 FOLDER = "tensorboard"
 
@@ -72,10 +72,8 @@ def log_to_tensorboard(trainer: L.Trainer, directory: Path) -> None:
     """
     for logger in tensorboard_loggers(trainer):
         writer, step = logger.experiment, trainer.global_step
-        for name in metrics.PICTURES:
-            path = directory / FIGURES / f"{name.removeprefix(f'{metrics.FIGURES}/')}.png"
-            if path.is_file():
-                logger.log_image(name, [path], step)
+        for name, path in pictures_in(directory).items():
+            logger.log_image(name, [path], step)
         for name, file in (("settings", CONFIG), ("texts", SAMPLES)):
             if (directory / file).is_file():
                 writer.add_text(name, _verbatim((directory / file).read_text(encoding="utf-8")), step)

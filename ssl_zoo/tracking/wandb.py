@@ -11,9 +11,9 @@ from ssl_zoo import metrics
 from ssl_zoo.data.base import data_of
 from ssl_zoo.methods.base import Method
 from ssl_zoo.runs.directory import say
-from ssl_zoo.runs.files import FIGURES, RESULTS
+from ssl_zoo.runs.files import RESULTS
 from ssl_zoo.runs.result_file import read_result
-from ssl_zoo.tracking.results import result_table, summary_of
+from ssl_zoo.tracking.results import pictures_in, result_table, summary_of
 
 
 def has_wandb_key() -> bool:
@@ -101,11 +101,8 @@ def log_results(trainer: L.Trainer, directory: Path) -> None:
     import wandb
 
     result = read_result(directory) if (directory / RESULTS).is_file() else None
-    pictures = {
-        name: directory / FIGURES / f"{name.removeprefix(f'{metrics.FIGURES}/')}.png" for name in metrics.PICTURES
-    }
     for run in wandb_runs(trainer):
-        run.log({name: wandb.Image(str(file)) for name, file in pictures.items() if file.is_file()})
+        run.log({name: wandb.Image(str(file)) for name, file in pictures_in(directory).items()})
         if result is not None:
             columns, rows = result_table(result)
             run.log({metrics.RESULT_TABLE: wandb.Table(columns, rows)})
