@@ -35,13 +35,13 @@ COMMANDS: dict[str, Command] = {
     "probe": Command("evaluate a run again: kNN and linear probes beside the baselines", "ssl_zoo.evaluation.probe"),
     "compare": Command("rank finished runs, as tables and one page", "ssl_zoo.compare.compare", ("runs",)),
     "sweep": Command(
-        "train many experiments with several seeds on equal terms, and compare them",
+        "train many experiments and seeds on equal terms, and compare",
         "ssl_zoo.sweep.sweep",
         ("experiments",),
         (("list_only", "list"),),
         ("read", "overrides"),
     ),
-    "predict": Command("embed examples with a run's encoder, or let a language model write"),
+    "predict": Command("embed examples with a run's encoder; a GPT writes"),
     "export": Command("write a run's encoder for others to load without this package", "ssl_zoo.export.export"),
     "finetune": Command("train a run's encoder further on a labelled task", "ssl_zoo.finetuning.finetune"),
     "in-context": Command("let a GPT sort texts by examples in its prompt", "ssl_zoo.evaluation.in_context"),
@@ -57,7 +57,7 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     "fit": (
         ("ssl-zoo fit --config quickstart", "one that comes with the package; two minutes on two cores"),
         (
-            "ssl-zoo fit --config mine.yaml --model.temperature 0.1 --trainer.max_steps 500",
+            "ssl-zoo fit --config mine.yaml --model.temperature 0.1 --trainer.max_steps 9",
             "a file of yours; options override it",
         ),
         ("ssl-zoo fit --resume runs/simclr/TIME-ID", "goes on where a run was stopped"),
@@ -71,7 +71,7 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ),
     ),
     **{
-        command: ((f"ssl-zoo {command} --config RUN/config.yaml --ckpt_path RUN/checkpoints/last.ckpt", "a run"),)
+        command: ((f"ssl-zoo {command} --config RUN/config.yaml --ckpt_path last", "the newest run of its experiment"),)
         for command in ("validate", "test")
     },
 }

@@ -95,7 +95,7 @@ def overview() -> str:
             "examples:",
             *examples,
             "",
-            "ssl-zoo COMMAND --help lists the options of one, ssl-zoo --version prints the version.",
+            "ssl-zoo COMMAND --help lists the options of one, ssl-zoo --version the version.",
             "",
         ]
     )

@@ -40,9 +40,9 @@ def beginning_of_help(command: str) -> dict[str, Any]:
         command: Name of the command.
     """
     more = (
-        f"Files compose, the later wins, and options override them. ssl-zoo {command} --model.help lists\n"
-        "the methods, --model.help SimCLR the settings of one; so do --data.help, --data.source.help,\n"
-        "--model.encoder.help and --model.views.help."
+        f"Files compose, the later wins, and options override them.\nssl-zoo {command} --model.help lists the methods, "
+        "--model.help SimCLR the settings\nof one; so do --data.help, --data.source.help, --model.encoder.help and\n"
+        "--model.views.help."
     )
     return {
         "usage": f"ssl-zoo {command} --config FILE [--config FILE ...] [options]",

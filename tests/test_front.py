@@ -68,7 +68,7 @@ def test_all_commands_are_listed_with_one_line_each(capsys):
     for name, command in COMMANDS.items():
         (line,) = (line for line in said.splitlines() if line.split()[:1] == [name])
         assert command.line in line
-    assert max(map(len, said.splitlines())) <= 90
+    assert max(map(len, said.splitlines())) <= 80
     with pytest.raises(SystemExit):
         front.answer(["--help"])
     assert capsys.readouterr().out == said
@@ -144,6 +144,7 @@ def test_the_help_of_what_trains_begins_with_config_and_examples(capsys, name):
     examples = [line for line in said.split("options:")[0].splitlines() if line.startswith(f"  ssl-zoo {name} ")]
     assert examples == [f"  {line}" for line, _ in EXAMPLES[name]]
     assert "--trainer.max_steps" in said
+    assert max(map(len, said.split("options:")[0].splitlines())) <= 80
     assert len(EXAMPLES["fit"]) == 3
 
 
