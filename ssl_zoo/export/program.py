@@ -3,9 +3,12 @@
 import warnings
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import torch
 from torch import Tensor, nn
+from torch.export import ExportedProgram
+from torch.nn import functional as F
 
 from ssl_zoo.batch import Batch
 from ssl_zoo.data.base import DataModule
@@ -14,6 +17,7 @@ from ssl_zoo.errors import InputError
 from ssl_zoo.export.loading import Loading
 
 FILE = "encoder.pt2"
+DYNAMIC = torch.export.Dim.DYNAMIC
 
 _CODE = """
 import torch
@@ -47,34 +51,26 @@ class Program(nn.Module):
 
 
 def save_program(encoder: Encoder, data: DataModule, batch: Batch, folder: Path) -> Loading:
-    """Writes `encoder.pt2`, for batches of any size, and for examples of any length where they differ in it.
+    """Writes `encoder.pt2`, for batches of any size, and for examples of any size where the network takes them.
 
     Args:
         encoder: an encoder on the CPU and in evaluation mode.
         data: what it reads, which says whether examples are padded, and what they are.
-        batch: examples of it; at least two. Images become float32 in [0, 1], of this size.
+        batch: examples of it; at least two. Images become float32 in [0, 1].
         folder: exists.
 
     Raises:
         InputError: the encoder does something that torch.export cannot follow.
     """
-    dynamic = torch.export.Dim.DYNAMIC
-    arguments: tuple[Tensor, ...]
-    axes: tuple[dict[int, Any], ...]
     inputs = batch.inputs / 255 if batch.inputs.dtype == torch.uint8 else batch.inputs
-    if data.padded:
-        real = torch.ones_like(inputs, dtype=torch.bool) if batch.mask is None else batch.mask
-        arguments, axes = (inputs, real), ({0: dynamic, 1: dynamic},) * 2
-    else:
-        arguments, axes = (inputs,), ({0: dynamic},)
+    images = not data.padded and inputs.ndim == 4
     try:
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what the exporter says about itself and the libraries that it traces
-            encoder(*arguments)  # what it makes once and keeps is no part of the program
-            program = torch.export.export(Program(encoder), arguments, dynamic_shapes=axes)
-            if data.padded:
-                # A loop over time, as in a GRU, is traced for one length without a word.
-                program.module()(*(each[:, : 1 + each.shape[1] // 2] for each in arguments))
+            program = _for_any_size(encoder, inputs) if images else None
+            any_size = program is not None
+            if program is None:
+                program = _for_padded(encoder, batch) if data.padded else _traced(encoder, (inputs,), ({0: DYNAMIC},))
             torch.export.save(program, folder / FILE)
     except Exception as error:  # whatever an encoder does in Python can stop the exporter, each in its own way
         (folder / FILE).unlink(missing_ok=True)  # half of it, perhaps
@@ -83,7 +79,48 @@ def save_program(encoder: Encoder, data: DataModule, batch: Batch, folder: Path)
             f"torch.export cannot follow the encoder {type(encoder).__name__} ({type(error).__name__}: {reason}): "
             "rewrite the part of its forward that depends on values or sizes of its inputs."
         ) from error
-    shape = "(B, " + ", ".join(str(size) for size in arguments[0].shape[1:]) + ")"
+    side = inputs.shape[-1]
+    sizes = ["H", "W"] if any_size else [str(size) for size in inputs.shape[2:]]
+    shape = "(B, " + ", ".join([str(inputs.shape[1]), *sizes]) + ")"
     names = "inputs, mask" if data.padded else data.noun
     code = _CODE.format(file=FILE, arguments=names).strip()
-    return Loading("PyTorch alone", data.program_inputs.format(shape=shape), code)
+    text = data.program_inputs.format(shape=shape)
+    if any_size:
+        text += f" It was trained on images of {side} x {side} pixels and takes others, square or not."
+    elif images:
+        text += f" The program takes images of {side} x {side} pixels alone."
+    return Loading("PyTorch alone", text, code)
+
+
+def _for_padded(encoder: Encoder, batch: Batch) -> ExportedProgram:
+    """For examples of any length, padded with a mask."""
+    real = torch.ones_like(batch.inputs, dtype=torch.bool) if batch.mask is None else batch.mask
+    arguments = batch.inputs, real
+    program = _traced(encoder, arguments, ({0: DYNAMIC, 1: DYNAMIC},) * 2)
+    # A loop over time, as in a GRU, is traced for one length without a word.
+    program.module()(*(each[:, : 1 + each.shape[1] // 2] for each in arguments))
+    return program
+
+
+def _for_any_size(encoder: Encoder, images: Tensor) -> ExportedProgram | None:
+    """For images of any height and width; None where that cannot be, as for an MLP, or for a map of a single place.
+
+    It is traced at a height, a width and a number of patches that have nothing in common with those the network was
+    made for, so that nothing which is true of these alone becomes part of the program.
+    """
+    height, width = images.shape[2] + encoder.stride, images.shape[3] + 2 * encoder.stride
+    other = F.interpolate(images, (height, width))
+    try:
+        # As it is known to transformers that something traces a ViT, its positions are interpolated at every size.
+        with mock.patch("torch.jit.is_tracing", lambda: True):
+            program = _traced(encoder, (other,), ({0: DYNAMIC, 2: DYNAMIC, 3: DYNAMIC},))
+        for given in (images, images[:1], other.flip(2, 3).mT):
+            torch.testing.assert_close(program.module()(given)["pooled"], encoder(given).pooled, rtol=1e-3, atol=1e-4)
+    except Exception:  # is answered by a program for one size, which says what is wrong where that fails too
+        return None
+    return program
+
+
+def _traced(encoder: Encoder, arguments: tuple[Tensor, ...], axes: tuple[dict[int, Any], ...]) -> ExportedProgram:
+    encoder(*arguments)  # what it makes once and keeps is no part of the program
+    return torch.export.export(Program(encoder), arguments, dynamic_shapes=axes)

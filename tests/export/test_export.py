@@ -22,7 +22,7 @@ from ssl_zoo.export.export import write_export
 from ssl_zoo.export.program import save_program
 from ssl_zoo.runs.result_file import write_result
 from ssl_zoo.runs.results import TaskScore
-from tests.export.kinds import KINDS, LENGTH, a_run, gru, make_run
+from tests.export.kinds import KINDS, LENGTH, SIZE, a_run, gru, make_run
 from tests.made_results import made, score
 
 ROOT = Path(__file__).parents[2]
@@ -122,6 +122,40 @@ def test_a_stranger_gets_the_original_outputs_by_following_the_card(exported, di
     assert list(found) == ["PyTorch alone", *library]
     for difference, spread in found.values():
         assert difference < 1e-5 < 1e-3 < spread
+
+
+@pytest.mark.filterwarnings("ignore:The given buffer is not writable")  # of torch.export.load itself
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.startswith(("ResNet", "ViT", "MLP"))])
+def test_programs_take_images_of_other_sizes_and_any_number_where_the_network_does(exported, kind, tmp_path):
+    encoder, card = make_run(kind, tmp_path).method.encoder, (exported[kind] / "README.md").read_text()
+    program = torch.export.load(exported[kind] / "encoder.pt2").module()
+    if encoder(torch.rand(1, encoder.channels, SIZE, SIZE)).sequence.shape[1] == 1:  # one place, which has no others
+        assert f"takes images of {SIZE} x {SIZE} pixels alone" in card
+        with pytest.raises(AssertionError, match="Guard failed"):
+            program(torch.rand(1, encoder.channels, 2 * SIZE, SIZE))
+        return
+    assert f"trained on images of {SIZE} x {SIZE} pixels and takes others" in card
+    for count, height, width in ((1, SIZE, SIZE), (5, SIZE, SIZE), (1, 2 * SIZE, 2 * SIZE), (3, SIZE + 8, 3 * SIZE)):
+        images = torch.rand(count, encoder.channels, height, width)
+        with torch.no_grad():
+            found, wanted = program(images), encoder(images)
+        torch.testing.assert_close(found["pooled"], wanted.pooled, rtol=1e-3, atol=1e-4)
+        torch.testing.assert_close(found["sequence"], wanted.sequence, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_exported_folder_is_complete_for_the_hub(exported, kind):
+    folder = exported[kind]
+    files = {path.name: path.stat().st_size for path in folder.iterdir()}
+    assert {"README.md", "encoder.pt2"} <= set(files) and all(files.values())
+    card = ModelCard.load(folder / "README.md")
+    assert card.data.library_name in ("transformers", "pytorch") and card.data.pipeline_tag and card.data.tags
+    if card.data.library_name == "transformers":
+        assert {"config.json", "model.safetensors"} <= set(files)
+        inputs = {"image": "preprocessor_config.json", "text": "tokenizer.json", "audio": "preprocessor_config.json"}
+        assert inputs[card.data.tags[1]] in files
+    for name in set(re.findall(r"\{folder\}/([\w.]+)", card.text)):
+        assert name in files, name  # what its code reads lies beside it
 
 
 def test_a_standard_resnet_goes_into_torchvisions_constructor_as_it_is(exported):
