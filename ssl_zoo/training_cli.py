@@ -154,7 +154,7 @@ class ZooCLI(RunDirectoryCLI):
         for logger in loggers if isinstance(loggers, list) else [loggers]:
             if isinstance(logger, Namespace) and logger.class_path.endswith("WandbLogger"):
                 kept = not config.trainer.fast_dev_run  # which leaves nothing behind
-                prepare_wandb(logger.init_args, self.directory, config.experiment, self.subcommand, kept)
+                prepare_wandb(logger.init_args, self.directory, config.experiment, str(self.subcommand), kept)
             elif isinstance(logger, Namespace) and logger.class_path.endswith("tracking.tensorboard.TensorBoard"):
                 logger.init_args.save_dir, logger.init_args.steps = str(self.directory), self.steps_kept
 

@@ -76,16 +76,20 @@ def draw_images(images: Tensor, views: Tensor, noun: str, path: Path) -> None:
 def draw_with_axes(inputs: Picture, views: Picture, noun: str, path: Path) -> None:
     """One input a row: its picture, then those of its views; arguments as for `draw_views`."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     count = len(inputs.images)
     columns = [(noun, inputs, inputs.images)]
     columns += [(f"view {number}", views, part) for number, part in enumerate(views.images.split(count), 1)]
     figure = Figure(figsize=(3 * len(columns), 1.6 * count), layout="constrained")
-    axes = figure.subplots(count, len(columns), squeeze=False, sharey=True)
+    axes = figure.subplots(count, len(columns), squeeze=False, sharex="col", sharey=True)
     for column, (title, picture, images) in enumerate(columns):
         for row, image in enumerate(images):
             axes[row, column].imshow(image.permute(1, 2, 0).numpy(), aspect="auto", extent=picture.extent)
         axes[0, column].set_title(title)
         axes[-1, column].set_xlabel(picture.axes[0])
-    axes[0, 0].set_ylabel(inputs.axes[1])
+        axes[-1, column].xaxis.set_major_locator(MaxNLocator(4))
+    axes[0, 0].yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
+    for row in axes[:, 0]:
+        row.set_ylabel(inputs.axes[1])
     figure.savefig(path, dpi=100)

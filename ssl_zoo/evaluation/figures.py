@@ -86,7 +86,7 @@ def draw_feature_maps(
         axes.set_title(f"{name}: kNN {100 * results[name][KNN][ALL].mean:.1f} %", fontsize=11)
         axes.set_xticks([])
         axes.set_yticks([])
-    class_legend(figure, classes, columns=min(10, 3 * len(maps)))
+    class_legend(figure, classes, columns=min(10, 4 * len(maps)))
     figure.savefig(path, dpi=120)
 
 
