@@ -7,7 +7,9 @@ import pytest
 from rich.cells import cell_len
 
 from ssl_zoo.evaluation import in_context, tables
-from ssl_zoo.finetuning import finetune
+from ssl_zoo.finetuning import table
+from ssl_zoo.runs.fine_tuned import FineTuned, TaskData, TuningBudget
+from ssl_zoo.runs.in_context_file import InContext, Prompted
 from ssl_zoo.runs.results import LayerScores, Parts, TaskScore
 from ssl_zoo.terminal_tables import Column, Row, print_table
 from tests.made_results import made, score
@@ -30,42 +32,37 @@ RESULT = made(
     tasks={"phones": {name: TaskScore(0.698, 0.57, [1 / 25] * 25) for name in NAMES}},
     task_sizes={"phones": {"classes": 51, "train": 110_000, "validation": 15_000, "test": 25_000}},
 )
-FINE_TUNED = {
-    "method": "BERT",
-    "task": "classes",
-    "counted": "labels per class",
-    "data": {"source": "WordNet", "test": 2000, "left_out": (3, 4)},
-    "budget": {"steps": 300, "batch_size": 16, "epochs": 3},
-    "rows": {
-        name: {
-            figure: {labels: {"mean": mean, "std": 0.01, "draws": [mean, mean]} for labels in LABELS}
-            for figure in ("accuracy", "balanced accuracy")
-        }
+FINE_TUNED = FineTuned(
+    protocol=2,
+    task="classes",
+    counted="labels per class",
+    data=TaskData("WordNet", "12", test=2000, left_out=(3, 4)),
+    budget=TuningBudget(300, 16, 3e-4, epochs=3),
+    rows={
+        name: {figure: scores(mean, balanced=False) for figure in ("accuracy", "balanced accuracy")}
         for name, mean in (("BERT", 0.578), ("untrained encoder", 0.411))
     },
-}
-IN_CONTEXT = {
-    "source": "WordNet",
-    "examples": 200,
-    "commonest_class": 0.125,
-    "rows": {
-        name: {shots: {"mean": 0.345, "std": 0.02, "balanced": {"mean": 0.31, "std": 0.01}} for shots in LABELS[:-1]}
-        for name in ("GPT", "untrained encoder")
-    },
-}
+    remarks=[],
+    seeds=[0, 1],
+    method="BERT",
+)
+PROMPTED = {shots: Prompted(each, 0.0) for shots, each in scores(0.345).items() if shots != "all"}
+IN_CONTEXT = InContext(
+    "run", "WordNet", "", [], 200, 2, 0.125, {"GPT": PROMPTED, "untrained encoder": PROMPTED}, remarks=[]
+)
 PRINTED = {
     "accuracies": (partial(tables.print_table, RESULT), ["98.8 ± 1.0", "88.8 ± 1.0", "78.8 ± 1.0", "68.8 ± 1.0"]),
     "layers": (partial(tables.print_layers, RESULT), ["51.2", "from the first to the last"]),
     "tasks": (partial(tables.print_tasks, RESULT), ["69.8", "57.0", "phones, 51"]),
-    "fine-tuning": (partial(finetune.print_table, FINE_TUNED), ["57.8 ± 1.0", "41.1 ± 1.0"]),
-    "in context": (partial(in_context._print_table, IN_CONTEXT), ["34.5 ± 2.0", "12.5"]),
+    "fine-tuning": (partial(table.print_table, FINE_TUNED), ["57.8 ± 1.0", "41.1 ± 1.0"]),
+    "in context": (partial(in_context._print_table, IN_CONTEXT), ["34.5 ± 1.0", "12.5"]),
 }
 
 
 @pytest.mark.parametrize("width", [80, 120])
-@pytest.mark.parametrize("table", PRINTED)
-def test_tables_fit_the_terminal_with_whole_numbers(table, width, monkeypatch):
-    printed, shown = PRINTED[table]
+@pytest.mark.parametrize("name", PRINTED)
+def test_tables_fit_the_terminal_with_whole_numbers(name, width, monkeypatch):
+    printed, shown = PRINTED[name]
     lines = on_terminal(width, printed, monkeypatch)
     assert max(map(cell_len, lines)) <= width
     text = "\n".join(lines)

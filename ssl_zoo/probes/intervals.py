@@ -48,11 +48,13 @@ def too_few(name: str, own: dict[str, float], others: dict[str, dict[str, float]
         name: what is to be distinguished.
         own: accuracies in [0, 1] by the names of columns.
         others: accuracies of what stands beside, by name and by column.
-        examples: test examples that each accuracy was taken on.
+        examples: test examples that each accuracy was taken on; 0 where nobody says.
 
     Returns:
         The sentence without its full stop; empty where all can be distinguished.
     """
+    if examples == 0:  # nobody says how many
+        return ""
     unclear = {
         other: [
             column for column in own if column in shares and not distinguishable(own[column], shares[column], examples)
