@@ -41,7 +41,7 @@ def beginning_of_help(command: str) -> dict[str, Any]:
     """
     more = (
         f"Files compose, the later wins, and options override them.\nssl-zoo {command} --model.help lists the methods, "
-        "--model.help SimCLR the settings\nof one; so do --data.help, --data.source.help, --model.encoder.help and\n"
+        "--model.help SimCLR the\nsettings of one; so do --data.help, --data.source.help, --model.encoder.help and\n"
         "--model.views.help."
     )
     return {
