@@ -70,4 +70,4 @@ def test_a_notebook_runs_to_its_pictures(path, tmp_path, monkeypatch):
     if path.stem == "one_encoder":
         # Tables are drawn for Jupyter, and have a plain form beside it.
         printed = "".join(output.get("text", "") + output.get("data", {}).get("text/plain", "") for output in outputs)
-        assert "SimCLR" in printed and "MoCo" in printed and "untrained encoder" in printed
+        assert "SimCLR" in printed and "BYOL" in printed and "untrained encoder" in printed
