@@ -37,6 +37,7 @@ from ssl_zoo.runs.resuming import (
     run_of,
     run_to_resume,
     take_resume,
+    value_of,
     with_root,
 )
 from ssl_zoo.signals import Stopped
@@ -102,12 +103,20 @@ class RunDirectoryCLI(CommandLine):
                 "--resume takes the run's own checkpoint: leave --ckpt_path out, or begin a new run with it."
             )
         if resume == AUTO:
-            settings = read(rest[1:])
+            name = value_of(rest, "--experiment")
+            # With no file of settings the run's own are those that count.
+            alone = name is not None and not any(option.split("=")[0] in ("--config", "-c") for option in rest)
+            here = {"experiment": name, "runs_dir": value_of(rest, "--runs_dir") or "runs"}
+            settings = here if alone else read(rest[1:])
             check_name(settings["experiment"])
             folder = Path(settings["runs_dir"]) / settings["experiment"]
             self.resumed = newest_run(folder)
             if self.resumed is not None:
                 run_to_resume(self.resumed)
+            elif alone and value_of(rest, "--model") is None:
+                raise InputError(
+                    f"--resume auto: there is no run in {folder}, and nothing says how to begin one: give --config too."
+                )
             else:
                 say(f"There is no run in {folder} to resume: a new one begins.")
                 return rest
