@@ -4,25 +4,17 @@ from ssl_zoo.compare.entry import CEILING
 from ssl_zoo.compare.leaderboard import Leaderboard
 from ssl_zoo.compare.results import BALANCED, LAST_LAYER
 from ssl_zoo.probes.cross_validation import ENOUGH, FIXED_PENALTY
-from ssl_zoo.runs.results import BEFORE, UNTRAINED
-
-BASELINES = {
-    UNTRAINED: "the same encoder before any training",
-    BEFORE: "the same encoder with the published weights that a run continued from, before it did",
-    "raw inputs": "the inputs themselves, flattened, without an encoder",
-    "tf-idf": "logistic regression on the weights of a text's words, whose order is lost",
-    "log-mel statistics": "mean and standard deviation of a recording's log-mel spectrogram",
-    "log-mel frame": "one frame of the log-mel spectrogram",
-    "log-mel, 9 frames": "such a frame with four neighbours on either side",
-    "majority class": "what is commonest, whatever the input",
-}
+from ssl_zoo.runs.results import MEANINGS
 
 
 def explain(boards: list[Leaderboard]) -> list[tuple[str, str]]:
     """Terms and what they mean, those that the leaderboards need."""
     entries = [entry for board in boards for entry in board.entries]
     baselines = list(dict.fromkeys(entry.method for entry in entries if entry.kind == "baseline"))
-    explained = "; ".join(f"{baseline}: {BASELINES[baseline]}" for baseline in baselines if baseline in BASELINES)
+    meanings = dict(MEANINGS)
+    for run in (run for board in boards for run in board.group.runs):
+        meanings |= run.result.meanings
+    explained = "; ".join(f"{baseline}: {meanings[baseline]}" for baseline in baselines if baseline in meanings)
     terms = [
         (
             "What is compared",

@@ -60,8 +60,8 @@ class Answers:
         return CLASSES
 
     def baselines(self) -> dict[str, Baseline]:
-        """What a method has to beat besides its own encoder untrained, by the name of its row."""
-        return {"raw inputs": only_pooled(raw_inputs)}
+        """What a method has to beat besides its own encoder untrained, by the name of its row; each says what it is."""
+        return {"raw inputs": only_pooled(raw_inputs, "the inputs themselves, flattened, without an encoder")}
 
     def picture(self, inputs: Tensor, fields: dict[str, Tensor] | None = None) -> Picture | None:
         """What a person sees of inputs, or of views of them; None where that is nothing.

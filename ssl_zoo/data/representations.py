@@ -30,6 +30,18 @@ class Vectors(NamedTuple):
     mask: Tensor | None = None
 
 
+class PlaceRow(NamedTuple):
+    """A row of the tables of tasks at places.
+
+    Attributes:
+        dimensions: those of the vectors of places that make it up.
+        meaning: what it is, for whoever reads a table.
+    """
+
+    dimensions: slice
+    meaning: str
+
+
 class Representation(NamedTuple):
     """Something that gives vectors.
 
@@ -38,14 +50,16 @@ class Representation(NamedTuple):
         offset: the raw input (sample, token, time step) at the centre of a sequence's first vector.
         stride: raw inputs from one vector to the next.
         context: neighbours on either side that the vector of a place is put together with.
-        place_rows: dimensions of the vectors of places that make up each row of the table; None for one row of all.
+        place_rows: rows of its vectors of places, by name; None for one row of all.
+        meaning: what it is, for whoever reads a table; empty of an encoder, whose row says it.
     """
 
     extract: Callable[[Batch, bool], Vectors]
     offset: int = 0
     stride: int = 1
     context: int = 0
-    place_rows: dict[str, slice] | None = None
+    place_rows: dict[str, PlaceRow] | None = None
+    meaning: str = ""
 
 
 class TokenCounts(NamedTuple):
@@ -53,21 +67,24 @@ class TokenCounts(NamedTuple):
 
     Attributes:
         vocabulary: vocabulary of the tokenizer.
+        meaning: what such a baseline is, for whoever reads a table.
     """
 
     vocabulary: Vocabulary
+    meaning: str = "logistic regression on the weights of a text's words, whose order is lost"
 
 
 Baseline = Representation | TokenCounts
 
 
-def only_pooled(represent: Callable[[Batch], Tensor]) -> Representation:
+def only_pooled(represent: Callable[[Batch], Tensor], meaning: str = "") -> Representation:
     """A representation without layers.
 
     Args:
         represent: ``(B, D)`` vectors of a batch.
+        meaning: what it is, for whoever reads a table.
     """
-    return Representation(lambda batch, layers: Vectors(represent(batch)))
+    return Representation(lambda batch, layers: Vectors(represent(batch)), meaning=meaning)
 
 
 def raw_inputs(batch: Batch) -> Tensor:

@@ -6,13 +6,13 @@ from typing import NamedTuple
 import torch
 
 from ssl_zoo.data.base import DataModule
-from ssl_zoo.data.representations import Representation
+from ssl_zoo.data.representations import Baseline, Representation
 from ssl_zoo.evaluation.extraction import Kept, extract_part
 from ssl_zoo.evaluation.labelled import remarks_on
 from ssl_zoo.evaluation.layers import choose_layered, probe_layers
 from ssl_zoo.evaluation.rows import Evaluated, Extracted, Extracting, evaluate_rows, probe_words
-from ssl_zoo.evaluation.tasks import Questions, ask, evaluate_tasks, majorities
-from ssl_zoo.runs.results import LayerScores
+from ssl_zoo.evaluation.tasks import ALWAYS_THE_SAME, MAJORITY, Questions, ask, evaluate_tasks, majorities
+from ssl_zoo.runs.results import MEANINGS, LayerScores
 from ssl_zoo.tasks.labels import CLASSES, ExampleLabels
 from ssl_zoo.whereabouts import whereabouts
 
@@ -78,7 +78,18 @@ def evaluate(
         evaluated = evaluated._replace(remarks=remarks_on(data, choices.labels_per_class) + evaluated.remarks)
     known = [*([CLASSES] if classes else []), *evaluated.tasks]
     main_task = data.main_task if data.main_task in known else (known or [CLASSES])[0]
-    return evaluated._replace(main_task=main_task, task_sizes=questions.sizes if evaluated.tasks else {})
+    sizes = questions.sizes if evaluated.tasks else {}
+    return evaluated._replace(main_task=main_task, task_sizes=sizes, meanings=_meanings(evaluated, baselines))
+
+
+def _meanings(evaluated: Evaluated, baselines: dict[str, Baseline]) -> dict[str, str]:
+    """What the rows besides the first are, as far as somebody says."""
+    known = {**MEANINGS, MAJORITY: ALWAYS_THE_SAME, **{row: each.meaning for row, each in baselines.items()}}
+    for baseline in baselines.values():
+        if isinstance(baseline, Representation):
+            known |= {row: each.meaning for row, each in (baseline.place_rows or {}).items()}
+    rows = dict.fromkeys([*evaluated.results, *(row for found in evaluated.tasks.values() for row in found)])
+    return {row: known[row] for row in rows if known.get(row)}
 
 
 def _extract(

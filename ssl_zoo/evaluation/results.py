@@ -38,6 +38,7 @@ def found_by(evaluated: Evaluated) -> dict[str, Any]:
         "task_sizes": evaluated.task_sizes,
         "layers": evaluated.layers,
         "main_task": evaluated.main_task,
+        "meanings": evaluated.meanings,
     }
 
 

@@ -50,6 +50,7 @@ class Evaluated(NamedTuple):
         remarks: sentences about rows whose numbers do not mean what they seem to.
         main_task: the one that says most of a representation.
         task_sizes: how many classes, and labels in every part, a task has.
+        meanings: what the baselines are, by row.
     """
 
     results: Rows
@@ -59,6 +60,7 @@ class Evaluated(NamedTuple):
     remarks: list[str]
     main_task: str = CLASSES
     task_sizes: dict[str, dict[str, int]] = {}  # noqa: RUF012  # a tuple's default, and never changed
+    meanings: dict[str, str] = {}  # noqa: RUF012  # as above
 
 
 def evaluate_rows(rows: Extracting, classes: int, labels_per_class: list[int], draws: int) -> Evaluated:

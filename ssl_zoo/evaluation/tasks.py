@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ssl_zoo.data.base import DataModule
-from ssl_zoo.data.representations import Representation
+from ssl_zoo.data.representations import PlaceRow, Representation
 from ssl_zoo.evaluation.extraction import Kept, Wanted
 from ssl_zoo.evaluation.layers import choose_layered
 from ssl_zoo.probes.accuracy import scores
@@ -15,6 +15,7 @@ from ssl_zoo.runs.results import Tasks, TaskScore
 from ssl_zoo.tasks.labels import CLASSES, UNKNOWN, ExampleLabels, Labels, PlaceLabels, can_be_asked, known_labels
 
 MAJORITY = "majority class"
+ALWAYS_THE_SAME = "what is commonest, whatever the input"
 # A probe of 50 phones on as many takes seconds; of the 100 minutes of FestvoxRu it is every fifth moment.
 PLACES = {"train": 40_000, "validation": 10_000, "test": 20_000}
 
@@ -99,7 +100,7 @@ def evaluate_tasks(row: str, representation: Representation, kept: dict[str, Kep
         if any(name not in each.places for each in kept.values()):
             continue  # of whole examples alone
         found[name] = {}
-        for place_row, dimensions in (representation.place_rows or {row: slice(None)}).items():
+        for place_row, (dimensions, _) in (representation.place_rows or {row: PlaceRow(slice(None), "")}).items():
             places = {
                 part: (each.places[name][..., dimensions], at_places.parts[part].labels) for part, each in kept.items()
             }

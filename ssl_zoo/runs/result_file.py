@@ -116,6 +116,7 @@ def _typed(record: dict[str, Any]) -> Result:
         task_sizes=record.get("task_sizes", {}),
         layers={str(row): _layer_scores(found) for row, found in record.get("layers", {}).items()},
         main_task=str(record.get("main_task", PHONES if PHONES in tasks else CLASSES)),
+        meanings={str(row): str(meaning) for row, meaning in record.get("meanings", {}).items()},
     )
 
 

@@ -11,6 +11,11 @@ PROTOCOL = 3
 UNTRAINED = "untrained encoder"
 SUPERVISED = "supervised"
 BEFORE = "before"  # the encoder as it was loaded, of a run that continued from published weights
+# What they are, for whoever reads a table.
+MEANINGS = {
+    UNTRAINED: "the same encoder before any training",
+    BEFORE: "the same encoder with the published weights that a run continued from, before it did",
+}
 ALL = "all"  # labels, where others are numbers per class
 LINEAR, KNN = "linear", "knn"
 # The main task of a run that was evaluated without labels, and has neither rows nor tasks.
@@ -137,6 +142,7 @@ class Result(NamedTuple):
     task_sizes: dict[str, dict[str, int]]
     layers: dict[str, LayerScores]
     main_task: str
+    meanings: dict[str, str] = {}  # noqa: RUF012  # a tuple's default, and never changed
 
     @property
     def own_row(self) -> str:

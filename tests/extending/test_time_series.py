@@ -51,6 +51,7 @@ def test_it_is_evaluated_as_others_are(directory):
     assert record["modality"] == "series" and list(record["rows"]) == [
         "SimCLR", "untrained encoder", "raw inputs", "supervised"
     ]  # fmt: skip
+    assert set(record["meanings"]) == {"untrained encoder", "raw inputs", "majority class"}
     for row in ("SimCLR", "untrained encoder"):
         layers = record["layers"][row]
         assert len(layers["test"]) == len(layers["validation"]) == 3  # what enters, and two convolutions
@@ -85,6 +86,7 @@ def test_it_is_fine_tuned_on_series_and_on_moments_of_them(directory, task, numb
 def test_it_is_compared_and_exported(directory, tmp_path, capsys):
     run(["compare", str(directory.parent), f"--out={tmp_path / 'report'}"])
     assert "SimCLR" in (tmp_path / "report" / "tables.md").read_text()
+    assert "raw inputs: the inputs themselves, flattened" in (tmp_path / "report" / "report.html").read_text()
     run(["export", f"--run={directory}", f"--out={tmp_path / 'export'}"])
     card = (tmp_path / "export" / "README.md").read_text()
     assert "It turns series into vectors of 16 numbers" in card and "| state | SimCLR |" in card

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from ssl_zoo.batch import Batch
-from ssl_zoo.data.representations import Representation, Vectors
+from ssl_zoo.data.representations import PlaceRow, Representation, Vectors
 from ssl_zoo.encoders.base import mean_over_places
 from ssl_zoo.encoders.log_mel import log_mel, window_and_hop
 
@@ -26,8 +26,14 @@ def log_mel_baseline(sample_rate: int) -> Representation:
         return Vectors(statistics, (statistics,), (spectra,), mask) if layers else Vectors(statistics)
 
     middle = slice(CONTEXT * MELS, (CONTEXT + 1) * MELS)
-    rows = {"log-mel frame": middle, f"log-mel, {2 * CONTEXT + 1} frames": slice(None)}
-    return Representation(extract, window // 2, hop, CONTEXT, rows)
+    rows = {
+        "log-mel frame": PlaceRow(middle, "one frame of the log-mel spectrogram"),
+        f"log-mel, {2 * CONTEXT + 1} frames": PlaceRow(
+            slice(None), f"a frame of the log-mel spectrogram with {CONTEXT} neighbours on either side"
+        ),
+    }
+    meaning = "mean and standard deviation of a recording's log-mel spectrogram"
+    return Representation(extract, window // 2, hop, CONTEXT, rows, meaning)
 
 
 def mean_and_deviation(frames: Tensor, mask: Tensor | None) -> Tensor:
