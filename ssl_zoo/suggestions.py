@@ -86,7 +86,8 @@ def explain(message: str, options: Iterable[str] = (), class_names: Collection[s
         choices = found[2].replace("'", "").split(", ")
         return f"There is no command '{found[1]}'{nearest(found[1], choices)}; the commands are {', '.join(choices)}."
     if (found := _REQUIRED.search(message)) and (owners := _CLASS.findall(message[: found.start()])):
-        return f"{place}: {owners[-1].rpartition('.')[2]} needs the setting {found[1].strip()}."
+        name = found[1].strip()
+        return f"{place}: {owners[-1].rpartition('.')[2]} needs the setting {name}: give --{place}.{name}."
     if found := _WRONG_VALUE.search(message):
         choices = re.findall(r"'(\w+)'", found[1]) if "Literal" in found[1] else []
         meant = nearest(found[1].rpartition("Got value: ")[2], choices)

@@ -13,7 +13,7 @@ from ssl_zoo import metrics
 from ssl_zoo.batch import Batch
 from ssl_zoo.data.base import DataModule, data_of
 from ssl_zoo.data.examples import Examples
-from ssl_zoo.data.probe_data import open_probe_data
+from ssl_zoo.data.probe_data import open_probe_data, require_same
 from ssl_zoo.data.splits import fixed_order
 from ssl_zoo.distributed import gather_examples
 from ssl_zoo.errors import InputError
@@ -46,6 +46,7 @@ class OnlineProbe(L.Callback):
             raise InputError(f"online_probe: bank_size is {bank_size}: it must be at least 1, or 0 for no probes.")
         self.bank_size, self.probe_data = bank_size, probe_data
         self._other: DataModule | None = None
+        self._probed_on: str | None = None
         self._vectors: list[Tensor] = []
         self._labels: list[Tensor] = []
         self._index: list[Tensor] = []
@@ -54,13 +55,22 @@ class OnlineProbe(L.Callback):
         """Reads the data to probe on where it is another, before any step is made.
 
         Raises:
-            InputError: it cannot be read, or has no labels.
+            InputError: it cannot be read, has no labels, or is not what a run that goes on was probed on.
         """
         if self.probe_data is None:
             return
         self._other, remarks = open_probe_data(data_of(trainer), self.probe_data)
+        require_same(self._probed_on, self._other, data_of(trainer).allow_other_split)
         for remark in remarks[1:]:
             rank_zero_warn(remark)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The hash of the other data's split, where there is some."""
+        return {} if self._other is None else {"probed_on": self._other.split_hash}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Remembers what a run that goes on was probed on."""
+        self._probed_on = state_dict.get("probed_on")
 
     def on_validation_batch_end(
         self,

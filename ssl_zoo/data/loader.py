@@ -163,7 +163,7 @@ def train_loader(
     if batch_size > len(examples):
         raise InputError(
             f"batch_size {batch_size} is larger than the training set of {len(examples)} examples: "
-            "make the batch smaller or the training set larger."
+            f"set data.batch_size to {len(examples)} or less, or give more data."
         )
     sampler = ShuffledSampler(len(examples), batch_size, seed, rank, world_size)
     settings = {"batch_size": batch_size // world_size, "drop_last": True, **fetching(num_workers)}

@@ -9,6 +9,24 @@ from ssl_zoo.data.base import DataModule
 from ssl_zoo.errors import InputError
 
 
+def require_same(made: str | None, data: DataModule, allow_other: bool) -> None:
+    """Refuses data that is not what a run has been probed on so far: its numbers would be of two sets.
+
+    Args:
+        made: hash of the split that was probed on; None where nothing was.
+        data: set up.
+        allow_other: another one is taken all the same.
+
+    Raises:
+        InputError: it is another one, and that is not allowed.
+    """
+    if made is not None and made != data.split_hash and not allow_other:
+        raise InputError(
+            f"probe_data: {data.source_name} is not what the run was probed on so far, as files have come, gone or "
+            "changed: put them back, or set allow_other_split to true to go on all the same."
+        )
+
+
 class ProbeData(NamedTuple):
     """Data to evaluate on.
 

@@ -6,8 +6,9 @@ from typing import Any, NamedTuple
 import torch
 
 from ssl_zoo import metrics
+from ssl_zoo.callbacks.online_probe import OnlineProbe
 from ssl_zoo.callbacks.throughput import Throughput
-from ssl_zoo.data.probe_data import open_probe_data
+from ssl_zoo.data.probe_data import open_probe_data, require_same
 from ssl_zoo.data.representations import Representation
 from ssl_zoo.errors import InputError
 from ssl_zoo.evaluation.evaluate import Choices, Extraction, evaluate
@@ -83,6 +84,8 @@ def probe(
     folder = probe_data or _config(run).get("probe_data")
     other = None if folder is None else open_probe_data(pretrained_on, Path(folder))
     if other is not None:
+        probed = loaded.checkpoint["callbacks"].get(OnlineProbe.__qualname__, {}).get("probed_on")
+        require_same(None if probe_data else probed, other.data, allow_other_split)
         loaded = loaded._replace(data=other.data)
     name = type(loaded.method).__name__
     device, start = best_device(), start_of(loaded)

@@ -10,7 +10,7 @@ import yaml
 from ssl_zoo import __version__
 from ssl_zoo.callbacks.throughput import Throughput
 from ssl_zoo.export.loading import Loading
-from ssl_zoo.runs.results import ALL, KNN, LINEAR, Result
+from ssl_zoo.runs.results import ALL, KNN, LINEAR, WITHOUT_LABELS, Result
 from ssl_zoo.runs.run import Run
 
 _ARXIV = re.compile(r"arXiv:(\d{4}\.\d{4,5})")
@@ -128,6 +128,9 @@ def _budget(run: Run) -> str:
 def _results(results: Result | None) -> str:
     if results is None:
         return "This run has not been probed: `ssl-zoo probe --run RUN` evaluates it."
+    if results.main_task == WITHOUT_LABELS:
+        figures = ", ".join(f"{name.rpartition('/')[2]} {value:.3g}" for name, value in results.health.items())
+        return f"Evaluated without labels. Health of the features on held-out data: {figures}."
     protocol, tables = f"(protocol {results.protocol})", []
     if results.rows:
         columns = list(results.rows[results.own_row][LINEAR])

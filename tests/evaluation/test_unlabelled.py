@@ -72,6 +72,11 @@ def test_images_without_labels_have_health_a_map_and_neighbours_and_are_ranked(t
     words = (first / "neighbours.md").read_text()
     assert words.count("## ") == 8 and words.count(f"| {root}") == 8 * 5 and words.count(str(root)) == 8 + 8 * 5
 
+    run(["export", "--run", str(first), "--out", str(tmp_path / "exported")])
+    card = (tmp_path / "exported" / "README.md").read_text()
+    alignment = f"alignment {result.health['health/alignment']:.3g}"
+    assert "Evaluated without labels. Health of the features on held-out data: " in card and alignment in card
+
     second = fit("images", root, tmp_path / "runs", "--model.temperature=0.5")
     run(["compare", str(tmp_path / "runs"), f"--out={tmp_path / 'out'}", "--rank_by=loss"])
     table = (tmp_path / "out" / "tables.md").read_text()
@@ -148,6 +153,10 @@ def test_labelled_data_of_ones_own_probes_a_run_without_labels(tmp_path: Path, c
     first = (directory / "results.json").read_text()
     run(["probe", "--run", str(directory), "--draws=1", "--ceiling=false"])  # remembers what it was started with
     assert json.loads(first)["rows"] == json.loads((directory / "results.json").read_text())["rows"]
+    write_images(labelled, 3, classes=3, first=200)  # the data has grown
+    for command in (["probe", "--run", str(directory)], ["fit", f"--resume={directory}", "--trainer.max_steps=4"]):
+        with pytest.raises(InputError, match="ImageFolder labelled is not what the run was probed on so far"):
+            run(command)
 
 
 def test_copies_of_what_is_pretrained_on_are_counted(tmp_path: Path) -> None:

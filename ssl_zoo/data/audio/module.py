@@ -244,8 +244,8 @@ class AudioData(DataModule):
             rank, world_size = place_of(batch_size, trainer)
             if batch_size > len(examples):
                 raise InputError(
-                    f"batch_size {batch_size} is larger than the training set of {len(examples)} recordings: make the "
-                    "batch smaller or the training set larger."
+                    f"batch_size {batch_size} is larger than the training set of {len(examples)} recordings: set "
+                    f"data.batch_size to {len(examples)} or less, or give more data."
                 )
         sampler = BucketSampler(self._buckets(examples, batch_size), seed, rank, world_size)
         length = self._samples(self.crop_seconds or self.max_seconds)

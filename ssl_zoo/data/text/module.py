@@ -221,8 +221,8 @@ class TextData(DataModule):
     def on_folder(self, root: Path) -> "TextData":
         """See `DataModule`; with this data's tokenizer, which is trained once."""
         tokenizer = self.corpus.folder / "tokenizer.json"
-        settings = {"length": self.length, "packing": self.packing, "batch_size": self.batch_size}
-        data = TextData(TextFiles(root), str(tokenizer), **settings)
+        source, length = TextFiles(root), self.length
+        data = TextData(source, str(tokenizer), length=length, packing=self.packing, batch_size=self.batch_size)
         if data.vocabulary["hash"] != self.vocabulary["hash"]:
             raise InputError(f"probe_data: {root} cannot be read with the tokenizer {self.tokenizer}: leave it out.")
         return data
