@@ -63,6 +63,7 @@ def refused(capsys: pytest.CaptureFixture[str], *args: str) -> str:
         ("--data.source=FashonMNIST", "there is no class 'FashonMNIST', did you mean 'FashionMNIST'"),
         ("--data.help=ImageFolder", "data: ImageFolder is a class of another kind; --help lists those that fit"),
         ("--model.views=null", "model: SimCLR needs the setting views"),
+        ("--data.source=ImageFolder", "data.source: ImageFolder needs the setting root: give --data.source.root."),
         ("--model.encoder.depth=19", "model.encoder.depth: expected one of 10, 18, 34, 50, 101, 152 or null, got 19."),
         (
             "--model.encoder.stem=smal",

@@ -50,8 +50,8 @@ class DataModule(Answers, Rebuildable, L.LightningDataModule, ABC):
         allow_other_split: whether a checkpoint that was trained on another split is taken all the same.
         split_remark: how the split differs from that of a checkpoint that was taken all the same; else None.
         kept: what a checkpoint keeps of the data, from where it was loaded; None where there was none.
-        content_hashes: ``(n,)`` uint64 of what is pretrained on, of the validation and of the test part, equal for
-            equal examples; None where nobody knows.
+        content_hashes: ``(n,)`` uint64 of pretraining, validation and test part, equal for equal examples; or None.
+        finer: how to have more and smaller examples of the same data, as a sentence; empty where there is no way.
         cheap_examples: how many training examples may be encoded now and then while training goes on.
 
     Raises:
@@ -70,6 +70,7 @@ class DataModule(Answers, Rebuildable, L.LightningDataModule, ABC):
     split_remark: str | None = None
     kept: dict[str, Any] | None = None
     content_hashes: list[np.ndarray] | None = None
+    finer: str = ""
     cheap_examples: int = 4096
 
     def __init__(
@@ -146,7 +147,8 @@ class DataModule(Answers, Rebuildable, L.LightningDataModule, ABC):
         if len(held) == 0:
             candidates, held = self._cut(labels, candidates, self.validation_fraction)
         if len(candidates) == 0:
-            raise InputError(f"{self.source_name} has only {total} {noun}: too few to train, validate and test.")
+            few = f"{self.source_name} has only {total} {noun}: too few to train, validate and test. {self.finer}"
+            raise InputError(few.rstrip())
         if self.train_size is not None:
             if self.train_size > len(candidates):
                 raise InputError(

@@ -103,7 +103,7 @@ class TextData(DataModule):
             check_trained(tokenizer, vocab_size)
         self.source = source or PythonDocs()
         require_said(self.source, TextSource)
-        self.source_name = self.source.name
+        self.source_name, self.finer = self.source.name, self.source.finer
         self.on_error = on_error
         self.tokenizer, self.vocab_size, self.length, self.packing = tokenizer, vocab_size, length, packing
 
