@@ -106,7 +106,7 @@ class RunDirectoryCLI(CommandLine):
             name = value_of(rest, "--experiment")
             # With no file of settings the run's own are those that count.
             alone = name is not None and not any(option.split("=")[0] in ("--config", "-c") for option in rest)
-            here = {"experiment": name, "runs_dir": value_of(rest, "--runs_dir") or "runs"}
+            here: dict[str, Any] = {"experiment": name, "runs_dir": value_of(rest, "--runs_dir") or "runs"}
             settings = here if alone else read(rest[1:])
             check_name(settings["experiment"])
             folder = Path(settings["runs_dir"]) / settings["experiment"]

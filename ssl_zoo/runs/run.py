@@ -183,10 +183,10 @@ def data_settings(checkpoint: dict[str, Any], root: Path | None = None) -> dict[
     settings = dict(checkpoint["datamodule_hyper_parameters"])
     if root is None:
         return settings
-    source = settings.get("source")
-    old = source.get("init_args", {}).get("root") if isinstance(source, dict) else None
+    source: dict[str, Any] = settings.get("source") or {}
+    old = source.get("init_args", {}).get("root")
     if old is None:
-        name = "its default source" if source is None else str(source["class_path"]).rpartition(".")[2]
+        name = source.get("class_path", "of its default source").rpartition(".")[2]
         raise InputError(f"--root: the run's data, {name}, lies in no folder of yours: leave it out.")
     new = str(root.expanduser().resolve())
     moved = {
