@@ -48,7 +48,8 @@ def probe_public(
             class token of an image model that has one, and the mean of anything else.
         labels_per_class: labels per class to try, besides all.
         draws: random choices of the labelled examples to average over, the same for every row.
-        layers: also probe every layer of a model of transformers, of 10,000 examples of each part at most.
+        layers: also probe every layer, of 10,000 examples of each part at most: the stages of a ResNet, the blocks of a
+            transformer; networks that keep their layers elsewhere are probed as a whole.
         runs_dir: where runs are kept.
     """
     check_choices(labels_per_class, draws, "probe-public")

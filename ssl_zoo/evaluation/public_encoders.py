@@ -15,6 +15,7 @@ from ssl_zoo.data.representations import Representation
 from ssl_zoo.encoders.base import Encoded, Encoder
 from ssl_zoo.errors import InputError, reason_of
 from ssl_zoo.evaluation.extraction import representation_of, vectors_of
+from ssl_zoo.evaluation.public_layers import as_sequences, find_layers, recorded, vectors_without_place
 from ssl_zoo.evaluation.public_transformers import (
     Pooling,
     PublicImageModel,
@@ -127,6 +128,7 @@ class PublicImageEncoder(nn.Module):
     def __init__(self, network: nn.Module, mean: list[float], std: list[float], size: int) -> None:
         super().__init__()
         self.network, self.size = network, size
+        self.layers, self.prefix = find_layers(network), vectors_without_place(network)
         self.register_buffer("mean", torch.tensor(mean).view(-1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(-1, 1, 1), persistent=False)
 
@@ -135,7 +137,7 @@ class PublicImageEncoder(nn.Module):
         return self.encode(batch, layers=False).pooled
 
     def encode(self, batch: Batch, layers: bool) -> Encoded:
-        """The same with every layer, where the network is one of transformers."""
+        """The same with every layer, as far as it is known where these are."""
         images = batch.inputs if batch.inputs.is_floating_point() else batch.inputs / 255
         if images.shape[1] == 1:
             images = images.expand(-1, len(self.mean), -1, -1)
@@ -145,8 +147,9 @@ class PublicImageEncoder(nn.Module):
         images = (images - self.mean) / self.std
         if isinstance(self.network, PublicImageModel):
             return self.network.encode(images, layers)
-        vectors = self.network(images)
-        return Encoded(vectors[:, None], vectors, None)
+        with recorded(self.layers if layers else []) as states:
+            vectors = self.network(images)
+        return Encoded(vectors[:, None], vectors, None, as_sequences(states, self.prefix))
 
 
 # A network without its classifier, the mean and standard deviation of its images, and their side.
