@@ -41,26 +41,26 @@ COMMANDS: dict[str, Command] = {
         (("list_only", "list"),),
         ("read", "overrides"),
     ),
-    "predict": Command("embed examples with a run's encoder; a GPT writes"),
+    "predict": Command("embed examples with a run's encoder, or write with a GPT"),
     "export": Command("write a run's encoder for others to load without this package", "ssl_zoo.export.export"),
     "finetune": Command("train a run's encoder further on a labelled task", "ssl_zoo.finetuning.finetune"),
-    "in-context": Command("let a GPT sort texts by examples in its prompt", "ssl_zoo.evaluation.in_context"),
+    "in-context": Command("let a GPT classify texts by examples in its prompt", "ssl_zoo.evaluation.in_context"),
     "probe-public": Command("evaluate a published encoder beside your runs", "ssl_zoo.evaluation.public"),
     "validate": Command("the loss and online probes of a checkpoint on validation data"),
     "test": Command("the loss of a checkpoint on test data"),
     "dashboard": Command("make a workspace in a W&B project", "ssl_zoo.tracking.dashboard"),
-    "completion": Command("print what lets bash or zsh complete all of this", "ssl_zoo.completion", ("shell",)),
+    "completion": Command("print a script that completes commands in bash or zsh", "ssl_zoo.completion", ("shell",)),
 }
 
 # What the help of Lightning's commands begins with: typical command lines, each with what it is for.
 EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     "fit": (
-        ("ssl-zoo fit --config quickstart", "one that comes with the package; two minutes on two cores"),
+        ("ssl-zoo fit --config quickstart", "comes with the package, takes two minutes on two cores"),
         (
             "ssl-zoo fit --config mine.yaml --model.temperature 0.1 --trainer.max_steps 9",
             "a file of yours; options override it",
         ),
-        ("ssl-zoo fit --resume runs/simclr/TIME-ID", "goes on where a run was stopped"),
+        ("ssl-zoo fit --resume runs/simclr/TIME-ID", "continues a run that was stopped"),
     ),
     "predict": (
         ("ssl-zoo predict --run RUN", "embeds all examples of a run's data, into the run's folder"),
