@@ -143,7 +143,7 @@ def require_said(thing: Any, base: type) -> None:
 
     Args:
         thing: what was built.
-        base: its base class, whose annotations it must have.
+        base: the class it derives from, whose annotations it must have.
 
     Raises:
         InputError: it lacks some.

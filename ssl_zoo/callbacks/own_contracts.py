@@ -60,7 +60,7 @@ def check_views(views: Views, batch: Batch, keys: Tensor, modality: str) -> None
         views: the user's.
         batch: examples on the device.
         keys: ``(B,)`` int64, one per example.
-        modality: of the data.
+        modality: what encoders of the data read, such as `image`.
 
     Raises:
         InputError: the views are wrong.

@@ -150,7 +150,8 @@ def test_the_views_picture_shows_images_above_their_views(tmp_path):
 
     fit(method(), tmp_path, ViewsFigure(), steps=1)
     with Image.open(tmp_path / "logs" / "one" / "figures" / "views.png") as picture:
-        assert picture.width == 12 * (8 + 2) * 12 + 2 * 12 and picture.height == 3 * (8 + 2) * 12 + 2 * 12
+        names = picture.width - (12 * (8 + 2) * 12 + 2 * 12)  # of the rows, beside them
+        assert 0 < names < 150 and picture.height == 3 * (8 + 2) * 12 + 2 * 12
 
 
 @pytest.mark.parametrize("bar", [True, False])

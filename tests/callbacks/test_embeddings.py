@@ -21,6 +21,7 @@ from ssl_zoo.data.image.sources.folder import ImageFolder
 from ssl_zoo.encoders.image import MLP
 from ssl_zoo.errors import InputError
 from ssl_zoo.methods.base import Method
+from ssl_zoo.parts.texts import Texts
 
 BATCH = 64  # 359 test images: the last batch has 39, which two ranks cannot share evenly
 
@@ -35,8 +36,9 @@ class Plain(Method):
 class Writer(Plain):
     """Predicts something else than vectors, as a language model does."""
 
-    def predict_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
-        return batch.index[:, None].expand(-1, 5)
+    def predict_step(self, batch: Batch, batch_idx: int) -> Texts:
+        ids = batch.index[:, None].expand(-1, 5)
+        return Texts(ids, torch.ones_like(ids, dtype=torch.bool))
 
 
 def method(kind: type[Method] = Plain) -> Method:

@@ -151,7 +151,7 @@ def test_a_language_model_leaves_samples_and_predicts_texts(gpt_run):
     assert samples.startswith(f"{prompt}│") and samples.count("│") == 4
     last = str(gpt_run / "checkpoints" / "last.ckpt")
     run(["predict", "--config", str(gpt_run / "config.yaml"), "--ckpt_path", last])
-    (written,) = gpt_run.parent.glob("*/generated.txt")
+    (written,) = gpt_run.rglob("generated.txt")
     assert written.read_text().count("│") == len(first.test_set)
 
 

@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch import nn
 
-from ssl_zoo.callbacks.health import Health
+from ssl_zoo.callbacks.alarms import Alarms
 from ssl_zoo.data.image.module import ImageData
 from ssl_zoo.encoders.image import ResNet
 from ssl_zoo.methods.byol import BYOL
@@ -101,14 +101,14 @@ TOY = {"momentum": 0.9, "projection_hidden": 128, "projection_dim": 64, "optimiz
 
 def test_it_learns_what_views_share_and_a_broken_version_does_not(toy):
     whole, broken = (BYOL(toy.encoder(), views(), **TOY) for views in (toy.views, toy.swapped))
-    assert not any("collapsed" in message for message in toy.train(whole, 400, [Health()]))
+    assert not any("collapsed" in message for message in toy.train(whole, 400, [Alarms()]))
     toy.train(broken, 400)
     pixels = toy.accuracy(lambda batch: batch.inputs.flatten(1))
     assert toy.learnt(whole) > 0.15 + max(pixels, toy.learnt(broken))
 
 
 def test_without_predictor_and_stop_gradient_its_projections_collapse_and_the_run_says_so(toy):
-    said = toy.train(Collapsing(toy.encoder(), toy.views(), **TOY), 400, [Health()])
+    said = toy.train(Collapsing(toy.encoder(), toy.views(), **TOY), 400, [Alarms()])
     assert sum("projections have collapsed" in message for message in said) == 1
 
 
@@ -142,7 +142,7 @@ def test_simsiam_is_byol_whose_target_has_momentum_zero(data):
 def test_simsiam_learns_what_views_share_and_a_broken_version_does_not(toy):
     settings = {"projection_dim": 128, "prediction_hidden": 32, "optimizer": Optimizer("sgd", 0.1)}
     whole, broken = (SimSiam(toy.encoder(), views(), **settings) for views in (toy.views, toy.swapped))
-    assert not any("collapsed" in message for message in toy.train(whole, 400, [Health()]))
+    assert not any("collapsed" in message for message in toy.train(whole, 400, [Alarms()]))
     toy.train(broken, 400)
     pixels = toy.accuracy(lambda batch: batch.inputs.flatten(1))
     assert toy.learnt(whole) > 0.1 + max(pixels, toy.learnt(broken))

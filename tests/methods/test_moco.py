@@ -7,7 +7,7 @@ import yaml
 from torch.nn import functional as F
 
 from ssl_zoo.callbacks.exact_resume import ExactResume
-from ssl_zoo.callbacks.health import Health
+from ssl_zoo.callbacks.alarms import Alarms
 from ssl_zoo.data.image.module import ImageData
 from ssl_zoo.encoders.image import ResNet, ViT
 from ssl_zoo.methods.moco import MoCo
@@ -157,7 +157,7 @@ def test_it_learns_what_views_share_and_a_broken_version_does_not(toy, symmetric
     settings = {"momentum": 0.99, "queue_size": 1024, "symmetric": symmetric,
                 "projection_hidden": 128, "projection_dim": 64, "optimizer": Optimizer(learning_rate=3e-3)}  # fmt: skip
     whole, broken = (MoCo(toy.encoder(), views(), **settings) for views in (toy.views, toy.swapped))
-    said = toy.train(whole, 400, [Health()])
+    said = toy.train(whole, 400, [Alarms()])
     assert not any("chance" in message or "collapsed" in message for message in said)
     toy.train(broken, 400)
     pixels = toy.accuracy(lambda batch: batch.inputs.flatten(1))
@@ -182,7 +182,7 @@ def test_version_3_learns_what_views_share_and_a_broken_version_does_not(toy):
     settings = {"momentum": 0.9, "projection_hidden": 128, "projection_dim": 64}
     settings["optimizer"] = Optimizer(learning_rate=3e-3)
     whole, broken = (MoCoV3(toy.encoder(), views(), **settings) for views in (toy.views, toy.swapped))
-    said = toy.train(whole, 300, [Health()])
+    said = toy.train(whole, 300, [Alarms()])
     assert not any("chance" in message or "collapsed" in message for message in said)
     toy.train(broken, 300)
     pixels = toy.accuracy(lambda batch: batch.inputs.flatten(1))

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from ssl_zoo.callbacks.health import Health
+from ssl_zoo.callbacks.alarms import Alarms
 from ssl_zoo.data.image.module import ImageData
 from ssl_zoo.encoders.image import ResNet
 from ssl_zoo.methods.simclr import SimCLR
@@ -29,9 +29,9 @@ def test_it_learns_what_views_share_and_a_broken_version_does_not(toy):
     settings = {"temperature": 0.2, "projection_hidden": 128, "projection_dim": 64}
     settings["optimizer"] = Optimizer(learning_rate=3e-3)
     whole, broken = (SimCLR(toy.encoder(), views(), **settings) for views in (toy.views, toy.swapped))
-    said = toy.train(whole, 200, [Health()])
+    said = toy.train(whole, 200, [Alarms()])
     assert not any("chance" in message or "collapsed" in message for message in said)
-    assert any("sits at chance" in message for message in toy.train(broken, 200, [Health()]))
+    assert any("sits at chance" in message for message in toy.train(broken, 200, [Alarms()]))
     pixels = toy.accuracy(lambda batch: batch.inputs.flatten(1))
     assert toy.learnt(whole) > 0.2 + max(pixels, toy.learnt(broken))
 

@@ -76,7 +76,7 @@ def test_one_that_is_stopped_says_how_to_go_on(tmp_path, capsys, monkeypatch):
 
 
 def _interrupted(took):
-    """Signals are taken over twice: for the command, and for its training, which is told to end at its first step."""
+    """Signals are taken over twice: for the command, and for its training, which ends at its first step."""
     first = took()
     if not first:
         requests.received = 2
