@@ -6,8 +6,8 @@ import torch
 import yaml
 from torch.nn import functional as F
 
-from ssl_zoo.callbacks.exact_resume import ExactResume
 from ssl_zoo.callbacks.alarms import Alarms
+from ssl_zoo.callbacks.exact_resume import ExactResume
 from ssl_zoo.data.image.module import ImageData
 from ssl_zoo.encoders.image import ResNet, ViT
 from ssl_zoo.methods.moco import MoCo
