@@ -3,7 +3,6 @@
 import ast
 import inspect
 import io
-import os
 import resource
 import subprocess
 import sys
@@ -12,10 +11,13 @@ from pathlib import Path
 import pytest
 
 from ssl_zoo import __version__, front
+from ssl_zoo.__main__ import ONE_OF_SEVERAL
+from ssl_zoo.__main__ import main as start
 from ssl_zoo.cli import main, parser_of
 from ssl_zoo.commands import COMMANDS, EXAMPLES
 from ssl_zoo.errors import InputError
 from ssl_zoo.packaged import folder
+from ssl_zoo.signals import requests
 
 ROOT = Path(__file__).parents[1]
 HEAVY = {"torch", "lightning", "numpy", "transformers", "torchvision", "sklearn", "wandb", "matplotlib"}
@@ -170,14 +172,17 @@ def test_libraries_are_imported_where_they_are_used():
             assert not [name for name in names if name.split(".")[0] in late], path
 
 
-def test_a_run_that_logs_to_nobody_imports_no_wandb(tmp_path):
-    smoke = ["fit", "--config", "quickstart", "--config", "smoke", f"--runs_dir={tmp_path}"]
-    code = f"import sys; from ssl_zoo.cli import run; run({smoke!r}); print('wandb' in sys.modules)"
-    assert subprocess.check_output([sys.executable, "-c", code], text=True, cwd=ROOT).splitlines()[-1] == "False"
-
-
-def test_one_of_several_processes_leaves_the_answer_to_them_all():
+def test_one_of_several_processes_leaves_the_answer_to_them_all(monkeypatch):
     """They all would say it; which of them speaks is known when they can meet."""
-    command = [sys.executable, "-m", "ssl_zoo", "fitt"]
-    done = subprocess.run(command, env={**os.environ, "RANK": "1"}, cwd=Path.cwd(), capture_output=True, text=True)
-    assert done.returncode == 2 and not done.stderr
+    asked = []
+    monkeypatch.setattr("ssl_zoo.cli.main", lambda: asked.append("all"))
+    monkeypatch.setattr(requests, "take", lambda: False)
+    monkeypatch.setattr(sys, "argv", ["ssl-zoo", "fitt"])
+    for name in ONE_OF_SEVERAL:
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(SystemExit):
+        start()
+    assert not asked
+    monkeypatch.setenv("RANK", "1")
+    start()
+    assert asked == ["all"]

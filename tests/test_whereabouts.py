@@ -55,9 +55,8 @@ def test_nothing_is_said_while_something_else_says_it(capsys, monkeypatch):
     assert not capsys.readouterr().out
 
 
-@pytest.mark.parametrize("bar", ["true", "false"])
-def test_a_fit_is_followed_from_its_first_step_to_its_ceiling(tmp_path, capsys, quickly, bar):
-    run([*FIT, f"--runs_dir={tmp_path}", f"--trainer.enable_progress_bar={bar}"])
+def test_a_fit_is_followed_from_its_first_step_to_its_ceiling(tmp_path, capsys, quickly):
+    run([*FIT, f"--runs_dir={tmp_path}"])
     lines = capsys.readouterr().out.splitlines()
     for beginning in (
         "step 2 of 6, ", "step 3: loss", "probes of SimCLR, ",
@@ -71,18 +70,27 @@ def test_a_fit_is_followed_from_its_first_step_to_its_ceiling(tmp_path, capsys, 
     assert cost < next(at for at, line in enumerate(lines) if line.startswith("supervised ceiling: step"))
 
 
-def test_a_pipe_gets_lines_while_they_are_news(tmp_path):
+@pytest.fixture(scope="module")
+def piped(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[str, bool]]:
+    """The lines of a run without a bar, and whether it was still running when each came out of its pipe."""
+    folder = tmp_path_factory.mktemp("runs")
+    fit = [*FIT, f"--runs_dir={folder}", "--probe_after_fit=false", "--trainer.enable_progress_bar=false"]
     code = (
-        "from ssl_zoo import whereabouts as w; w.LINE_SECONDS, w.LOOK_SECONDS = 0.0, 0.05\n"
-        f"from ssl_zoo.cli import run; run({[*FIT, f'--runs_dir={tmp_path}', '--probe_after_fit=false']!r})"
+        "import sys; from ssl_zoo import whereabouts as w; w.LINE_SECONDS = 0.0\n"
+        f"from ssl_zoo.cli import run; run({fit!r}); print('wandb', 'wandb' in sys.modules)"
     )
     with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        running = False
-        for line in process.stdout:
-            if line.startswith("step 2 of 6"):
-                running = process.poll() is None
-    assert running and process.returncode == 0
+        return [(line, process.poll() is None) for line in process.stdout]
+
+
+def test_a_pipe_gets_lines_while_they_are_news(piped):
+    (running,) = [running for line, running in piped if line.startswith("step 2 of 6")]
+    assert running and any(line.startswith("step 3: loss") for line, _ in piped)
+
+
+def test_a_run_that_logs_to_nobody_imports_no_wandb(piped):
+    assert piped[-1][0] == "wandb False\n"
 
 
 @pytest.mark.parametrize(("seconds", "words"), [(4.4, "4 s"), (59, "59 s"), (300, "5 min"), (11520, "3.2 h")])

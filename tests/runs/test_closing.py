@@ -18,6 +18,8 @@ FIT = ["fit", "--config", str(ROOT / "experiments" / "image" / "simclr.yaml"),
        "--data.train_size=20", "--data.batch_size=10", "--trainer.accelerator=cpu", "--model.encoder.depth=10",
        "--model.encoder.width=8"]  # fmt: skip
 
+TENSORBOARD = ["--config", str(ROOT / "experiments" / "tensorboard.yaml")]
+
 
 def commands(said: str, directory: Path) -> dict[str, list[str]]:
     """The commands that stand below a run's path, by what they are for."""
@@ -85,7 +87,7 @@ def _interrupted(took):
 
 def test_a_trial_leaves_nothing(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    for more in ([], ["--config", str(ROOT / "experiments" / "wandb.yaml")]):
+    for more in ([], ["--config", str(ROOT / "experiments" / "wandb.yaml")], TENSORBOARD):
         run([*FIT, "--trainer.fast_dev_run=true", *more])
     assert not list(tmp_path.iterdir()) and "Run:" not in capsys.readouterr().out
 
