@@ -13,7 +13,7 @@ from ssl_zoo.lightning_inside import CLASS_PATH, INSTANTIATOR
 from ssl_zoo.own_code import own_errors
 from ssl_zoo.parsing import STRICT, parse, resolve_paths
 from ssl_zoo.runs.resuming import value_of
-from ssl_zoo.runs.run import Run, data_settings, kept_of, read_run
+from ssl_zoo.runs.run import Run, data_settings, read_run
 
 # What a folder or a file of one's own is to each kind of data.
 FOLDERS = {"image": "ImageFolder", "text": "TextFiles", "audio": "AudioFolder"}
@@ -77,7 +77,7 @@ def predict_run(args: list[str]) -> None:
         with own_errors():
             data = parser.instantiate(settings).data
         _require_same_kind(data, run)
-        data.read_like(kept_of(run.data, run.checkpoint))
+        data.read_like(run.data)
     else:
         data.allow_other_split = True  # nothing is evaluated: a warning will do
     embed(run, data, settings.part, settings.out)

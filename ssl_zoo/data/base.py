@@ -256,11 +256,11 @@ class DataModule(Answers, Rebuildable, L.LightningDataModule, ABC):
         if self.kept is not None and here is not None:
             self.split_remark = require_same_split(self.kept.get("split"), here, self.allow_other_split)
 
-    def read_like(self, state_dict: dict[str, Any]) -> None:
-        """Takes from what a checkpoint keeps how inputs are made, to read other data than it was trained on.
+    def read_like(self, other: "DataModule") -> None:
+        """Takes from the data that a run was trained on how inputs are made; nothing unless a subclass learns it.
 
         Args:
-            state_dict: what `state_dict` of data of the same kind gave.
+            other: data of the same kind, described or set up.
         """
 
     def split_record(self) -> SplitRecord | None:

@@ -1,5 +1,6 @@
 """`predict --run` embeds the run's data, or any other, as the run itself reads it, and says what every row is."""
 
+import json
 import re
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from ssl_zoo.errors import InputError
 from ssl_zoo.probes.features import extract
 from ssl_zoo.runs.run import load_run
 from tests.made import write_images, write_texts, write_waves
-from tests.small_runs import elsewhere
+from tests.small_runs import elsewhere, small_run
 
 
 def read(path: Path) -> dict[str, np.ndarray]:
@@ -101,6 +102,24 @@ def test_other_texts_are_read_by_the_runs_own_tokenizer(each_small_run, tmp_path
         predicted(each_small_run, tmp_path / "x.npz", "--data", str(tmp_path / "texts"), "--data.tokenizer=bpe")
 
 
+def test_a_run_that_keeps_no_tokenizer_takes_that_of_its_data_or_is_refused(tmp_path):
+    small = small_run("text", tmp_path)
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts" / "a.txt").write_text("cat dog bread milk")
+    found = predicted(small, tmp_path / "new.npz", "--data", str(tmp_path / "texts"))
+    path = small.directory / "checkpoints" / "last.ckpt"
+    checkpoint = torch.load(path, weights_only=True)
+    del checkpoint["TextData"]["tokenizer_itself"]  # as in checkpoints of before
+    torch.save(checkpoint, path)
+    again = predicted(small, tmp_path / "old.npz", "--data", str(tmp_path / "texts"))
+    np.testing.assert_allclose(again["features"], found["features"], rtol=1e-4, atol=1e-6)
+    with elsewhere(small), pytest.raises(InputError, match="There is no"):
+        predicted(small, tmp_path / "x.npz", "--data", str(tmp_path / "texts"))
+    small.root.write_text("\n".join(json.dumps({"text": f"other words {number}"}) for number in range(99)))
+    with pytest.raises(InputError, match="made with another tokenizer"):
+        predicted(small, tmp_path / "x.npz", "--data", str(tmp_path / "texts"))
+
+
 def test_unlabelled_texts_are_embedded_one_by_one_where_rows_are_packed(tmp_path):
     (tmp_path / "texts").mkdir()
     for number in range(30):
@@ -166,8 +185,6 @@ def test_a_file_that_exists_is_not_overwritten(image_run, tmp_path):
 
 @pytest.fixture(scope="module")
 def image_run(tmp_path_factory):
-    from tests.small_runs import small_run
-
     return small_run("image", tmp_path_factory.mktemp("image"))
 
 

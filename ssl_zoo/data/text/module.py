@@ -121,12 +121,13 @@ class TextData(DataModule):
     def remember(self, state_dict: dict[str, Any]) -> None:
         """See `DataModule`; texts are read by the tokenizer that the checkpoint keeps."""
         super().remember(state_dict)
-        self.read_like(state_dict)
-
-    def read_like(self, state_dict: dict[str, Any]) -> None:
-        """See `DataModule`; the tokenizer that the checkpoint keeps."""
         kept = state_dict.get(TOKENIZER)
         self._own_tokenizer = None if kept is None else from_kept(kept)
+
+    def read_like(self, other: DataModule) -> None:
+        """See `DataModule`; by the other data's tokenizer, for which a run of before it was kept reads that data."""
+        tokens = other.tokens()
+        self._own_tokenizer = None if tokens is None else tokens.tokenizer
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
@@ -175,7 +176,11 @@ class TextData(DataModule):
     def tokens(self) -> Tokens:
         """See `DataModule`; the tokenizer and the length of this data, for which it need not be read again."""
         own = None if "corpus" in self.__dict__ else self._own_tokenizer
-        return Tokens(self.corpus.tokenizer if own is None else own, self.length)
+        tokenizer = self.corpus.tokenizer if own is None else own
+        self._require_tokenizer(
+            self.kept or {}, tokenizer.hash
+        )  # of an old run, which kept no more of it than its hash
+        return Tokens(tokenizer, self.length)
 
     def batch_of(self, raw: Any, sample_rate: int | None = None) -> Batch:
         """See `DataModule`; texts as `ssl_zoo.data.text.raw.texts_of` takes them."""
@@ -246,10 +251,13 @@ class TextData(DataModule):
         Raises:
             InputError: the checkpoint was made with another tokenizer or on another split.
         """
-        made, here = state_dict.get("tokenizer"), self.vocabulary["hash"]
+        self._require_tokenizer(state_dict, self.vocabulary["hash"])
+        super().load_state_dict(state_dict)
+
+    def _require_tokenizer(self, state_dict: dict[str, Any], here: str) -> None:
+        made = state_dict.get("tokenizer")
         if made is not None and made != here:
             raise OtherSplit(
                 f"The checkpoint was made with another tokenizer ({made}) than {self.tokenizer} is on "
                 f"{self.source_name} here ({here}): give it the data and the tokenizer it was trained with."
             )
-        super().load_state_dict(state_dict)
