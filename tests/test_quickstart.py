@@ -13,7 +13,7 @@ import torch
 from torchvision.models import resnet18
 
 from ssl_zoo.cli import run
-from tests.made import write_images, write_texts
+from tests.made import write_images, write_texts, write_waves
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -77,8 +77,14 @@ def test_every_other_command_has_the_options_it_is_given(command, capsys):
 def test_every_fit_command_runs(command, tmp_path):
     options = HERE
     if "PHOTOS" in command:
-        command = command.replace("PHOTOS", str(write_images(tmp_path / "photos", 20)))
+        command = command.replace("PHOTOS", str(write_images(tmp_path / "photos", 40)))
         options = [*QUICK, "--data.image_size=12"]
+    if "TEXTS" in command:
+        command = command.replace("TEXTS", str(write_texts(tmp_path / "own.jsonl", 60, words=(150, 180))))
+        options = [*QUICK, "--model.max_new_tokens=2"]
+    if "RECORDINGS" in command:
+        command = command.replace("RECORDINGS", str(write_waves(tmp_path / "recordings")))
+        options = [*QUICK, "--data.batch_size=8"]
     if "experiments/text" in command:
         texts = write_texts(tmp_path / "texts.jsonl", 40, words=(150, 180))
         options = [*QUICK, "--data.source=TextFiles", f"--data.source.root={texts}"]
