@@ -179,6 +179,8 @@ def draw_label_efficiency(board: Leaderboard, path: Path) -> str | None:
 
 def draw_loss_curves(board: Leaderboard, path: Path) -> str | None:
     """Every method's own loss in a panel of its own; returns the caption, None if no run has logged one."""
+    from matplotlib.ticker import MaxNLocator
+
     names = {f"{metrics.TRAIN}/loss": "-", f"{metrics.VALIDATION}/loss": "--"}
     shown = [(rank, entry) for rank, entry in enumerate(board.methods)
              if any(name in run.curves for run in entry.runs for name in names)]  # fmt: skip
@@ -197,6 +199,7 @@ def draw_loss_curves(board: Leaderboard, path: Path) -> str | None:
             axes.axhline(chances[0], color="#767676", linestyle=":", linewidth=1.5, label="chance")
             axes.legend(fontsize=8, frameon=False)
         axes.set_title(wrap(entry.label), fontsize=10)
+        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         axes.grid(alpha=0.3)
     figure.supxlabel("optimizer steps", fontsize=10)
     figure.supylabel("the method's own loss", fontsize=10)

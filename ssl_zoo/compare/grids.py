@@ -11,6 +11,7 @@ from ssl_zoo.compare.results import BALANCED, CHOSEN_LAYER, LAST_LAYER
 from ssl_zoo.compare.runs import date_of
 from ssl_zoo.compare.statistics import Estimate
 from ssl_zoo.compare.undecided import warning
+from ssl_zoo.compare.units import duration, quantity
 from ssl_zoo.probes.health import FIGURES
 from ssl_zoo.runs.results import ALL, BEFORE, LINEAR, UNTRAINED
 
@@ -35,6 +36,16 @@ class Column(NamedTuple):
     number: bool = True
     leave_out: int = 0
     room: int = 16
+
+
+METHOD_COLUMN = Column("method", "what the encoder was trained by", number=False, leave_out=35, room=8)
+DETAILS = (
+    Column("encoder", "network whose features are probed", number=False, leave_out=60),
+    Column("modality", "what the encoder reads", number=False, leave_out=99),
+    Column("date", "when the newest of its runs was started", number=False, leave_out=70),
+    Column("settings", "what most of the other rows have otherwise", number=False, leave_out=85, room=40),
+    Column("run", "folder of the run, or those of the seeds", number=False, leave_out=100, room=30),
+)
 
 
 class Cell(NamedTuple):
@@ -97,30 +108,16 @@ def _accuracies(board: Leaderboard) -> Grid:
         meaning = f"test figure in % after fine-tuning on {kind} with all examples, see that table"
         columns.append(Column(f"tuned {kind}", meaning, leave_out=30))
     place, label, seeds = _leading(board)
-    method = Column("method", "what the encoder was trained by", number=False, leave_out=35, room=8)
     # What is ranked by beside the name, where a small screen shows it.
-    columns = [place, label, columns[0], method, seeds, *columns[1:]]
-    columns += [
-        Column("encoder", "network whose features are probed", number=False, leave_out=60),
-        Column("modality", "what the encoder reads", number=False, leave_out=99),
-        Column("date", "when the newest of its runs was started", number=False, leave_out=70),
-        Column("settings", "what most of the other rows have otherwise", number=False, leave_out=85, room=40),
-        Column("run", "folder of the run, or those of the seeds", number=False, leave_out=100, room=30),
-    ]
+    columns = [place, label, columns[0], METHOD_COLUMN, seeds, *columns[1:], *DETAILS]
     rows = []
     for entry in board.entries:
-        runs = entry.runs if entry.kind == METHOD else []
         rank_cell, name_cell, seeds_cell = _lead(entry)
         shares = [percent(entry.accuracy.get(probe, {}).get(labels)) for probe, labels in probes]
-        cells = [rank_cell, name_cell, shares[0], Cell(entry.method if runs else NO_CELL), seeds_cell, *shares[1:]]
+        method, *details = _details(entry)
+        cells = [rank_cell, name_cell, shares[0], method, seeds_cell, *shares[1:]]
         cells += [percent(_main_figure(entry, kind).get(ALL)) for kind in board.conditions]
-        cells += [Cell(entry.encoder), Cell(entry.modality)]
-        cells.append(Cell(max((date_of(run.directory) for run in runs), default=NO_CELL)))
-        cells += [Cell(", ".join(entry.differences)), Cell(", ".join(run.name for run in runs))]
-        rows.append(Row(entry, cells))
-    filled = [number for number in range(len(columns)) if number == 0 or any(row.cells[number].text for row in rows)]
-    columns = [columns[number] for number in filled]
-    rows = [Row(row.entry, [row.cells[number] for number in filled]) for row in rows]
+        rows.append(Row(entry, [*cells, *details]))
     note = (
         f"Ranked by {board.ranking.words}. Test accuracy in %, ± half the 95 % interval over seeds; baselines and "
         "ceiling are means over runs."
@@ -129,7 +126,24 @@ def _accuracies(board: Leaderboard) -> Grid:
         note += " Settings are those that most of the other rows have otherwise; each run's config.yaml has all."
     if balanced:
         note += " Balanced is the mean accuracy over classes, which differ in size."
-    return Grid("Accuracy", note, columns, rows, warning(board))
+    return _filled(Grid("Accuracy", note, columns, rows, warning(board)))
+
+
+def _details(entry: Entry) -> list[Cell]:
+    """Its method and what `DETAILS` name."""
+    runs = entry.runs if entry.kind == METHOD else []
+    date = max((date_of(run.directory) for run in runs), default=NO_CELL)
+    texts = (entry.method if runs else NO_CELL, entry.encoder, entry.modality, date, ", ".join(entry.differences),
+             ", ".join(run.name for run in runs))  # fmt: skip
+    return [Cell(text) for text in texts]
+
+
+def _filled(grid: Grid) -> Grid:
+    """Without columns in which nothing stands."""
+    numbers = range(len(grid.columns))
+    filled = [number for number in numbers if number == 0 or any(row.cells[number].text for row in grid.rows)]
+    rows = [Row(row.entry, [row.cells[number] for number in filled]) for row in grid.rows]
+    return grid._replace(columns=[grid.columns[number] for number in filled], rows=rows)
 
 
 def _decides(board: Leaderboard, probe: str, labels: str) -> bool:
@@ -185,6 +199,11 @@ def _costs(board: Leaderboard) -> Grid:
     if without_labels:
         meaning = "the method's own, of validation data where it was logged; those of different methods differ in kind"
         columns.insert(3, Column("loss", meaning))
+        columns += [METHOD_COLUMN, *DETAILS]  # which stand with the accuracies where there are some
+    heads = {"seconds": "time", "peak_memory": "memory", "flops": "FLOPs"}
+    ranked = board.ranking.name.removeprefix(f"{metrics.HEALTH}:").replace("_", " ")
+    ranked = heads.get(board.ranking.name, ranked)
+    columns = [column._replace(leave_out=0) if column.name == ranked else column for column in columns]
     rows = []
     for entry in board.methods:
         known = entry.costs
@@ -197,12 +216,13 @@ def _costs(board: Leaderboard) -> Grid:
             _cell(known.get("peak_memory"), lambda value: f"{quantity(value)}B"),
             _cell(known.get("parameters"), quantity),
             *(_cell(entry.health.get(name), lambda value: f"{value:.3g}") for name in health),
+            *(_details(entry) if without_labels else []),
         ]
         rows.append(Row(entry, cells))
     note = "Means over seeds. Health is that of the last validation, on features of data the run was not trained on."
     if without_labels:
         note = f"Ranked by {board.ranking.words}, as there are no classes. {note}"
-    return Grid("Cost and health", note, columns, rows)
+    return _filled(Grid("Cost and health", note, columns, rows))
 
 
 def _finetuning(board: Leaderboard, kind: str) -> Grid:
@@ -266,18 +286,3 @@ def percent(found: Estimate | None) -> Cell:
         return Cell(NO_CELL)
     spread = "" if found.interval is None else f" ± {100 * found.interval:.1f}"
     return Cell(f"{100 * found.mean:.1f}{spread}", found.mean)
-
-
-def duration(seconds: float) -> str:
-    """Seconds as people say them."""
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.1f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
-
-
-def quantity(value: float) -> str:
-    """A number with three digits and a metric prefix."""
-    for size, prefix in ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if value >= 0.9995 * size:
-            return f"{float(f'{value / size:.3g}'):g} {prefix}"
-    return f"{value:.3g} "

@@ -103,6 +103,16 @@ def test_the_terminal_s_tables_are_as_wide_as_it_and_the_files_have_all_columns(
         assert f" {column} |" in columns and f">{column}</button>" in page, column
 
 
+@pytest.mark.parametrize(("rank_by", "head"), [("health:rank", "rank"), ("peak_memory", "memory")])
+def test_what_is_ranked_by_has_room_in_any_terminal(write_run, tmp_path, monkeypatch, rank_by, head):
+    write_run("an_experiment_with_a_long_name/1")
+    command = ["compare", str(tmp_path / "runs"), "--out", str(tmp_path / "out"), "--rank_by", rank_by]
+    lines = on_terminal(60, lambda: main(command), monkeypatch)
+    costs = next(line for line in lines if "Cost and health" in line)
+    heads = next(line for line in lines[lines.index(costs) :] if "experiment" in line)
+    assert f" {head} ┃" in heads and " parameters ┃" not in heads
+
+
 def test_a_row_links_to_its_run_from_the_report(write_run, tmp_path):
     directory = write_run("a/20260131-170501-abcd [x] & y", "A")
     compare([tmp_path / "runs"], tmp_path / "out" / "deep")

@@ -3,10 +3,11 @@ import json
 import pytest
 from scipy.stats import binomtest, ttest_1samp
 
-from ssl_zoo.compare.grids import duration, make_grids, quantity
+from ssl_zoo.compare.grids import make_grids
 from ssl_zoo.compare.groups import group_runs
 from ssl_zoo.compare.leaderboard import make_leaderboard
 from ssl_zoo.compare.runs import read_run
+from ssl_zoo.compare.units import duration, quantity
 from ssl_zoo.sweep.words import outcome
 
 
