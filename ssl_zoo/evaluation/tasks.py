@@ -122,7 +122,8 @@ def evaluate_weighted(vectors: dict[str, tuple[Tensor, Tensor]], classes: int) -
     probe = fit_weighted(*known["train"], known["validation"], classes)
     layers, labels = known["test"]
     shares = [round(share, 4) for share in probe.shares.tolist()]
-    return TaskScore(**scores(probe.predict(layers), labels), layers=shares)
+    found = scores(probe.predict(layers), labels)
+    return TaskScore(found["accuracy"], found.get("balanced"), shares)
 
 
 def majorities(questions: Questions) -> Tasks:
@@ -136,4 +137,5 @@ def majority(known: dict[str, Tensor]) -> TaskScore:
     Args:
         known: ``(N,)`` int64 labels of every part.
     """
-    return TaskScore(**scores(known["train"].mode().values.expand_as(known["test"]), known["test"]))
+    found = scores(known["train"].mode().values.expand_as(known["test"]), known["test"])
+    return TaskScore(found["accuracy"], found.get("balanced"))
