@@ -32,6 +32,12 @@ class Command(NamedTuple):
 COMMANDS: dict[str, Command] = {
     "fit": Command("train a method without labels, then evaluate its frozen encoder"),
     "experiments": Command("list the experiments that come with the package", "ssl_zoo.packaged", light=True),
+    "new": Command(
+        "begin a method, an encoder or another class of your own, with its experiment and its test",
+        "ssl_zoo.new",
+        ("kind", "name"),
+        light=True,
+    ),
     "probe": Command("evaluate a run again: kNN and linear probes beside the baselines", "ssl_zoo.evaluation.probe"),
     "compare": Command("rank finished runs, as tables and one page", "ssl_zoo.compare.compare", ("runs",)),
     "sweep": Command(

@@ -71,8 +71,8 @@ def answer(args: list[str]) -> bool:
         sys.exit(0)
     _check_options(name, options)
     _check_files(name, options)
-    if command.light and not options:
-        getattr(import_module(command.module), function_of(name))()
+    if command.light and len(options) == len(command.positional):
+        getattr(import_module(command.module), function_of(name))(*options)
         return True
     return False
 

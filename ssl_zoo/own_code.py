@@ -17,7 +17,7 @@ _PACKAGE = Path(__file__).parent
 # Of this package, of Python and of what is installed for it; the console script lies in the last one.
 _OTHERS = tuple(
     f"{Path(folder).resolve()}{os.sep}"
-    for folder in (_PACKAGE, *(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib", "scripts")))
+    for folder in (str(_PACKAGE), *map(sysconfig.get_path, ("stdlib", "purelib", "platlib", "scripts")))
 )
 # What begins outside the command line, such as a script that calls it, is not what a command runs.
 _OUTERMOST = "ssl_zoo.cli"

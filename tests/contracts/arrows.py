@@ -24,6 +24,7 @@ FOUNDATIONS = (
     "long_work",
     "metrics",
     "mixed_precision",
+    "new",
     "optim",
     "own_code",
     "packaged",
@@ -90,7 +91,8 @@ WITHOUT: dict[str, tuple[str, ...]] = {
 @cache
 def modules() -> dict[str, Path]:
     """Files of the package by their names, such as `ssl_zoo.data.base`; a package's is that of its `__init__`."""
-    paths = sorted(PACKAGE.rglob("*.py"))
+    # What `ssl-zoo new` copies is a user's code, which imports what it likes and nobody imports.
+    paths = sorted(path for path in PACKAGE.rglob("*.py") if path.parent.name != "templates")
     names = (".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for path in paths)
     return dict(zip(names, paths, strict=True))
 
