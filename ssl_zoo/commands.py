@@ -33,7 +33,7 @@ COMMANDS: dict[str, Command] = {
     "fit": Command("train a method without labels, then evaluate its frozen encoder"),
     "experiments": Command("list the experiments that come with the package", "ssl_zoo.packaged", light=True),
     "new": Command(
-        "begin a method, an encoder or another class of your own, with its experiment and its test",
+        "write a skeleton of a class of your own, with its test",
         "ssl_zoo.new",
         ("kind", "name"),
         light=True,
