@@ -85,8 +85,11 @@ def said(error: BaseException) -> str:
 
 
 @contextmanager
-def own_errors() -> Iterator[None]:
+def own_errors(*kinds: type) -> Iterator[None]:
     """Makes a sentence of what fails in the user's code, with file and line, and finds sentences in what wraps them.
+
+    Args:
+        *kinds: Classes of which one has to be the user's own for that; none where any code may be.
 
     Raises:
         InputError: an error came through a line of the user's, or was such a sentence already.
@@ -103,7 +106,7 @@ def own_errors() -> Iterator[None]:
                 raise cause from error
             wrapped.append(cause)
             cause = cause.__cause__
-        for each in reversed(wrapped):
+        for each in reversed(wrapped) if not kinds or any(map(is_own, kinds)) else ():
             if place := place_of_failure(each):
                 raise InputError(f"{place.function} failed with {said(each)} ({place}): mend it there.") from error
         raise

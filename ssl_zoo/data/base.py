@@ -109,7 +109,7 @@ class DataModule(Answers, Rebuildable, L.LightningDataModule, ABC):
         if self.trainer is not None:
             self.order_seed = self.trainer.strategy.broadcast(self.order_seed)
         if not hasattr(self, "train_set"):
-            with own_errors():
+            with own_errors(type(self), type(getattr(self, "source", self))):
                 self.read()
             self._require_same_split()
 

@@ -20,12 +20,13 @@ def load(source: ImageSource) -> LoadedImages:
     Raises:
         InputError: the data is missing or damaged, or the source gives something else than images and their labels.
     """
+    if not is_own(type(source)):
+        return source.load()
     with own_errors():
         loaded = source.load()
-        if is_own(type(source)):
-            for found, advice in _mistakes(source, loaded):
-                where = f"{type(source).__name__}.load {found} ({place_of(type(source), 'load')})"
-                raise InputError(f"{where}: {advice}.")
+        for found, advice in _mistakes(source, loaded):
+            where = f"{type(source).__name__}.load {found} ({place_of(type(source), 'load')})"
+            raise InputError(f"{where}: {advice}.")
     return loaded
 
 
