@@ -1,6 +1,9 @@
 """Every method's tests are on one worker, those of different methods are not, and other files stay whole."""
 
+from collections import OrderedDict
+
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from tests.workers import TogetherScheduling
 
@@ -18,3 +21,17 @@ from tests.workers import TogetherScheduling
 )
 def test_a_method_and_its_experiments_share_a_worker(test, group):
     assert TogetherScheduling.__new__(TogetherScheduling)._split_scope(test) == group
+
+
+def test_groups_of_few_tests_come_first(monkeypatch):
+    given, sizes = [], {"a": 9, "b": 1, "c": 4}
+
+    def assign(self, node):
+        given.append(self.workqueue.popitem(last=False))
+
+    monkeypatch.setattr(LoadScopeScheduling, "_assign_work_unit", assign)
+    scheduling = TogetherScheduling.__new__(TogetherScheduling)
+    scheduling.workqueue = OrderedDict((group, dict.fromkeys(range(size))) for group, size in sizes.items())
+    for _ in range(3):
+        scheduling._assign_work_unit(None)
+    assert [group for group, _ in given] == ["b", "c", "a"] and not scheduling.workqueue

@@ -11,6 +11,7 @@ ROOT = Path(__file__).parents[2]
 FILES = sorted(path for folder in ("ssl_zoo", "benchmarks", "tests") for path in (ROOT / folder).rglob("*.py"))
 SILENCER = re.compile(r"# (?:noqa|type: ignore)\S*")
 MARK = "# " + "noqa"  # in two parts, as ruff would take it for one of this file
+SKIPS = ("skip", "xfail")
 CALLS = ("filterwarnings", "simplefilter", "suppress", "catch_warnings")
 
 
@@ -33,8 +34,9 @@ def unexplained(source: str) -> Iterator[int]:
         elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "rmtree":
             asked = any(keyword.arg == "ignore_errors" for keyword in node.keywords)
             last = node.end_lineno or node.lineno
-        elif isinstance(node, ast.Call) and ast.unparse(node.func) in ("pytest.skip", "pytest.mark.xfail"):
-            asked, last = not node.args and not node.keywords, node.lineno
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in SKIPS:
+            asked = not node.args and not node.keywords and ast.unparse(node.func).startswith("pytest.")
+            last = node.lineno
         else:
             continue
         if asked and not any("  # " in line for line in lines[node.lineno - 1 : max(last, node.lineno)]):

@@ -15,10 +15,12 @@ from ssl_zoo.methods.cpc import CPC
 from ssl_zoo.methods.wav2vec import Wav2Vec
 from ssl_zoo.methods.wav2vec2 import Wav2Vec2
 
+# Few layers, as every one is traced.
+WAVES = 16, [10, 8, 4], [5, 8, 4]
 METHODS: dict[str, Callable[[], Method]] = {
-    "wav2vec 2.0": lambda: Wav2Vec2(Wav2Vec2Encoder(WaveConvolutions(16), 32, 2, 2)),
-    "wav2vec 2.0 with group norm": lambda: Wav2Vec2(Wav2Vec2Encoder(WaveConvolutions(16, norm="group"), 32, 2, 2)),
-    "wav2vec 2.0 on log-mel": lambda: Wav2Vec2(Wav2Vec2Encoder(LogMel(dim=16), 32, 2, 2), targets="continuous"),
+    "wav2vec 2.0": lambda: Wav2Vec2(Wav2Vec2Encoder(WaveConvolutions(*WAVES), 32, 1, 2)),
+    "wav2vec 2.0 with group norm": lambda: Wav2Vec2(Wav2Vec2Encoder(WaveConvolutions(*WAVES, norm="group"), 32, 1, 2)),
+    "wav2vec 2.0 on log-mel": lambda: Wav2Vec2(Wav2Vec2Encoder(LogMel(dim=16), 32, 1, 2), targets="continuous"),
     "CPC": lambda: CPC(GRUEncoder(WaveConvolutions(16, [10, 8, 4], [5, 4, 2]), 32)),
     "CPC on log-mel": lambda: CPC(GRUEncoder(LogMel(dim=16), 32)),
     "wav2vec": lambda: Wav2Vec(CausalConvEncoder(LogMel(dim=16), 32, [3, 3])),
