@@ -122,7 +122,8 @@ def test_a_last_batch_of_one_leaves_the_validation_loss_alone(tmp_path):
     losses = []
     for count in ("1", "2"):
         runs = tmp_path / count
-        run(fit(runs, *options, f"--trainer.limit_val_batches={count}", "--data.validation_fraction=0.00625"))
+        parts = ["--data.validation_fraction=0.00625", "--data.test_fraction=0.2"]
+        run(fit(runs, *options, f"--trainer.limit_val_batches={count}", *parts))
         losses.append([row["val/loss"] for row in learned(directory(runs))["rows"] if "val/loss" in row])
     assert losses[0] == losses[1] and losses[0]
 
