@@ -194,7 +194,8 @@ class ZooCLI(RunDirectoryCLI):
             if part is None or "class_path" not in settings.get(name, {}):
                 settings.pop(name, None)
                 continue
-            for size in set(SIZES) - set(settings_of(type(part))):
+            kind: type = type(part)
+            for size in set(SIZES) - set(settings_of(kind)):
                 settings[name]["init_args"].pop(size, None)
 
     def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:
