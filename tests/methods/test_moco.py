@@ -157,9 +157,9 @@ def test_it_learns_what_views_share_and_a_broken_version_does_not(toy, symmetric
     settings = {"momentum": 0.99, "queue_size": 1024, "symmetric": symmetric,
                 "projection_hidden": 128, "projection_dim": 64, "optimizer": Optimizer(learning_rate=3e-3)}  # fmt: skip
     whole, broken = (MoCo(toy.encoder(), views(), **settings) for views in (toy.views, toy.swapped))
-    said = toy.train(whole, 400, [Alarms()])
+    said = toy.train(whole, 200, [Alarms()])
     assert not any("chance" in message or "collapsed" in message for message in said)
-    toy.train(broken, 400)
+    toy.train(broken, 200)
     pixels = toy.accuracy(lambda batch: batch.inputs.flatten(1))
     assert toy.learnt(whole) > 0.2 + max(pixels, toy.learnt(broken))
 
@@ -182,9 +182,9 @@ def test_version_3_learns_what_views_share_and_a_broken_version_does_not(toy):
     settings = {"momentum": 0.9, "projection_hidden": 128, "projection_dim": 64}
     settings["optimizer"] = Optimizer(learning_rate=3e-3)
     whole, broken = (MoCoV3(toy.encoder(), views(), **settings) for views in (toy.views, toy.swapped))
-    said = toy.train(whole, 300, [Alarms()])
+    said = toy.train(whole, 200, [Alarms()])
     assert not any("chance" in message or "collapsed" in message for message in said)
-    toy.train(broken, 300)
+    toy.train(broken, 200)
     pixels = toy.accuracy(lambda batch: batch.inputs.flatten(1))
     assert toy.learnt(whole) > 0.2 + max(pixels, toy.learnt(broken))
 
