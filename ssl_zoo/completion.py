@@ -79,7 +79,8 @@ def _of_parser(parser: argparse.ArgumentParser) -> Iterator[tuple[str, dict[str,
                 known[option]["choices"] = tuple(map(str, action.choices))
     known["--config"] = {"help": f"file of settings, or one of {', '.join(each.name for each in listed())}"}
     for place in CLASSES:
-        classes = classes_for(place)
+        # The script is kept, and outlives what this process may have imported besides.
+        classes = [class_ for class_ in classes_for(place) if class_.__module__.startswith("ssl_zoo.")]
         names = tuple(class_.__name__ for class_ in classes)
         known[f"--{place}"] = {"choices": names, "help": "class"}
         known[f"--{place}.help"] = {"choices": names, "help": "what there is, or the settings of one"}

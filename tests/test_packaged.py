@@ -89,12 +89,13 @@ def installed(tmp_path_factory) -> Path:
 
 
 def test_an_installed_package_brings_its_experiments(installed, tmp_path):
-    brought = {path.relative_to(installed / "ssl_zoo" / "experiments") for path in installed.rglob("*.yaml")}
+    here = installed / "ssl_zoo" / "experiments"
+    brought = {path.relative_to(here) for path in here.rglob("*.yaml")}
     assert brought == {path.relative_to(ROOT / "experiments") for path in (ROOT / "experiments").rglob("*.yaml")}
     environment = {**os.environ, "PYTHONPATH": str(installed)}
     for command, expected in (
         (["experiments"], "quickstart"),
-        (["sweep", "quickstart", "--seeds=1", "--list", "--out=out"], str(installed / "ssl_zoo" / "experiments")),
+        (["sweep", "quickstart", "--seeds=1", "--list", "--out=out"], str(here)),
     ):
         done = subprocess.run(
             [sys.executable, "-m", "ssl_zoo", *command], cwd=tmp_path, env=environment, capture_output=True, text=True
