@@ -32,7 +32,7 @@ class Made(ImageSource):
     name, licence, channels, image_size = "Made", "none", 5, 6
 
     def __init__(self, floats: bool = False) -> None:
-        self.floats, self.dtype = floats, torch.float32 if floats else torch.uint8
+        self.floats, self.dtype = floats, "float32" if floats else "uint8"
 
     def load(self) -> LoadedImages:
         draw = torch.Generator().manual_seed(0)
