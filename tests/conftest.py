@@ -16,6 +16,7 @@ import pytest
 import torch
 
 import ssl_zoo
+from ssl_zoo.evaluation import figures
 from tests.small_runs import SmallRun, small_run
 from tests.two_processes import TwoProcesses
 
@@ -30,6 +31,9 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # Before anything reads it: what tests tokenize and fetch does not stay in the user's cache.
 os.environ["SSL_ZOO_CACHE"] = tempfile.mkdtemp()
 atexit.register(shutil.rmtree, os.environ["SSL_ZOO_CACHE"], ignore_errors=True)
+
+# What a map shows is tried in tests/evaluation/test_figures.py, with all its steps; whoever else draws one needs a map.
+figures.TSNE_STEPS = 250
 
 # Tests of two processes start them from a server that has loaded the libraries and nothing else. Forking the test
 # process itself would copy locks that its threads (W&B's, gloo's, OpenMP's) may hold, which now and then waits forever.

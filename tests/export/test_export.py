@@ -29,6 +29,8 @@ from tests.made_results import made, score
 VARIANTS = {"ResNet, narrow", "ResNet, bottlenecks", "ViT, grey", "wav2vec 2.0, norm over time"}
 ASKED_FOR_BY_NAME = {"ResNet, as torchvision has it", "BERT"}
 
+EACH_KIND = [pytest.param(each, marks=[pytest.mark.slow] * (each in VARIANTS)) for each in KINDS]
+
 ROOT = Path(__file__).parents[2]
 QUICKSTART = str(ROOT / "experiments" / "quickstart.yaml")
 
@@ -118,7 +120,7 @@ def differences(exported) -> dict[tuple[str, str], tuple[float, float]]:
     return {(folder, way): (float(difference), float(spread)) for folder, way, difference, spread in rows}
 
 
-@pytest.mark.parametrize("kind", [pytest.param(each, marks=[pytest.mark.slow] * (each in VARIANTS)) for each in KINDS])
+@pytest.mark.parametrize("kind", EACH_KIND)
 def test_a_stranger_gets_the_original_outputs_by_following_the_card(exported, differences, kind):
     alone = "MLP", "Wav2Vec2Encoder on log-mel", "CausalConvEncoder", "AudioResNet"
     library = {"ResNet": ["torchvision"], **{name: [] for name in alone}}.get(kind.split(",")[0], ["transformers"])
@@ -130,7 +132,7 @@ def test_a_stranger_gets_the_original_outputs_by_following_the_card(exported, di
 
 
 @pytest.mark.filterwarnings("ignore:The given buffer is not writable")  # of torch.export.load itself
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.startswith(("ResNet", "ViT", "MLP"))])
+@pytest.mark.parametrize("kind", [each for each in EACH_KIND if each.values[0].startswith(("ResNet", "ViT", "MLP"))])
 def test_programs_take_images_of_other_sizes_and_any_number_where_the_network_does(exported, kind, tmp_path):
     encoder, card = make_run(kind, tmp_path).method.encoder, (exported[kind] / "README.md").read_text()
     program = torch.export.load(exported[kind] / "encoder.pt2").module()
@@ -148,7 +150,7 @@ def test_programs_take_images_of_other_sizes_and_any_number_where_the_network_do
         torch.testing.assert_close(found["sequence"], wanted.sequence, rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", EACH_KIND)
 def test_the_exported_folder_is_complete_for_the_hub(exported, kind):
     folder = exported[kind]
     files = {path.name: path.stat().st_size for path in folder.iterdir()}
