@@ -16,6 +16,8 @@ from docstring_parser import parse as parse_docstring
 from ssl_zoo import __version__
 from ssl_zoo.commands import COMMANDS, EXAMPLES, function_of
 from ssl_zoo.errors import InputError
+from ssl_zoo.packaged import locate
+from ssl_zoo.runs.files import CONFIG, last_checkpoint
 from ssl_zoo.runs.named import (
     check_checkpoint,
     check_config,
@@ -59,7 +61,9 @@ def answer(args: list[str]) -> bool:
         print(__version__)
         sys.exit(0)
     if name.startswith("-"):
-        return False
+        if re.split(r"[=.]", name)[0] in (*FILES, "--print_config"):  # which Lightning also takes before a command
+            return False
+        raise InputError(f"There is no option '{name}' without a command; ssl-zoo --help lists the commands.")
     if name not in COMMANDS:
         raise InputError(
             f"There is no command '{name}'{nearest(name, COMMANDS)}; the commands are {', '.join(COMMANDS)}."
@@ -69,6 +73,7 @@ def answer(args: list[str]) -> bool:
     if not command.is_lightnings and any(option in HELP for option in options):
         print(command_help(name), end="")
         sys.exit(0)
+    _check_leading(name, options)
     _check_options(name, options)
     _check_files(name, options)
     if command.light and len(options) == len(command.positional):
@@ -192,6 +197,27 @@ class _Formatter(argparse.HelpFormatter):
         return "\n\n".join(super(_Formatter, self)._fill_text(part, width, indent) for part in parts)
 
 
+def _check_leading(name: str, options: list[str]) -> None:
+    """Refuses a file, a run or any other word where options begin, and says which option it may be meant for."""
+    command = COMMANDS[name]
+    if command.positional or not options or options[0].startswith("-"):
+        return
+    given, meant = options[0], ""
+    if (Path(given) / CONFIG).is_file():
+        if name == "fit":
+            meant = f"--resume {given}"
+        elif name in ("validate", "test"):
+            meant = f"--config {given}/{CONFIG} --ckpt_path {last_checkpoint(Path(given))}"
+        elif name == "predict" or any(option.name == "run" for option in options_of(name)[1]):
+            meant = f"--run {given}"
+    elif command.is_lightnings and Path(locate(given)).is_file():
+        meant = f"--config {given}"
+    raise InputError(
+        f"{name}: '{given}' stands where an option is expected{f', did you mean {meant}?' if meant else ''}; "
+        f"ssl-zoo {name} --help lists the options."
+    )
+
+
 def _check_options(name: str, options: list[str]) -> None:
     """Refuses an option that a command does not have; which ones Lightning's have is known when they are imported."""
     command, flags = COMMANDS[name], dict(COMMANDS[name].flags)
@@ -216,8 +242,10 @@ def _check_files(name: str, options: list[str]) -> None:
             continue
         if not given:
             value = options[place + 1] if place + 1 < len(options) else "-"
-        if not value.startswith("-"):
+        if value and not value.startswith("-"):
             files[key](value)
+        elif key != "--resume":  # of which others know what it takes
+            raise InputError(f"{key}: nothing follows it; ssl-zoo {name} --help says what it takes.")
     if name in FOLDERS:
         leading = [place for place, option in enumerate(options) if option.startswith("-")]
         FOLDERS[name]([Path(option) for option in options[: leading[0] if leading else len(options)]])

@@ -8,6 +8,25 @@ from typing import Literal
 
 import torch
 
+from ssl_zoo.errors import InputError
+
+
+def check_accelerator(accelerator: object) -> None:
+    """Refuses a GPU that is asked for where there is none.
+
+    Args:
+        accelerator: the Trainer's.
+
+    Raises:
+        InputError: PyTorch finds no GPU of this kind.
+    """
+    has_gpu = torch.cuda.is_available() or (accelerator == "gpu" and torch.backends.mps.is_available())
+    if accelerator in ("gpu", "cuda") and not has_gpu:
+        raise InputError(
+            f"trainer.accelerator is {accelerator}, but PyTorch finds no GPU on this machine: leave it out, or the "
+            "file that sets it, such as gpu.yaml."
+        )
+
 
 def fastest_precision(accelerator: str = "auto") -> Literal["bf16-mixed", "32-true"]:
     """Mixed bfloat16 where the hardware multiplies it natively, float32 elsewhere.

@@ -86,8 +86,19 @@ def explain(message: str, options: Iterable[str] = (), class_names: Collection[s
         choices = found[2].replace("'", "").split(", ")
         return f"There is no command '{found[1]}'{nearest(found[1], choices)}; the commands are {', '.join(choices)}."
     if (found := _REQUIRED.search(message)) and (owners := _CLASS.findall(message[: found.start()])):
-        name = found[1].strip()
-        return f"{place}: {owners[-1].rpartition('.')[2]} needs the setting {name}: give --{place}.{name}."
+        names = found[1].strip().split(", ")
+        plural, given = "s" * (len(names) > 1), _listed(f"--{place}.{name}" for name in names)
+        return f"{place}: {owners[-1].rpartition('.')[2]} needs the setting{plural} {_listed(names)}: give {given}."
+    if found := _REQUIRED.search(message):
+        needed = sorted(found[1].strip().split(", "), reverse=True)
+        if command := next(
+            (name.partition(".")[0] for name in needed if re.fullmatch(r"\w+\.(model|data)", name)), None
+        ):
+            settings = _listed(name.removeprefix(f"{command}.") for name in needed)
+            return (
+                f"{command} needs the setting{'s' * (len(needed) > 1)} {settings}, which files of settings hold: give "
+                "--config quickstart, or another one that `ssl-zoo experiments` lists."
+            )
     if found := _WRONG_VALUE.search(message):
         choices = re.findall(r"'(\w+)'", found[1]) if "Literal" in found[1] else []
         meant = nearest(found[1].rpartition("Got value: ")[2], choices)
@@ -136,6 +147,11 @@ def nearest(name: str, names: Iterable[str], alike: float = 0.6) -> str:
     """
     close = difflib.get_close_matches(name, list(names), n=1, cutoff=alike)
     return f", did you mean '{close[0]}'?" if close else ""
+
+
+def _listed(names: Iterable[str]) -> str:
+    *others, last = names
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 def _trouble_with(path: str) -> str | None:

@@ -30,7 +30,7 @@ from ssl_zoo.data_settings import make_paths_absolute, measure_where_asked, reme
 from ssl_zoo.distributed import CPUSyncBatchNorm, leave_group
 from ssl_zoo.evaluation.labelled import check_choices, nothing_to_evaluate
 from ssl_zoo.evaluation.probe import probe
-from ssl_zoo.hardware import fastest_precision
+from ssl_zoo.hardware import check_accelerator, fastest_precision
 from ssl_zoo.own_code import own_errors
 from ssl_zoo.parsing import STRICT, LinesKept, StrictParser, beginning_of_help, parse, resolve_paths
 from ssl_zoo.runs.directory import RunDirectoryCLI, say
@@ -135,6 +135,7 @@ class ZooCLI(RunDirectoryCLI):
     def before_instantiate_classes(self) -> None:
         """Chooses the precision unless the user has, and prepares W&B."""
         config = self.config[self.subcommand]
+        check_accelerator(config.trainer.accelerator)
         if config.trainer.precision is None:
             config.trainer.precision = fastest_precision(config.trainer.accelerator)
             chosen = f"Precision {config.trainer.precision}, convolutions in channels_last"
@@ -157,6 +158,8 @@ class ZooCLI(RunDirectoryCLI):
                 prepare_wandb(logger.init_args, self.directory, config.experiment, str(self.subcommand), kept)
             elif isinstance(logger, Namespace) and logger.class_path.endswith("tracking.tensorboard.TensorBoard"):
                 logger.init_args.save_dir, logger.init_args.steps = str(self.directory), self.steps_kept
+        if isinstance(loggers, list):  # an overlay that is given again, as to a run that is resumed, is the same logger
+            config.trainer.logger = [each for place, each in enumerate(loggers) if each not in loggers[:place]]
 
     def instantiate_classes(self) -> None:
         """Builds the method, the data and the Trainer."""

@@ -63,6 +63,7 @@ def refused(capsys: pytest.CaptureFixture[str], *args: str) -> str:
         ("--data.source=FashonMNIST", "there is no class 'FashonMNIST', did you mean 'FashionMNIST'"),
         ("--data.help=ImageFolder", "data: ImageFolder is a class of another kind; --help lists those that fit"),
         ("--model.views=null", "model: SimCLR needs the setting views"),
+        ("--trainer.accelerator=gpu", "trainer.accelerator is gpu, but PyTorch finds no GPU on this machine: leave it"),
         ("--data.source=ImageFolder", "data.source: ImageFolder needs the setting root: give --data.source.root."),
         ("--model.encoder.depth=19", "model.encoder.depth: expected one of 10, 18, 34, 50, 101, 152 or null, got 19."),
         (
@@ -75,10 +76,36 @@ def refused(capsys: pytest.CaptureFixture[str], *args: str) -> str:
         ("--config=nowhere.yaml", "nowhere.yaml"),
     ],
 )
-def test_a_typo_on_the_command_line_gets_one_line_with_the_nearest_name(capsys, tmp_path, option, sentence):
+def test_a_typo_on_the_command_line_gets_one_line_with_the_nearest_name(
+    capsys, tmp_path, monkeypatch, option, sentence
+):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     args = ["fit", "--config", SIMCLR, "--config", SMOKE, *DIGITS, "--runs_dir", str(tmp_path), option]
     assert sentence in refused(capsys, *args)
     assert not list(tmp_path.rglob("*.ckpt"))
+
+
+@pytest.mark.parametrize(
+    ("args", "sentence"),
+    [
+        (["fit"], "fit needs the settings model and data, which files of settings hold: give --config quickstart, or"),
+        (
+            ["fit", "--model", "SimCLR"],
+            "model: SimCLR needs the settings encoder and views: give --model.encoder and --model.views.",
+        ),
+    ],
+)
+def test_what_is_missing_is_named_with_how_to_give_it(capsys, args, sentence):
+    assert sentence in refused(capsys, *args)
+
+
+def test_overlays_of_two_loggers_give_both_in_any_order():
+    import_named()
+    overlays = [["--config", str(ROOT / "experiments" / f"{name}.yaml")] for name in ("wandb", "tensorboard")]
+    for first, second in (overlays, overlays[::-1]):
+        loggers = fit_settings(["--config", SIMCLR, *first, *second])["trainer"]["logger"]
+        assert {each["class_path"].rpartition(".")[2] for each in loggers} == {"WandbLogger", "TensorBoard"}
 
 
 def test_null_clears_a_setting_of_any_depth():

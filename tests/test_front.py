@@ -95,6 +95,22 @@ def test_in_process_the_answers_are_the_same(capsys, tmp_path, monkeypatch):
         (["fit", "--config", "qickstart"], "there is no file qickstart, did you mean 'quickstart'?; `ssl-zoo exper"),
         (["fit", "--config", "mine.yaml"], "there is no file mine.yaml, did you mean 'mime.yaml'?"),
         (["compare", "below", "--rankby", "x"], "no option 'rankby', did you mean 'rank_by'?"),
+        (["-v"], "no option '-v' without a command; ssl-zoo --help lists the commands"),
+        (["fit", "--config"], "--config: nothing follows it"),
+        (["fit", "--config", "--model", "SimCLR"], "--config: nothing follows it"),
+        (["probe", "--run="], "--run: nothing follows it"),
+        (
+            ["fit", "quickstart"],
+            "fit: 'quickstart' stands where an option is expected, did you mean --config quickstart?",
+        ),
+        (["fit", "run"], "did you mean --resume run?"),
+        (["probe", "run"], "did you mean --run run?"),
+        (["predict", "run"], "did you mean --run run?"),
+        (["test", "run"], "did you mean --config run/config.yaml --ckpt_path run/checkpoints/last.ckpt?"),
+        (
+            ["experiments", "image"],
+            "experiments: 'image' stands where an option is expected; ssl-zoo experiments --help",
+        ),
         (["fit", "--resume", "below"], "--resume: there is no run at below, as it holds no config.yaml"),
     ],
 )
@@ -102,6 +118,8 @@ def test_mistakes_get_one_sentence_with_the_nearest_right_name(tmp_path, monkeyp
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mime.yaml").touch()
     (tmp_path / "below").mkdir()
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.yaml").touch()
     with pytest.raises(InputError) as refused:
         front.answer(args)
     assert sentence in str(refused.value)

@@ -109,7 +109,8 @@ class StepProgress(ProgressBar):
 
     def _stop(self) -> None:
         if self._progress is not None:
-            self._progress.stop()
+            if self._progress.live.is_started:  # one that was never shown would print an empty line
+                self._progress.stop()
             self._progress = None
         if self._work is not None:
             self._work.stop()
