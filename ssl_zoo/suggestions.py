@@ -99,6 +99,8 @@ def explain(message: str, options: Iterable[str] = (), class_names: Collection[s
                 f"{command} needs the setting{'s' * (len(needed) > 1)} {settings}, which files of settings hold: give "
                 "--config quickstart, or another one that `ssl-zoo experiments` lists."
             )
+        if not place:
+            return f"Nothing is given for {_listed(reversed(needed))}; --help says how."
     if found := _WRONG_VALUE.search(message):
         choices = re.findall(r"'(\w+)'", found[1]) if "Literal" in found[1] else []
         meant = nearest(found[1].rpartition("Got value: ")[2], choices)

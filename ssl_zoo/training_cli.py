@@ -37,7 +37,7 @@ from ssl_zoo.runs.directory import RunDirectoryCLI, say
 from ssl_zoo.runs.log import RunLog
 from ssl_zoo.save_config import SaveConfig
 from ssl_zoo.suggestions import settings_of
-from ssl_zoo.tracking.tensorboard import log_to_tensorboard
+from ssl_zoo.tracking.tensorboard import log_to_tensorboard, prepare_tensorboard
 from ssl_zoo.tracking.wandb import log_results, prepare_wandb
 
 # What a method's parts, and parts of theirs, take from the data where they have such an argument; nobody types a number
@@ -157,7 +157,7 @@ class ZooCLI(RunDirectoryCLI):
                 kept = not config.trainer.fast_dev_run  # which leaves nothing behind
                 prepare_wandb(logger.init_args, self.directory, config.experiment, str(self.subcommand), kept)
             elif isinstance(logger, Namespace) and logger.class_path.endswith("tracking.tensorboard.TensorBoard"):
-                logger.init_args.save_dir, logger.init_args.steps = str(self.directory), self.steps_kept
+                prepare_tensorboard(logger.init_args, self.directory, self.steps_kept)
         if isinstance(loggers, list):  # an overlay that is given again, as to a run that is resumed, is the same logger
             config.trainer.logger = [each for place, each in enumerate(loggers) if each not in loggers[:place]]
 

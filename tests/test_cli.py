@@ -89,6 +89,8 @@ def test_a_typo_on_the_command_line_gets_one_line_with_the_nearest_name(
 @pytest.mark.parametrize(
     ("args", "sentence"),
     [
+        (["probe"], "Nothing is given for run; --help says how."),
+        (["compare"], "Nothing is given for runs; --help says how."),
         (["fit"], "fit needs the settings model and data, which files of settings hold: give --config quickstart, or"),
         (
             ["fit", "--model", "SimCLR"],

@@ -30,13 +30,7 @@ class TensorBoard(TensorBoardLogger):
     """
 
     def __init__(self, save_dir: str = ".", steps: int | None = None) -> None:
-        try:
-            import tensorboard  # noqa: F401  # only whether it is there; torch's writer uses it
-        except ImportError as error:
-            raise InputError(
-                "TensorBoard is not installed: install ssl_zoo[tensorboard], or run `uv run --extra tensorboard "
-                "ssl-zoo fit ...`."
-            ) from error
+        check_tensorboard()
         super().__init__(save_dir, name="", version=FOLDER, default_hp_metric=False, purge_step=steps)
 
     @rank_zero_only
@@ -56,6 +50,36 @@ class TensorBoard(TensorBoardLogger):
                 pixels = np.asarray(picture.convert("RGB"))
             name = key if len(images) == 1 else f"{key}/{number}"
             self.experiment.add_image(name, pixels, step, dataformats="HWC")
+
+
+def prepare_tensorboard(settings: Any, directory: Path, steps: int | None) -> None:
+    """Lets a run log into its own folder, where TensorBoard is installed.
+
+    Args:
+        settings: arguments of the logger, by attribute.
+        directory: folder of the run.
+        steps: optimizer steps after which the run goes on; None for a new one.
+
+    Raises:
+        InputError: TensorBoard is not installed.
+    """
+    check_tensorboard()  # before the logger is built: among several, jsonargparse would bury its error
+    settings.save_dir, settings.steps = str(directory), steps
+
+
+def check_tensorboard() -> None:
+    """Refuses to log to TensorBoard where it is missing.
+
+    Raises:
+        InputError: It is.
+    """
+    try:
+        import tensorboard  # noqa: F401  # only whether it is there; torch's writer uses it
+    except ImportError as error:
+        raise InputError(
+            "TensorBoard is not installed: install ssl_zoo[tensorboard], or run `uv run --extra tensorboard "
+            "ssl-zoo fit ...`."
+        ) from error
 
 
 def tensorboard_loggers(trainer: L.Trainer) -> list[TensorBoard]:

@@ -91,7 +91,8 @@ def test_texts_are_logged_and_a_run_that_goes_on_shows_each_step_once(tmp_path):
     ]  # fmt: skip
     run(["fit", *experiment, "--trainer.max_steps=2"])
     (directory,) = (tmp_path / "runs").glob("*/*")
-    run(["fit", "--resume", str(directory), "--trainer.max_steps=4"])
+    run(["fit", "--resume", str(directory), *OVERLAY, "--trainer.max_steps=4"])  # the overlay once more, one logger
+    assert (directory / "config.yaml").read_text().count("tracking.tensorboard.TensorBoard") == 1
     found = read(directory)
     with (directory / "metrics.csv").open() as file:
         steps = [int(row["step"]) for row in csv.DictReader(file) if row["train/loss"]]
