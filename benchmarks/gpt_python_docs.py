@@ -15,7 +15,7 @@ Speed, in characters per second, measured in turns within one run so that a mach
 
 Loss, with `--accuracy`: both train for 2000 steps on the same training documents. The same code then gives the mean
 cross entropy of both over the whole validation split, in windows of 64 characters that do not overlap, leaving out the
-first character of a document, which nothing foretells. A sample of ours is printed.
+first character of a document, which nothing predicts. A sample of ours is printed.
 
     uv run python benchmarks/gpt_python_docs.py [--accuracy]
 

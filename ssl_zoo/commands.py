@@ -50,7 +50,7 @@ COMMANDS: dict[str, Command] = {
     "predict": Command("embed examples with a run's encoder, or write with a GPT"),
     "export": Command("write a run's encoder for others to load without this package", "ssl_zoo.export.export"),
     "finetune": Command("train a run's encoder further on a labelled task", "ssl_zoo.finetuning.finetune"),
-    "in-context": Command("let a GPT classify texts by examples in its prompt", "ssl_zoo.evaluation.in_context"),
+    "in-context": Command("let a GPT classify texts from examples in its prompt", "ssl_zoo.evaluation.in_context"),
     "probe-public": Command("evaluate a published encoder beside your runs", "ssl_zoo.evaluation.public"),
     "validate": Command("the loss and online probes of a checkpoint on validation data"),
     "test": Command("the loss of a checkpoint on test data"),

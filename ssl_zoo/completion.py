@@ -23,7 +23,7 @@ CLASSES = ("model", "model.encoder", "model.views", "model.decoder", "data", "da
 def completion(shell: Literal["bash", "zsh"]) -> None:
     """Prints a script that completes commands, options, names of classes, files and folders.
 
-    It is made once and asks nothing of Python afterwards, so a key is answered at once. Make it again after an upgrade.
+    The script does not start Python, so that completion is immediate. Make it again after an upgrade.
     For bash: ssl-zoo completion bash > ~/.local/share/bash-completion/completions/ssl-zoo. For zsh, a folder of your
     fpath: ssl-zoo completion zsh > ~/.zfunc/_ssl-zoo.
 

@@ -20,7 +20,7 @@ def new(kind: str, name: str) -> None:
     The experiment takes less than a minute on a CPU. What is there already is never overwritten.
 
     Args:
-        kind: What to begin: method, encoder, source (of images), views, callback, or task (for probes).
+        kind: What to write: method, encoder, source (of images), views, callback, or task (for probes).
         name: What to call it, such as `rotation`, whose class is Rotation.
 
     Raises:

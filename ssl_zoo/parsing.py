@@ -44,9 +44,10 @@ def beginning_of_help(command: str) -> dict[str, Any]:
         "--model.help SimCLR the\nsettings of one; so do --data.help, --data.source.help, --model.encoder.help and\n"
         "--model.views.help."
     )
+    line = COMMANDS[command].line
     return {
         "usage": f"ssl-zoo {command} --config FILE [--config FILE ...] [options]",
-        "description": f"{COMMANDS[command].line.capitalize()}.\n\nexamples:\n{examples_of(command)}\n\n{more}",
+        "description": f"{line[0].upper()}{line[1:]}.\n\nexamples:\n{examples_of(command)}\n\n{more}",
     }
 
 

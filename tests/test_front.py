@@ -164,6 +164,8 @@ def test_the_help_of_what_trains_begins_with_config_and_examples(capsys, name):
     examples = [line for line in said.split("options:")[0].splitlines() if line.startswith(f"  ssl-zoo {name} ")]
     assert examples == [f"  {line}" for line, _ in EXAMPLES[name]]
     assert "--trainer.max_steps" in said
+    line = COMMANDS[name].line  # with its names as they are written: a GPT, not a gpt
+    assert f"\n\n{line[0].upper()}{line[1:]}.\n" in said
     assert max(map(len, said.split("options:")[0].splitlines())) <= 80
     assert len(EXAMPLES["fit"]) == 3
 

@@ -14,6 +14,8 @@ INSTEAD = {
     "judged": "evaluated",
     "judges": "evaluates",
     "unheard": "held-out",
+    "foretell": "predict",
+    "foretells": "predicts",
     "floor": "baseline",
     "floors": "baselines",
 }

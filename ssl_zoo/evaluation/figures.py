@@ -1,5 +1,6 @@
 """Pictures of a run's results."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -159,7 +160,10 @@ def class_legend(figure: Any, classes: list[str], columns: int, fontsize: float 
     # As many columns as have room for the longest name.
     room = int(figure.get_figwidth() * 72 / (fontsize * (0.62 * max(map(len, classes)) + 4)))
     columns = max(1, min(columns, room, len(classes)))
-    figure.set_figheight(figure.get_figheight() + 0.2 * (-(-len(classes) // columns) - 1))
+    lines = math.ceil(len(classes) / columns)
+    # Columns fill from above: with one more than has to be, the second class would stand alone in the second line.
+    columns = math.ceil(len(classes) / lines)
+    figure.set_figheight(figure.get_figheight() + 0.2 * (lines - 1))
     figure.legend(handles, classes, loc="outside lower center", ncols=columns, frameon=False, fontsize=fontsize)
 
 

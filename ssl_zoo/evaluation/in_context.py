@@ -36,12 +36,12 @@ def in_context(
     allow_other_split: bool = False,
     root: Path | None = None,
 ) -> None:
-    """Sorts test texts into classes by which class name a language model finds likeliest after a prompt.
+    """Classifies test texts by the class name that a language model finds likeliest after a prompt.
 
     The prompt shows some solved examples, drawn from the training set anew for every draw and the same for all texts,
-    then the text to be sorted. As in Brown et al. (2020, arXiv:2005.14165, section 2.4) every class name is scored by
-    its mean log-likelihood per token. Nothing is trained. Prints the accuracy beside that of the same network untrained
-    and that of always saying the commonest class, and writes in_context.json into the run directory.
+    then the text to be classified. As in Brown et al. (2020, arXiv:2005.14165, section 2.4) every class name is scored
+    by its mean log-likelihood per token. Nothing is trained. Prints the accuracy beside that of the same network
+    untrained and that of always predicting the commonest class, and writes in_context.json into the run directory.
 
     Args:
         run: the run directory of a GPT on data with labels, runs/<experiment>/<time>-<id>.

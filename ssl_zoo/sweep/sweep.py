@@ -43,7 +43,7 @@ def sweep(
         overrides: options of `ssl-zoo fit` for every run.
         seeds: train each experiment with the seeds 0, 1, 2 and so on, so many of them.
         budget: seconds of training for each run, as 90s, 10min or 1.5h. The speed of an experiment is measured first,
-            by a few steps that do not count, and its schedules end when the time is up, as nearly as that foretells;
+            by a few steps that do not count, and its schedules end when the time is up, as far as that speed holds;
             validation and probes come on top.
         samples: examples that each run sees in training, instead of a time.
         out: folder for the runs, for sweep.json, and for the comparison.

@@ -13,7 +13,7 @@ def next_tokens(inputs: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
 
     Returns:
         Targets ``(B, T - 1)`` int64, and bool of the same shape: False where the target is padding or the first token
-        of another document, which nothing before it foretells.
+        of another document, which nothing before it predicts.
     """
     targets = inputs[:, 1:]
     if mask is None:

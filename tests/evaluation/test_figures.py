@@ -4,7 +4,7 @@ import torch
 from PIL import Image
 
 from ssl_zoo.evaluation import figures
-from ssl_zoo.evaluation.figures import draw_feature_maps, draw_label_efficiency, look_of_row, map_features
+from ssl_zoo.evaluation.figures import class_legend, draw_feature_maps, draw_label_efficiency, look_of_row, map_features
 from tests.made_results import score
 
 CONSTANT = torch.ones(200, 8) + 1e-8
@@ -49,3 +49,13 @@ def test_label_efficiency_is_drawn_beside_any_number_of_baselines(tmp_path, base
     assert (tmp_path / "curves.png").stat().st_size > 5000
     looks = [look_of_row(place) for place in range(9)]
     assert len(set(looks)) == 9
+
+
+@pytest.mark.parametrize("classes, longest", [(10, 5), (12, 6), (9, 9), (20, 7)])
+def test_the_lines_of_a_legend_are_equally_long_so_that_classes_are_read_in_order(classes, longest):
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(30, 4))
+    class_legend(figure, [str(label) for label in range(classes)], columns=9)
+    (legend,) = figure.legends
+    assert legend._ncols == longest  # matplotlib says it nowhere else

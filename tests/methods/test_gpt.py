@@ -138,7 +138,7 @@ def alternating(count: int, seed: int) -> torch.Tensor:
 
 
 def noise(count: int, seed: int) -> torch.Tensor:
-    """Documents of tokens that nothing foretells."""
+    """Documents of tokens that nothing predicts."""
     return torch.randint(5, 37, (count, 14), generator=torch.Generator().manual_seed(seed))
 
 

@@ -19,7 +19,7 @@ from ssl_zoo.data.cache.progress import Show, patient_progress
 from ssl_zoo.data.cache.sealed import lock_of, open_sealed, read_facts, write_facts
 from ssl_zoo.data.splits import PARTS
 from ssl_zoo.data.text.cutting import Copied, cut_few, hash_of_text
-from ssl_zoo.data.text.sources.base import UNLABELLED, BadText, TextSource
+from ssl_zoo.data.text.sources.base import UNLABELLED, BadText, TextSource, texts_that
 from ssl_zoo.data.text.tokenizer import TRAINERS, TextTokenizer, load_tokenizer, train_tokenizer
 from ssl_zoo.errors import InputError
 
@@ -203,7 +203,7 @@ def _build(folder: Path, source: TextSource, tokenizer: Wanted, vocab_size: int,
             sizes, labels, parts, hashes, name_ends = copied
             classes = source.classes if (labels >= 0).any() else []
         if len(sizes) == 0:
-            reasons = "".join(f" ({count:,} texts, each of which {reason})" for reason, (count, _) in bad.items())
+            reasons = "".join(f" ({texts_that(count, reason)})" for reason, (count, _) in bad.items())
             raise InputError(f"{source.name} has no text in it that can be used{reasons}: choose another source.")
         if labels.max() >= len(classes) or labels.min() < UNLABELLED:
             raise InputError(

@@ -19,7 +19,7 @@ from ssl_zoo.data.text.corpus import Corpus, open_corpus
 from ssl_zoo.data.text.documents import Documents, PackedRows
 from ssl_zoo.data.text.kept_tokenizer import as_kept, from_kept
 from ssl_zoo.data.text.raw import texts_of
-from ssl_zoo.data.text.sources.base import UNLABELLED, TextSource
+from ssl_zoo.data.text.sources.base import UNLABELLED, TextSource, texts_that
 from ssl_zoo.data.text.sources.files import TextFiles
 from ssl_zoo.data.text.sources.python_docs import PythonDocs
 from ssl_zoo.data.text.tokenizer import TRAINERS, TextTokenizer, check_trained
@@ -206,7 +206,7 @@ class TextData(DataModule):
                 raise InputError(f"{names[0]} {reason}: mend or remove it, or set the data's on_error to skip.")
             more = f" and {count - len(names):,} more" if count > len(names) else ""
             warnings.warn(
-                f"{self.source_name}: left out {count:,} texts, each of which {reason}: {', '.join(names)}{more}.",
+                f"{self.source_name}: left out {texts_that(count, reason)}: {', '.join(names)}{more}.",
                 stacklevel=3,
             )
 

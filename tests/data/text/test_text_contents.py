@@ -57,7 +57,7 @@ def test_a_file_without_a_text_is_named_and_left_out_or_ends_the_run(tmp_path: P
         assert bad == [BadText(str(root / "b" / "zz.txt"), reason)]
     for _ in range(2):  # read and found in the cache
         data = TextData(TextFiles(root), tokenizer="characters", batch_size=2)
-        with pytest.warns(UserWarning, match=f"left out 1 texts, each of which {reason}: .*zz.txt") as seen:
+        with pytest.warns(UserWarning, match=f"left out 1 text, which {reason}: .*zz.txt") as seen:
             data.setup()
         assert len(seen) == 1 and len(data.corpus.labels) == 20
         with pytest.raises(InputError, match=f"zz.txt {reason}: mend or remove it, or set the data's on_error to skip"):
@@ -67,7 +67,7 @@ def test_a_file_without_a_text_is_named_and_left_out_or_ends_the_run(tmp_path: P
 def test_nothing_but_bad_texts_is_a_sentence_with_the_reason(tmp_path: Path) -> None:
     (tmp_path / "texts").mkdir()
     (tmp_path / "texts" / "a.txt").write_bytes("café".encode("latin-1"))
-    with pytest.raises(InputError, match=r"no text in it that can be used \(1 texts, each of which is not UTF-8\)"):
+    with pytest.raises(InputError, match=r"no text in it that can be used \(1 text, which is not UTF-8\)"):
         TextData(TextFiles(tmp_path / "texts")).setup()
     with pytest.raises(InputError, match="on_error is ignore: choose skip or stop"):
         TextData(TextFiles(tmp_path), on_error="ignore")

@@ -40,6 +40,11 @@ class BadText(NamedTuple):
     reason: str
 
 
+def texts_that(count: int, reason: str) -> str:
+    """So many texts that cannot be used, for the same reason."""
+    return f"1 text, which {reason}" if count == 1 else f"{count:,} texts, each of which {reason}"
+
+
 class TextSource(Rebuildable, ABC):
     """One collection of texts.
 
