@@ -253,7 +253,7 @@ def test_a_users_own_method_runs_by_its_module_path(tmp_path):
         "--model.encoder", "ResNet", "--model.encoder.depth", "10", "--model.encoder.width", "8",
         "--data", "ImageData", "--data.train_size", "40", "--data.batch_size", "10",
         "--trainer.max_steps", "4", "--probe.ceiling", "false", "--probe.draws", "1",
-        "--model.optimizer.momentum", "0.5",
+        "--probe.labels_per_class", "[1]", "--probe.layers", "false", "--model.optimizer.momentum", "0.5",
     ]  # fmt: skip
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -101,16 +101,17 @@ def test_every_fit_command_runs(command, tmp_path):
     assert baseline in out
 
 
-def test_the_comparison_of_all_methods_can_be_planned(tmp_path):
+def test_the_comparison_of_all_methods_can_be_planned(tmp_path, monkeypatch, capsys):
     (command,) = [command for command in COMMANDS if command.endswith(" -- --probe.ceiling false")]
     planned = command.replace("--budget 2min", "--samples 1000 --list").replace("runs/sweeps", str(tmp_path))
     assert planned.count(str(tmp_path)) == 1 and "--list" in planned
-    done = subprocess.run(
-        ["bash", "-c", f"{sys.executable} -m ssl_zoo {planned}"], cwd=ROOT, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    experiments = re.findall(r"^ssl-zoo fit --config experiments/(\S+)\.yaml ", done.stdout, re.MULTILINE)
-    assert len(set(experiments)) == len(done.stdout.splitlines()) == 9
+    expanded = ["bash", "-c", rf"printf '%s\n' {planned}"]  # a shell finds the files
+    words = subprocess.run(expanded, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+    monkeypatch.chdir(ROOT)
+    run(words)
+    printed = capsys.readouterr().out
+    experiments = re.findall(r"^ssl-zoo fit --config experiments/(\S+)\.yaml ", printed, re.MULTILINE)
+    assert len(set(experiments)) == len(printed.splitlines()) == 9
     assert {path.split("/")[0] for path in experiments} == {"image", "text", "audio"}
 
 

@@ -199,7 +199,7 @@ def test_the_command_leaves_results_like_a_runs(vit, tmp_path, capsys):
     run(command)  # takes the place of the first
     assert len(list((tmp_path / "public").iterdir())) == 1
     assert json.loads((directory / "results.json").read_text()) == record
-    run([*command, "--pooling=mean"])  # stands beside it
+    run([*command, "--pooling=mean", "--layers=false"])  # stands beside it
     assert len(list((tmp_path / "public").iterdir())) == 2
 
 

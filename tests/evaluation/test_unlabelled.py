@@ -23,7 +23,8 @@ from tests.made import write_images, write_texts, write_waves
 
 SHORT = (
     "--trainer.max_steps=2", "--trainer.val_check_interval=1", "--trainer.accelerator=cpu", "--trainer.devices=1",
-    "--trainer.enable_progress_bar=false", "--probe.draws=1", "--probe.ceiling=false", "--trainer.log_every_n_steps=1",
+    "--trainer.enable_progress_bar=false", "--trainer.log_every_n_steps=1",
+    "--probe.draws=1", "--probe.labels_per_class=[1]", "--probe.ceiling=false", "--probe.layers=false",
 )  # fmt: skip
 IMAGES = ("--data.image_size=12", "--data.batch_size=8", "--model.encoder.depth=10", "--model.encoder.width=4")
 TEXTS = (
@@ -151,7 +152,8 @@ def test_labelled_data_of_ones_own_probes_a_run_without_labels(tmp_path: Path, c
     logged = read_metrics(directory / "metrics.csv")
     assert len(logged["probe/knn"]) == len(logged["probe/linear"]) == 2 and 0 <= logged["probe/knn"][0][1] <= 1
     first = (directory / "results.json").read_text()
-    run(["probe", "--run", str(directory), "--draws=1", "--ceiling=false"])  # remembers what it was started with
+    again = [option.replace("probe.", "") for option in SHORT if option.startswith("--probe.")]
+    run(["probe", "--run", str(directory), *again])  # remembers what data it is probed on
     assert json.loads(first)["rows"] == json.loads((directory / "results.json").read_text())["rows"]
     write_images(labelled, 3, classes=3, first=200)  # the data has grown
     for command in (["probe", "--run", str(directory)], ["fit", f"--resume={directory}", "--trainer.max_steps=4"]):

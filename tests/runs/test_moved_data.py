@@ -78,7 +78,7 @@ def test_a_run_goes_on_with_its_moved_data(tmp_path):
         assert load_run(small.directory).data.source.root == str(moved)
         moved.rename(small.root)
         run(["fit", "--resume", str(small.directory), f"--root={small.root}", "--probe_after_fit=true",
-             "--probe.draws=1", "--probe.labels_per_class=[1]", "--probe.ceiling=false"])  # fmt: skip
+             *(f"--probe.{each[2:]}" for each in PROBE)])  # fmt: skip
         small.root.rename(moved)
     assert (small.directory / "results.json").is_file()
 

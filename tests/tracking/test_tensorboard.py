@@ -19,7 +19,7 @@ OVERLAY = ["--config", str(ROOT / "experiments" / "tensorboard.yaml")]
 QUICKSTART = ["--config", str(ROOT / "experiments" / "quickstart.yaml")]
 SMALL = ["--data.batch_size=64", "--data.image_size=12", "--data.train_size=192", "--trainer.log_every_n_steps=1",
          "--trainer.check_val_every_n_epoch=1", "--probe.draws=1", "--probe.labels_per_class=[1]",
-         "--probe.ceiling=false"]  # fmt: skip
+         "--probe.ceiling=false", "--probe.layers=false"]  # fmt: skip
 
 
 def read(directory: Path) -> EventAccumulator:
