@@ -35,6 +35,14 @@ def trainer_of(module: L.LightningModule) -> L.Trainer | None:
     return module._trainer
 
 
+def log_from(trainer: L.Trainer, step: int) -> None:
+    """Numbers what is logged from here on by the optimizer steps that are done.
+
+    Lightning counts a step too many when a run goes on that had ended.
+    """
+    trainer.fit_loop.epoch_loop._batches_that_stepped = step
+
+
 def finished_batches(trainer: L.Trainer) -> int:
     """Training batches that the run has finished, those before it was resumed included."""
     total: Any = trainer.fit_loop.epoch_loop.batch_progress.total  # typed as its base class, which lacks `processed`

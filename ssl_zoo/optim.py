@@ -239,11 +239,25 @@ def scheduled(optimizer: torch.optim.Optimizer, settings: Optimizer, total_steps
         progress = (step - warmup_steps) / max(1, total_steps - warmup_steps)
         return course(min(1.0, progress))
 
-    return LambdaLR(optimizer, [_steady if group.get("steady") else factor for group in optimizer.param_groups])
+    return _Course(optimizer, [_steady if group.get("steady") else factor for group in optimizer.param_groups])
 
 
 def _steady(step: int) -> float:
     return 1.0
+
+
+class _Course(LambdaLR):
+    """Rates that a checkpoint does not bring along: a run that goes on for longer than planned follows its new course.
+
+    PyTorch would take the next step at the old rate, which at the end of a run that decays is zero.
+    """
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Takes up the step, and sets the rates that it has now; the optimizer's state is loaded before."""
+        super().load_state_dict(state_dict)
+        for group, rate, factor in zip(self.optimizer.param_groups, self.base_lrs, self.lr_lambdas, strict=True):
+            group["lr"] = rate * factor(self.last_epoch)
+        self._last_lr = [group["lr"] for group in self.optimizer.param_groups]
 
 
 def total_steps(trainer: L.Trainer) -> int:

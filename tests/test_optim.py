@@ -165,6 +165,24 @@ def test_other_schedules_follow_the_same_warm_up_as_fractions_of_the_run(schedul
             assert factor(round(part * steps)) == pytest.approx(expected, abs=1e-6), (steps, part)
 
 
+def test_a_run_that_goes_on_for_longer_takes_its_next_step_at_the_rate_of_the_longer_run():
+    def begin(steps: int) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LambdaLR]:
+        optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=2.0)
+        return optimizer, scheduled(optimizer, Optimizer(), steps)
+
+    short, short_schedule = begin(10)
+    for _ in range(10):
+        short.step()
+        short_schedule.step()
+    assert short.param_groups[0]["lr"] == 0
+    for steps, rate in ((10, 0.0), (20, 2 * 0.5 * (1 + math.cos(math.pi * 8 / 18)))):  # 2 of 20 steps warm up
+        longer, longer_schedule = begin(steps)
+        longer.load_state_dict(short.state_dict())
+        longer_schedule.load_state_dict(short_schedule.state_dict())
+        assert longer.param_groups[0]["lr"] == pytest.approx(rate)
+        assert longer_schedule.get_last_lr() == [longer.param_groups[0]["lr"]]
+
+
 def test_every_setting_reaches_the_optimizer_and_what_is_left_out_is_pytorchs_own():
     module = network()
     adamw = make_optimizer(Optimizer("adamw", 0.5, betas=(0.8, 0.95), eps=1e-6), module).defaults

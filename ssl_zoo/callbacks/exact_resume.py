@@ -5,7 +5,7 @@ from typing import Any
 import lightning as L
 import torch
 
-from ssl_zoo.lightning_inside import begun_batches
+from ssl_zoo.lightning_inside import begun_batches, log_from
 from ssl_zoo.methods.base import Method
 
 
@@ -21,11 +21,15 @@ class ExactResume(L.Callback):
         """Reads the seed, which has come from the checkpoint in a resumed run."""
         assert isinstance(pl_module, Method), "ssl_zoo trains methods"
         self.seed = int(pl_module.noise_seed)
+        self._begins = True
 
     def on_train_batch_start(
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
     ) -> None:
         """Seeds this step; with accumulated gradients every batch of a step has its own."""
+        if self._begins and pl_module.automatic_optimization:  # else a batch may take several steps, or none
+            log_from(trainer, trainer.global_step)
+        self._begins = False
         step = begun_batches(trainer)
         seed = hash((self.seed, step, trainer.global_rank)) & (2**63 - 1)  # of integers: the same in every process
         if pl_module.device.type == "cpu":

@@ -107,6 +107,17 @@ def test_a_run_that_is_stopped_goes_on_as_if_nothing_had_happened(
     assert_same(learned(folder), calm[accumulated])
 
 
+def test_a_finished_run_that_is_given_more_steps_is_the_longer_run(tmp_path):
+    constant = ["--model.optimizer.schedule=constant", "--model.optimizer.warmup=0"]
+    run(fit(tmp_path / "whole", *constant))
+    run(fit(tmp_path / "longer", *constant, "--trainer.max_steps=4"))
+    run(["fit", f"--resume={directory(tmp_path / 'longer')}", "--trainer.max_steps=8"])
+    whole, longer = learned(directory(tmp_path / "whole")), learned(directory(tmp_path / "longer"))
+    for row in (*whole["rows"], *longer["rows"]):
+        del row["epoch"]  # Lightning counts the epoch in which a run ends as a whole one
+    assert_same(longer, whole)
+
+
 def test_a_run_that_is_stopped_at_the_ends_of_two_epochs_counts_them_right(capsys, tmp_path, calm):
     """Lightning counts epochs wrongly from there on: it begins one less than it ends."""
     options = fit(tmp_path)
