@@ -1,5 +1,6 @@
 """`ssl-zoo new`: a skeleton of a class of one's own, with an experiment that runs it and a test."""
 
+import ast
 import importlib.util
 import keyword
 import re
@@ -29,6 +30,11 @@ def new(kind: str, name: str) -> None:
     if kind not in KINDS:
         raise InputError(f"There is no skeleton of '{kind}'{nearest(kind, KINDS) or '.'} There are {', '.join(KINDS)}.")
     module = _module_of(name)
+    skeleton = ast.parse((TEMPLATES / f"my_{kind}.py").read_text(encoding="utf-8"))
+    if _class_of(module) in {node.id for node in ast.walk(skeleton) if isinstance(node, ast.Name)}:
+        raise InputError(
+            f"'{_class_of(module)}' is a name that the skeleton itself needs for something else: choose another."
+        )
     texts = rendered(kind, module)
     if taken := [file for file in texts if Path(file).exists()]:
         raise InputError(f"{', '.join(taken)} exists in this folder: choose another name, or move it away.")
@@ -46,7 +52,7 @@ def rendered(kind: str, module: str) -> dict[str, str]:
         module: Name of the module; that of its class is made of the same words.
     """
     here, class_ = f"my_{kind}", f"My{kind.capitalize()}"
-    wanted = "".join(word[:1].upper() + word[1:] for word in module.split("_"))
+    wanted = _class_of(module)
     files = (f"{here}.py", f"{here}.yaml", f"test_{here}.py")
     return {
         file.replace(here, module): (TEMPLATES / file)
@@ -57,11 +63,16 @@ def rendered(kind: str, module: str) -> dict[str, str]:
     }
 
 
+def _class_of(module: str) -> str:
+    return "".join(word[:1].upper() + word[1:] for word in module.split("_"))
+
+
 def _module_of(name: str) -> str:
     """The name of the module: `my_rotation` of `MyRotation`, `my-rotation` and `my_rotation.py`."""
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name.removesuffix(".py"))
     module = words.replace("-", "_").lower()
-    if not module.isidentifier() or keyword.iskeyword(module) or not module.strip("_"):
+    reserved = keyword.iskeyword(module) or keyword.iskeyword(_class_of(module))  # None, True and False are classes'
+    if not module.isidentifier() or reserved or not module.strip("_"):
         raise InputError(
             f"'{name}' cannot be the name of a module: give one of letters, digits and _, such as rotation."
         )

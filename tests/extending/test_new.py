@@ -108,6 +108,9 @@ def test_all_of_them_as_a_stranger_runs_them(tmp_path):
         (["method", "class"], "'class' cannot be the name of a module"),
         (["method", "random"], "'random' is the name of an installed module"),
         (["method", "torch"], "'torch' is the name of an installed module"),
+        (["method", "none"], "'none' cannot be the name of a module"),  # whose class would be None
+        (["encoder", "embedded"], "'Embedded' is a name that the skeleton itself needs for something else: c"),
+        (["source", "image-source"], "'ImageSource' is a name that the skeleton itself needs for something else"),
     ],
 )
 def test_what_cannot_be_written_is_refused(args, sentence, tmp_path, capsys):
