@@ -53,6 +53,7 @@ class Uninitialised(Whole):
         self.patches = torch.nn.Conv2d(1, 8, 4, 4)
 '''
 METHODS = """
+import torch
 from ssl_zoo.methods.base import Method
 from ssl_zoo.encoders.base import Encoder
 
@@ -70,6 +71,27 @@ class Raises(Method):
 class Uneven(Raises):
     def __init__(self, encoder: Encoder):
         Method.__init__(self, encoder)
+
+class Plain(Uneven):
+    def losses(self, batch):
+        return {"loss": self.encoder(batch.inputs).pooled.mean() + self.progress}
+
+    def configure_optimizers(self):
+        return torch.optim.Adam(self.parameters())
+
+class Misspelt(Plain):
+    def configure_optimizers(self):
+        return torch.optim.Adam(self.encodr.parameters())
+
+class Nothing(Plain):
+    def configure_optimizers(self):
+        torch.optim.Adam(self.parameters())
+
+class Late(Plain):
+    def losses(self, batch):
+        if self.global_step == 1:
+            {}["key"]
+        return super().losses(batch)
 """
 SOURCES = """
 import torch
@@ -90,6 +112,10 @@ import lightning as L
 class Fails(L.Callback):
     def __init__(self):
         raise OSError("no luck")
+
+class Late(L.Callback):
+    def on_train_batch_end(self, *_):
+        raise RuntimeError("late")
 
 class Hook(L.Callback):
     def on_train_batch_end(self, trainer):
@@ -144,7 +170,7 @@ def own_folder(tmp_path, monkeypatch):
             "--model=my_encoders",
             "model: my_encoders is a module: name a class in it, too, as my_encoders.C",
         ),
-        (QUICKSTART, "--model=my_methods.Lossless", "write losses (my_methods.py, line 5)."),
+        (QUICKSTART, "--model=my_methods.Lossless", "write losses (my_methods.py, line 6)."),
         (QUICKSTART, "--model=my_methods.Raises", "Raises.__init__ failed with KeyError: 'key' (my_methods.py, line 1"),
         (QUICKSTART, "--model.encoder=my_encoders.Uninitialised", "module before Module.__init__() call (my_encoders"),
         (
@@ -229,6 +255,11 @@ def test_an_encoder_without_arguments_runs_and_is_evaluated(tmp_path):
 @pytest.mark.parametrize(
     ("option", "sentence"),
     [
+        (
+            "--model=my_methods.Misspelt",
+            "Misspelt.configure_optimizers failed with AttributeError: 'Misspelt' object has no attribute 'encodr' (my",
+        ),
+        ("--model=my_methods.Nothing", "Nothing.configure_optimizers gives nothing (my_methods.py, line 3"),
         ("--model=my_methods.Uneven", "Uneven.losses gives a tensor of torch.float32 and shape (8, 128) as"),
         (
             "--data.source=my_sources.Uneven",
@@ -242,6 +273,25 @@ def test_a_contract_is_tried_before_anything_is_written(option, sentence, capsys
     said = capsys.readouterr().err
     assert stopped.value.code == 2 and sentence in said and "Traceback" not in said
     assert not list(Path("runs").glob("*/*"))
+
+
+def test_a_method_with_an_optimizer_of_its_own_trains(tmp_path):
+    run([*QUICKSTART, "--model=my_methods.Plain", "--data.train_size=40"])
+    assert list(tmp_path.glob("runs/*/*/checkpoints/last.ckpt"))
+
+
+@pytest.mark.parametrize(
+    ("option", "sentence"),
+    [
+        ("--model=my_methods.Late", "Late.losses failed with KeyError: 'key' (my_methods.py, line 3"),
+        ("--trainer.callbacks+=my_callbacks.Late", "Late.on_train_batch_end failed with RuntimeError: late (my_callba"),
+    ],
+)
+def test_what_fails_while_it_trains_is_one_sentence_too(option, sentence, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main([*QUICKSTART, "--data.train_size=40", option])
+    said = capsys.readouterr().err
+    assert stopped.value.code == 2 and sentence in said and "Traceback" not in said
 
 
 def test_a_warning_of_an_encoder_shows_its_own_line(tmp_path, capsys):

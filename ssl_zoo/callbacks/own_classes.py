@@ -11,7 +11,14 @@ import numpy as np
 import torch
 from lightning.fabric.utilities import move_data_to_device
 
-from ssl_zoo.callbacks.own_contracts import check_data, check_decoder, check_encoder, check_losses, check_views
+from ssl_zoo.callbacks.own_contracts import (
+    check_data,
+    check_decoder,
+    check_encoder,
+    check_losses,
+    check_optimizers,
+    check_views,
+)
 from ssl_zoo.callbacks.own_hooks import check_hooks
 from ssl_zoo.data.base import data_of
 from ssl_zoo.decoders.base import Decoder
@@ -56,6 +63,7 @@ class OwnClasses(L.Callback):
                 check_decoder(decoder, batch)
             if is_own(type(pl_module)):
                 check_losses(pl_module, batch)
+                check_optimizers(pl_module)
 
 
 @contextmanager

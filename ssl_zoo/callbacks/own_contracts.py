@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 
 import torch
 from torch import Tensor
+from torch.optim import Optimizer
 
 from ssl_zoo.batch import Batch
 from ssl_zoo.data.base import DataModule
@@ -48,6 +49,8 @@ def check_data(data: DataModule) -> None:
                 found = f"has {len(labels)} labels of {name} for the {length} examples of the part {part}"
                 _refuse(kind, "tasks", found, "give one per example, -1 where it is unknown")
             numbers = labels.labels if isinstance(labels, Places) else labels
+            if numbers.dtype != torch.int64:
+                _refuse(kind, "tasks", f"has {_shown(numbers)} in {name}", "make labels torch.int64")
             if len(numbers) and not -1 <= int(numbers.min()) <= int(numbers.max()) < len(task.classes):
                 found = f"has the label {int(numbers.max())} in {name}, which has {len(task.classes)} classes"
                 _refuse(kind, "tasks", found, "number classes from 0 on, and name as many")
@@ -79,6 +82,7 @@ def check_views(views: Views, batch: Batch, keys: Tensor, modality: str) -> None
     if given.is_floating_point() or modality == "image":
         if not made.is_floating_point():
             _refuse(kind, "forward", f"gives {_shown(made)}", "return floats, images in [0, 1]")
+        _require_no_double(kind, "forward", made)
         _require_finite(kind, "forward", "a view", made)
     if modality == "image":
         if made.shape[1] != given.shape[1]:
@@ -135,6 +139,7 @@ def check_encoder(encoder: Encoder, batch: Batch) -> None:
         _refuse(kind, "contextualize", found, "say as many")
     if plain.layers:
         _refuse(kind, "contextualize", "gives layers that nobody asked for", "leave them empty unless layers is true")
+    _require_no_double(kind, "contextualize", encoded.pooled)
     _require_finite(kind, "contextualize", "a vector", encoded.pooled)
 
 
@@ -184,6 +189,32 @@ def check_losses(method: Method, batch: Batch) -> None:
         found = f'gives a "loss" without a gradient, {_shown(loss)}'
         _refuse(kind, "losses", found, "compute it from the encoder's vectors, neither detached nor under no_grad")
     _require_finite(kind, "losses", 'a "loss"', loss)
+
+
+def check_optimizers(method: Method) -> None:
+    """Refuses a `configure_optimizers` of the user's that fails or gives no optimizer.
+
+    Args:
+        method: the user's, with a Trainer.
+
+    Raises:
+        InputError: nothing could be trained by what it gives.
+    """
+    kind = type(method)
+    if kind.configure_optimizers is Method.configure_optimizers:
+        return
+    with _trying(kind, "configure_optimizers"):
+        made: Any = method.configure_optimizers()
+    many = made if isinstance(made, list | tuple) else [made]
+    if not many or not isinstance(many[0], Optimizer | list | dict):
+        found = "gives nothing" if made is None else f"gives {_shown(made)}"
+        _refuse(kind, "configure_optimizers", found, 'return an optimizer, or {"optimizer": ..., "lr_scheduler": ...}')
+
+
+def _require_no_double(kind: type, function: str, made: Tensor) -> None:
+    if made.dtype == torch.float64 != torch.get_default_dtype():  # which it is where the Trainer's precision is 64
+        advice = "make them float32, which weights are: NumPy's numbers are float64 unless they are converted"
+        _refuse(kind, function, f"gives {_shown(made)}", advice)
 
 
 def _require_finite(kind: type, function: str, what: str, values: Tensor) -> None:

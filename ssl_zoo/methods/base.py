@@ -51,6 +51,9 @@ class Method(Rebuildable, L.LightningModule, ABC):
     noise_seed: Tensor
     evaluated: str = "encoder"
     pictured: int = 12
+    # What a `configure_optimizers` of a subclass's own leaves as it is.
+    _total_steps: int | None = None
+    _steps_frozen: int = 0
 
     def __init__(self, encoder: Encoder, optimizer: Optimizer = Optimizer()) -> None:
         super().__init__()
@@ -179,6 +182,8 @@ class Method(Rebuildable, L.LightningModule, ABC):
         """The part of the run that is over, in [0, 1], which schedules are functions of; 1 outside of training."""
         if not self.training or trainer_of(self) is None:
             return 1.0
+        if self._total_steps is None:
+            self._total_steps = optim.total_steps(self.trainer)
         return min(1.0, self.global_step / self._total_steps)
 
     def keys(self, batch: Batch) -> Tensor:

@@ -13,6 +13,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from ssl_zoo.errors import InputError
 from ssl_zoo.lightning_inside import CommandLine, pass_no_signals_on
+from ssl_zoo.own_code import own_errors
 from ssl_zoo.processes import end_children
 from ssl_zoo.runs.checkpoints import before, check_weights, read_newest_whole
 from ssl_zoo.runs.closing import closing_lines
@@ -225,6 +226,11 @@ class RunDirectoryCLI(CommandLine):
     def run_subcommand(self, subcommand: str) -> None:
         """Runs it, alone in its directory, and says where the run lies and what to type to go on with it."""
         pass_no_signals_on(self.trainer)
+        # Of several processes each fails in its own way where one does, and the tracebacks say which was first.
+        with own_errors() if self.trainer.world_size == 1 else nullcontext():
+            self._run_and_end_children(subcommand)
+
+    def _run_and_end_children(self, subcommand: str) -> None:
         try:
             with occupied(self.directory) if subcommand == "fit" else nullcontext():
                 super().run_subcommand(subcommand)

@@ -61,6 +61,7 @@ def encoder(**overridden):
         (lambda self, it: it._replace(pooled=it.sequence), "gives pooled vectors of shape (4, 4, 6)"),
         (lambda self, it: it._replace(pooled=it.pooled[:, :5]), "they are one per example, (4, 6), as dim says"),
         (lambda self, it: it._replace(pooled=it.pooled[:2]), "gives pooled vectors of shape (2, 6)"),
+        (lambda self, it: it._replace(pooled=it.pooled.double()), "gives a tensor of torch.float64 and shape (4, 6)"),
         (lambda self, it: it._replace(pooled=it.pooled / 0), "a vector that is no finite number"),
         (lambda self, it: it._replace(sequence=it.sequence[:, :, :3]), "a sequence of shape (4, 4, 3)"),
         (lambda self, it: it._replace(layers=it.layers * 2), "2 layers, and its num_layers is 1"),
@@ -104,6 +105,7 @@ def views(**overridden):
         (lambda self, it, keys: it.unflatten(0, (2, 4)), "shape (2, 4, 1, 8, 8)"),
         (lambda self, it, keys: [it, it], "gives a list"),
         (lambda self, it, keys: (255 * it).byte(), "return floats, images in [0, 1]"),
+        (lambda self, it, keys: it.double(), "gives a tensor of torch.float64"),
         (lambda self, it, keys: 255 * it, "images in [0, 1]: bytes are divided by 255"),
         (lambda self, it, keys: it.expand(-1, 3, -1, -1), "makes 3 channels of 1"),
         (lambda self, it, keys: it * float("nan"), "a view that is no finite number"),
@@ -230,6 +232,7 @@ def test_a_source_without_images():
         (lambda part: part.labels[:3] % 2, "has 3 labels of parity for the"),
         (lambda part: part.labels, "has the label 9 in parity, which has 2 classes"),
         (lambda part: [0, 1], "has a list in parity"),
+        (lambda part: part.labels % 2 * 1.0, "has a tensor of torch.float32 and shape"),
     ],
 )
 def test_tasks(labels, sentence):
