@@ -3,6 +3,7 @@
 import argparse
 import ast
 import re
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -202,16 +203,17 @@ def _check_leading(name: str, options: list[str]) -> None:
     command = COMMANDS[name]
     if command.positional or not options or options[0].startswith("-"):
         return
-    given, meant = options[0], ""
+    given, quoted, meant = options[0], shlex.quote(options[0]), ""
     if (Path(given) / CONFIG).is_file():
         if name == "fit":
-            meant = f"--resume {given}"
+            meant = f"--resume {quoted}"
         elif name in ("validate", "test"):
-            meant = f"--config {given}/{CONFIG} --ckpt_path {last_checkpoint(Path(given))}"
+            checkpoint = last_checkpoint(Path(given))
+            meant = shlex.join(["--config", str(Path(given) / CONFIG), "--ckpt_path", str(checkpoint)])
         elif name == "predict" or any(option.name == "run" for option in options_of(name)[1]):
-            meant = f"--run {given}"
+            meant = f"--run {quoted}"
     elif command.is_lightnings and Path(locate(given)).is_file():
-        meant = f"--config {given}"
+        meant = f"--config {quoted}"
     raise InputError(
         f"{name}: '{given}' stands where an option is expected{f', did you mean {meant}?' if meant else ''}; "
         f"ssl-zoo {name} --help lists the options."

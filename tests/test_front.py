@@ -104,6 +104,7 @@ def test_in_process_the_answers_are_the_same(capsys, tmp_path, monkeypatch):
             "fit: 'quickstart' stands where an option is expected, did you mean --config quickstart?",
         ),
         (["fit", "run"], "did you mean --resume run?"),
+        (["fit", "a run"], "did you mean --resume 'a run'?"),
         (["probe", "run"], "did you mean --run run?"),
         (["predict", "run"], "did you mean --run run?"),
         (["test", "run"], "did you mean --config run/config.yaml --ckpt_path run/checkpoints/last.ckpt?"),
@@ -118,8 +119,9 @@ def test_mistakes_get_one_sentence_with_the_nearest_right_name(tmp_path, monkeyp
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mime.yaml").touch()
     (tmp_path / "below").mkdir()
-    (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "config.yaml").touch()
+    for run in ("run", "a run"):
+        (tmp_path / run).mkdir()
+        (tmp_path / run / "config.yaml").touch()
     with pytest.raises(InputError) as refused:
         front.answer(args)
     assert sentence in str(refused.value)

@@ -19,6 +19,7 @@ def closing_lines(directory: Path, longer: str = "") -> str:
         again = "evaluate again" if (directory / RESULTS).is_file() else "evaluate"
         commands[again] = f"ssl-zoo probe --run {run}"
         commands["embed"] = f"ssl-zoo predict --run {run}"
-        commands["export"] = f"ssl-zoo export --run {run} --out exported"
+        # A folder of the run's own, so that the command works for the next run, too.
+        commands["export"] = f"ssl-zoo export --run {run} --out {shlex.quote(str(directory / 'exported'))}"
     width = max(map(len, commands))
     return "\n".join([f"Run: {directory}", *(f"  {name:{width}}  {line}" for name, line in commands.items())])

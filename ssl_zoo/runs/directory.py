@@ -167,6 +167,8 @@ class RunDirectoryCLI(CommandLine):
             if given == "last":
                 given = str(newest_checkpoint(Path(config.runs_dir) / config.experiment))
                 say(f"--ckpt_path last is {given}.")
+            elif given is None and self.subcommand != "fit":
+                say(f"Without --ckpt_path, {self.subcommand} takes the method as it is before its first training step.")
             paths = [] if given is None or given in FOR_LIGHTNING else [Path(given), before(Path(given))]
             if paths:
                 check_checkpoint(given)

@@ -1,5 +1,6 @@
 """What every run logs to Weights & Biases, under the same names: what it is, what counts of it, and what came of it."""
 
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -56,7 +57,8 @@ def prepare_wandb(settings: Any, directory: Path, experiment: str, job_type: str
     settings.job_type = settings.job_type or job_type
     if settings.mode != "offline" and not has_wandb_key():
         settings.mode = "offline"
-        say(f"No W&B key found: logging offline; `wandb sync {directory}/wandb/offline-run-*` uploads it later.")
+        files = f"{shlex.quote(str(directory))}/wandb/offline-run-*"
+        say(f"No W&B key found: logging offline; `wandb sync {files}` uploads it later.")
 
 
 def wandb_runs(trainer: L.Trainer) -> list[Any]:

@@ -45,6 +45,7 @@ def test_a_run_ends_with_its_path_and_commands_that_work(tmp_path, capsys):
     (directory,) = tmp_path.glob("my runs/simclr/*")
     found = commands(capsys.readouterr().out, directory)
     assert list(found) == ["resume", "evaluate", "embed", "export"]
+    assert Path(found["export"][-1]).parent == directory  # no other run's export is in the way
     assert all(not answer(command) for command in found.values())  # whose files are there
     run(found["resume"])
     checkpoint = torch.load(directory / "checkpoints" / "last.ckpt", weights_only=True)
@@ -135,3 +136,11 @@ def test_what_is_done_with_a_run_lies_below_it(tmp_path, monkeypatch, command, l
     run([command, "--config", str(directory / "config.yaml"), "--ckpt_path=last"])
     assert len(list(directory.glob(f"{command}/*/{left}"))) == 1
     assert list(tmp_path.iterdir()) == [tmp_path / "trained"] and list(directory.parent.iterdir()) == [directory]
+
+
+def test_without_a_checkpoint_it_is_said_that_nothing_is_trained(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    run(["test", *FIT[1:], "--trainer.limit_test_batches=1"])
+    assert (
+        "Without --ckpt_path, test takes the method as it is before its first training step." in capsys.readouterr().out
+    )

@@ -1,10 +1,13 @@
 """What Weights & Biases is sent, read back from the file that `wandb sync` would upload, and the dashboard over it."""
 
 import json
+import re
+import shlex
 import struct
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import pytest
@@ -254,3 +257,11 @@ def test_without_a_key_the_dashboard_says_so(capsys, monkeypatch):
     with pytest.raises(SystemExit) as stopped:
         main(["dashboard", "--entity", "someone"])
     assert stopped.value.code == 2 and "run `wandb login` first" in capsys.readouterr().err
+
+
+def test_the_command_that_uploads_a_run_works_with_spaces_in_its_path(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(tracking, "has_wandb_key", lambda: False)
+    settings = SimpleNamespace(name=None, id=None, group=None, job_type=None, mode=None)
+    tracking.prepare_wandb(settings, tmp_path / "my runs" / "a", "digits", "fit")
+    (command,) = re.findall("`wandb sync (.+)`", capsys.readouterr().out)
+    assert shlex.split(command) == [f"{tmp_path}/my runs/a/wandb/offline-run-*"]
