@@ -114,8 +114,11 @@ def own_errors(*kinds: type) -> Iterator[None]:
 
 @contextmanager
 def warnings_in_own_lines() -> Iterator[None]:
-    """Within, a warning that code of the user's has caused shows its line, and not one of the library that calls it."""
-    show = warnings.showwarning
+    """Within, a warning that code of the user's has caused shows its line, and not one of the library that calls it.
+
+    A warning of this package is one sentence, which needs no line of code.
+    """
+    show, form = warnings.showwarning, warnings.formatwarning
 
     def shown(
         message: Warning | str,
@@ -129,11 +132,18 @@ def warnings_in_own_lines() -> Iterator[None]:
             filename, lineno = place.file, place.line
         show(message, category, filename, lineno, file, line)
 
-    warnings.showwarning = shown
+    def formed(
+        message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+    ) -> str:
+        if category is UserWarning and Path(filename).is_relative_to(_PACKAGE):
+            return f"ssl-zoo: warning: {message}\n"
+        return form(message, category, filename, lineno, line)
+
+    warnings.showwarning, warnings.formatwarning = shown, formed
     try:
         yield
     finally:
-        warnings.showwarning = show
+        warnings.showwarning, warnings.formatwarning = show, form
 
 
 def unsaid(thing: Any, base: type) -> list[str]:

@@ -86,7 +86,11 @@ def predict_run(args: list[str]) -> None:
 def _with_folder(args: list[str], run: Run) -> list[str]:
     """A command line whose `--data FOLDER` names the source that reads such a folder or file."""
     given = value_of(args, "--data")
-    if given is None or not Path(given).expanduser().exists() or run.data.modality not in FOLDERS:
+    if given is None or run.data.modality not in FOLDERS:
+        return args
+    if not Path(given).expanduser().exists():
+        if _is_path(given):
+            raise InputError(f"--data: there is no file or folder {given}: give the path of one.")
         return args
     rest = list(args)
     if f"--data={given}" in rest:
@@ -99,6 +103,11 @@ def _with_folder(args: list[str], run: Run) -> list[str]:
     source = run.checkpoint["datamodule_hyper_parameters"].get("source") or {"class_path": ""}
     chosen = [] if source["class_path"].endswith(f".{kind}") else [f"--data.source={kind}"]
     return [*rest[:place], *chosen, f"--data.source.root={Path(given).expanduser().resolve()}", *rest[place:]]
+
+
+def _is_path(given: str) -> bool:
+    """Whether what is given cannot be meant as a class: a name like `ImageData`, or `module.Class`."""
+    return not all(name.isidentifier() for name in given.split(".")) or ("." not in given and given.islower())
 
 
 def _defaults(run: Run) -> dict[str, Any]:

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+import ssl_zoo
 from ssl_zoo.cli import main, run
 from ssl_zoo.errors import InputError
+from ssl_zoo.own_code import warnings_in_own_lines
 
 ROOT = Path(__file__).parents[1]
 SMOKE = ["--config", str(ROOT / "experiments" / "smoke.yaml"), "--trainer.accelerator=cpu"]
@@ -306,3 +308,12 @@ def test_a_warning_of_an_encoder_shows_its_own_line(tmp_path, capsys):
             [*QUICKSTART, "--model.encoder=my_warnings.Warns", "--data.train_size=40", "--trainer.limit_val_batches=0"]
         )
     assert ("slow", str(tmp_path / "my_warnings.py"), 6) in shown
+
+
+def test_a_warning_of_the_package_is_a_sentence_without_a_line_of_code():
+    own = str(Path(ssl_zoo.__file__).parent / "data" / "base.py")
+    with warnings_in_own_lines():
+        assert warnings.formatwarning("Left out two.", UserWarning, own, 3) == "ssl-zoo: warning: Left out two.\n"
+        assert "base.py:3" in warnings.formatwarning("old", DeprecationWarning, own, 3, "line")
+        assert "mine.py:3" in warnings.formatwarning("slow", UserWarning, "/somewhere/mine.py", 3, "line")
+    assert "base.py:3" in warnings.formatwarning("Left out two.", UserWarning, own, 3, "line")

@@ -163,7 +163,7 @@ class StepLines(L.Callback):
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Says what validation has found."""
         if trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking and not self._has_bar:
-            whereabouts.say(f"{self.title}step {trainer.global_step}: {latest(trainer)}")
+            whereabouts.say(f"{self.title}step {trainer.global_step}: {latest(trainer)}".removesuffix(": "))
 
     def on_test_batch_start(
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0

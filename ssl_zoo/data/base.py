@@ -147,7 +147,7 @@ class DataModule(Answers, Rebuildable, L.LightningDataModule, ABC):
         if len(held) == 0:
             candidates, held = self._cut(labels, candidates, self.validation_fraction)
         if len(candidates) == 0:
-            few = f"{self.source_name} has only {total} {noun}: too few to train, validate and test. {self.finer}"
+            few = f"{self.source_name} has too few {noun} to train, validate and test ({total}). {self.finer}"
             raise InputError(few.rstrip())
         if self.train_size is not None:
             if self.train_size > len(candidates):

@@ -112,7 +112,10 @@ def _data(data: Any) -> str:
     parts = (("training", split["train"]), ("validation", split["validation"]), ("test", split["test"]))
     counts = ", ".join(f"{count:,} {name}" for name, count in parts)
     more = split.get("pretrain", split["train"]) - split["train"]
-    seen = " Pretraining used rows packed from the training part and what has no labels." if more else ""
+    used = "rows packed from the training part and what has no labels"
+    if data.modality != "text":
+        used = f"the training part and the {data.noun} without a label ({more:,})"
+    seen = f" Pretraining used {used}." if more else ""
     return f"{about}Licence of the data: {licence}. Split `{split['hash']}`: {counts} examples.{seen}"
 
 

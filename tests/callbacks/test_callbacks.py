@@ -9,6 +9,7 @@ import lightning as L
 import pytest
 import torch
 from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.trainer.states import TrainerFn
 
 from ssl_zoo import whereabouts
 from ssl_zoo.batch import Batch
@@ -160,6 +161,16 @@ def test_progress_prints_a_line_a_validation_where_there_is_no_terminal(tmp_path
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("step ")]
     assert [line.split(":")[0] for line in lines] == ["step 30", "step 60"]
     assert all("loss" in line and "kNN" in line and "linear" in line for line in lines)
+
+
+def test_a_validation_of_which_nothing_is_known_yet_is_a_line_without_an_end_that_promises_more(capsys):
+    lines = StepLines()
+    lines._has_bar = False
+    state = SimpleNamespace(fn=TrainerFn.FITTING)
+    lines.on_validation_end(
+        SimpleNamespace(state=state, sanity_checking=False, global_step=5, callback_metrics={}), method()
+    )
+    assert capsys.readouterr().out.splitlines()[-1] == "step 5"
 
 
 def test_exact_resume_seeds_dropout_by_step_and_not_by_history(tmp_path):

@@ -164,6 +164,8 @@ def test_labelled_and_unlabelled_images_go_into_one_parquet_file_in_their_order(
         (["--part=some"], r"part.*some"),
         (["--out=x.csv"], r"x\.csv must end in \.npz or \.parquet"),
         (["--config", "quickstart"], "--run has its own settings and checkpoint"),
+        (["--data", "elsewhere/photos"], "--data: there is no file or folder elsewhere/photos"),
+        (["--data", "photos"], "--data: there is no file or folder photos"),
         (["--data", "TextData"], "reads images, and TextData has texts"),
         (["--data.source.channels=3", "--data.source.root={root}"], "its channels is 3"),
         (["--prat=all"], "prat"),

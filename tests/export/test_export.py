@@ -17,7 +17,7 @@ from ssl_zoo.data.image.module import ImageData
 from ssl_zoo.data.text.module import Documents
 from ssl_zoo.encoders.base import Embedded, Encoded, Encoder
 from ssl_zoo.errors import InputError
-from ssl_zoo.export.card import write_card
+from ssl_zoo.export.card import _data, write_card
 from ssl_zoo.export.export import write_export
 from ssl_zoo.export.program import save_program
 from ssl_zoo.runs.result_file import write_result
@@ -215,6 +215,23 @@ def test_the_card_is_one_for_the_hub_and_states_method_data_budget_and_results(t
     for shown in ("arXiv:2002.05709", "CC0-1.0", loaded.data.split_hash, "128 steps, 1,280 examples seen, 64 seconds",
                  "Abacus 3000", "| SimCLR | linear | 51.2 | 62.5 |", "| raw inputs | knn | 20.0 | 25.0 |"):  # fmt: skip
         assert shown in card.text, shown
+
+
+@pytest.mark.parametrize(
+    ("modality", "noun", "used"),
+    [
+        ("image", "images", "used the training part and the images without a label (3)."),
+        ("audio", "recordings", "used the training part and the recordings without a label (3)."),
+        ("text", "texts", "used rows packed from the training part and what has no labels."),
+    ],
+)
+def test_the_card_says_what_was_pretrained_on_besides_the_training_part(tmp_path, monkeypatch, modality, noun, used):
+    loaded = make_run("MLP", tmp_path)
+    split = {"hash": "ab", "train": 10, "validation": 2, "test": 2, "pretrain": 13}
+    monkeypatch.setattr(type(loaded.data), "split_record", lambda data: split)
+    monkeypatch.setattr(type(loaded.data), "modality", modality)
+    monkeypatch.setattr(type(loaded.data), "noun", noun)
+    assert used in _data(loaded.data)
 
 
 def test_the_card_has_the_mean_over_classes_where_they_differ_in_size(tmp_path):

@@ -20,6 +20,7 @@ from ssl_zoo.data.cache.sealed import lock_of, open_sealed, read_facts, write_fa
 from ssl_zoo.data.splits import PARTS
 from ssl_zoo.data.text.cutting import Copied, cut_few, hash_of_text
 from ssl_zoo.data.text.sources.base import UNLABELLED, BadText, TextSource, texts_that
+from ssl_zoo.data.text.sources.contents import NOT_UTF8, UTF16
 from ssl_zoo.data.text.tokenizer import TRAINERS, TextTokenizer, load_tokenizer, train_tokenizer
 from ssl_zoo.errors import InputError
 
@@ -203,8 +204,14 @@ def _build(folder: Path, source: TextSource, tokenizer: Wanted, vocab_size: int,
             sizes, labels, parts, hashes, name_ends = copied
             classes = source.classes if (labels >= 0).any() else []
         if len(sizes) == 0:
-            reasons = "".join(f" ({texts_that(count, reason)})" for reason, (count, _) in bad.items())
-            raise InputError(f"{source.name} has no text in it that can be used{reasons}: choose another source.")
+            reasons = "".join(
+                f" ({texts_that(count, reason)}: {', '.join(names)}{f' and {more:,} more' if more else ''})"
+                for reason, (count, names) in bad.items()
+                for more in [count - len(names)]
+            )
+            coded = {NOT_UTF8, UTF16} & set(bad)
+            way = "save its texts as UTF-8, as `iconv -t UTF-8` does, or " if coded else ""
+            raise InputError(f"{source.name} has no text in it that can be used{reasons}: {way}choose another source.")
         if labels.max() >= len(classes) or labels.min() < UNLABELLED:
             raise InputError(
                 f"{source.name} has labels from {labels.min()} to {labels.max()} but {len(classes)} classes: mend it."

@@ -119,7 +119,7 @@ def test_a_damaged_file_ends_the_run_and_leaves_nothing_behind(photographs: Path
         ready(photographs)
     assert [path.suffix for path in decoded.CACHE.iterdir()] == [".lock"]
     for _ in range(2):  # found out, and remembered
-        with pytest.warns(UserWarning, match=r"Left out 1 image files that are damaged.*3\.png"):
+        with pytest.warns(UserWarning, match=r"Left out 1 image file that is damaged.*3\.png"):
             assert len(ready(photographs, on_corrupt="skip").pretrain_set) < 23
 
 

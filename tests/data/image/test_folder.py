@@ -85,7 +85,7 @@ def test_a_damaged_file_stops_or_is_skipped(tmp_path: Path, damage: str) -> None
     stopping = ImageFolder(tmp_path).load()
     with pytest.raises(InputError, match=re.escape(f"{bad} is no image that can be read: remove it")):
         all_of(stopping.train, 6)
-    with pytest.warns(UserWarning, match=f"Left out 1 image files that are damaged, .* numbers: {re.escape(str(bad))}"):
+    with pytest.warns(UserWarning, match=f"Left out 1 image file that is damaged, .* numbers: {re.escape(str(bad))}"):
         loaded = ImageFolder(tmp_path, on_corrupt="skip").load()
     assert loaded.train.labels is not None and loaded.train.labels.tolist() == [0, 1]
     assert np.array_equal(all_of(loaded.train, 6)[0].numpy(), images[1])

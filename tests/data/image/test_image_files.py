@@ -220,7 +220,7 @@ def test_a_huge_image_is_left_out_where_the_user_skips_and_a_missing_package_nev
     monkeypatch.setattr(image_files, "LIMIT", 100)
     for number, side in enumerate([4, 20]):
         Image.fromarray(RANDOM.integers(0, 256, (side, side, 3), dtype=np.uint8)).save(tmp_path / f"{number}.png")
-    with pytest.warns(UserWarning, match=r"Left out 1 image files that are damaged, too large .*: .*1\.png"):
+    with pytest.warns(UserWarning, match=r"Left out 1 image file that is damaged, too large .*: .*1\.png"):
         assert len(ImageFolder(tmp_path, on_corrupt="skip").load().train) == 1
     for png in tmp_path.glob("*.png"):
         png.unlink()

@@ -67,7 +67,9 @@ def test_a_file_without_a_text_is_named_and_left_out_or_ends_the_run(tmp_path: P
 def test_nothing_but_bad_texts_is_a_sentence_with_the_reason(tmp_path: Path) -> None:
     (tmp_path / "texts").mkdir()
     (tmp_path / "texts" / "a.txt").write_bytes("café".encode("latin-1"))
-    with pytest.raises(InputError, match=r"no text in it that can be used \(1 text, which is not UTF-8\)"):
+    with pytest.raises(
+        InputError, match=r"can be used \(1 text, which is not UTF-8: .*a\.txt\): save its texts as UTF-8"
+    ):
         TextData(TextFiles(tmp_path / "texts")).setup()
     with pytest.raises(InputError, match="on_error is ignore: choose skip or stop"):
         TextData(TextFiles(tmp_path), on_error="ignore")

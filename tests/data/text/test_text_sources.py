@@ -263,6 +263,7 @@ def test_faulty_files_are_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
+        ('{"text": "cut', r"has no JSON object in line 3 \(Unterminated string\): write one"),
         ("{text: 1}", r"has no JSON object in line 3 \(Expecting property name enclosed in double quotes\): write one"),
         ('{"label": 1}', "has no text in line 3"),
         ('{"text": "x", "labels": 1}', "has `labels` in line 3: call it `label`"),

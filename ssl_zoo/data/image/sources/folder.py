@@ -161,7 +161,8 @@ def _readable(files: list[Path], version: str, form: PixelFormat) -> list[int]:
     if bad:
         others = f" and {len(bad) - NAMED:,} others" if len(bad) > NAMED else ""
         warnings.warn(
-            f"Left out {len(bad):,} image files that are damaged, too large or hold no finite numbers: "
+            f"Left out {'1 image file that is' if len(bad) == 1 else f'{len(bad):,} image files that are'} damaged, "
+            f"too large or {'holds' if len(bad) == 1 else 'hold'} no finite numbers: "
             f"{', '.join(bad[:NAMED])}{others}",
             stacklevel=2,
         )

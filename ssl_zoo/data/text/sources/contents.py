@@ -103,9 +103,11 @@ def json_entries(path: Path, columns: Columns = USUAL) -> Iterator[Entry | BadTe
             continue
         empty = False
         try:
-            entry: Any = json.loads(line)
+            entry: Any = json.loads(line.strip())  # an end of line within a text that is cut short is no news
         except (json.JSONDecodeError, RecursionError) as error:
-            reason = error.msg if isinstance(error, json.JSONDecodeError) else "too many brackets"
+            reason = "too many brackets"
+            if isinstance(error, json.JSONDecodeError):  # some of its messages end as if a place followed
+                reason = error.msg.removesuffix(" at").removesuffix(" starting")
             raise InputError(f"{name} has no JSON object in line {number} ({reason}): write one a line.") from error
         text = entry.get(columns.text) if isinstance(entry, dict) else None
         if text is None and isinstance(entry, dict) and columns.text in entry:
