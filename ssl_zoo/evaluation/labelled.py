@@ -46,21 +46,21 @@ def nothing_to_evaluate(data: DataModule) -> str:
     """Why the classes of some data cannot distinguish representations, as a clause; empty where they can."""
     for name, part in data.parts().items():
         if len(part) == 0:
-            return f"its {'training' if name == 'train' else name} part is empty"
+            return f"the {'training' if name == 'train' else name} part is empty"
     labels = _labels(data)
     if len(labels) < len(data.parts()):
-        return "it has no labels"
+        return "the data has no labels"
     train, _, test = (set(part.unique().tolist()) for part in labels)
     if len(train | test) < 2:
-        return "it has one class only, which everything is"
+        return "all examples of the data are of one class"
     if len(data.test_set) == 1:
-        return "its test part has a single example, so that any accuracy would be 0 or 100 %"
+        return "the test part has a single example, so that any accuracy would be 0 or 100 %"
     if len(test) < 2:
-        return "all examples of its test part are of one class"
+        return "all examples of the test part are of one class"
     if not train & test:
-        return "no class of its test part has an example in the training part"
+        return "no class of the test part has an example in the training part"
     if len(train) < 2:
-        return "all examples of its training part are of one class"
+        return "all examples of the training part are of one class"
     return ""
 
 

@@ -96,7 +96,7 @@ def write_unlabelled(directory: Path, result: Result, found: Unlabelled, data: D
     draw_neighbours(found.neighbours, data, figures / files.NEIGHBOURS)
     write_neighbours(found.neighbours, data, directory / files.NEIGHBOURS_IN_WORDS)
     _print_health(result, found.health)
-    remark = f"Nothing is classified, as the data cannot distinguish representations by classes: {reason}."
+    remark = f"There is no accuracy to measure: {reason}."
     for sentence in (*result.remarks, remark):
         Console(soft_wrap=True).print(sentence, highlight=False, markup=False)
     Console(soft_wrap=True).print(

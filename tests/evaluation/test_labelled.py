@@ -32,13 +32,13 @@ class Data(Answers):
 @pytest.mark.parametrize(
     ("parts", "reason"),
     [
-        ((None, None, None), "it has no labels"),
-        (([0, 1], [], [0, 1]), "its validation part is empty"),
-        (([0] * 9, [0], [0, 0]), "it has one class only"),
-        (([0, 1] * 9, [0], [1]), "its test part has a single example"),
-        (([0, 1] * 9, [0], [1, 1]), "all examples of its test part are of one class"),
-        (([0, 1, 2], [3], [4, 5]), "no class of its test part has an example in the training part"),
-        (([0, 0, 0], [1], [0, 1]), "all examples of its training part are of one class"),
+        ((None, None, None), "the data has no labels"),
+        (([0, 1], [], [0, 1]), "the validation part is empty"),
+        (([0] * 9, [0], [0, 0]), "all examples of the data are of one class"),
+        (([0, 1] * 9, [0], [1]), "the test part has a single example"),
+        (([0, 1] * 9, [0], [1, 1]), "all examples of the test part are of one class"),
+        (([0, 1, 2], [3], [4, 5]), "no class of the test part has an example in the training part"),
+        (([0, 0, 0], [1], [0, 1]), "all examples of the training part are of one class"),
     ],
 )
 def test_what_cannot_be_evaluated_is_a_sentence(parts, reason):
@@ -64,7 +64,9 @@ def test_what_can_be_evaluated_is_counted_and_remarked_on():
     assert found[2] == "The test part has 4 examples: each is 25.0 points of accuracy."
 
 
-@pytest.mark.parametrize(("folders", "count", "reason"), [(1, 30, "it has one class only"), (30, 1, "no class of its")])
+@pytest.mark.parametrize(
+    ("folders", "count", "reason"), [(1, 30, "all examples of the data are of one class"), (30, 1, "no class of the")]
+)
 def test_a_run_whose_classes_say_nothing_ends_with_a_sentence_and_health(tmp_path, capsys, folders, count, reason):
     write_images(tmp_path / "images", folders * count, folders, (8, 8, 3))
     run(
@@ -73,7 +75,7 @@ def test_a_run_whose_classes_say_nothing_ends_with_a_sentence_and_health(tmp_pat
          "--data.batch_size=8", "--trainer.max_steps=3", f"--runs_dir={tmp_path / 'runs'}",
          "--trainer.enable_progress_bar=false"]
     )  # fmt: skip
-    sentence = f"Nothing is classified, as the data cannot distinguish representations by classes: {reason}"
+    sentence = f"There is no accuracy to measure: {reason}"
     assert sentence in capsys.readouterr().out
     (directory,) = (tmp_path / "runs").glob("*/*")
     assert read_result(directory).rows == {}

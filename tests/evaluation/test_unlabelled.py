@@ -59,7 +59,7 @@ def test_images_without_labels_have_health_a_map_and_neighbours_and_are_ranked(t
     root = write_images(tmp_path / "data", 40, classes=0)
     first = fit("images", root, tmp_path / "runs")
     said = capsys.readouterr().out
-    assert "Nothing is classified, as the data cannot distinguish representations by classes: it has no labels" in said
+    assert "There is no accuracy to measure: the data has no labels" in said
     assert "untrained encoder" in said and f"{first}" in said
     result = read_result(first)
     assert result.rows == {} and result.own_row == "SimCLR" and result.data.test == 8
