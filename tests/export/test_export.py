@@ -26,7 +26,11 @@ from tests.export.kinds import KINDS, LENGTH, SIZE, a_run, gru, make_run
 from tests.made_results import made, score
 
 # An exported program takes a second of tracing and half a one of loading, and these differ little from others.
-VARIANTS = {"ResNet, narrow", "ResNet, bottlenecks", "ViT, grey", "wav2vec 2.0, norm over time"}
+VARIANTS = {
+    "ResNet, narrow", "ResNet, bottlenecks", "ViT, grey", "wav2vec 2.0, norm over time",
+    # Programs alone, as CausalConvEncoder's is; tests/runs/test_moved_data.py exports an AudioResNet, too.
+    "Wav2Vec2Encoder on log-mel", "AudioResNet",
+}  # fmt: skip
 ASKED_FOR_BY_NAME = {"ResNet, as torchvision has it", "BERT"}
 
 EACH_KIND = [pytest.param(each, marks=[pytest.mark.slow] * (each in VARIANTS)) for each in KINDS]
