@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ssl_zoo.data.image.sources.image_files import open_image
+from ssl_zoo.data.image.sources.image_files import UnreadableImage, open_image
 from ssl_zoo.data.image.sources.pixels import Decoded, PixelFormat, resize, to_pixels
 from ssl_zoo.errors import InputError
 
@@ -40,7 +40,14 @@ def images_of(raw: Any, form: PixelFormat, size: int) -> Tensor:
 
 def _decoded(image: Any, form: PixelFormat) -> Decoded:
     if isinstance(image, str | Path):
-        return open_image(Path(image).expanduser(), form)
+        path = Path(image).expanduser()
+        if not path.is_file():
+            raise InputError(f"There is no file {path}: give the path of an image.")
+        try:
+            return open_image(path, form)
+        except UnreadableImage as error:  # its sentence ends with what a source of a run can do
+            reason = str(error).removesuffix(": remove it, or set on_corrupt to skip.")
+            raise InputError(f"{reason}: mend it or leave it out.") from error
     if isinstance(image, Image.Image):
         return image
     array = image.detach().cpu().numpy() if isinstance(image, Tensor) else image
