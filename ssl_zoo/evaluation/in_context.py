@@ -47,7 +47,7 @@ def in_context(
         run: the run directory of a GPT on data with labels, runs/<experiment>/<time>-<id>.
         shots: numbers of solved examples in the prompt to try.
         draws: random choices of the solved examples to average over.
-        examples: evaluate on so many test texts at most, evenly spaced.
+        examples: evaluate on at most this many test texts, evenly spaced.
         template: how an example is written; it ends with what follows {label}.
         label_names: what the classes are called in the prompt, in label order; the data's own names, from their last
             dot on, when left out.
@@ -58,9 +58,7 @@ def in_context(
     loaded = load_run(run, allow_other_split, root)
     method, data = loaded.method, loaded.data
     if not isinstance(method, GPT) or not data.classes:
-        raise InputError(
-            f"in_context: {run} is no run of GPT on texts with labels, so it has nothing to say of classes."
-        )
+        raise InputError(f"in_context: {run} is no run of GPT on texts with labels, so it cannot predict classes.")
     if not (TEXT in template and LABEL in template and template.index(TEXT) < template.index(LABEL)):
         raise InputError(f"in_context: the template {template!r} must have {TEXT} and after it {LABEL}.")
     if min([*shots, draws - 1, examples - 1]) < 0:

@@ -87,7 +87,7 @@ def finetune(
         layer_decay: factor of the learning rate for each layer down from the top of the encoder, as in `Optimizer`; 1
             trains all layers alike, 0.65 to 0.95 is usual for transformers (Clark et al., 2020, arXiv:2003.10555; Bao
             et al., 2021, arXiv:2106.08254).
-        test_examples: evaluate on so many of the test examples at most, always the same.
+        test_examples: evaluate on at most this many test examples, always the same ones.
         allow_other_split: go on although the data is not split any more as it was while the run trained, so that the
             run may be tested on examples that it has seen.
         root: where the run's data lies now, where it was moved; short for --data.source.root.

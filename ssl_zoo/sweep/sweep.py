@@ -41,7 +41,7 @@ def sweep(
         experiments: YAML files, or folders that hold some.
         read: gives the settings that options of `ssl-zoo fit` come to.
         overrides: options of `ssl-zoo fit` for every run.
-        seeds: train each experiment with the seeds 0, 1, 2 and so on, so many of them.
+        seeds: number of seeds to train each experiment with: 0, 1, 2 and so on.
         budget: seconds of training for each run, as 90s, 10min or 1.5h. The speed of an experiment is measured first,
             by a few steps that do not count, and its schedules end when the time is up, as far as that speed holds;
             validation and probes come on top.
