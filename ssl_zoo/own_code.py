@@ -170,6 +170,27 @@ def require_said(thing: Any, base: type) -> None:
         )
 
 
+def require_initialised(module: Any) -> None:
+    """Refuses a module with a part whose constructor leaves out that of its base class.
+
+    Args:
+        module: what was built, a `torch.nn.Module`, which takes too long to import for this file.
+
+    Raises:
+        InputError: PyTorch could not so much as list the part's parameters.
+    """
+    for part in vars(module)["_modules"].values():
+        if part is None:
+            continue
+        if "_modules" not in vars(part):
+            kind = type(part)
+            raise InputError(
+                f"{kind.__name__}.__init__ ({place_of(kind, '__init__')}) does not initialise its base class: begin it "
+                "with super().__init__()."
+            )
+        require_initialised(part)
+
+
 def _innermost(frame: FrameType | None) -> Place | None:
     while frame is not None and frame.f_globals.get("__name__") != _OUTERMOST:
         if _is_own_code(frame.f_code):

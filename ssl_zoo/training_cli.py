@@ -31,7 +31,7 @@ from ssl_zoo.distributed import CPUSyncBatchNorm, leave_group
 from ssl_zoo.evaluation.labelled import check_choices, nothing_to_evaluate
 from ssl_zoo.evaluation.probe import probe
 from ssl_zoo.hardware import check_accelerator, fastest_precision
-from ssl_zoo.own_code import own_errors
+from ssl_zoo.own_code import own_errors, require_initialised
 from ssl_zoo.parsing import STRICT, LinesKept, StrictParser, beginning_of_help, parse, resolve_paths
 from ssl_zoo.runs.directory import RunDirectoryCLI, say
 from ssl_zoo.runs.log import RunLog
@@ -167,6 +167,7 @@ class ZooCLI(RunDirectoryCLI):
         saved = {} if self.checkpoint is None else self.checkpoint[1].get("hyper_parameters", {})
         with own_errors(), self.remembered_weights(), remembered_statistics(settings, saved):
             super().instantiate_classes()
+            require_initialised(self.model)
 
     def complete_settings(self, settings: dict[str, Any]) -> None:
         """Makes room for the sizes of a part that this method lacks; `after_instantiate_classes` clears it away.

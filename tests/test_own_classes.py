@@ -19,6 +19,7 @@ BERT = ["fit", "--config", str(ROOT / "experiments" / "text" / "bert.yaml"), *SM
 OWN = '''
 import torch
 from ssl_zoo.encoders.base import Embedded, Encoded, Encoder
+from ssl_zoo.views.base import Views
 
 
 class Half(Encoder):
@@ -53,6 +54,16 @@ class Whole(Nameless):
 class Uninitialised(Whole):
     def __init__(self):
         self.patches = torch.nn.Conv2d(1, 8, 4, 4)
+
+
+class Unbegun(Views):
+    views_per_example = 2
+
+    def __init__(self):
+        self.noise = 0.1
+
+    def forward(self, inputs, keys, fields=None):
+        return torch.cat([inputs, inputs]) / 255
 '''
 METHODS = """
 import torch
@@ -200,13 +211,18 @@ def own_folder(tmp_path, monkeypatch):
             "--data.source=my_sources.Nameless",
             "Nameless (my_sources.py, line 5) does not say its name, lic",
         ),
+        (
+            QUICKSTART,
+            "--model.views=my_encoders.Unbegun",
+            "Unbegun.__init__ (my_encoders.py, line 44) does not initialise its base class: begin it with super().__i",
+        ),
         (QUICKSTART, "--model.encoder=my_encoders.Half", "my_encoders.Half lacks what its base class leaves to it: wr"),
         (QUICKSTART, "--data=my_encoders.Whole", "data: my_encoders.Whole is no LightningDataModule, which is needed"),
         (BERT, "--model.encoder=my_encoders.Whole", "model.encoder: my_encoders.Whole is no TextEncoder, which BERT n"),
         (
             QUICKSTART,
             "--model.encoder=my_encoders.Nameless",
-            "line 13) does not say its modality, num_layers, stride: set",
+            "line 14) does not say its modality, num_layers, stride: set",
         ),
         (QUICKSTART, "--model=nowhere.yaml", "model: there is no file nowhere.yaml."),
         (QUICKSTART, "--model.optimizer.betas=0.9", "model.optimizer.betas: expected tuple or null, got 0.9."),
