@@ -35,7 +35,7 @@ def probe_public(
     """Evaluates a published encoder as `ssl-zoo probe` does a run: the same data, split, probes and baselines.
 
     Its results lie in RUNS_DIR/public/NAME, from where `ssl-zoo compare` takes them up as a row of their own. What such
-    an encoder has seen before, and at what cost, is its authors' to say: the test images may have been among it.
+    an encoder was trained on, and at what cost, only its authors know: it may have seen the test images.
 
     Args:
         encoder: `torchvision:resnet18`, `timm:vit_small_patch16_224`, or `transformers:` and a model's name on the

@@ -37,7 +37,8 @@ class AudioFolder(AudioSource):
         self._require_files()
         files = find_files(Path(self.root), SUFFIXES, "sounds")
         if not files:
-            raise InputError(f"There is no sound in {self.root}: put sound files or folders of them there.")
+            kinds = ", ".join(sorted(SUFFIXES))
+            raise InputError(f"There is no sound in {self.root}: put sound files ({kinds}) or folders of them there.")
         numbers = class_numbers(files)
         recordings = [
             recording(file.path, label=UNLABELLED if file.label is None else numbers[file.label], part=file.part)

@@ -85,7 +85,8 @@ class ImageFolder(ImageSource):
         labels_file = None if self.labels is None else Path(self.labels)
         files = find_files(root, SUFFIXES, "images", besides=labels_file)
         if not files:
-            raise InputError(f"There is no image in {root}: put image files or folders of them there.")
+            kinds = ", ".join(sorted(SUFFIXES))
+            raise InputError(f"There is no image in {root}: put image files ({kinds}) or folders of them there.")
         if labels_file is not None:
             files = _with_labels(files, root, labels_file)
         contents = contents_of([file.path for file in files])
