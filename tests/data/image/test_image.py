@@ -172,7 +172,7 @@ def test_bad_settings_are_named(settings: dict[str, object], message: str) -> No
 
 
 def test_too_little_data() -> None:
-    with pytest.raises(InputError, match="Made 2 has only 2 images with labels: too few"):
+    with pytest.raises(InputError, match="Made 2 has too few images with labels"):
         ready(Made(2))
 
 
