@@ -67,7 +67,7 @@ def test_several_texts_and_texts_of_classes_stay_whole(tmp_path: Path) -> None:
         (tmp_path / "classes" / name).mkdir(parents=True)
         (tmp_path / "classes" / name / "x.txt").write_text("".join(LINES))
     with pytest.raises(
-        InputError, match=r"only 2 documents with labels: .* set --data\.source\.document to line or par"
+        InputError, match=r"too few documents with labels .* set --data\.source\.document to line or par"
     ):
         ready(tmp_path / "classes")
 
