@@ -86,9 +86,9 @@ def explain(message: str, options: Iterable[str] = (), class_names: Collection[s
         choices = found[2].replace("'", "").split(", ")
         return f"There is no command '{found[1]}'{nearest(found[1], choices)}; the commands are {', '.join(choices)}."
     if (found := _REQUIRED.search(message)) and (owners := _CLASS.findall(message[: found.start()])):
-        names = found[1].strip().split(", ")
-        plural, given = "s" * (len(names) > 1), _listed(f"--{place}.{name}" for name in names)
-        return f"{place}: {owners[-1].rpartition('.')[2]} needs the setting{plural} {_listed(names)}: give {given}."
+        missing = found[1].strip().split(", ")
+        plural, given = "s" * (len(missing) > 1), _listed(f"--{place}.{name}" for name in missing)
+        return f"{place}: {owners[-1].rpartition('.')[2]} needs the setting{plural} {_listed(missing)}: give {given}."
     if found := _REQUIRED.search(message):
         needed = sorted(found[1].strip().split(", "), reverse=True)
         if command := next(
