@@ -51,8 +51,7 @@ class Method(Rebuildable, L.LightningModule, ABC):
     noise_seed: Tensor
     evaluated: str = "encoder"
     pictured: int = 12
-    # What a `configure_optimizers` of a subclass's own leaves as it is.
-    _total_steps: int | None = None
+    _total_steps: int | None = None  # as a `configure_optimizers` of a subclass's own leaves it
     _steps_frozen: int = 0
 
     def __init__(self, encoder: Encoder, optimizer: Optimizer = Optimizer()) -> None:
