@@ -277,9 +277,7 @@ class Method(Rebuildable, L.LightningModule, ABC):
         """Clips as the Trainer's settings say, which Lightning refuses for fused optimizers in mixed precision."""
         if gradient_clip_val is None:
             return
-        if (
-            getattr(self.trainer.precision_plugin, "scaler", None) is not None
-        ):  # gradients are scaled: refused with reason
+        if getattr(self.trainer.precision_plugin, "scaler", None) is not None:  # scaled gradients: refused with reason
             super().configure_gradient_clipping(optimizer, gradient_clip_val, gradient_clip_algorithm)
         elif gradient_clip_algorithm == "value":
             nn.utils.clip_grad_value_(self.parameters(), gradient_clip_val)

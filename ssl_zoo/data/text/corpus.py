@@ -6,7 +6,7 @@ import os
 from array import array
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 from filelock import FileLock
@@ -19,8 +19,8 @@ from ssl_zoo.data.cache.progress import Show, patient_progress
 from ssl_zoo.data.cache.sealed import lock_of, open_sealed, read_facts, write_facts
 from ssl_zoo.data.splits import PARTS
 from ssl_zoo.data.text.cutting import Copied, cut_few, hash_of_text
-from ssl_zoo.data.text.sources.base import UNLABELLED, BadText, TextSource, texts_that
-from ssl_zoo.data.text.sources.contents import NOT_UTF8, UTF16
+from ssl_zoo.data.text.left_out import Bad, nothing_left
+from ssl_zoo.data.text.sources.base import UNLABELLED, BadText, TextSource
 from ssl_zoo.data.text.tokenizer import TRAINERS, TextTokenizer, load_tokenizer, train_tokenizer
 from ssl_zoo.errors import InputError
 
@@ -29,8 +29,6 @@ CACHE = cache_folder.CACHE / "text"
 FORMAT = 9
 # Documents are tokenized so many characters at a time, or one document if it is longer.
 CHUNK_CHARACTERS = 2**18
-# So many of the texts that are left out are named.
-NAMED = 3
 
 # From the labels and official parts of all documents, the positions of those that a tokenizer may learn from.
 Choose = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -40,13 +38,6 @@ Seals = dict[str, Seal]
 
 # How texts become tokens: the name of a trainer or of what is ready-made, or a tokenizer.
 Wanted = str | TextTokenizer
-
-
-class Bad(NamedTuple):
-    """How many texts were left out for one reason, and the first of their names."""
-
-    total: int
-    names: list[str]
 
 
 class Corpus:
@@ -204,14 +195,7 @@ def _build(folder: Path, source: TextSource, tokenizer: Wanted, vocab_size: int,
             sizes, labels, parts, hashes, name_ends = copied
             classes = source.classes if (labels >= 0).any() else []
         if len(sizes) == 0:
-            reasons = "".join(
-                f" ({texts_that(count, reason)}: {', '.join(names)}{f' and {more:,} more' if more else ''})"
-                for reason, (count, names) in bad.items()
-                for more in [count - len(names)]
-            )
-            coded = {NOT_UTF8, UTF16} & set(bad)
-            way = "save its texts as UTF-8, as `iconv -t UTF-8` does, or " if coded else ""
-            raise InputError(f"{source.name} has no text in it that can be used{reasons}: {way}choose another source.")
+            raise InputError(nothing_left(source.name, bad))
         if labels.max() >= len(classes) or labels.min() < UNLABELLED:
             raise InputError(
                 f"{source.name} has labels from {labels.min()} to {labels.max()} but {len(classes)} classes: mend it."
@@ -271,8 +255,7 @@ def _copy_texts(source: TextSource, path: Path, show: Show) -> tuple[Copied, dic
     with path.open("wb") as file, path.with_name("names.bin").open("wb") as names_file:
         for document in source.documents():
             if isinstance(document, BadText):
-                total, names = bad.get(document.reason, Bad(0, []))
-                bad[document.reason] = Bad(total + 1, [*names, document.name][:NAMED])
+                bad[document.reason] = bad.get(document.reason, Bad(0, [])).and_named(document.name)
                 continue
             text = document.text.encode(errors="replace")  # half a surrogate pair, say, from a JSON escape
             digest.update(f"{len(text)}:{document.label}:{document.part}\n".encode() + text)
