@@ -230,6 +230,7 @@ def test_probing_what_is_no_run(capsys, tmp_path):
     assert "damaged" in refused(capsys, "probe", "--run", str(tmp_path))
 
 
+@pytest.mark.slow  # a started process; skeletons of `ssl-zoo new` run in this one
 def test_a_users_own_method_runs_by_its_module_path(tmp_path):
     """Whoever adds a method needs a file of their own in their own folder, and nothing else."""
     (tmp_path / "my_module.py").write_text(

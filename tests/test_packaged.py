@@ -88,6 +88,7 @@ def installed(tmp_path_factory) -> Path:
     return top / "site"
 
 
+@pytest.mark.slow  # builds and installs a wheel
 def test_an_installed_package_brings_its_experiments(installed, tmp_path):
     here = installed / "ssl_zoo" / "experiments"
     brought = {path.relative_to(here) for path in here.rglob("*.yaml")}
