@@ -94,9 +94,9 @@ def explain(message: str, options: Iterable[str] = (), class_names: Collection[s
         if command := next(
             (name.partition(".")[0] for name in needed if re.fullmatch(r"\w+\.(model|data)", name)), None
         ):
-            parts = _listed(name.removeprefix(f"{command}.") for name in needed)
+            absent = _listed(name.removeprefix(f"{command}.") for name in needed)
             return (
-                f"{command} needs the setting{'s' * (len(needed) > 1)} {parts}, which files of settings hold: give "
+                f"{command} needs the setting{'s' * (len(needed) > 1)} {absent}, which files of settings hold: give "
                 "--config quickstart, or another one that `ssl-zoo experiments` lists."
             )
         if not place:
