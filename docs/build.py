@@ -50,9 +50,11 @@ def build(out: Path) -> int:
     """Writes the site; returns the exit code.
 
     Args:
-        out: Folder for `pages` and `html`; what is in it is replaced.
+        out: Folder for `pages` and `html`, which are replaced; whatever else is in it stays.
     """
-    shutil.rmtree(out, ignore_errors=True)
+    for made in (out / "pages", out / "html"):
+        if made.exists():
+            shutil.rmtree(made)
     write_guides(out / "pages")
     settings = yaml.safe_load((ROOT / "docs" / "mkdocs.yml").read_text())
     settings["nav"].append({"Reference": write_reference(out / "pages")})

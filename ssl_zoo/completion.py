@@ -48,7 +48,7 @@ def _everything() -> argparse.ArgumentParser:
             if files in FILES:
                 made.complete = shtab.FILE  # type: ignore[attr-defined]  # where shtab looks for it
             elif files in FOLDERS and "choices" not in settings:
-                made.complete = shtab.DIRECTORY  # type: ignore[attr-defined]  # as above
+                made.complete = shtab.DIRECTORY  # type: ignore[attr-defined]  # where shtab looks for it
     return whole
 
 

@@ -80,7 +80,7 @@ class ZooCLI(RunDirectoryCLI):
                 },
                 args=args,
             )
-        except BaseException:
+        except BaseException:  # Ctrl-C too: whatever ends a start leaves no empty folder
             self.leave_nothing_empty()
             raise
 

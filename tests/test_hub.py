@@ -32,7 +32,7 @@ def test_a_file_that_is_not_here_is_missing_at_once(no_network):
 
 
 def test_an_encoder_by_its_name_in_timm_is_missing_at_once(no_network):
-    pytest.importorskip("timm")
+    pytest.importorskip("timm")  # an extra
     began = time.monotonic()
     with pytest.raises(InputError, match="pretrained: timm:resnet10t cannot be loaded; check the name and the network"):
         read_released("timm:resnet10t")

@@ -30,7 +30,7 @@ class BeforeTraining(L.Callback):
                 "nothing from one alone: make it at least 2."
             )
         # A run of less steps than lie between two lines of the log has its one line at its end.
-        shortest = max(1, min(trainer.log_every_n_steps, total_steps(trainer)))  # type: ignore[attr-defined]  # below
+        shortest = max(1, min(trainer.log_every_n_steps, total_steps(trainer)))  # type: ignore[attr-defined]  # Lightning sets it
         trainer.log_every_n_steps = shortest  # type: ignore[attr-defined]  # Lightning sets it where mypy does not see
         accumulated, batches = trainer.accumulate_grad_batches, batches_per_epoch(trainer)
         reached = 0 <= trainer.max_steps * accumulated <= batches  # the run ends before its first epoch does

@@ -35,7 +35,7 @@ class WaveConvolutions(FrontEnd):
         self,
         dim: int = 512,
         kernels: list[int] = [10, 3, 3, 3, 3, 2, 2],  # noqa: B006  # never changed, and --help shows it
-        strides: list[int] = [5, 2, 2, 2, 2, 2, 2],  # noqa: B006  # as above
+        strides: list[int] = [5, 2, 2, 2, 2, 2, 2],  # noqa: B006  # never changed, and --help shows it
         norm: Literal["layer", "group"] = "layer",
         bias: bool = True,
         normalize: bool = True,

@@ -60,7 +60,7 @@ class Evaluated(NamedTuple):
     remarks: list[str]
     main_task: str = CLASSES
     task_sizes: dict[str, dict[str, int]] = {}  # noqa: RUF012  # a tuple's default, and never changed
-    meanings: dict[str, str] = {}  # noqa: RUF012  # as above
+    meanings: dict[str, str] = {}  # noqa: RUF012  # a tuple's default, and never changed
 
 
 def evaluate_rows(rows: Extracting, classes: int, labels_per_class: list[int], draws: int) -> Evaluated:

@@ -245,7 +245,7 @@ class RunDirectoryCLI(CommandLine):
         except InputError:
             end_children(self.trainer, None)
             raise
-        except BaseException:
+        except BaseException:  # Ctrl-C too: the other processes must not wait for this one
             end_children(self.trainer)
             raise
         if subcommand == "fit":

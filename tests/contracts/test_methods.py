@@ -163,7 +163,7 @@ def test_a_method_of_images_runs_on_speech(path, tmp_path):
     options += ["--data.sample_rate=8000", "--data.crop_seconds=0.5", "--trainer.max_steps=1", *UNWATCHED]
     try:
         run(["fit", "--config", str(path), *SMALL, *options, f"--runs_dir={tmp_path / 'runs'}"])
-    except InputError as refusal:  # as above
+    except InputError as refusal:  # a sentence of what does not fit is an answer
         assert not AudioResNet.maskable and "AudioResNet" in str(refusal)
         return
     (directory,) = tmp_path.glob("runs/*/*")

@@ -17,7 +17,7 @@ from ssl_zoo.data.text.module import TextData
 from ssl_zoo.data.text.sources.hugging_face import HuggingFaceText
 from ssl_zoo.errors import InputError
 
-hub = pytest.importorskip("datasets")
+hub = pytest.importorskip("datasets")  # an extra
 hub.disable_progress_bars()
 
 RANDOM = np.random.default_rng(0)

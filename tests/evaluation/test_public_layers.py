@@ -35,14 +35,14 @@ def test_the_layers_of_a_resnet_are_its_stages():
 def test_the_layers_of_a_vit_are_its_blocks_without_the_class_token(library):
     torch.manual_seed(0)
     if library == "timm":
-        timm = pytest.importorskip("timm")
+        timm = pytest.importorskip("timm")  # an extra
         network = timm.models.VisionTransformer(img_size=32, patch_size=8, embed_dim=16, depth=2, num_heads=2,
                                                 num_classes=0)  # fmt: skip
         last = lambda states: network.norm(states)[:, 0]  # noqa: E731  # one line beside the other
     else:
         network = models.VisionTransformer(32, 8, 2, 2, 16, 32)
         network.heads = nn.Identity()
-        last = lambda states: network.encoder.ln(states)[:, 0]  # noqa: E731  # as above
+        last = lambda states: network.encoder.ln(states)[:, 0]  # noqa: E731  # one line beside the other
     encoder, batch = extracted(network, 32)
     whole = []
     block = encoder.layers[-1].register_forward_hook(lambda module, inputs, output: whole.append(output))

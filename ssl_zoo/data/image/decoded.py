@@ -124,7 +124,7 @@ def _build(folder: Path, name: str, images: JoinedImages, size: int, stored_size
     """Fills an empty folder; what an error leaves of it, which may be large, is removed."""
     try:
         _decode_into(folder, name, images, size, stored_size, whole)
-    except BaseException:
+    except BaseException:  # Ctrl-C too: half of a cache is none
         shutil.rmtree(folder, ignore_errors=True)  # the error that is raised says more
         raise
 
