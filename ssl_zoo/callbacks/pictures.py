@@ -4,10 +4,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import lightning as L
-import torch
 from torch import Tensor
 
 from ssl_zoo import metrics
+from ssl_zoo.callbacks.first_examples import of_first_examples
 from ssl_zoo.data.base import data_of
 from ssl_zoo.data.pictures import as_colours, save_grid
 from ssl_zoo.methods.base import Method
@@ -28,13 +28,7 @@ class MethodPictures(L.Callback):
             return
         data = data_of(trainer)
         examples = data.as_validated(data.validation_set)
-        batch = examples.__getitems__(list(range(min(pl_module.pictured, len(examples)))))
-        batch = pl_module.transfer_batch_to_device(batch._replace(labels=None), pl_module.device, 0)
-        was_training = pl_module.training
-        pl_module.eval()
-        with trainer.precision_plugin.forward_context(), torch.no_grad():
-            pictures = pl_module.pictures(batch)
-        pl_module.train(was_training)
+        pictures = of_first_examples(trainer, pl_module, examples, pl_module.pictured, pl_module.pictures)
         for name, picture in pictures.items():
             path = Path(directory) / FIGURES / f"{name}.png"
             save(picture, path)

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
-import torch
 
 from ssl_zoo.batch import Batch
+from ssl_zoo.callbacks.first_examples import of_first_examples
 from ssl_zoo.data.base import data_of
 from ssl_zoo.data.tokens import Tokens
 from ssl_zoo.methods.base import Method
@@ -35,13 +35,7 @@ class MethodTexts(L.Callback):
         tokens = data.tokens()
         if tokens is None or directory is None or not trainer.is_global_zero:
             return
-        batch = data.validation_set.__getitems__(list(range(min(SAMPLES, len(data.validation_set)))))
-        batch = pl_module.transfer_batch_to_device(batch._replace(labels=None), pl_module.device, 0)
-        was_training = pl_module.training
-        pl_module.eval()
-        with trainer.precision_plugin.forward_context(), torch.no_grad():
-            texts = pl_module.texts(batch)
-        pl_module.train(was_training)
+        texts = of_first_examples(trainer, pl_module, data.validation_set, SAMPLES, pl_module.texts)
         if texts is not None:
             write(decode(texts, tokens), Path(directory) / files.SAMPLES)
 
