@@ -157,6 +157,10 @@ class Wav2Vec2Encoder(AudioEncoder):
             first.append("trunk.layer_norm")
         return [first, *([f"trunk.layers.{number}"] for number in range(len(self.trunk.layers)))]
 
+    def feed_forwards(self) -> list[nn.Module]:
+        """The same in layers that normalise before and after their parts."""
+        return [layer.feed_forward for layer in self.trunk.layers]
+
     def save_pretrained(self, folder: str | Path) -> None:
         """Write the encoder for others to load, as the transformers library's `Wav2Vec2Model` or `HubertModel`.
 

@@ -148,6 +148,14 @@ class Encoder(Rebuildable, nn.Module, ABC):
         """
         return []
 
+    def feed_forwards(self) -> list[nn.Module]:
+        """The part of every transformer layer that gives its feed-forward output; empty where there is no such layer.
+
+        In evaluation mode what they give ``(B, P + N, D)`` is that output, before anything is added to it and before
+        any norm, which `ssl_zoo.encoders.feed_forward.recorded` reads.
+        """
+        return []
+
     def require_all(self, places: Tensor | None) -> None:
         """Raise `InputError` where vectors have been left out: what an encoder that is not `droppable` does first."""
         if places is not None:

@@ -91,6 +91,10 @@ class ModernBertEncoder(TextEncoder):
         """Tokens, then every transformer layer."""
         return [["model.embeddings"], *([f"model.layers.{number}"] for number in range(len(self.model.layers)))]
 
+    def feed_forwards(self) -> list[nn.Module]:
+        """The layers' gated parts."""
+        return [layer.mlp for layer in self.model.layers]
+
     def layers_and_inputs(
         self, vectors: Tensor, mask: Tensor | None, places: Tensor | None
     ) -> list[tuple[Layer, dict[str, Any]]]:

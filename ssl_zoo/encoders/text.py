@@ -101,6 +101,10 @@ class BertEncoder(TextEncoder):
         layers = range(len(self.model.encoder.layer))
         return [["model.embeddings"], *([f"model.encoder.layer.{number}"] for number in layers)]
 
+    def feed_forwards(self) -> list[nn.Module]:
+        """The second linear part of every layer's, whose norm comes after the sum."""
+        return [layer.output.dense for layer in self.model.encoder.layer]
+
     def layers_and_inputs(
         self, vectors: Tensor, mask: Tensor | None, places: Tensor | None
     ) -> list[tuple[Layer, dict[str, Any]]]:
@@ -193,6 +197,10 @@ class GPT2Encoder(TextEncoder):
     def parameter_layers(self) -> list[list[str]]:
         """Tokens and positions, then every transformer layer."""
         return [["model.wte", "model.wpe"], *([f"model.h.{number}"] for number in range(len(self.model.h)))]
+
+    def feed_forwards(self) -> list[nn.Module]:
+        """The dropout after it, as it is the last part that `_gpt2_layer` calls."""
+        return [layer.mlp.dropout for layer in self.model.h]
 
     def layers_and_inputs(
         self, vectors: Tensor, mask: Tensor | None, places: Tensor | None

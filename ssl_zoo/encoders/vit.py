@@ -132,6 +132,10 @@ class ViT(Encoder):
         layers = "model.layers" if hasattr(self.model, "layers") else "model.encoder.layer"
         return [["model.embeddings"], *([f"{layers}.{number}"] for number in range(len(self.blocks)))]
 
+    def feed_forwards(self) -> list[nn.Module]:
+        """Before DINOv2's layer scale, too."""
+        return [layer.mlp for layer in self.blocks]
+
     def embed(self, inputs: Tensor, mask: Tensor | None = None) -> Embedded:
         """The projected patches ``(B, N, dim)``, row by row; images are never padded."""
         images = self.normalize(inputs, self.model.config.num_channels)

@@ -1,8 +1,10 @@
 """Teachers: copies that follow a network slowly and are never trained."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from copy import deepcopy
+from itertools import compress
+from operator import not_
 from typing import Any
 
 import torch
@@ -22,31 +24,61 @@ class Teacher(nn.Module):
     statistics of the batch, of which it keeps running means of its own for evaluation. So do the published codes of
     MoCo (arXiv:1911.05722), BYOL (arXiv:2006.07733) and MoCo v3 (arXiv:2104.02057).
 
+    A teacher in evaluation mode has no dropout in training either, as that of data2vec (arXiv:2202.03555); its buffers,
+    such as statistics of batch norm, are then the student's.
+
     Args:
         student: What to copy and to follow; the copy starts equal to it.
         momentum: m in [0, 1], where 1 stands still: a number, or a function of the part of the run that is over.
+        eval_mode: Whether the copy always works as in evaluation.
+        shared: Names of parameters, or of parts with all of theirs, that are the student's own: m is 0 for them.
     """
 
-    def __init__(self, student: nn.Module, momentum: float | Callable[[float], float]) -> None:
+    def __init__(
+        self,
+        student: nn.Module,
+        momentum: float | Callable[[float], float],
+        *,
+        eval_mode: bool = False,
+        shared: Sequence[str] = (),
+    ) -> None:
         super().__init__()
         self.module = deepcopy(student).requires_grad_(False)
-        self.momentum = momentum
+        self.momentum, self.eval_mode = momentum, eval_mode
         self._student = (student,)  # in a tuple the student is no part of its teacher, nor saved twice
+        within = tuple(f"{name}." for name in shared)
+        self._follows = [not f"{name}.".startswith(within) for name, _ in student.named_parameters()]
 
     @torch.no_grad()
     def forward(self, *inputs: Any, **named: Any) -> Any:
         """What the copy makes of the inputs, without gradient."""
-        return self.module(*inputs, **named)
+        if not (self.eval_mode and self.module.training):
+            return self.module(*inputs, **named)
+        # In between the copy is in the mode that the whole method is in: Lightning warns of a part that is not.
+        parts = [part for part in self.module.modules() if part.training]
+        self.module.eval()
+        try:
+            return self.module(*inputs, **named)
+        finally:
+            for part in parts:
+                part.training = True
 
     @torch.no_grad()
     def follow(self, progress: float) -> None:
-        """Moves every parameter towards the student's, all in one operation.
+        """Moves every parameter towards the student's, all in one operation, and copies what they share.
 
         Args:
             progress: Part of the run that is over, in [0, 1].
         """
         momentum = self.momentum(progress) if callable(self.momentum) else self.momentum
-        torch._foreach_lerp_([*self.module.parameters()], [*self._student[0].parameters()], 1.0 - momentum)
+        copy, student = self.module, self._student[0]
+        mine, theirs = ([*compress(module.parameters(), self._follows)] for module in (copy, student))
+        torch._foreach_lerp_(mine, theirs, 1.0 - momentum)
+        mine, theirs = ([*compress(module.parameters(), map(not_, self._follows))] for module in (copy, student))
+        if self.eval_mode:
+            mine, theirs = [*mine, *copy.buffers()], [*theirs, *student.buffers()]
+        if mine:
+            torch._foreach_copy_(mine, theirs)
 
 
 def in_groups(function: Callable[[Tensor], Tensor], examples: Tensor, groups: int) -> Tensor:
@@ -82,3 +114,15 @@ def cosine_momentum(start: float, progress: float) -> float:
         progress: part of the run that is over, in [0, 1].
     """
     return 1.0 - (1.0 - start) * (1.0 + math.cos(math.pi * progress)) / 2.0
+
+
+def linear_momentum(start: float, end: float, part: float, progress: float) -> float:
+    """data2vec's momentum (Baevski et al., 2022, arXiv:2202.03555, section 3.2): a line from `start` to `end`.
+
+    Args:
+        start: tau at the beginning, in [0, 1].
+        end: tau once `part` of the run is over, and from there on.
+        part: part of the run over which it rises, in [0, 1].
+        progress: part of the run that is over, in [0, 1].
+    """
+    return end if progress >= part else start + (end - start) * progress / part

@@ -11,7 +11,7 @@ from ssl_zoo.batch import Batch
 from ssl_zoo.encoders.image import MLP
 from ssl_zoo.errors import InputError
 from ssl_zoo.methods.base import Method
-from ssl_zoo.parts.teacher import Teacher, cosine_momentum, in_groups
+from ssl_zoo.parts.teacher import Teacher, cosine_momentum, in_groups, linear_momentum
 
 
 def network() -> nn.Module:
@@ -149,3 +149,47 @@ def test_the_momentum_rises_to_one_along_half_a_cosine():
     rising = [cosine_momentum(0.9, step / 50) for step in range(51)]
     assert rising == sorted(rising)
     assert rising[10] == pytest.approx(1 - 0.1 * (math.cos(math.pi * 0.2) + 1) / 2)
+
+
+def test_a_teacher_in_evaluation_mode_has_no_dropout_in_training_and_the_students_statistics():
+    torch.manual_seed(0)
+    student, inputs = network(), torch.randn(32, 4)
+    teacher = Teacher(student, 0.9, eval_mode=True)
+    train(student)
+    teacher.follow(0.0)
+    teacher.train()
+    modes = {name: part.training for name, part in teacher.named_modules()}
+    made = teacher(inputs)
+    assert {name: part.training for name, part in teacher.named_modules()} == modes and all(modes.values())
+    assert not made.requires_grad
+    assert torch.equal(teacher.module[1].running_mean, student[1].running_mean)  # and the forward pass changed nothing
+    weights = [*teacher.module.parameters()]
+    hidden = inputs @ weights[0].T + weights[1]
+    scaled = (hidden - student[1].running_mean) / (student[1].running_var + student[1].eps).sqrt()
+    torch.testing.assert_close(made, (scaled * weights[2] + weights[3]) @ weights[4].T + weights[5])
+    assert torch.equal(made, teacher(inputs))
+    assert not torch.equal(Teacher(student, 0.9).train()(inputs), made)  # without it there is dropout
+
+
+def test_shared_parts_are_the_students_at_once_and_the_others_follow():
+    torch.manual_seed(0)
+    student = nn.ModuleDict({"front": nn.Linear(3, 3), "front_end": nn.Linear(3, 3), "last": nn.Linear(3, 2)})
+    teacher, before = Teacher(student, 0.75, shared=["front", "last.bias"]), deepcopy(student.state_dict())
+    with torch.no_grad():
+        for parameter in student.parameters():
+            parameter.add_(torch.randn_like(parameter))
+    teacher.follow(0.5)
+    after, now = teacher.module.state_dict(), student.state_dict()
+    for name, value in after.items():
+        if name in ("front.weight", "front.bias", "last.bias"):
+            assert torch.equal(value, now[name])
+        else:
+            torch.testing.assert_close(value, 0.75 * before[name] + 0.25 * now[name])
+
+
+def test_the_momentum_rises_along_a_line_over_a_part_of_the_run_and_stays():
+    assert linear_momentum(0.9, 0.99, 0.4, 0.0) == pytest.approx(0.9)
+    assert linear_momentum(0.9, 0.99, 0.4, 0.1) == pytest.approx(0.9225)
+    assert linear_momentum(0.9, 0.99, 0.4, 0.2) == pytest.approx(0.945)
+    assert linear_momentum(0.9, 0.99, 0.4, 0.4) == linear_momentum(0.9, 0.99, 0.4, 1.0) == 0.99
+    assert linear_momentum(0.9, 0.99, 0.0, 0.0) == 0.99
