@@ -30,7 +30,14 @@ from ssl_zoo.training_cli import ZooCLI, fit_settings
 from ssl_zoo.whereabouts import whereabouts
 
 # Whatever is defined in these packages can be named in YAML without its module; a new file needs no entry anywhere.
-NAMED_IN_YAML = ("ssl_zoo.encoders", "ssl_zoo.decoders", "ssl_zoo.views", "ssl_zoo.data", "ssl_zoo.methods")
+NAMED_IN_YAML = (
+    "ssl_zoo.encoders",
+    "ssl_zoo.decoders",
+    "ssl_zoo.corruption",
+    "ssl_zoo.views",
+    "ssl_zoo.data",
+    "ssl_zoo.methods",
+)
 
 # What no code can do anything about while it writes; other errors of the operating system are bugs.
 DISK_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)

@@ -47,6 +47,25 @@ class Hidden(NamedTuple):
         index = self.positions.view(*self.positions.shape, *[1] * (values.ndim - 2))
         return torch.take_along_dim(values, index, dim=1)
 
+    def visible(self, real: Tensor | None, slots: int | None = None) -> tuple[Tensor, Tensor | None]:
+        """What is left to see, for `Embedded.at` and `Encoder.contextualize`, which a method of fewer places is given.
+
+        Args:
+            real: ``(B, N)`` the mask of the places, as in `Embedded`; None where nothing is padded.
+            slots: the most real places that any row can have left, V, as `Masking.left` knows; None counts them, which
+                waits for the device.
+
+        Returns:
+            Places ``(B, V)`` int64, ascending where they are real, and which of them are, ``(B, V)`` bool. The latter
+            is None where no place is padding and every row has exactly `slots` left.
+        """
+        seen = ~self.mask if real is None else ~self.mask & (real > 0)
+        if slots is None:
+            slots = max(1, int(seen.sum(1).max()))
+        everywhere_as_many = real is None and slots + self.positions.shape[1] == self.mask.shape[1]
+        left = Hidden.of_mask(seen, slots)
+        return left.positions, None if everywhere_as_many else left.valid
+
     def replace(self, embedded: Embedded, vector: Tensor) -> Embedded:
         """What `Encoder.contextualize` is given in place of the true vectors ``(B, N, D')``.
 

@@ -7,6 +7,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ssl_zoo.corruption.hidden import Hidden, require_mask_ratio
+from ssl_zoo.corruption.masking import Masking
+from ssl_zoo.errors import InputError
 from ssl_zoo.randomness import fold_in, uniform
 
 # Words of more pieces count as several words.
@@ -14,9 +16,10 @@ LONGEST_WORD = 8
 
 # What an example's keys are folded with, so that its draws are independent of each other.
 ORDER, NUMBER, LAST_WORD = range(3)
+KEPT = 1  # by itself, where no number is drawn
 
 
-class RandomPlaces:
+class RandomPlaces(Masking):
     """Hides single places, drawn anew at every step.
 
     Of a row's n places that may be hidden ``floor(mask_ratio * n + u)`` are, u uniform in [0, 1), so that the
@@ -37,17 +40,57 @@ class RandomPlaces:
         """The most places of so many that can be hidden, K."""
         return min(places, math.ceil(self.mask_ratio * places) + 1)
 
-    def __call__(self, maskable: Tensor, keys: Tensor) -> Hidden:
-        """Draws the places of a batch.
+    def left(self, places: int) -> int:
+        """The most real places of a row of at most so many that can be left to see."""
+        return places - math.floor(self.mask_ratio * places)
 
-        Args:
-            maskable: ``(B, N)`` bool, True where a place may be hidden.
-            keys: ``(B,)`` int64; what a row gets depends on its key and on `maskable` alone.
-        """
+    def __call__(self, maskable: Tensor, keys: Tensor, grid: tuple[int, int] | None = None) -> Hidden:
+        """As in `Masking`; how places lie plays no part."""
         places = maskable.shape[1]
         positions = _in_order(uniform(fold_in(keys, ORDER), places), maskable)[:, : self.slots(places)]
         slot = torch.arange(positions.shape[1], device=keys.device)
-        return Hidden.of_slots(positions, slot < _number(maskable, keys, self.mask_ratio), places)
+        return Hidden.of_slots(positions, slot < number_hidden(maskable, keys, self.mask_ratio), places)
+
+
+class KeptPlaces(Masking):
+    """Keeps few single places, equally many in all rows of a length, and hides all others (MAE, arXiv:2111.06377, 3).
+
+    Of a row's n places ``floor((1 - mask_ratio) * n)`` are kept, so that what is left of rows of one length needs no
+    padding, and is encoded at once.
+
+    Args:
+        mask_ratio: Part of the places to hide, in (0, 1).
+
+    Raises:
+        InputError: `mask_ratio` is out of its range, or hides none or all of a batch's places.
+    """
+
+    def __init__(self, mask_ratio: float = 0.75) -> None:
+        if not 0 < mask_ratio < 1:
+            raise InputError(f"KeptPlaces: mask_ratio is {mask_ratio}; set it between 0 and 1, to hide some, not all.")
+        self.mask_ratio = mask_ratio
+
+    def slots(self, places: int) -> int:
+        """The most places of so many that can be hidden, K."""
+        return places - self.left(places)
+
+    def left(self, places: int) -> int:
+        """The most real places of a row of at most so many that can be left to see."""
+        return int(places * (1 - self.mask_ratio))
+
+    def __call__(self, maskable: Tensor, keys: Tensor, grid: tuple[int, int] | None = None) -> Hidden:
+        """As in `Masking`; how places lie plays no part."""
+        places = maskable.shape[1]
+        if not 0 < self.left(places) < places:
+            raise InputError(
+                f"KeptPlaces: a mask_ratio of {self.mask_ratio} hides none or all of {places} places; change it, or "
+                "make more places of an input, such as by the encoder's patch_size."
+            )
+        order = _in_order(uniform(fold_in(keys, KEPT), places), maskable)
+        # A row too short for the ratio keeps one.
+        kept = torch.floor(maskable.sum(1, keepdim=True).double() * (1 - self.mask_ratio)).clamp(min=1)
+        rank = torch.empty_like(order).scatter_(1, order, torch.arange(places, device=keys.device).expand_as(order))
+        return Hidden.of_mask((rank >= kept) & maskable, self.slots(places))
 
 
 class RandomWords:
@@ -88,7 +131,7 @@ class RandomWords:
         size = torch.zeros_like(words).scatter_add(1, words, maskable.long()).gather(1, word)
         slot = torch.arange(positions.shape[1], device=keys.device).expand_as(positions)
         before = torch.where(F.pad(word[:, 1:] != word[:, :-1], (1, 0), value=True), slot, 0).cummax(1).values
-        room = _number(maskable, keys, self.mask_ratio) - before
+        room = number_hidden(maskable, keys, self.mask_ratio) - before
         rounded_up = (room > 0) & ((uniform(fold_in(keys, LAST_WORD), 1) * size < room) | (before == 0))
         valid = maskable.gather(1, positions) & ((size <= room) | rounded_up)
         return Hidden.of_slots(positions, valid, places)
@@ -106,8 +149,14 @@ def words_of(joined: Tensor) -> Tensor:
     return place - (place - first) % LONGEST_WORD
 
 
-def _number(maskable: Tensor, keys: Tensor, mask_ratio: float) -> Tensor:
-    """``(B, 1)`` int64, how many places of every row are to be hidden."""
+def number_hidden(maskable: Tensor, keys: Tensor, mask_ratio: float) -> Tensor:
+    """``(B, 1)`` int64, how many places of every row are to be hidden: in expectation exactly the ratio.
+
+    Args:
+        maskable: ``(B, N)`` bool, True where a place may be hidden.
+        keys: ``(B,)`` int64.
+        mask_ratio: Part of the places to hide.
+    """
     count = maskable.sum(1)
     rounding = uniform(fold_in(keys, NUMBER), 1)[:, 0]
     return torch.floor(mask_ratio * count + rounding).long().clamp(min=1).minimum(count)[:, None]

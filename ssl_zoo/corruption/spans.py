@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from ssl_zoo.corruption.hidden import Hidden, require_mask_ratio
+from ssl_zoo.corruption.masking import Masking
 from ssl_zoo.errors import InputError
 from ssl_zoo.randomness import fold_in, uniform
 
@@ -13,7 +14,7 @@ from ssl_zoo.randomness import fold_in, uniform
 NUMBER, STARTS = range(2)
 
 
-class RandomSpans:
+class RandomSpans(Masking):
     """Hides spans of frames, drawn anew at every step (wav2vec 2.0, Baevski et al., 2020, arXiv:2006.11477, 3.1, 4.2).
 
     A recording of T real frames gets ``floor(mask_ratio * T / length + u)`` spans of `length` frames, u uniform in
@@ -44,18 +45,18 @@ class RandomSpans:
         most = math.floor(self.mask_ratio * max(frames / self.length, 3.0)) + 1
         return min(frames, max(most, self.least))
 
-    def slots(self, frames: int) -> int:
+    def slots(self, places: int) -> int:
         """The most frames of so many that can be hidden, K."""
-        return min(frames, self.most_spans(frames) * self.length)
+        return min(places, self.most_spans(places) * self.length)
 
-    def __call__(self, real: Tensor, keys: Tensor) -> Hidden:
-        """Draws the spans of a batch.
-
-        Args:
-            real: ``(B, N)`` bool, True where a frame is real; padding is on the right.
-            keys: ``(B,)`` int64; what a recording gets depends on its key and its number of real frames alone.
-        """
-        frames = real.shape[1]
+    def __call__(self, maskable: Tensor, keys: Tensor, grid: tuple[int, int] | None = None) -> Hidden:
+        """As in `Masking`, of places in a line whose padding is on the right."""
+        if grid is not None and grid[1] > 1:
+            raise InputError(
+                "RandomSpans hides spans of places in a line, and here they lie in a plane: take RandomBlocks or "
+                "RandomPlaces."
+            )
+        real, frames = maskable, maskable.shape[1]
         count = real.sum(1, keepdim=True)
         length = (count // 2).clamp(1, self.length)
         places = count - length + 1

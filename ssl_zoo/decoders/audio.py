@@ -6,8 +6,8 @@ from torch import Tensor
 
 from ssl_zoo.decoders.base import Decoder
 from ssl_zoo.decoders.image import ConvDecoder
-from ssl_zoo.encoders.audio_base import frame_count
 from ssl_zoo.encoders.log_mel import SILENCE, log_mel, window_and_hop
+from ssl_zoo.encoders.waveforms import frame_count
 from ssl_zoo.errors import InputError
 
 # White in the picture of a spectrogram; speech of unit variance hardly ever gets there.

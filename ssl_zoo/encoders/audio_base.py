@@ -2,11 +2,11 @@
 
 from abc import ABC, abstractmethod
 
-import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from ssl_zoo.encoders.base import Embedded, Encoded, Encoder, mean_over_places
+from ssl_zoo.encoders.log_mel import covered_frames, frames_covered
+from ssl_zoo.encoders.waveforms import frame_count, frame_mask
 from ssl_zoo.errors import InputError
 from ssl_zoo.rebuilding import Rebuildable
 
@@ -23,6 +23,7 @@ class FrontEnd(Rebuildable, nn.Module, ABC):
         receptive_field: samples that a frame sees.
         sample_rate: samples per second that it is made for; None when any will do.
         ends_with_norm: whether its last layer normalises every frame, which keeps frames from growing.
+        mels: frequency bands of the log-mel frames that stand for what its frames show.
     """
 
     dim: int
@@ -30,6 +31,7 @@ class FrontEnd(Rebuildable, nn.Module, ABC):
     receptive_field: int
     sample_rate: int | None = None
     ends_with_norm: bool = True
+    mels: int = 80
 
     @abstractmethod
     def forward(self, inputs: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
@@ -101,6 +103,7 @@ class AudioEncoder(Encoder):
         self.feature_norm: nn.Module = nn.LayerNorm(front_end.dim)
         self.dim, self.num_layers = dim, depth + 1
         self.offset, self.stride = front_end.offset, front_end.stride
+        self.content_dim = front_end.mels * frames_covered(front_end.stride, sample_rate)
 
     @abstractmethod
     def project(self, normalized: Tensor) -> Tensor:
@@ -111,6 +114,12 @@ class AudioEncoder(Encoder):
         features, frame_mask = self.front_end(inputs, mask)
         return self.embed_frames(self.feature_norm(features), frame_mask)
 
+    def contents(self, inputs: Tensor, mask: Tensor | None = None) -> Tensor:
+        """The log-mel frames that each place covers, side by side, ``(B, N, frames * mels)``."""
+        front = self.front_end
+        sizes = (front.frames(inputs.shape[1]), front.receptive_field, front.stride, self.sample_rate, front.mels)
+        return covered_frames(inputs, mask, *sizes)
+
     def embed_frames(self, normalized: Tensor, mask: Tensor | None) -> Embedded:
         """The same of normalised frames ``(B, N, C)`` and their mask ``(B, N)`` bool or None."""
         return Embedded(self.project(normalized), mask, {"frames": normalized.shape[1]})
@@ -118,42 +127,3 @@ class AudioEncoder(Encoder):
     def encoded(self, sequence: Tensor, mask: Tensor | None, layers: list[Tensor]) -> Encoded:
         """The result with its pooled vector."""
         return Encoded(sequence, mean_over_places(sequence, mask), mask, tuple(layers))
-
-
-def frame_count(samples: int, receptive_field: int, stride: int) -> int:
-    """Frames of a recording of so many samples whose whole window lies in it; at least 1."""
-    return max(0, samples - receptive_field) // stride + 1
-
-
-def frame_mask(mask: Tensor | None, samples: int, receptive_field: int, stride: int) -> Tensor | None:
-    """Which frames are real, ``(B, N)`` bool or None, given which of so many samples are, ``(B, S)`` bool or None."""
-    if mask is None:
-        return None
-    counts = (mask.sum(1) - receptive_field).clamp(min=0) // stride + 1
-    return torch.arange(frame_count(samples, receptive_field, stride), device=mask.device) < counts[:, None]
-
-
-def normalize_waveforms(inputs: Tensor, mask: Tensor | None) -> Tensor:
-    """Zero mean and unit variance over each recording's real samples; zero in the padding.
-
-    Args:
-        inputs: ``(B, S)`` float32.
-        mask: ``(B, S)`` bool or None.
-    """
-    if mask is None:
-        variance, mean = torch.var_mean(inputs, 1, correction=0, keepdim=True)
-        return (inputs - mean) * torch.rsqrt(variance + 1e-7)
-    count = mask.sum(1, keepdim=True)
-    centred = silence_padding(inputs, mask)
-    centred = silence_padding(centred - centred.sum(1, keepdim=True) / count, mask)
-    return centred * torch.rsqrt(centred.square().sum(1, keepdim=True) / count + 1e-7)
-
-
-def silence_padding(inputs: Tensor, mask: Tensor | None) -> Tensor:
-    """The waveforms ``(B, S)`` with zeros wherever `mask` ``(B, S)`` says padding; whatever was there, NaN included."""
-    return inputs if mask is None else inputs.masked_fill(~mask, 0)
-
-
-def fit_length(inputs: Tensor, length: int) -> Tensor:
-    """Waveforms ``(B, S)`` continued with zeros, or cut, to ``(B, length)``."""
-    return F.pad(inputs, (0, length - inputs.shape[1]))

@@ -84,6 +84,7 @@ class Encoder(Rebuildable, nn.Module, ABC):
         maskable: whether `embed` gives local vectors that a method may replace. The same vector at two places then
             leaves as two different ones.
         droppable: whether some of them may be left out, which is the same as hiding them from all others.
+        content_dim: numbers P that `contents` gives of a place; 0 where an encoder has none, such as one of tokens.
     """
 
     modality: str
@@ -96,10 +97,13 @@ class Encoder(Rebuildable, nn.Module, ABC):
     prefix: int = 0
     maskable: bool = False
     droppable: bool = False
+    content_dim: int = 0
 
     def __init_subclass__(cls) -> None:
         """Sees to it that images come as numbers in [0, 1], and vectors to a loss in float32, whoever calls what."""
         super().__init_subclass__()
+        if "contents" in vars(cls):
+            cls.contents = torch.no_grad()(_of_unit_images(cls.contents))  # type: ignore[method-assign]  # what it is
         for name in {"embed", "contextualize", "forward"} & vars(cls).keys():
             function = vars(cls)[name]
             setattr(cls, name, in_own_precision(_of_unit_images(function) if name != "contextualize" else function))
@@ -131,6 +135,41 @@ class Encoder(Rebuildable, nn.Module, ABC):
     def forward(self, inputs: Tensor, mask: Tensor | None = None, *, layers: bool = False) -> Encoded:
         """`contextualize` of `embed`; shapes as there."""
         return self.contextualize(self.embed(inputs, mask), layers=layers)
+
+    def contents(self, inputs: Tensor, mask: Tensor | None = None) -> Tensor:
+        """What is at each place as raw numbers, before anything is hidden, for methods that predict it or its codes.
+
+        A patch's pixels in [0, 1]; the log-mel frames of the normalised recording that a place of speech covers.
+        Numbered as the places of `embed`, without gradient, and always float32.
+
+        Args:
+            inputs: raw inputs as those of `embed`.
+            mask: mask as that of `embed`.
+
+        Returns:
+            ``(B, N, P)`` float32; what it gives of padding means nothing, but is finite.
+
+        Raises:
+            InputError: its places are no numbers, such as tokens, or the encoder does not say.
+        """
+        raise InputError(
+            f"{type(self).__name__} does not say what is at its places as numbers"
+            + (
+                ", as tokens are codes already: take a method of tokens, such as BERT."
+                if self.modality == "text"
+                else ": take ViT for images, or AudioViT or Wav2Vec2Encoder for speech."
+            )
+        )
+
+    def grid(self, inputs: Tensor) -> tuple[int, int] | None:
+        """Rows and columns of the places where these lie in a plane, row by row; None where they lie in a line.
+
+        Patches of an image do; those of a spectrogram have time for rows, so that padding is in the last ones.
+
+        Args:
+            inputs: raw inputs as those of `embed`.
+        """
+        return None
 
     def no_weight_decay(self) -> list[str]:
         """Parameters, or parts with all of theirs, that weight decay must not shrink besides norms and biases.
@@ -201,4 +240,13 @@ def require_droppable(encoder: Encoder, method: str) -> None:
         raise InputError(
             f"{method} leaves patches, tokens or frames out, and {type(encoder).__name__} cannot do without any: take "
             "a transformer, such as ViT, BertEncoder or Wav2Vec2Encoder."
+        )
+
+
+def require_contents(encoder: Encoder, method: str) -> None:
+    """Raise `InputError` unless the encoder says what is at its places as numbers, which the method predicts."""
+    if not encoder.content_dim:
+        raise InputError(
+            f"{method} predicts the pixels of patches or the log-mel frames of speech, and {type(encoder).__name__} "
+            "has neither: take ViT for images, or AudioViT or Wav2Vec2Encoder for speech."
         )

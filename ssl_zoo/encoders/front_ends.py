@@ -6,9 +6,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ssl_zoo.encoders.audio_base import FrontEnd, fit_length, normalize_waveforms, silence_padding
+from ssl_zoo.encoders.audio_base import FrontEnd
 from ssl_zoo.encoders.convolution import convolve
 from ssl_zoo.encoders.log_mel import spectrogram, window_and_hop
+from ssl_zoo.encoders.waveforms import fit_length, normalize_waveforms, silence_padding
 from ssl_zoo.errors import InputError
 
 

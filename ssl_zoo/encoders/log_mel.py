@@ -6,7 +6,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from ssl_zoo.encoders.audio_base import fit_length, frame_mask, normalize_waveforms, silence_padding
+from ssl_zoo.encoders.waveforms import fit_length, frame_mask, normalize_waveforms, silence_padding
 
 WINDOW, HOP = 0.025, 0.010  # seconds, the customary ones for speech
 _SILENT_POWER = 1e-3  # power below which a band counts as silent; speech of unit variance has about 1 to 1e4
@@ -51,10 +51,50 @@ def spectrogram(waves: Tensor, sample_rate: int, mels: int) -> Tensor:
     Returns:
         ``(B, N, mels)`` float32.
     """
+    return _log_energies(waves.float().unfold(1, *window_and_hop(sample_rate)), sample_rate, mels)
+
+
+@torch.no_grad()
+def covered_frames(
+    waveforms: Tensor, mask: Tensor | None, places: int, receptive_field: int, stride: int, sample_rate: int, mels: int
+) -> Tensor:
+    """The log-mel frames that places in a row cover, side by side, of recordings normalised as by `log_mel`.
+
+    A place stands for as many frames as its stride is long, in the middle of what it sees; where that is shorter than
+    a frame, they begin with it.
+
+    Args:
+        waveforms: ``(B, S)`` float32 in [-1, 1].
+        mask: ``(B, S)`` bool, True where real, with padding on the right; or None.
+        places: number N of the places; place n sees `receptive_field` samples from ``n * stride`` on.
+        receptive_field: samples that a place sees.
+        stride: samples from one place to the next.
+        sample_rate: samples per second.
+        mels: frequency bands.
+
+    Returns:
+        ``(B, N, frames * mels)`` float32, frames being `frames_covered`, one after the other.
+    """
     window, hop = window_and_hop(sample_rate)
-    taper, filters = _taper_and_filters(sample_rate, mels, waves.device)
-    with torch.autocast(waves.device.type, enabled=False):  # powers span more than bfloat16's three digits
-        spectrum = torch.fft.rfft(waves.float().unfold(1, window, hop) * taper, n=2 * (len(filters) - 1))
+    span = window + (frames_covered(stride, sample_rate) - 1) * hop
+    first = (
+        max(0, receptive_field - span) // 2 // hop * hop
+    )  # on a frame of the encoder's own spectrogram, if it has one
+    waves = normalize_waveforms(waveforms, mask).float()[:, first:]
+    windows = fit_length(waves, (places - 1) * stride + span).unfold(1, span, stride).unfold(2, window, hop)
+    return _log_energies(windows, sample_rate, mels).flatten(2)
+
+
+def frames_covered(stride: int, sample_rate: int) -> int:
+    """How many log-mel frames stand for a place of so many samples, at least one."""
+    return max(1, round(stride / window_and_hop(sample_rate)[1]))
+
+
+def _log_energies(windows: Tensor, sample_rate: int, mels: int) -> Tensor:
+    """``(..., mels)`` float32 of windows of samples ``(..., window)`` float32, on the scale of `spectrogram`."""
+    taper, filters = _taper_and_filters(sample_rate, mels, windows.device)
+    with torch.autocast(windows.device.type, enabled=False):  # powers span more than bfloat16's three digits
+        spectrum = torch.fft.rfft(windows * taper, n=2 * (len(filters) - 1))
         energies = torch.view_as_real(spectrum).square().sum(-1) @ filters
         return energies.clamp(min=_SILENT_POWER).log() / _SCALE
 

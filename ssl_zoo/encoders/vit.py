@@ -91,6 +91,7 @@ class ViT(Encoder):
         )
         self.pooling, self.positions = pooling or found.pooling, found.positions
         self.dim, self.stride, self.channels = found.config["hidden_size"], found.config["patch_size"], channels
+        self.content_dim = channels * self.stride**2
         self.num_layers = found.config["num_hidden_layers"] + 1
         self.prefix = 1 + found.config.get("num_register_tokens", 0)
         self.model = build_vit(found.config, dropout)
@@ -140,6 +141,14 @@ class ViT(Encoder):
         """The projected patches ``(B, N, dim)``, row by row; images are never padded."""
         images = self.normalize(inputs, self.model.config.num_channels)
         return Embedded(self.model.embeddings.patch_embeddings(images), None, {"size": images.shape[2:]})
+
+    def contents(self, inputs: Tensor, mask: Tensor | None = None) -> Tensor:
+        """The pixels of every patch ``(B, N, channels * side * side)`` in [0, 1], one channel after the other."""
+        return F.unfold(inputs.float(), self.stride, stride=self.stride).transpose(1, 2)
+
+    def grid(self, inputs: Tensor) -> tuple[int, int]:
+        """Patches from top to bottom and from left to right."""
+        return inputs.shape[2] // self.stride, inputs.shape[3] // self.stride
 
     def contextualize(self, embedded: Embedded, *, places: Tensor | None = None, layers: bool = False) -> Encoded:
         """Patches and the prefix, the class token and any registers, after the last layer and its norm.

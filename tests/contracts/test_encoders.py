@@ -7,7 +7,15 @@ import pytest
 import torch
 
 import ssl_zoo.encoders
-from ssl_zoo.encoders.base import Embedded, Encoded, Encoder, require_droppable, require_maskable
+from ssl_zoo.encoders.base import (
+    Embedded,
+    Encoded,
+    Encoder,
+    require_contents,
+    require_droppable,
+    require_maskable,
+)
+from ssl_zoo.encoders.log_mel import log_mel
 from ssl_zoo.errors import InputError
 from ssl_zoo.optim import Optimizer, depths_from_top, parameter_groups
 from tests.contracts.found import concrete
@@ -220,6 +228,66 @@ def test_all_places_in_order_are_no_places(encoder):
         return
     found = encoder.contextualize(embedded.at(every), places=every)
     torch.testing.assert_close(found.sequence, encoder(data, mask).sequence, atol=1e-5, rtol=1e-4)
+
+
+def cut_out(encoder: Encoder, data: torch.Tensor, mask: torch.Tensor | None, row: int, place: int) -> torch.Tensor:
+    """What is at a place, from the raw input by itself."""
+    if encoder.modality == "image":
+        line, column = divmod(place, encoder.grid(data)[1])
+        side = encoder.stride
+        return data[row, :, line * side : (line + 1) * side, column * side : (column + 1) * side].flatten()
+    wave = data[row] if mask is None else data[row, mask[row]]
+    wave = torch.nn.functional.pad((wave - wave.mean()) / (wave.var(correction=0) + 1e-7).sqrt(), (0, 20_000))
+    # As many frames of 25 ms, every 10 ms, as the stride is long, about the middle of what the place sees.
+    frames = max(1, round(encoder.stride / 160))
+    middle = encoder.offset + place * encoder.stride
+    first = max(place * encoder.stride, middle - (400 + (frames - 1) * 160) // 2)
+    first -= (first - place * encoder.stride) % 160
+    piece = wave[first : first + 400 + (frames - 1) * 160]
+    return log_mel(piece[None], normalize=False, mels=encoder.content_dim // frames)[0].flatten()
+
+
+def test_contents_are_what_a_place_shows_without_gradient_whatever_the_padding_and_the_order(encoder):
+    data, mask = inputs(encoder)
+    if not encoder.content_dim:
+        with pytest.raises(InputError, match=rf"^{type(encoder).__name__} does not say what is at its places [^.]*\.$"):
+            encoder.contents(data, mask)
+        with pytest.raises(InputError, match=rf"^MAE predicts [^.]* {type(encoder).__name__} has neither[^.]*\.$"):
+            require_contents(encoder, "MAE")
+        return
+    require_contents(encoder, "MAE")
+    embedded = encoder.embed(data, mask)
+    whole = data.clone().requires_grad_() if data.is_floating_point() else data
+    found = encoder.contents(whole, mask)
+    assert found.shape == (*embedded.vectors.shape[:2], encoder.content_dim)
+    assert found.dtype == torch.float32 and not found.requires_grad and found.isfinite().all()
+    real = real_places(embedded.mask, found)
+    for row, place in real.nonzero()[::7].tolist():
+        torch.testing.assert_close(found[row, place], cut_out(encoder, data, mask, row, place), atol=1e-4, rtol=1e-4)
+    order = torch.tensor([3, 0, 5, 1, 4, 2])
+    torch.testing.assert_close(encoder.contents(data[order], None if mask is None else mask[order]), found[order])
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(encoder.contents(data, mask), found)
+    if mask is not None:
+        longer = torch.nn.functional.pad(data, (0, 2000), value=0.5).masked_fill(
+            ~torch.nn.functional.pad(mask, (0, 2000)), torch.nan
+        )
+        padded = encoder.contents(longer, torch.nn.functional.pad(mask, (0, 2000)))[:, : found.shape[1]]
+        torch.testing.assert_close(padded[real], found[real], atol=1e-5, rtol=1e-5)
+
+
+def test_places_in_a_plane_are_numbered_row_by_row(encoder):
+    data, mask = inputs(encoder)
+    plane = encoder.grid(data)
+    if not encoder.maskable:
+        assert plane is None
+    elif plane is not None:
+        assert plane[0] * plane[1] == encoder.embed(data, mask).vectors.shape[1]
+        real = encoder.embed(data, mask).mask
+        if real is not None:  # whole rows are padding
+            assert torch.equal(*(real.view(BATCH, *plane)[:, :, each] for each in (0, -1)))
+    else:
+        assert encoder.modality != "image"
 
 
 def test_a_method_that_needs_more_than_an_encoder_promises_is_refused_in_a_sentence(encoder):

@@ -76,6 +76,21 @@ def test_all_places_are_real_where_nothing_is_padded():
     assert torch.equal(all_real(vectors, packed), mask)
 
 
+@pytest.mark.parametrize("padded", [False, True])
+def test_what_is_visible_is_what_is_neither_hidden_nor_padding_in_order(padded):
+    real = torch.tensor([[True] * 5, [True] * 3 + [False] * 2, [True] * 4 + [False]]) if padded else None
+    hidden = Hidden(MASK, POSITIONS, VALID)
+    for slots in (None, 5):
+        places, left = hidden.visible(real, slots)
+        found = [row[which].tolist() for row, which in zip(places, left, strict=True)]
+        assert found == ([[0, 2], [1, 2], [0, 1, 2, 3]] if padded else [[0, 2], [1, 2, 3, 4], [0, 1, 2, 3, 4]])
+        assert all(len(set(row)) == len(row) for row in places.tolist())
+    # Where all rows have equally many left, and it is known, nothing is padding.
+    even = Hidden.of_mask(MASK[:1], 3)
+    assert even.visible(None, 2)[1] is None and even.visible(None, 2)[0].tolist() == [[0, 2]]
+    assert even.visible(torch.ones(1, 5), 2)[1].tolist() == [[True, True]]
+
+
 def test_ratios_that_mean_nothing_are_refused():
     require_mask_ratio(1.0)
     for ratio in (0.0, -0.1, 1.5, float("nan")):
@@ -91,7 +106,7 @@ def test_the_part_that_is_hidden_is_the_mask_ratio_of_every_method():
         for name, found in vars(importlib.import_module(module.name)).items():
             if inspect.isclass(found) and issubclass(found, Method):
                 settings[name] = {each for each in inspect.signature(found).parameters if each.startswith("mask")}
-    assert set.union(*settings.values()) <= {"mask_ratio", "mask_length"}
+    assert set.union(*settings.values()) <= {"mask_ratio", "mask_length", "masking"}
     assert "mask_ratio" in settings["BERT"] & settings["Wav2Vec2"]
 
 

@@ -1,0 +1,42 @@
+"""What every way to draw hidden places has in common."""
+
+from abc import ABC, abstractmethod
+
+from torch import Tensor
+
+from ssl_zoo.corruption.hidden import Hidden
+from ssl_zoo.rebuilding import Rebuildable
+
+
+class Masking(Rebuildable, ABC):
+    """Draws the places of a batch that an encoder does not see, anew at every step; its arguments say how.
+
+    YAML names one where a method has `masking`. What a row gets depends on its key and on its own places alone, and no
+    shape on what is drawn.
+    """
+
+    @abstractmethod
+    def slots(self, places: int) -> int:
+        """The most places of so many that can be hidden, K.
+
+        Args:
+            places: number of places of the longest row, N.
+        """
+
+    def left(self, places: int) -> int:
+        """The most real places of a row of at most so many that can be left to see.
+
+        Args:
+            places: number of places of the longest row, N.
+        """
+        return places
+
+    @abstractmethod
+    def __call__(self, maskable: Tensor, keys: Tensor, grid: tuple[int, int] | None = None) -> Hidden:
+        """Draws the places of a batch.
+
+        Args:
+            maskable: ``(B, N)`` bool, True where a place may be hidden.
+            keys: ``(B,)`` int64, one per row.
+            grid: rows and columns of the places where these lie in a plane, as `Encoder.grid` has them; None in a line.
+        """

@@ -1,0 +1,114 @@
+"""What every way to draw hidden places owes a method. They are found by walking subclasses."""
+
+import pytest
+import torch
+
+import ssl_zoo.corruption
+from ssl_zoo.corruption.blocks import RandomBlocks
+from ssl_zoo.corruption.masking import Masking
+from ssl_zoo.corruption.places import KeptPlaces
+from ssl_zoo.errors import InputError
+from ssl_zoo.randomness import example_keys
+from tests.contracts.found import concrete
+
+MASKINGS: list[type[Masking]] = concrete(Masking, ssl_zoo.corruption)
+ROWS, SIDE = 20_000, 6
+PLANE = SIDE * SIDE
+
+
+def keys(rows: int, seed: int = 0) -> torch.Tensor:
+    return example_keys(seed, 1, torch.arange(rows))
+
+
+def make(kind: type[Masking], ratio: float = 0.6) -> Masking:
+    return kind(mask_ratio=ratio)  # type: ignore[call-arg]  # all of them have it
+
+
+@pytest.mark.parametrize("kind", MASKINGS, ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("ratio", [0.1, 0.5, 0.8])
+def test_slots_and_what_is_left_are_bounds_and_a_row_depends_on_itself_alone(kind, ratio):
+    masking, lengths = make(kind, ratio), torch.tensor([24, 20, 12, 16, 4, 8] * 40)
+    real = torch.arange(24) < lengths[:, None]
+    hidden = masking(real, keys(240))
+    assert hidden.positions.shape == (240, masking.slots(24)) and not (hidden.mask & ~real).any()
+    assert torch.equal(hidden.mask.sum(1), hidden.valid.sum(1)) and hidden.mask.any()
+    assert torch.equal(torch.zeros_like(real).scatter(1, hidden.positions, hidden.valid), hidden.mask)
+    assert int((real & ~hidden.mask).sum(1).max()) <= masking.left(24)
+    order = torch.randperm(240, generator=torch.Generator().manual_seed(1))
+    assert torch.equal(masking(real[order], keys(240)[order]).mask, hidden.mask[order])
+    longer = masking(torch.nn.functional.pad(real, (0, 8)), keys(240))
+    assert torch.equal(longer.mask[:, :24], hidden.mask) and not longer.mask[:, 24:].any()
+    assert not torch.equal(masking(real, keys(240, seed=1)).mask, hidden.mask)
+    assert masking.settings["init_args"]["mask_ratio"] == ratio
+
+
+PLANES = {
+    "blocks": RandomBlocks(0.6),
+    "large": RandomBlocks(0.5, (0.3, 0.9)),
+    "inverse": RandomBlocks(0.8, (0.1, 0.1), 1.0, inverse=True),
+    "equal": RandomBlocks(0.5, rounding="up"),
+    "kept": KeptPlaces(0.75),
+}
+
+
+@pytest.mark.parametrize("name", PLANES)
+@pytest.mark.parametrize("shape", [(6, 6), (12, 3), (36, 1)])
+def test_every_place_of_a_plane_is_hidden_equally_often_edges_and_corners_too(name, shape):
+    masking = PLANES[name]
+    mask = masking(torch.ones(ROWS, PLANE, dtype=torch.bool), keys(ROWS), shape).mask.double()
+    ratio = masking.mask_ratio
+    error = (ratio * (1 - ratio) / ROWS) ** 0.5
+    assert (mask.mean(0) - ratio).abs().max() < 4.5 * error
+    assert (mask.sum(1) - ratio * PLANE).abs().max() < 1
+    if name in ("equal", "kept"):
+        assert len(mask.sum(1).unique()) == 1
+
+
+def neighbours(mask: torch.Tensor) -> float:
+    """How much likelier the place below a hidden one is hidden than any."""
+    return float((mask[:, 1:] * mask[:, :-1]).mean() / mask.mean() ** 2)
+
+
+def test_blocks_hide_neighbours_together_and_inverse_ones_leave_them_together():
+    everything = torch.ones(2000, PLANE, dtype=torch.bool)
+    for inverse in (False, True):
+        mask = RandomBlocks(0.5, inverse=inverse)(everything, keys(2000), (6, 6)).mask.view(-1, 6, 6)
+        shown = ~mask if inverse else mask
+        assert neighbours(shown.double()) > 1.25 and neighbours(shown.mT.double()) > 1.25
+    assert abs(neighbours(KeptPlaces(0.5)(everything, keys(2000)).mask.view(-1, 6, 6).double()) - 1) < 0.05
+
+
+def test_one_kept_block_is_a_rectangle_around_the_edges_of_what_is_real():
+    masking = RandomBlocks(0.75, (0.25, 0.25), 1.0, inverse=True, rounding="up")
+    real = torch.ones(50, 8, 6, dtype=torch.bool)
+    real[25:, 6:] = False  # two lines of padding
+    left = real & ~masking(real.flatten(1), keys(50), (8, 6)).mask.view(50, 8, 6)
+    for row, (seen, lines) in enumerate(zip(left, [8] * 25 + [6] * 25, strict=True)):
+        inside = seen[:lines]
+        high, wide = int(inside.any(1).sum()), int(inside.any(0).sum())
+        assert inside.sum() == lines * 6 // 4, row
+        assert high * wide - inside.sum() < wide  # the last line of it may be cut off
+        for axis in (inside.any(1), inside.any(0)):  # neighbours around the edge: one run begins
+            assert int((axis & ~axis.roll(1)).sum()) == 1 or axis.all()
+
+
+def test_shapes_are_known_without_values():
+    for kind in MASKINGS:
+        everything = torch.ones(8, PLANE, dtype=torch.bool, device="meta")
+        assert make(kind)(everything, keys(8).to("meta")).mask.shape == (8, PLANE)
+
+
+def test_what_means_nothing_is_refused_in_a_sentence():
+    for settings, sentence in [
+        ({"mask_ratio": 0.0}, "mask_ratio is 0.0"),
+        ({"area": (0.3, 0.1)}, r"area is \(0.3, 0.1\)"),
+        ({"area": (0.0, 0.1)}, "area is"),
+        ({"aspect": 0.0}, "aspect is 0.0"),
+    ]:
+        with pytest.raises(InputError, match=f"{sentence}[^.]*"):
+            RandomBlocks(**settings)
+    for ratio in (0.0, 1.0):
+        with pytest.raises(InputError, match="KeptPlaces: mask_ratio is"):
+            KeptPlaces(ratio)
+    with pytest.raises(InputError, match="hides none or all of 16 places"):
+        KeptPlaces(0.97)(torch.ones(1, 16, dtype=torch.bool), keys(1))
