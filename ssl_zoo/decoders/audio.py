@@ -6,12 +6,9 @@ from torch import Tensor
 
 from ssl_zoo.decoders.base import Decoder
 from ssl_zoo.decoders.image import ConvDecoder
-from ssl_zoo.encoders.log_mel import SILENCE, log_mel, window_and_hop
+from ssl_zoo.encoders.log_mel import LOUD, SILENCE, log_mel, window_and_hop
 from ssl_zoo.encoders.waveforms import frame_count
 from ssl_zoo.errors import InputError
-
-# White in the picture of a spectrogram; speech of unit variance hardly ever gets there.
-_LOUD = 3.0
 
 
 class SpectrogramDecoder(Decoder):
@@ -67,4 +64,4 @@ class SpectrogramDecoder(Decoder):
             )
         spectra, _ = log_mel(inputs, None, self.sample_rate, self.mels)
         pictures = spectra.transpose(1, 2).flip(1)[:, None]
-        return ((pictures - SILENCE) / (_LOUD - SILENCE)).clamp(0, 1)
+        return ((pictures - SILENCE) / (LOUD - SILENCE)).clamp(0, 1)

@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 from torch import Tensor, nn
 
 from ssl_zoo.encoders.base import Embedded, Encoded, Encoder, mean_over_places
-from ssl_zoo.encoders.log_mel import covered_frames, frames_covered
+from ssl_zoo.encoders.log_mel import LOUD, SILENCE, covered_frames, frames_covered
 from ssl_zoo.encoders.waveforms import frame_count, frame_mask
 from ssl_zoo.errors import InputError
 from ssl_zoo.rebuilding import Rebuildable
@@ -90,6 +90,7 @@ class AudioEncoder(Encoder):
 
     modality = "audio"
     maskable = True
+    content_range = (SILENCE, LOUD)
 
     def __init__(self, front_end: FrontEnd, dim: int, depth: int, sample_rate: int) -> None:
         super().__init__()
@@ -119,6 +120,10 @@ class AudioEncoder(Encoder):
         front = self.front_end
         sizes = (front.frames(inputs.shape[1]), front.receptive_field, front.stride, self.sample_rate, front.mels)
         return covered_frames(inputs, mask, *sizes)
+
+    def arrange(self, values: Tensor, inputs: Tensor) -> Tensor:
+        """The spectrogram that all frames make up ``(B, 1, mels, N * frames)``, its highest band on top."""
+        return values.unflatten(2, (-1, self.front_end.mels)).flatten(1, 2).transpose(1, 2).flip(1)[:, None]
 
     def embed_frames(self, normalized: Tensor, mask: Tensor | None) -> Embedded:
         """The same of normalised frames ``(B, N, C)`` and their mask ``(B, N)`` bool or None."""

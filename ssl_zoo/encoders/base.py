@@ -85,6 +85,7 @@ class Encoder(Rebuildable, nn.Module, ABC):
             leaves as two different ones.
         droppable: whether some of them may be left out, which is the same as hiding them from all others.
         content_dim: numbers P that `contents` gives of a place; 0 where an encoder has none, such as one of tokens.
+        content_range: the values of `contents` that are black and white in pictures.
     """
 
     modality: str
@@ -98,6 +99,7 @@ class Encoder(Rebuildable, nn.Module, ABC):
     maskable: bool = False
     droppable: bool = False
     content_dim: int = 0
+    content_range: tuple[float, float] = (0.0, 1.0)
 
     def __init_subclass__(cls) -> None:
         """Sees to it that images come as numbers in [0, 1], and vectors to a loss in float32, whoever calls what."""
@@ -170,6 +172,28 @@ class Encoder(Rebuildable, nn.Module, ABC):
             inputs: raw inputs as those of `embed`.
         """
         return None
+
+    def arrange(self, values: Tensor, inputs: Tensor) -> Tensor:
+        """Numbers of all places put where they belong: a picture, of what `contents` gives or of a prediction of it.
+
+        Args:
+            values: ``(B, N, P)``, as `contents` orders them.
+            inputs: the raw inputs that the places are those of.
+
+        Returns:
+            ``(B, C, H, W)``, with the values as they are.
+        """
+        raise InputError(f"{type(self).__name__} does not say how pictures of what is at its places are put together.")
+
+    def by_time(self, encoded: Encoded) -> Encoded:
+        """One vector per time where several places share one, for what is asked of a time, such as phones.
+
+        Vector n then stands at the raw input ``offset + n * stride``.
+
+        Args:
+            encoded: vectors as `contextualize` gives them, of all places.
+        """
+        return encoded
 
     def no_weight_decay(self) -> list[str]:
         """Parameters, or parts with all of theirs, that weight decay must not shrink besides norms and biases.

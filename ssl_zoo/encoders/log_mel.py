@@ -12,6 +12,7 @@ WINDOW, HOP = 0.025, 0.010  # seconds, the customary ones for speech
 _SILENT_POWER = 1e-3  # power below which a band counts as silent; speech of unit variance has about 1 to 1e4
 _SCALE = 4.5  # standard deviation of the logarithms over recordings of speech; their mean is about 0
 SILENCE = math.log(_SILENT_POWER) / _SCALE  # the lowest value of a spectrogram
+LOUD = 3.0  # white in the picture of one; speech of unit variance hardly ever gets there
 
 
 def log_mel(

@@ -150,6 +150,11 @@ class ViT(Encoder):
         """Patches from top to bottom and from left to right."""
         return inputs.shape[2] // self.stride, inputs.shape[3] // self.stride
 
+    def arrange(self, values: Tensor, inputs: Tensor) -> Tensor:
+        """The image that patches make up, as large as whole patches reach."""
+        size = tuple(patches * self.stride for patches in self.grid(inputs))
+        return F.fold(values.transpose(1, 2), size, self.stride, stride=self.stride)
+
     def contextualize(self, embedded: Embedded, *, places: Tensor | None = None, layers: bool = False) -> Encoded:
         """Patches and the prefix, the class token and any registers, after the last layer and its norm.
 

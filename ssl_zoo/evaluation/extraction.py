@@ -64,7 +64,9 @@ def representation_of(encoder: Encoder, encode: Callable[[Batch, bool], Encoded]
         encode: gives them, of a batch and with or without layers, in evaluation mode: `Method.encode`, say.
     """
     return Representation(
-        lambda batch, layers: vectors_of(encode(batch, layers), encoder.prefix), encoder.offset, encoder.stride
+        lambda batch, layers: vectors_of(encoder.by_time(encode(batch, layers)), encoder.prefix),
+        encoder.offset,
+        encoder.stride,
     )
 
 

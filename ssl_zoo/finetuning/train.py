@@ -87,7 +87,7 @@ class FineTuner(L.LightningModule):
 
     def forward(self, batch: TaskBatch) -> Tensor:
         """The head's scores."""
-        return self.head(self.encoder(batch.inputs, batch.mask), batch)
+        return self.head(self.encoder.by_time(self.encoder(batch.inputs, batch.mask)), batch)
 
     def training_step(self, batch: TaskBatch, batch_idx: int) -> Tensor:
         """The head's loss."""

@@ -238,6 +238,12 @@ def cut_out(encoder: Encoder, data: torch.Tensor, mask: torch.Tensor | None, row
         return data[row, :, line * side : (line + 1) * side, column * side : (column + 1) * side].flatten()
     wave = data[row] if mask is None else data[row, mask[row]]
     wave = torch.nn.functional.pad((wave - wave.mean()) / (wave.var(correction=0) + 1e-7).sqrt(), (0, 20_000))
+    if (plane := encoder.grid(data)) is not None:
+        (time, column), frames = divmod(place, plane[1]), encoder.stride // 160
+        bands = encoder.content_dim // frames
+        piece = wave[time * encoder.stride :][: 400 + (frames - 1) * 160]
+        patch = log_mel(piece[None], normalize=False, mels=bands * plane[1])[0][0]
+        return patch[:, column * bands : (column + 1) * bands].flatten()
     # As many frames of 25 ms, every 10 ms, as the stride is long, about the middle of what the place sees.
     frames = max(1, round(encoder.stride / 160))
     middle = encoder.offset + place * encoder.stride
@@ -274,6 +280,40 @@ def test_contents_are_what_a_place_shows_without_gradient_whatever_the_padding_a
         )
         padded = encoder.contents(longer, torch.nn.functional.pad(mask, (0, 2000)))[:, : found.shape[1]]
         torch.testing.assert_close(padded[real], found[real], atol=1e-5, rtol=1e-5)
+
+
+def test_what_is_at_all_places_is_put_where_it_belongs_in_a_picture(encoder):
+    if not encoder.content_dim:
+        with pytest.raises(InputError, match=rf"^{type(encoder).__name__} does not say how pictures [^.]*\.$"):
+            encoder.arrange(torch.zeros(1, 1, 1), inputs(encoder)[0])
+        return
+    data, mask = inputs(encoder)
+    picture = encoder.arrange(encoder.contents(data, mask), data)
+    if encoder.modality == "image":
+        return torch.testing.assert_close(picture, data)
+    places = encoder.contents(data, mask).shape[1]
+    assert picture.shape == (BATCH, 1, 80, places * encoder.content_dim // 80)
+    # One tone: a bright line at one height, the higher the tone the higher up.
+    tones = torch.stack([(torch.arange(6000) * hertz / 16000 * 6.2832).sin() for hertz in (300, 3000)])
+    lines = encoder.arrange(encoder.contents(tones), tones).mean((1, 3)).argmax(1)
+    assert lines[1] < 30 < lines[0]
+
+
+@torch.no_grad()
+def test_there_is_one_vector_per_time_for_what_is_asked_of_a_time(encoder):
+    data, mask = inputs(encoder)
+    encoded = encoder(data, mask, layers=True)
+    found, plane = encoder.by_time(encoded), encoder.grid(data)
+    if plane is None or encoder.modality == "image":
+        assert found is encoded
+        return
+    assert found.sequence.shape == (BATCH, plane[0], encoder.dim) and len(found.layers) == encoder.num_layers
+    assert {layer.shape for layer in found.layers} == {(BATCH, encoder.prefix + plane[0], encoder.dim)}
+    for row, time in (0, 0), (0, plane[0] - 1), (3, plane[0] // 2):
+        expected = encoded.sequence[row, time * plane[1] : (time + 1) * plane[1]].mean(0)
+        torch.testing.assert_close(found.sequence[row, time], expected)
+        assert found.mask[row, time] == encoded.mask[row, time * plane[1]]
+    assert torch.equal(found.pooled, encoded.pooled)
 
 
 def test_places_in_a_plane_are_numbered_row_by_row(encoder):

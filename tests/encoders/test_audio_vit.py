@@ -1,0 +1,62 @@
+"""The vision transformer on spectrograms: sizes that do not fit, and that a patch is in no other."""
+
+import pytest
+import torch
+
+from ssl_zoo.encoders.audio_vit import AudioViT
+from ssl_zoo.encoders.log_mel import log_mel
+from ssl_zoo.encoders.positions import fixed_positions, sine_cosine_positions
+from ssl_zoo.errors import InputError
+
+
+def make(**settings) -> AudioViT:
+    torch.manual_seed(0)
+    return AudioViT(**{**AudioViT.tiny(), **settings}).eval()
+
+
+@torch.no_grad()
+def test_a_sound_changes_the_patches_whose_frames_see_it_and_no_others_before_context():
+    encoder = make(patch_frames=4, patch_bands=20)
+    waves = torch.randn(1, 9000, generator=torch.Generator().manual_seed(0))
+    other = waves.clone()
+    other[:, 4000:4200] = other[:, 4000:4200].flip(1)  # which leaves mean and variance as they are
+    changed = (encoder.embed(other).vectors - encoder.embed(waves).vectors).abs().amax(2).view(-1, 4) > 1e-4
+    # Frame n sees samples 160 n to 160 n + 400.
+    frames = [n for n in range(54) if 160 * n < 4200 and 4000 < 160 * n + 400]
+    assert changed.any(1).nonzero()[:, 0].tolist() == sorted({n // 4 for n in frames})
+
+
+@torch.no_grad()
+def test_patches_are_those_of_the_spectrogram():
+    encoder = make(patch_frames=3, patch_bands=16, mels=48)
+    waves = torch.randn(2, 5000, generator=torch.Generator().manual_seed(0))
+    spectra, _ = log_mel(waves, mels=48)
+    found = encoder.contents(waves)
+    assert encoder.grid(waves) == (9, 3) and found.shape == (2, 27, 48)
+    for place in range(27):
+        time, band = divmod(place, 3)
+        patch = spectra[:, 3 * time : 3 * time + 3, 16 * band : 16 * band + 16]
+        torch.testing.assert_close(found[:, place], patch.flatten(1), atol=1e-5, rtol=1e-5)
+    expected = spectra[:, :27].transpose(1, 2).flip(1)[:, None]
+    torch.testing.assert_close(encoder.arrange(found, waves), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_positions_of_a_square_are_those_of_images_and_a_lines_are_sines():
+    assert torch.equal(fixed_positions((5, 5), 25, 16), sine_cosine_positions(5, 16)[0, 1:])
+    line = fixed_positions(None, 7, 8)
+    for place in range(7):
+        for k in range(4):
+            angle = torch.tensor(place / 10000 ** (k / 4))
+            torch.testing.assert_close(line[place, [k, 4 + k]], torch.stack([angle.sin(), angle.cos()]))
+    assert len({tuple(row.tolist()) for row in fixed_positions((3, 4), 12, 8)}) == 12
+
+
+def test_sizes_that_do_not_fit_are_refused_in_a_sentence():
+    for settings, sentence in [
+        ({"patch_bands": 30}, "AudioViT: patches of 2 frames and 30 bands do not cut 80 mels evenly"),
+        ({"patch_frames": 0}, "AudioViT: patches of 0 frames"),
+        ({"dim": 30}, "AudioViT: dim 30 is not a multiple of both 4 and heads 2"),
+        ({"heads": 5}, "AudioViT: dim 32 is not a multiple of both 4 and heads 5"),
+    ]:
+        with pytest.raises(InputError, match=rf"{sentence}[^.]*\.$"):
+            make(**settings)
