@@ -1,6 +1,7 @@
-"""The sentences that a method has for a run that learns nothing, as plain warnings."""
+"""The sentences that a method has for a run that learns nothing, and one for a run that overfits, as plain warnings."""
 
 from collections import deque
+from collections.abc import Mapping
 from typing import Any
 
 import lightning as L
@@ -18,15 +19,21 @@ PATIENCE, PATIENCE_STEPS = 0.2, 50
 # Losses whose mean an alarm sees: enough to even out the batches, and of the present.
 RECENT = 1000
 LOSS = f"{metrics.TRAIN}/loss"
+HELD_OUT = f"{metrics.VALIDATION}/loss"
+# A validation loss that lies higher than at its lowest by this part of it, while the training loss fell.
+OVERFIT = 0.05
 
 
 class Alarms(L.Callback):
     """Warns once of each of `Method.alarms` at a validation, after a fifth of the run and 50 steps at the earliest.
 
     An alarm sees the last logged value of its number, and of the training loss the mean since the last validation.
+    Whatever the method, a validation loss that rises while the training loss falls is warned of, with the step at which
+    it was lowest.
     """
 
     def __init__(self) -> None:
+        self._lowest: dict[str, float] = {}  # the validation loss at its lowest, its step, and the training loss then
         self._losses: deque[tuple[Tensor, int]] = deque(maxlen=RECENT)
         self._global_batch = 0
         self._warned: set[str] = set()
@@ -54,3 +61,28 @@ class Alarms(L.Callback):
             if alarm.sounds(known) and alarm.metric not in self._warned:
                 self._warned.add(alarm.metric)
                 rank_zero_warn(alarm.sentence.format_map(known))
+        self._look_for_overfitting(known, trainer.global_step)
+
+    def _look_for_overfitting(self, known: Mapping[str, float], step: int) -> None:
+        if HELD_OUT not in known:
+            return
+        lowest = self._lowest
+        if not lowest or known[HELD_OUT] < lowest[HELD_OUT]:
+            self._lowest = {HELD_OUT: known[HELD_OUT], LOSS: known[LOSS], "step": step}
+        elif HELD_OUT not in self._warned and known[LOSS] < lowest[LOSS]:
+            if known[HELD_OUT] > lowest[HELD_OUT] + OVERFIT * abs(lowest[HELD_OUT]):
+                self._warned.add(HELD_OUT)
+                rank_zero_warn(
+                    f"The run overfits: {HELD_OUT} was lowest after step {lowest['step']:,.0f}, {lowest[HELD_OUT]:.3f},"
+                    f" and is {known[HELD_OUT]:.3f} now, while {LOSS} went on falling, from {lowest[LOSS]:.3f} to "
+                    f"{known[LOSS]:.3f}. More data, fewer steps (trainer.max_steps), a smaller encoder or more dropout "
+                    "help."
+                )
+
+    def state_dict(self) -> dict[str, Any]:
+        """A resumed run knows when its validation loss was lowest."""
+        return {"lowest": self._lowest}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """The reverse of `state_dict`."""
+        self._lowest = state_dict["lowest"]

@@ -117,6 +117,28 @@ def test_a_method_with_an_alarm_of_its_own_needs_no_callback(tmp_path):
     assert len(said) == 1  # at step 60, and not again at 90
 
 
+def test_a_validation_loss_that_rises_while_the_training_loss_falls_is_warned_of_once():
+    alarms = Alarms()
+
+    def validate(step: int, training: float, held_out: float) -> list[str]:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")  # they are asserted on, not hidden
+            alarms._look_for_overfitting({"train/loss": training, "val/loss": held_out}, step)
+        return [str(warning.message) for warning in caught]
+
+    assert validate(100, 3.0, 4.0) == []
+    assert validate(200, 2.5, 3.5) == []
+    assert validate(300, 3.0, 4.5) == []  # both rise: not overfitting, whatever it is
+    assert validate(400, 2.0, 3.6) == []  # within a twentieth of the lowest
+    (said,) = validate(500, 1.5, 3.9)
+    assert "lowest after step 200, 3.500, and is 3.900 now" in said and "from 2.500 to 1.500" in said
+    assert validate(600, 1.0, 5.0) == []
+    resumed = Alarms()
+    resumed.load_state_dict(alarms.state_dict())
+    with pytest.warns(UserWarning, match="lowest after step 200"):
+        resumed._look_for_overfitting({"train/loss": 1.0, "val/loss": 5.0}, 700)
+
+
 def test_probes_change_neither_the_weights_nor_the_mode(tmp_path):
     plain, watched = method(), method()
     fit(plain, tmp_path / "plain", ExactResume(), steps=35)
