@@ -47,6 +47,12 @@ class Hidden(NamedTuple):
         index = self.positions.view(*self.positions.shape, *[1] * (values.ndim - 2))
         return torch.take_along_dim(values, index, dim=1)
 
+    def put(self, values: Tensor, others: Tensor) -> Tensor:
+        """The values of all places ``(B, N, ...)`` with `others` ``(B, K, ...)`` at the hidden ones."""
+        shape = (*self.positions.shape, *[1] * (values.ndim - 2))
+        new = torch.where(self.valid.view(shape), others.to(values.dtype), self.at(values))
+        return values.scatter(1, self.positions.view(shape).expand_as(new), new)
+
     def visible(self, real: Tensor | None, slots: int | None = None) -> tuple[Tensor, Tensor | None]:
         """What is left to see, for `Embedded.at` and `Encoder.contextualize`, which a method of fewer places is given.
 
@@ -58,10 +64,15 @@ class Hidden(NamedTuple):
         Returns:
             Places ``(B, V)`` int64, ascending where they are real, and which of them are, ``(B, V)`` bool. The latter
             is None where no place is padding and every row has exactly `slots` left.
+
+        Raises:
+            InputError: nothing is left.
         """
         seen = ~self.mask if real is None else ~self.mask & (real > 0)
         if slots is None:
-            slots = max(1, int(seen.sum(1).max()))
+            slots = int(seen.sum(1).max())
+        if slots < 1:
+            raise InputError("Everything is hidden, and nothing is left to see: lower the masking's mask_ratio.")
         everywhere_as_many = real is None and slots + self.positions.shape[1] == self.mask.shape[1]
         left = Hidden.of_mask(seen, slots)
         return left.positions, None if everywhere_as_many else left.valid

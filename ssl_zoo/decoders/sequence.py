@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from ssl_zoo.encoders.attention import use_fast_attention
 from ssl_zoo.encoders.base import Encoded
@@ -16,12 +17,12 @@ class SequenceDecoder(nn.Module):
     Args:
         entering: size of the encoder's vectors.
         leaving: size of the vectors that it gives, such as the number of pixels of a patch.
-        dim: size of its own vectors.
+        dim: size of its own vectors, a multiple of 4, which positions need, and of `heads`.
         depth: transformer layers.
-        heads: attention heads; must divide `dim`.
+        heads: attention heads.
 
     Raises:
-        InputError: `dim` cannot be divided among the heads.
+        InputError: `dim` cannot be divided so.
     """
 
     def __init__(self, entering: int, leaving: int, dim: int = 512, depth: int = 8, heads: int = 16) -> None:
@@ -32,6 +33,8 @@ class SequenceDecoder(nn.Module):
             raise InputError(
                 f"The decoder's width {dim} is not a multiple of its {heads} heads; choose numbers that divide."
             )
+        if dim % 4:
+            raise InputError(f"The decoder's width is {dim}; give a multiple of 4, which positions need.")
         config = ViTConfig(
             hidden_size=dim,
             num_hidden_layers=depth,
@@ -46,21 +49,34 @@ class SequenceDecoder(nn.Module):
         self.enter, self.leave = nn.Linear(entering, dim), nn.Linear(dim, leaving)
         self.mask_vector = nn.Parameter(0.02 * torch.randn(dim))
 
-    def forward(self, encoded: Encoded, visible: Tensor, wanted: Tensor, positions: Tensor) -> Tensor:
+    def forward(
+        self,
+        encoded: Encoded,
+        visible: Tensor,
+        wanted: Tensor,
+        positions: Tensor,
+        mask: Tensor | None = None,
+    ) -> Tensor:
         """Vectors ``(B, M, leaving)`` at the places that are wanted.
 
         Args:
-            encoded: the encoder's vectors of the visible places; nothing in it is padded.
+            encoded: the encoder's vectors of the visible places; its mask says which of them are.
             visible: ``(B, K)`` int64, those places.
             wanted: ``(B, M)`` int64, places among all N.
             positions: ``(N, dim)``, of all places, without which the hidden ones would all be alike.
+            mask: ``(B, N)`` above 0 where a place is real; None where nothing is padded.
         """
         known = self.enter(encoded.sequence)
-        vectors = self.mask_vector.to(known.dtype).expand(len(known), len(positions), -1)
+        nothing = self.mask_vector.to(known.dtype)
+        if encoded.mask is not None:  # what fills up a row is no visible place
+            known = torch.where(encoded.mask[..., None], known, nothing)
+        vectors = nothing.expand(len(known), len(positions), -1)
         vectors = vectors.scatter(1, visible[..., None].expand_as(known), known) + positions
+        prefix = 0 if encoded.prefix is None else encoded.prefix.shape[1]
         if encoded.prefix is not None:  # stands for no place and has no position
             vectors = torch.cat([self.enter(encoded.prefix), vectors], dim=1)
+        attention_mask = None if mask is None else F.pad(mask > 0, (prefix, 0), value=True)[:, None, None]
         for layer in self.layers:
-            vectors = layer(vectors)
-        vectors = vectors[:, vectors.shape[1] - len(positions) :]
+            vectors = layer(vectors, attention_mask)
+        vectors = vectors[:, prefix:]
         return self.leave(self.norm(torch.take_along_dim(vectors, wanted[..., None], dim=1)))

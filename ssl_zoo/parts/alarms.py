@@ -12,6 +12,8 @@ COLLAPSED_STD = 0.01
 COLLAPSED_PROJECTION_STD = 0.05
 # Share of the chance loss above which nothing has been learnt; InfoNCE at a high temperature never falls far below it.
 AT_CHANCE = 0.995
+# Part of the targets' variance or deviation that anything but a constant prediction explains.
+EXPLAINED = 0.02
 
 
 class Alarm(NamedTuple):
@@ -75,4 +77,15 @@ def loss_at_chance(chance: float, metric: str = f"{metrics.TRAIN}/loss") -> Alar
         f"The training loss sits at chance: {{{metric}:.3f}}, where an encoder that ignores its input has "
         f"{chance:.3f}. Look at the learning rate, the temperature and the strength of the views.",
         above=AT_CHANCE * chance,
+    )
+
+
+def nothing_explained() -> Alarm:
+    """What is predicted is no better than the same prediction for everything: of methods that predict numbers."""
+    return Alarm(
+        metrics.EXPLAINED,
+        f"Nothing has been learnt: the predictions are hardly better than the mean of what is to be predicted "
+        f"({metrics.EXPLAINED} is {{{metrics.EXPLAINED}:.3f}}). Look at the learning rate, at how much is hidden or "
+        "how far ahead is predicted, and at the inputs, which may be all alike.",
+        below=EXPLAINED,
     )

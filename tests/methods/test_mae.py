@@ -8,10 +8,17 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ssl_zoo.batch import Batch
+from ssl_zoo.corruption.hidden import Hidden
+from ssl_zoo.corruption.places import KEPT, KeptPlaces, RandomPlaces
+from ssl_zoo.encoders.audio import Wav2Vec2Encoder
+from ssl_zoo.encoders.audio_vit import AudioViT
+from ssl_zoo.encoders.base import Encoder
 from ssl_zoo.encoders.image import MLP, ResNet, ViT
+from ssl_zoo.encoders.log_mel import LOUD, SILENCE, log_mel
+from ssl_zoo.encoders.positions import sine_cosine_positions
 from ssl_zoo.encoders.text import BertEncoder
 from ssl_zoo.errors import InputError
-from ssl_zoo.methods.mae import HIDING, MAE
+from ssl_zoo.methods.mae import MAE
 from ssl_zoo.randomness import fold_in, uniform
 
 SIDE, PATCH, CHANNELS, IMAGES = 8, 2, 3, 4
@@ -32,7 +39,7 @@ def images(count: int = IMAGES, channels: int = CHANNELS) -> Batch:
 
 def drawn(model: MAE, batch: Batch, visible: int) -> list[list[int]]:
     """Which places of every image are visible, in order."""
-    draws = uniform(fold_in(model.keys(batch), HIDING), PLACES)
+    draws = uniform(fold_in(model.keys(batch), KEPT), PLACES)
     return [sorted(sorted(range(PLACES), key=lambda place: row[place])[:visible]) for row in draws.tolist()]
 
 
@@ -50,7 +57,7 @@ def patch(image: Tensor, place: int) -> Tensor:
 @torch.no_grad()
 @pytest.mark.parametrize("normalized", [True, False])
 def test_loss_is_that_of_the_paper_by_plain_loops(normalized):
-    model, batch = make(normalize_targets=normalized, mask_ratio=0.7).eval(), images()
+    model, batch = make(normalize_targets=normalized, masking=KeptPlaces(0.7)).eval(), images()
     decoder, trunk = model.patch_decoder, model.encoder.model
     for parameter in model.parameters():
         if parameter.ndim > 1:  # so that context matters
@@ -88,36 +95,163 @@ def test_loss_is_that_of_the_paper_by_plain_loops(normalized):
     assert float(model.losses(batch)["loss"]) == pytest.approx(total / count, rel=1e-4)
 
 
+def library_names(model: MAE) -> dict[str, Tensor]:
+    """Weights by the names that the transformers library has for them, pixels channel by channel at each."""
+    weights = {name.replace("encoder.model.", "vit."): value for name, value in model.state_dict().items()}
+    ours = {"patch_decoder.layers": "decoder.decoder_layers", "patch_decoder.enter": "decoder.decoder_embed"}
+    ours |= {"patch_decoder.norm": "decoder.decoder_norm", "patch_decoder.leave": "decoder.decoder_pred"}
+    for name in list(weights):
+        for own, theirs in ours.items():
+            if name.startswith(own):
+                weights[name.replace(own, theirs)] = weights.pop(name)
+    weights["decoder.decoder_pos_embed"] = sine_cosine_positions(SIDE // PATCH, 16)  # zeros in a new one of theirs
+    weights["decoder.mask_token"] = weights.pop("patch_decoder.mask_vector")[None, None]
+    for name in ("decoder.decoder_pred.weight", "decoder.decoder_pred.bias"):
+        weights[name] = weights[name].unflatten(0, (CHANNELS, PATCH**2)).transpose(0, 1).flatten(0, 1)
+    return weights
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("normalized", [True, False])
+def test_loss_is_that_of_the_transformers_library(normalized):
+    from transformers import ViTMAEConfig, ViTMAEForPreTraining
+
+    torch.manual_seed(0)
+    sizes = {"dim": 32, "depth": 2, "heads": 2, "channels": CHANNELS, "pooling": "mean", "positions": "sincos"}
+    encoder = ViT(SIDE, PATCH, **sizes, mean=0.0, std=1.0)
+    model = MAE(encoder, None, normalized, decoder_dim=16, decoder_depth=1, decoder_heads=2).eval()
+    for parameter in model.parameters():
+        if parameter.ndim > 1:
+            parameter.mul_(3)
+    config = ViTMAEConfig(
+        hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=128, image_size=SIDE,
+        patch_size=PATCH, decoder_hidden_size=16, decoder_num_hidden_layers=1, decoder_num_attention_heads=2,
+        decoder_intermediate_size=64, mask_ratio=0.75, norm_pix_loss=normalized,
+    )  # fmt: skip
+    theirs = ViTMAEForPreTraining(config).eval()
+    assert theirs.load_state_dict(library_names(model), strict=False) == ([], ["noise_seed"])
+    batch = images()
+    noise = torch.ones(IMAGES, PLACES)  # the library keeps the places with the least
+    for row, visible in enumerate(drawn(model, batch, 4)):
+        noise[row, visible] = torch.linspace(0, 0.5, 4)
+    expected = theirs(batch.inputs / 255, noise=noise).loss
+    assert float(model.losses(batch)["loss"]) == pytest.approx(float(expected), rel=1e-5)
+
+
 def test_nothing_that_is_hidden_reaches_the_prediction_and_all_that_is_visible_does():
     model, batch = make().eval(), images()
     floats = (batch.inputs / 255).requires_grad_()
     _, hidden, predicted = model.fill_in(batch._replace(inputs=floats))
     predicted.square().sum().backward()
     reached = F.unfold(floats.grad.abs(), PATCH, stride=PATCH).sum(1)
-    is_hidden = torch.zeros(IMAGES, PLACES, dtype=torch.bool).scatter(1, hidden, True)
-    assert is_hidden.sum(1).tolist() == [12] * IMAGES
-    assert not reached[is_hidden].any() and (reached[~is_hidden] > 0).all()
+    assert hidden.mask.sum(1).tolist() == [12] * IMAGES
+    assert not reached[hidden.mask].any() and (reached[~hidden.mask] > 0).all()
 
 
 def test_every_place_is_hidden_equally_often_and_anew_at_every_step():
-    model, batch = make(mask_ratio=0.75), images(2000, 3)
+    model, batch = make(), images(2000, 3)
     _, hidden, _ = model.fill_in(batch)
-    shares = torch.bincount(hidden.flatten(), minlength=PLACES) / len(batch.index)
+    shares = hidden.mask.float().mean(0)
+    assert hidden.valid.all() and torch.equal(hidden.positions, hidden.positions.sort(1).values)
     assert shares.sum() == 12 and (shares - 0.75).abs().max() < 5 * (0.75 * 0.25 / 2000) ** 0.5
-    first = hidden[:4]
+    first = hidden.positions[:4]
     _, same, _ = model.fill_in(Batch(*(None if each is None else each[:4] for each in batch)))
-    assert torch.equal(same, first)  # whatever the company
+    assert torch.equal(same.positions, first)  # whatever the company
     _, validation, _ = model.eval().fill_in(batch)
-    assert not torch.equal(validation[:4], first)
+    assert not torch.equal(validation.positions[:4], first)
+
+
+LENGTHS = [6000, 4400, 3000, 6000]
+
+
+def speech(kind: type[Encoder] = AudioViT, **settings) -> tuple[MAE, Batch]:
+    """Recordings of different lengths, and MAE of a small encoder of any kind on them."""
+    torch.manual_seed(0)
+    encoder = kind(**(kind.tiny() | settings))
+    model = MAE(encoder, KeptPlaces(0.6), decoder_dim=16, decoder_depth=1, decoder_heads=2).eval()
+    mask = torch.arange(6000) < torch.tensor(LENGTHS)[:, None]
+    waves = 0.1 * torch.randn(4, 6000, generator=torch.Generator().manual_seed(2)) * mask
+    return model, Batch(waves, mask, None, torch.arange(4))
+
+
+@torch.no_grad()
+def test_loss_on_spectrograms_is_that_of_every_recording_by_itself():
+    model, batch = speech(patch_frames=3, patch_bands=20)
+    decoder, encoder = model.patch_decoder, model.encoder
+    for parameter in model.parameters():
+        if parameter.ndim > 1:
+            parameter.mul_(3)
+    total, count = 0.0, 0
+    draws = uniform(fold_in(model.keys(batch), KEPT), 400)
+    for wave, length, row in zip(batch.inputs, LENGTHS, draws, strict=True):
+        spectra = log_mel(wave[None, :length])[0][0]
+        times = len(spectra) // 3
+        places = [(time, band) for time in range(times) for band in range(4)]
+        patches = [spectra[3 * t : 3 * t + 3, 20 * b : 20 * b + 20].flatten() for t, b in places]
+        order = sorted(range(len(places)), key=lambda place: row[place])
+        visible = sorted(order[: math.floor(0.4 * len(places))])
+
+        def position(place: int, dim: int) -> Tensor:
+            time, band = divmod(place, 4)
+            waves = [each / 10000 ** (k / (dim // 4)) for each in (band, time) for k in range(dim // 4)]
+            halves = waves[: dim // 4], waves[dim // 4 :]
+            return torch.tensor([f(angle) for half in halves for f in (math.sin, math.cos) for angle in half])
+
+        shown = torch.stack([encoder.projection(patches[place]) + position(place, 32) for place in visible])[None]
+        for layer in encoder.layers:
+            shown = layer(shown)
+        shown = decoder.enter(encoder.norm(shown)[0])
+        vectors = torch.stack(
+            [
+                (shown[visible.index(place)] if place in visible else decoder.mask_vector) + position(place, 16)
+                for place in range(len(places))
+            ]
+        )[None]
+        for layer in decoder.layers:
+            vectors = layer(vectors)
+        for place in set(range(len(places))) - set(visible):
+            target = (patches[place] - patches[place].mean()) / (patches[place].var() + 1e-6).sqrt()
+            total += float((decoder.leave(decoder.norm(vectors[0, place])) - target).square().sum())
+            count += len(target)
+    assert float(model.losses(batch)["loss"]) == pytest.approx(total / count, rel=1e-4)
+
+
+@pytest.mark.parametrize("kind", [AudioViT, Wav2Vec2Encoder])
+def test_of_speech_nothing_hidden_and_no_padding_reaches_the_prediction(kind):
+    model, batch = speech(kind)
+    embedded = model.encoder.embed(batch.inputs, batch.mask)
+    leaf = embedded.vectors.detach().requires_grad_()
+    model.encoder.embed = lambda inputs, mask: embedded._replace(vectors=leaf)
+    _, hidden, predicted = model.fill_in(batch)
+    (predicted.square() * hidden.valid[..., None]).sum().backward()
+    reached = leaf.grad.abs().sum(2)
+    assert not reached[hidden.mask | ~embedded.mask].any()
+    assert (reached[~hidden.mask & embedded.mask] > 0).all()
+
+
+@torch.no_grad()
+def test_pictures_of_spectrograms_are_grey_where_hidden_and_true_where_visible():
+    model, batch = speech()
+    ((pictures, row, names),) = model.pictures(batch).values()
+    assert row == 4 and names == ["inputs", "hidden", "filled in"] and pictures.shape == (12, 1, 80, 36)
+    assert pictures.min() >= 0 and pictures.max() <= 1
+    original, shown, filled = pictures[:, 0].chunk(3)
+    expected = (log_mel(batch.inputs, batch.mask)[0].mT.flip(1) - SILENCE) / (LOUD - SILENCE)
+    torch.testing.assert_close(original, expected.clamp(0, 1), atol=1e-4, rtol=1e-4)
+    _, hidden, _ = model.fill_in(batch)
+    grey = hidden.mask.view(4, -1, 2).repeat_interleave(2, 1).repeat_interleave(40, 2).mT.flip(1)
+    assert (shown[grey] == 0.5).all() and grey.any()
+    assert torch.equal(shown[~grey], original[~grey]) and torch.equal(filled[~grey], original[~grey])
+    assert (filled[grey] - original[grey]).abs().mean() > 0.01
 
 
 class Unplaced(MAE):
     """A slip: the decoder's places have no positions."""
 
-    def fill_in(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+    def fill_in(self, batch: Batch) -> tuple[Tensor, Hidden, Tensor]:
         decode = self.patch_decoder.forward
-        self.patch_decoder.forward = lambda encoded, visible, hidden, positions: decode(
-            encoded, visible, hidden, 0 * positions
+        self.patch_decoder.forward = lambda encoded, visible, hidden, positions, mask: decode(
+            encoded, visible, hidden, 0 * positions, mask
         )
         try:
             return super().fill_in(batch)
@@ -145,9 +279,8 @@ def explained(kind: type[MAE]) -> tuple[float, float]:
     with torch.no_grad():
         test = planes(256, 1000)
         patches, hidden, predicted = model.eval().fill_in(test)
-        targets = torch.take_along_dim(patches, hidden[..., None], 1)
-        is_hidden = torch.zeros(256, PLACES, dtype=torch.bool).scatter(1, hidden, True)
-        shown = patches[~is_hidden].view(256, -1).mean(1)[:, None, None]
+        targets = hidden.at(patches)
+        shown = patches[~hidden.mask].view(256, -1).mean(1)[:, None, None]
         variance = (targets - targets.mean((0, 1))).square().mean()
         return tuple(1 - float((each - targets).square().mean() / variance) for each in (predicted, shown))
 
@@ -171,11 +304,11 @@ def test_pictures_show_images_what_is_visible_and_what_is_filled_in(normalized):
     for image in range(IMAGES):
         for place in range(PLACES):
             true = patch(original[image], place)
-            if place not in hidden[image]:
+            if not hidden.mask[image, place]:
                 assert torch.equal(patch(shown[image], place), true) and torch.equal(patch(filled[image], place), true)
                 continue
             assert (patch(shown[image], place) == 0.5).all()
-            made = predicted[image, hidden[image].tolist().index(place)]
+            made = predicted[image, hidden.positions[image].tolist().index(place)]
             if normalized:
                 made = made * (true.var() + 1e-6).sqrt() + true.mean()
             torch.testing.assert_close(patch(filled[image], place), made.clamp(0, 1))
@@ -186,12 +319,13 @@ def test_what_cannot_be_filled_in_is_refused_in_a_sentence():
     for encoder in (ResNet(10, 8), MLP(image_size=8)):
         with pytest.raises(InputError, match=f"MAE leaves patches, .* {type(encoder).__name__} cannot do without any"):
             MAE(encoder)
-    with pytest.raises(InputError, match="MAE fills in patches of images, which BertEncoder does not read"):
+    with pytest.raises(InputError, match=r"MAE predicts the pixels of patches or .* BertEncoder has neither"):
         MAE(BertEncoder({**vocabulary, "continuations": []}, dim=8, depth=1, heads=1))
-    for ratio in (-0.1, 0.0, 1.0, 1.5):
-        with pytest.raises(InputError, match=f"MAE: mask_ratio is {ratio}; set it between 0 and 1"):
-            make(mask_ratio=ratio)
-    with pytest.raises(InputError, match=r"MAE hides 0\.97 of a square of patches but these images have 16"):
-        make(mask_ratio=0.97).losses(images())
+    with pytest.raises(InputError, match=r"mask_ratio of 0\.97 hides none or all of 16 places"):
+        make(masking=KeptPlaces(0.97)).losses(images())
+    with pytest.raises(InputError, match="Everything is hidden, and nothing is left to see"):
+        make(masking=RandomPlaces(1.0)).losses(images())
     with pytest.raises(InputError, match="width 16 is not a multiple of its 3 heads"):
         make(decoder_heads=3)
+    with pytest.raises(InputError, match="width is 18; give a multiple of 4"):
+        make(decoder_dim=18)
