@@ -40,7 +40,7 @@ def contrast(model: nn.Module, copy: nn.Module, queue: KeyQueue, share: slice) -
     """MoCo's step and MoCo v3's, on a share of the batch."""
     first, second = (view[share] for view in views())
     index = torch.arange(EXAMPLES)[share]
-    keys = in_groups(copy, second, groups=2)
+    keys = in_groups(copy, 2, second)
     excluded = index[:, None] == queue.index
     loss = F.cross_entropy(*queue_logits(model(first), keys, queue.keys, excluded, 0.2))
     loss = loss + F.cross_entropy(*cross_view_logits(model(second), keys, 0.2))

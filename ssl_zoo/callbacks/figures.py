@@ -37,7 +37,7 @@ class ViewsFigure(L.Callback):
             return
         on_device = pl_module.transfer_batch_to_device(batch, pl_module.device, 0)
         with torch.no_grad():
-            views = data.picture(pl_module.make_views(on_device).float().cpu())
+            views = data.picture(pl_module.make_views(on_device).inputs.float().cpu())
         assert views is not None, "what shows inputs shows views of them"
         path = Path(directory) / FIGURES / VIEWS
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -56,7 +56,7 @@ class Health(L.Callback):
                 self._pairs.append(
                     torch.stack(
                         [
-                            pl_module.encode(batch._replace(inputs=view)).pooled.float()
+                            pl_module.encode(batch._replace(inputs=view.inputs, mask=view.mask)).pooled.float()
                             for view in views.chunk(pl_module.views.views_per_example)[:2]
                         ]
                     )

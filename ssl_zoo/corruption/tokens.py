@@ -29,6 +29,8 @@ class TokenCorruption(nn.Module):
         vocabulary: Properties of the tokens.
         mask_ratio: Part of the text to predict, in (0, 1].
         whole_words: Draw words rather than tokens.
+        hidden: Part of the tokens drawn that the mask token hides.
+        replaced: Part of the tokens drawn that random tokens stand for; the rest of them stay.
 
     Raises:
         InputError: the vocabulary has no mask token, or `mask_ratio` is out of its range.
@@ -38,11 +40,19 @@ class TokenCorruption(nn.Module):
     continues: Tensor
     ordinary: Tensor
 
-    def __init__(self, vocabulary: Vocabulary, mask_ratio: float = 0.15, whole_words: bool = False) -> None:
+    def __init__(
+        self,
+        vocabulary: Vocabulary,
+        mask_ratio: float = 0.15,
+        whole_words: bool = False,
+        hidden: float = HIDDEN,
+        replaced: float = REPLACED,
+    ) -> None:
         super().__init__()
         if vocabulary["mask"] is None:
             raise InputError("The tokenizer has no mask token to hide tokens with: take another, like wordpiece.")
         self.mask_token, self.whole_words = vocabulary["mask"], whole_words
+        self.hidden, self.replaced = hidden, replaced
         self.places, self.words = RandomPlaces(mask_ratio), RandomWords(mask_ratio)
         special, continues = (
             torch.zeros(vocabulary["size"], dtype=torch.bool).index_fill_(0, torch.tensor(ids, dtype=torch.int64), True)
@@ -75,8 +85,8 @@ class TokenCorruption(nn.Module):
         truth = hidden.at(inputs)
         change, token = (uniform(fold_in(keys, number), truth.shape[1]) for number in (CHANGE, TOKEN))
         choice = (token * len(self.ordinary)).long().clamp(max=len(self.ordinary) - 1)
-        shown = torch.where(change < HIDDEN + REPLACED, self.ordinary[choice], truth)
-        shown = torch.where(change < HIDDEN, self.mask_token, shown)
+        shown = torch.where(change < self.hidden + self.replaced, self.ordinary[choice], truth)
+        shown = torch.where(change < self.hidden, self.mask_token, shown)
         return inputs.scatter(1, hidden.positions, torch.where(hidden.valid, shown, truth)), hidden
 
     def _joined(self, inputs: Tensor, mask: Tensor | None, maskable: Tensor) -> Tensor:

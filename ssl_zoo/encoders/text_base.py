@@ -96,7 +96,12 @@ class TextEncoder(Encoder):
 
     def contextualize(self, embedded: Embedded, *, places: Tensor | None = None, layers: bool = False) -> Encoded:
         """Tokens in context; shapes as in `Encoder`."""
-        mask, vectors = embedded.mask, self.place(embedded, places)
+        return self.through_layers(self.place(embedded, places), embedded.mask, places, layers)
+
+    def through_layers(
+        self, vectors: Tensor, mask: Tensor | None, places: Tensor | None = None, layers: bool = False
+    ) -> Encoded:
+        """The rest of `contextualize` for vectors ``(B, K, D)`` that have their positions already, as from `place`."""
         states = [vectors] if layers else []
         for layer, inputs in self.layers_and_inputs(vectors, mask, places):
             vectors = layer(vectors, **inputs)

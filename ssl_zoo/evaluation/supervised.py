@@ -39,8 +39,8 @@ class Supervised(L.LightningModule):
         assert batch.labels is not None
         labels = batch.labels
         if self.views is not None:
-            views = self.views(batch.inputs, example_keys(0, self.global_step, batch.index), batch.fields)
-            batch = batch._replace(inputs=views, mask=None, fields=None)
+            inputs, mask = self.views.of(batch, example_keys(0, self.global_step, batch.index))
+            batch = batch._replace(inputs=inputs, mask=mask, fields=None)
             labels = labels.repeat(self.views.views_per_example)
         loss = F.cross_entropy(self(batch).float(), labels)
         self.log(f"{metrics.TRAIN}/loss", loss, prog_bar=True)

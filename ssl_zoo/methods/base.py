@@ -24,7 +24,7 @@ from ssl_zoo.parts.teacher import Teacher
 from ssl_zoo.parts.texts import Texts
 from ssl_zoo.randomness import example_keys
 from ssl_zoo.rebuilding import Rebuildable, keep_settings
-from ssl_zoo.views.base import Views
+from ssl_zoo.views.base import Viewed, Views
 
 
 class Method(Rebuildable, L.LightningModule, ABC):
@@ -189,19 +189,20 @@ class Method(Rebuildable, L.LightningModule, ABC):
         """``(B,)`` int64 random keys of this step's examples; in validation they are the same at every step."""
         return example_keys(self.noise_seed, self.global_step + 1 if self.training else 0, batch.index)
 
-    def make_views(self, batch: Batch) -> Tensor:
-        """``(V * B, ...)``: every example's first view, then every example's second view, and so on.
+    def make_views(self, batch: Batch) -> Viewed:
+        """Every example's first view, then every example's second view, and so on; the encoder takes them by ``*``.
 
         Raises:
-            InputError: the batch is padded; views would take padding for sound.
+            InputError: the batch is padded and the views take no padding, or nothing makes them differ.
         """
         assert self.views is not None
-        if batch.mask is not None:
+        if self.views.leaves_alike and not any(isinstance(m, nn.Dropout) and m.p > 0 for m in self.encoder.modules()):
             raise InputError(
-                f"{type(self).__name__} makes views of examples of one length, but got a padded batch: set the data's "
-                "crop_seconds, and seconds_per_batch to null."
+                f"{type(self.views).__name__} leaves both copies of an example as they are, and "
+                f"{type(self.encoder).__name__} has no dropout to make them differ: set the encoder's dropout above 0, "
+                "or settings of the views, such as deletion."
             )
-        return self.views(batch.inputs, self.keys(batch), batch.fields)
+        return self.views.of(batch, self.keys(batch))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """One step on a batch stripped of its labels."""

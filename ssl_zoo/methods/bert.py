@@ -88,7 +88,7 @@ class BERT(Method):
         corrupted, hidden = self.corruption(inputs, mask, fold_in(keys, MASKING))
         sequence = self.encoder(corrupted, mask).sequence
         vectors, targets, table = self.head(hidden.at(sequence)), hidden.at(inputs), self.encoder.token_embedding.weight
-        (loss, nats), likeliest = token_loss(vectors, table, self.head_bias, targets, hidden.valid)
+        (loss, nats), likeliest, _ = token_loss(vectors, table, self.head_bias, targets, hidden.valid)
         terms = {"accuracy": _accuracy(likeliest, targets, hidden.valid), "perplexity": nats.exp()}
         if self.pairs is not None:
             logits = self.pair_head(sequence[:, 0])

@@ -64,9 +64,9 @@ class BYOL(Method):
         """The distance between prediction and target, summed over both assignments, and the projections' spread."""
         # A forward for each view: they are made differently, and batch norm is to see one kind at a time.
         views = self.make_views(batch).chunk(2)
-        projected = [self.projector(self.encoder(view).pooled) for view in views]
+        projected = [self.projector(self.encoder(*view).pooled) for view in views]
         first, second = (self.predictor(each) for each in projected)
-        first_target, second_target = (self.target_projector(self.target_encoder(view).pooled) for view in views)
+        first_target, second_target = (self.target_projector(self.target_encoder(*view).pooled) for view in views)
         loss = 4 + 2 * negative_cosine(first, second_target) + 2 * negative_cosine(second, first_target)
         return {"loss": loss, "std": feature_std(all_gather(projected[0].detach()))}
 

@@ -15,7 +15,7 @@ from ssl_zoo.optim import Optimizer
 from ssl_zoo.parts.heads import mlp
 from ssl_zoo.parts.queue import KeyQueue
 from ssl_zoo.parts.teacher import Teacher, in_groups
-from ssl_zoo.views.base import Views
+from ssl_zoo.views.base import Viewed, Views
 
 
 class MoCo(Method):
@@ -77,19 +77,19 @@ class MoCo(Method):
         views = self.make_views(batch)
         first, second = views.chunk(2)
         if self.symmetric:
-            queries, keys = self.projector(self.encoder(views).pooled), [self.keys_of(second), self.keys_of(first)]
+            queries, keys = self.projector(self.encoder(*views).pooled), [self.keys_of(second), self.keys_of(first)]
         else:
-            queries, keys = self.projector(self.encoder(first).pooled), [self.keys_of(second)]
+            queries, keys = self.projector(self.encoder(*first).pooled), [self.keys_of(second)]
         excluded = batch.index.repeat(len(keys))[:, None] == self.queue.index
         logits, targets = queue_logits(queries, torch.cat(keys), self.queue.keys, excluded, self.temperature)
         accuracy = (logits.detach().argmax(1) == targets).float().mean()
         self._fresh = [(F.normalize(each.float(), dim=1), batch.index) for each in keys]
         return {"loss": F.cross_entropy(logits, targets), "accuracy": accuracy}
 
-    def keys_of(self, views: Tensor) -> Tensor:
-        """``(B, projection_dim)`` keys of ``(B, ...)`` views, without gradient."""
+    def keys_of(self, views: Viewed) -> Tensor:
+        """``(B, projection_dim)`` keys of B views, without gradient."""
         groups = self.norm_groups if self.training else 1  # batch norm has running statistics in evaluation
-        return in_groups(lambda group: self.key_projector(self.key_encoder(group).pooled), views, groups)
+        return in_groups(lambda *group: self.key_projector(self.key_encoder(*group).pooled), groups, *views)
 
     def on_after_backward(self) -> None:
         """The new keys enter the queue: after training batches only, and when no gradient needs the old ones."""

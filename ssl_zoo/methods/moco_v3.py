@@ -63,8 +63,8 @@ class MoCoV3(Method):
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """InfoNCE summed over both assignments of the views, and how often the positive is the nearest candidate."""
         views = self.make_views(batch).chunk(2)
-        first, second = (self.predictor(self.projector(self.encoder(view).pooled)) for view in views)
-        first_keys, second_keys = (self.key_projector(self.key_encoder(view).pooled) for view in views)
+        first, second = (self.predictor(self.projector(self.encoder(*view).pooled)) for view in views)
+        first_keys, second_keys = (self.key_projector(self.key_encoder(*view).pooled) for view in views)
         logits, targets = cross_view_logits(first, second_keys, self.temperature)
         other_logits, _ = cross_view_logits(second, first_keys, self.temperature)
         loss = F.cross_entropy(logits, targets) + F.cross_entropy(other_logits, targets)

@@ -53,7 +53,7 @@ class SimCLR(Method):
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """NT-Xent, and how often the positive is the nearest candidate."""
         both = self.make_views(batch)
-        first, second = self.projector(self.encoder(both).pooled).chunk(2)
+        first, second = self.projector(self.encoder(*both).pooled).chunk(2)
         logits, targets = nt_xent_logits(first, second, self.temperature)
         accuracy = (logits.detach().argmax(1) == targets).float().mean()
         return {"loss": F.cross_entropy(logits, targets), "accuracy": accuracy}

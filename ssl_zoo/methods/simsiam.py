@@ -52,7 +52,7 @@ class SimSiam(Method):
     @heads_in_mixed_precision
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """The negative cosine of prediction and projection, averaged over both ways, and the projections' spread."""
-        first, second = (self.projector(self.encoder(view).pooled) for view in self.make_views(batch).chunk(2))
+        first, second = (self.projector(self.encoder(*view).pooled) for view in self.make_views(batch).chunk(2))
         both_ways = negative_cosine(self.predictor(first), second) + negative_cosine(self.predictor(second), first)
         return {"loss": both_ways / 2, "std": feature_std(all_gather(first.detach()))}
 

@@ -49,13 +49,18 @@ class VAE(Method):
     grey levels: theirs is a density's and can be negative. Under the Bernoulli it is exact for black and white images;
     on grey values it is a cross entropy, good for comparing such models with each other and with nothing else.
 
+    Of texts a `BagOfWordsDecoder` gives the words, without their order: the neural variational document model (Miao, Yu
+    and Blunsom, 2015, arXiv:1511.06038). `perplexity` is among how many equally likely tokens it wavers, as the paper
+    has it: exp of the mean over texts of -elbo per token.
+
     Probes see the pooled vector, as with every other method; `posterior` gives the code itself.
 
     Args:
         encoder: The network to pretrain.
-        decoder: Makes images from latent vectors; its `latent_dim` is the size of the code.
+        decoder: Makes images or words from latent vectors; its `latent_dim` is the size of the code.
         likelihood: What is assumed of a pixel, given its code: `bernoulli` reads the decoder's output as logits,
-            `gaussian` as the mean of each pixel.
+            `gaussian` as the mean of each pixel; of words, `multinomial`. None takes the decoder's usual one, which is
+            `gaussian` for images.
         observation_std: Standard deviation of the Gaussian likelihood, in units of grey from 0 to 1. None learns it:
             the one that fits the reconstructions best, as in sigma-VAE (Rybkin et al., 2020, arXiv:2006.13202, section
             3.2), averaged over about the last ten steps.
@@ -69,7 +74,8 @@ class VAE(Method):
         optimizer: Settings of the optimizer and of the learning rate over the run.
 
     Raises:
-        InputError: an argument is out of its range, or `observation_std` is given for a Bernoulli.
+        InputError: an argument is out of its range, the decoder gives nothing of such a likelihood, or
+            `observation_std` is given for another than the Gaussian.
     """
 
     decoder: Decoder
@@ -80,7 +86,7 @@ class VAE(Method):
         self,
         encoder: Encoder,
         decoder: Decoder,
-        likelihood: Literal["bernoulli", "gaussian"] = "gaussian",
+        likelihood: Literal["bernoulli", "gaussian", "multinomial"] | None = None,
         observation_std: float | None = None,
         beta: float = 1.0,
         kl_warmup: float = 0.0,
@@ -93,8 +99,16 @@ class VAE(Method):
         require_probability("kl_warmup", kl_warmup)
         for name, value in {"beta": beta, "free_bits": free_bits, "importance_samples": importance_samples}.items():
             require_at_least(name, value, 0)
-        if observation_std is not None and likelihood == "bernoulli":
-            raise InputError("A Bernoulli has no observation_std: leave it out, or take the gaussian likelihood.")
+        likelihood = likelihood or decoder.likelihoods[0]  # type: ignore[assignment]  # they are among these
+        if likelihood not in decoder.likelihoods:
+            raise InputError(
+                f"likelihood is {likelihood}, but what {type(decoder).__name__} gives is "
+                f"{' or '.join(decoder.likelihoods)}: set likelihood to that, or take another decoder."
+            )
+        if observation_std is not None and likelihood != "gaussian":
+            raise InputError(
+                f"The likelihood {likelihood} has no observation_std: leave it out, or take the gaussian likelihood."
+            )
         if observation_std is not None and observation_std <= 0:
             raise InputError(f"observation_std is {observation_std}; give a number above 0.")
         self.decoder = decoder
@@ -127,7 +141,7 @@ class VAE(Method):
         reconstruction, kl = log_likelihood.detach().mean(), divergences.detach().sum(1).mean()
         bound = reconstruction - kl
         terms = {"loss": loss, "elbo": bound, "reconstruction": reconstruction, "kl": kl}
-        terms["bits_per_dim"] = self.bits_per_dim(bound, batch.inputs, targets)
+        terms |= self.code_length(log_likelihood.detach() - divergences.detach().sum(1), batch.inputs, targets)
         if self.learns_std:
             terms["observation_std"] = self.observation_variance.sqrt()
             if self.training:
@@ -166,13 +180,17 @@ class VAE(Method):
             )
         if self.likelihood == "bernoulli":
             return elbo.bernoulli_log_likelihood(targets, decoded)
+        if self.likelihood == "multinomial":
+            return elbo.multinomial_log_likelihood(targets, decoded)
         # A copy: the original moves on before the gradient is taken.
         return elbo.gaussian_log_likelihood(targets, decoded, self.observation_variance.clone())
 
-    def bits_per_dim(self, log_likelihood: Tensor, inputs: Tensor, targets: Tensor) -> Tensor:
-        """A bound in nats per image as bits per pixel and channel; see the class for what it means."""
+    def code_length(self, bounds: Tensor, inputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        """Bounds in nats per example ``(B,)`` as bits per pixel and channel, or as perplexity; see the class."""
+        if self.likelihood == "multinomial":
+            return {"perplexity": (-bounds / targets.sum(1).clamp_min(1)).mean().exp()}
         levels = 256 if self.likelihood == "gaussian" and not inputs.is_floating_point() else 1
-        return elbo.bits_per_dim(log_likelihood, targets[0].numel(), levels)
+        return {"bits_per_dim": elbo.bits_per_dim(bounds.mean(), targets[0].numel(), levels)}
 
     def decode(self, latents: Tensor) -> Tensor:
         """The mean images of p(x | z), ``(B, C, H, W)`` float32 in [0, 1], of latent vectors ``(B, L)``."""
@@ -184,17 +202,20 @@ class VAE(Method):
         batch = batch._replace(labels=None)
         terms = self.losses_in_precision(batch)
         if self.importance_samples:
-            bound = self.importance_bound(batch, self.importance_samples).mean()
-            terms["importance_bound"] = bound
-            targets = self.targets(batch.inputs, self.keys(batch))
-            terms["importance_bits_per_dim"] = self.bits_per_dim(bound, batch.inputs, targets)
+            bounds = self.importance_bound(batch, self.importance_samples)
+            terms["importance_bound"] = bounds.mean()
+            lengths = self.code_length(bounds, batch.inputs, self.targets(batch.inputs, self.keys(batch)))
+            terms |= {f"importance_{name}": value for name, value in lengths.items()}
         self._log(terms, metrics.TEST, batch)
 
     def pictures(self, batch: Batch) -> dict[str, tuple[Tensor, int] | tuple[Tensor, int, list[str]]]:
         """Reconstructions, samples, interpolations and the manifold.
 
-        Whatever is random comes from a generator of its own: two runs show the same points of the latent space.
+        Whatever is random comes from a generator of its own: two runs show the same points of the latent space. Words
+        in no order are no picture.
         """
+        if self.likelihood == "multinomial":
+            return {}
         parts = [batch._replace(inputs=inputs, mask=None) for inputs in batch.inputs.split(256)]
         means = torch.cat([self.posterior(part)[0] for part in parts])
         drawn = torch.randn(SAMPLES**2, self.decoder.latent_dim, generator=torch.Generator().manual_seed(0))

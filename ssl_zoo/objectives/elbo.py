@@ -48,6 +48,20 @@ def bernoulli_log_likelihood(images: Tensor, logits: Tensor) -> Tensor:
     return -distance.flatten(1).sum(1)
 
 
+def multinomial_log_likelihood(counts: Tensor, logits: Tensor) -> Tensor:
+    """The log-likelihood log p(x | z) of a text's words in their order, each drawn from the same softmax.
+
+    Args:
+        counts: ``(B, V)`` at least 0, how often each word stands in the text.
+        logits: ``(B, V)``; -inf for words that are never counted.
+
+    Returns:
+        ``(B,)`` float32, at most 0.
+    """
+    nats = F.log_softmax(logits.float(), dim=1)
+    return (counts.float() * nats.masked_fill(counts == 0, 0.0)).sum(1)
+
+
 def gaussian_log_likelihood(images: Tensor, mean: Tensor, variance: float | Tensor) -> Tensor:
     """The log-likelihood log p(x | z) with every pixel a Gaussian variable around `mean`.
 

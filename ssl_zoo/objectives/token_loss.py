@@ -21,13 +21,22 @@ class TokenLoss(NamedTuple):
     Attributes:
         mean: cross entropy in nats, as a weighted mean over the global batch.
         likeliest: ``(...)`` int64, the tokens with the highest logits.
+        drawn: ``(...)`` int64, tokens drawn from the softmax; None where no draws were given.
     """
 
     mean: GlobalMean
     likeliest: Tensor
+    drawn: Tensor | None = None
 
 
-def token_loss(vectors: Tensor, table: Tensor, bias: Tensor | None, targets: Tensor, weights: Tensor) -> TokenLoss:
+def token_loss(
+    vectors: Tensor,
+    table: Tensor,
+    bias: Tensor | None,
+    targets: Tensor,
+    weights: Tensor,
+    draws: Tensor | None = None,
+) -> TokenLoss:
     """Mean of -log softmax(table vector + bias)[target], and its gradient, a part of the tokens at a time.
 
     Value and gradients are those of `F.linear`, `token_nats` and `global_mean` one after the other, but for rounding:
@@ -40,12 +49,26 @@ def token_loss(vectors: Tensor, table: Tensor, bias: Tensor | None, targets: Ten
         bias: ``(V,)`` or None.
         targets: ``(...)`` int64.
         weights: ``(...)``, bool or at least 0, what each token counts; without gradient.
+        draws: ``(...)`` float32 from [0, 1), by each of which a token is drawn from the softmax too, without gradient;
+            None where none is wanted.
     """
     low = autocast_type(vectors.device.type) or table.dtype
-    total, likeliest = _TokenLoss.apply(
-        vectors.flatten(0, -2), table, bias, targets.flatten(), weights.flatten().float(), low, torch.is_grad_enabled()
+    flat = None if draws is None else draws.flatten()
+    total, likeliest, drawn = _TokenLoss.apply(
+        vectors.flatten(0, -2),
+        table,
+        bias,
+        targets.flatten(),
+        weights.flatten().float(),
+        flat,
+        low,
+        torch.is_grad_enabled(),
     )
-    return TokenLoss(mean_of_total(total, weights.sum()), likeliest.view_as(targets))
+    return TokenLoss(
+        mean_of_total(total, weights.sum()),
+        likeliest.view_as(targets),
+        None if draws is None else drawn.view_as(targets),
+    )
 
 
 class _TokenLoss(torch.autograd.Function):
@@ -59,11 +82,13 @@ class _TokenLoss(torch.autograd.Function):
         bias: Tensor | None,
         targets: Tensor,
         weights: Tensor,
+        draws: Tensor | None,
         low: torch.dtype,
         with_gradient: bool,
-    ) -> tuple[Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor, Tensor]:
         rows, narrow = max(1, AT_ONCE // len(table)), table.to(low)
         total, likeliest = vectors.new_zeros((), dtype=torch.float32), torch.empty_like(targets)
+        drawn = torch.empty_like(targets)
         to_vectors, to_table, to_bias = None, None, None
         if with_gradient:
             to_vectors, to_table = torch.empty_like(vectors), torch.zeros_like(table, dtype=torch.float32)
@@ -80,6 +105,10 @@ class _TokenLoss(torch.autograd.Function):
                 odds = logits.exp_()
                 mass = odds.sum(1, keepdim=True)
                 total += ((mass.log() - of_target) * weight).sum()
+                if draws is not None:
+                    # The first token up to which the probabilities add up to more than the draw.
+                    places = torch.searchsorted(odds.cumsum(1), draws[part, None] * mass, right=True)
+                    drawn[part] = places[:, 0].clamp_max(len(table) - 1)
                 if to_vectors is None or to_table is None:
                     continue
                 slope = odds.mul_(weight / mass)
@@ -90,11 +119,11 @@ class _TokenLoss(torch.autograd.Function):
                 to_vectors[part] = slope @ narrow
                 to_table += slope.t() @ given
         ctx.save_for_backward(to_vectors, to_table, to_bias)
-        ctx.mark_non_differentiable(likeliest)
-        return total, likeliest
+        ctx.mark_non_differentiable(likeliest, drawn)
+        return total, likeliest, drawn
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, gradient: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
         found = (None if part is None else part * gradient for part in ctx.saved_tensors)
-        return *found, None, None, None, None
+        return *found, None, None, None, None, None

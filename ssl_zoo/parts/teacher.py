@@ -81,16 +81,16 @@ class Teacher(nn.Module):
             torch._foreach_copy_(mine, theirs)
 
 
-def in_groups(function: Callable[[Tensor], Tensor], examples: Tensor, groups: int) -> Tensor:
+def in_groups(function: Callable[..., Tensor], groups: int, *examples: Tensor | None) -> Tensor:
     """`function` of the examples, a group at a time, so that batch norm in it sees one group only.
 
     Group g has every `groups`-th example from the g-th on. So a group of the global batch is the same examples on any
     number of ranks, and where batch norm is synchronized its statistics are too.
 
     Args:
-        function: ``(N, ...)`` to ``(N, D)``.
-        examples: ``(B, ...)``.
+        function: one or several ``(N, ...)`` to ``(N, D)``.
         groups: must divide B.
+        *examples: ``(B, ...)`` each, such as inputs and their mask; a None is passed on as it is.
 
     Returns:
         ``(B, D)`` in the order of the examples.
@@ -98,12 +98,14 @@ def in_groups(function: Callable[[Tensor], Tensor], examples: Tensor, groups: in
     Raises:
         InputError: the groups are not equally large.
     """
-    if len(examples) % groups:
+    batch = next(len(each) for each in examples if each is not None)
+    if batch % groups:
         raise InputError(
-            f"A batch of {len(examples)} on each device cannot be split into {groups} equal groups for batch norm: "
+            f"A batch of {batch} on each device cannot be split into {groups} equal groups for batch norm: "
             "change data.batch_size or model.norm_groups."
         )
-    return torch.stack([function(examples[group::groups]) for group in range(groups)], dim=1).flatten(0, 1)
+    parts = ([None if each is None else each[group::groups] for each in examples] for group in range(groups))
+    return torch.stack([function(*part) for part in parts], dim=1).flatten(0, 1)
 
 
 def cosine_momentum(start: float, progress: float) -> float:

@@ -6,14 +6,33 @@ neighbours in the batch, on the rank or on torch's global generator.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, cast
+from typing import NamedTuple, Self, cast
 
 import torch
 from torch import Tensor, nn
 
+from ssl_zoo.batch import Batch
 from ssl_zoo.errors import InputError
 from ssl_zoo.randomness import Draws, draw
 from ssl_zoo.rebuilding import Rebuildable
+
+
+class Viewed(NamedTuple):
+    """Views of a batch, as an encoder takes them: ``encoder(*viewed)``.
+
+    Attributes:
+        inputs: ``(V * B, ...)``, every example's first view, then every example's second view, and so on.
+        mask: ``(V * B, T)`` bool, True where a view is real; None when nothing is padded.
+    """
+
+    inputs: Tensor
+    mask: Tensor | None
+
+    def chunk(self, views: int) -> list[Self]:
+        """The first views, the second views, and so on."""
+        inputs = self.inputs.chunk(views)
+        masks = [None] * views if self.mask is None else self.mask.chunk(views)
+        return [type(self)(*each) for each in zip(inputs, masks, strict=True)]
 
 
 class Views(Rebuildable, nn.Module, ABC):
@@ -21,9 +40,29 @@ class Views(Rebuildable, nn.Module, ABC):
 
     Attributes:
         views_per_example: how many.
+        leaves_alike: whether all views of an example are the example itself, so that only an encoder's dropout makes
+            what it gives for them differ.
     """
 
     views_per_example: int
+    leaves_alike: bool = False
+
+    def of(self, batch: Batch, keys: Tensor) -> Viewed:
+        """Views of a batch with their masks, for an encoder.
+
+        Args:
+            batch: a batch on its device.
+            keys: ``(B,)`` int64 from `ssl_zoo.randomness.example_keys`.
+
+        Raises:
+            InputError: the batch is padded, which the views would take for content.
+        """
+        if batch.mask is not None:
+            raise InputError(
+                f"{type(self).__name__} makes views of examples of one length, but got a padded batch: set the data's "
+                "crop_seconds, and seconds_per_batch to null; for texts take TextViews."
+            )
+        return Viewed(self(batch.inputs, keys, batch.fields), None)
 
     @abstractmethod
     def forward(self, inputs: Tensor, keys: Tensor, fields: dict[str, Tensor] | None = None) -> Tensor:

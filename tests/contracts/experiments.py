@@ -68,11 +68,14 @@ def method_of(path: Path) -> str:
 METHODS = [class_.__name__ for class_ in concrete(Method, ssl_zoo.methods)]
 # Overlays have no method.
 EXPERIMENTS = sorted(path for path in FOLDER.rglob("*.yaml") if "model" in settings_of(path))
-# Of a method's experiments the one with the shortest name; speech takes longest, and those on own data are copies.
+# Of a method's experiments the one with the shortest name; speech takes longest, images are cheapest, and those on own
+# data are copies.
 OWN = {
     method_of(path): path
     for path in sorted(
-        EXPERIMENTS, key=lambda path: (path.parent.name in ("audio", "own"), len(path.stem)), reverse=True
+        EXPERIMENTS,
+        key=lambda path: (path.parent.name in ("audio", "own"), path.parent.name == "text", len(path.stem)),
+        reverse=True,
     )
 }
 

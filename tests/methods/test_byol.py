@@ -49,7 +49,7 @@ class Collapsing(BYOL):
     """Neither predictor nor stop-gradient: both views are pulled to each other."""
 
     def losses(self, batch):
-        first, second = (self.projector(self.encoder(view).pooled) for view in self.make_views(batch).chunk(2))
+        first, second = (self.projector(self.encoder(*view).pooled) for view in self.make_views(batch).chunk(2))
         return {
             "loss": 2 - 2 * nn.functional.cosine_similarity(first, second).mean(),
             "std": feature_std(first.detach()),
@@ -61,8 +61,8 @@ def test_the_loss_is_the_squared_distance_of_unit_vectors_both_ways(data):
     model = byol().eval()
     batch = data.train_set.__getitems__(list(range(6)))._replace(labels=None)
     views = model.make_views(batch).chunk(2)
-    predicted = [model.predictor(model.projector(model.encoder(view).pooled)) for view in views]
-    targets = [model.target_projector(model.target_encoder(view).pooled) for view in views]
+    predicted = [model.predictor(model.projector(model.encoder(*view).pooled)) for view in views]
+    targets = [model.target_projector(model.target_encoder(*view).pooled) for view in views]
     total = 0.0
     for q, z in ((predicted[0], targets[1]), (predicted[1], targets[0])):
         for i in range(6):
@@ -116,7 +116,7 @@ def test_without_predictor_and_stop_gradient_its_projections_collapse_and_the_ru
 def test_simsiams_loss_in_plain_loops(data):
     model = simsiam().eval()
     batch = data.train_set.__getitems__(list(range(6)))._replace(labels=None)
-    z = [model.projector(model.encoder(view).pooled) for view in model.make_views(batch).chunk(2)]
+    z = [model.projector(model.encoder(*view).pooled) for view in model.make_views(batch).chunk(2)]
     p = [model.predictor(each) for each in z]
     total = 0.0
     for i in range(6):

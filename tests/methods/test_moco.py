@@ -58,8 +58,8 @@ def fit(model: L.LightningModule, steps: int, **settings) -> None:
 
 def projections(model: MoCo, batch) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
     views = model.make_views(batch).chunk(2)
-    queries = [F.normalize(model.projector(model.encoder(view).pooled), dim=1) for view in views]
-    keys = [F.normalize(model.key_projector(model.key_encoder(view).pooled), dim=1) for view in views]
+    queries = [F.normalize(model.projector(model.encoder(*view).pooled), dim=1) for view in views]
+    keys = [F.normalize(model.key_projector(model.key_encoder(*view).pooled), dim=1) for view in views]
     return queries, keys
 
 
@@ -169,8 +169,8 @@ def test_version_3_is_info_nce_over_the_batch_both_ways_in_plain_loops(data):
     model = version_3().eval()
     batch = data.train_set.__getitems__(list(range(5)))._replace(labels=None)
     views = model.make_views(batch).chunk(2)
-    queries = [F.normalize(model.predictor(model.projector(model.encoder(v).pooled)), dim=1) for v in views]
-    keys = [F.normalize(model.key_projector(model.key_encoder(v).pooled), dim=1) for v in views]
+    queries = [F.normalize(model.predictor(model.projector(model.encoder(*v).pooled)), dim=1) for v in views]
+    keys = [F.normalize(model.key_projector(model.key_encoder(*v).pooled), dim=1) for v in views]
     total = 0.0
     for query, key in ((queries[0], keys[1]), (queries[1], keys[0])):
         for i in range(5):

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from scipy import stats
 from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -39,6 +40,34 @@ def test_value_and_gradients_are_those_of_all_logits_at_once(at_once, with_bias,
         torch.testing.assert_close(our, their)
     with torch.no_grad():
         assert torch.equal(token_loss(vectors, table, bias, targets, valid).mean.value, found.mean.value)
+
+
+@pytest.mark.parametrize("at_once", [4 * KINDS, 10**6])
+def test_tokens_are_drawn_as_often_as_the_softmax_says_and_without_gradient(at_once, monkeypatch):
+    monkeypatch.setattr(module, "AT_ONCE", at_once)
+    vectors, table, bias, targets, valid = case()
+    many = 500
+    draws = torch.rand(many, ROWS, TOKENS, generator=torch.Generator().manual_seed(1))
+    given = vectors.expand(many, -1, -1, -1), table, bias, targets.expand(many, -1, -1), valid.expand(many, -1, -1)
+    found = token_loss(*given, draws)
+    assert found.drawn is not None and not found.drawn.requires_grad
+    torch.testing.assert_close(found.mean.value, token_loss(vectors, table, bias, targets, valid).mean.value)
+    odds = F.linear(vectors, table, bias).detach().double().softmax(-1)
+    expected = many * odds.sum((0, 1))
+    counts = torch.bincount(found.drawn.flatten(), minlength=KINDS)
+    often = expected > 5
+    assert (
+        stats.chisquare([*counts[often], counts[~often].sum()], [*expected[often], expected[~often].sum()]).pvalue
+        > 1e-3
+    )
+    # A draw says which token it is: the first up to which the probabilities exceed it.
+    for row, place in ((0, 0), (3, 5)):
+        total, token = 0.0, -1
+        while total <= float(draws[7, row, place]):
+            token += 1
+            total += float(odds[row, place, token])
+        assert int(found.drawn[7, row, place]) == token
+    assert token_loss(vectors, table, bias, targets, valid).drawn is None
 
 
 def test_in_bfloat16_it_is_as_close_to_the_exact_gradient_as_the_logits_at_once(monkeypatch):

@@ -130,7 +130,7 @@ def test_after_a_step_every_teacher_in_a_method_follows():
 def test_groups_are_normalised_each_by_itself_and_come_back_in_order():
     torch.manual_seed(0)
     norm, examples = nn.BatchNorm1d(4), torch.randn(12, 4)
-    made = in_groups(norm, examples, 3)
+    made = in_groups(norm, 3, examples)
     for i in range(12):
         group = examples[i % 3 :: 3]
         expected = (examples[i] - group.mean(0)) / (group.var(0, unbiased=False) + norm.eps).sqrt()
@@ -139,7 +139,7 @@ def test_groups_are_normalised_each_by_itself_and_come_back_in_order():
 
 def test_unequal_groups_are_refused_in_a_sentence():
     with pytest.raises(InputError, match=r"batch of 10 .* 3 equal groups"):
-        in_groups(nn.Identity(), torch.zeros(10, 2), 3)
+        in_groups(nn.Identity(), 3, torch.zeros(10, 2))
 
 
 def test_the_momentum_rises_to_one_along_half_a_cosine():

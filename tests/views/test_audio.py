@@ -182,7 +182,7 @@ def test_a_method_with_views_refuses_a_padded_batch() -> None:
     mask = torch.arange(800) < torch.tensor([[800], [300]])
     with pytest.raises(InputError, match="crop_seconds"):
         method.make_views(Batch(waveforms(2), mask, None, torch.arange(2)))
-    assert method.make_views(Batch(waveforms(2), None, None, torch.arange(2))).shape == (4, 500)
+    assert method.make_views(Batch(waveforms(2), None, None, torch.arange(2))).inputs.shape == (4, 500)
 
 
 def test_a_picture_shows_recordings_beside_their_views(tmp_path: Path) -> None:
