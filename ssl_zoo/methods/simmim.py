@@ -1,0 +1,87 @@
+"""SimMIM: parts of an image or of speech are hidden, and one linear layer predicts them as they are."""
+
+import torch
+from torch import Tensor, nn
+
+from ssl_zoo.batch import Batch
+from ssl_zoo.corruption.hidden import Hidden, all_real
+from ssl_zoo.corruption.masking import Masking
+from ssl_zoo.corruption.places import RandomPlaces
+from ssl_zoo.corruption.spans import RandomSpans
+from ssl_zoo.encoders.base import Encoder, require_contents, require_maskable
+from ssl_zoo.errors import InputError
+from ssl_zoo.methods.base import Method
+from ssl_zoo.mixed_precision import heads_in_mixed_precision
+from ssl_zoo.objectives.absolute_error import absolute_error
+from ssl_zoo.optim import Optimizer
+from ssl_zoo.parts.alarms import Alarm, nothing_explained
+from ssl_zoo.parts.reconstructions import reconstructions
+
+
+class SimMIM(Method):
+    """A simple framework for masked image modeling (Xie et al., 2021, arXiv:2111.09886, section 3); on speech, too.
+
+    With H the hidden places of the global batch, drawn anew at every step, x~ the input with one learnt vector at them,
+    and W the only layer of the head:
+
+        loss = mean over the places h in H and their numbers of |W e(x~)_h + b - x_h|
+
+    x_h are the pixels of a patch in [0, 1], or the log-mel energies that a place of speech covers. Other than in MAE
+    the encoder does all the work, and sees every place: a step costs what one of supervised training does, and any
+    encoder whose vectors can be replaced will do.
+
+    Where a front end's frames overlap, as those of strided convolutions do, a visible one shows a part of a hidden
+    neighbour; `LogMel` without strides, with `stack`, has none that do.
+
+    Watch `train/explained`, the part of the hidden places' deviation that is predicted; 0 for their mean.
+    figures/reconstructions.png shows inputs, what is visible of them, and how the rest is filled in.
+
+    Args:
+        encoder: The network to pretrain, a bidirectional transformer of images or of speech.
+        masking: What is hidden. None takes, of patches, the paper's 0.6 in single ones, and of frames of speech spans
+            of 10 (wav2vec 2.0's); the paper's patches have 32 pixels a side, small ones want blocks.
+        optimizer: Settings of the optimizer and of the learning rate over the run.
+
+    Raises:
+        InputError: the encoder is causal or reads text, or its vectors cannot be replaced.
+    """
+
+    def __init__(self, encoder: Encoder, masking: Masking | None = None, optimizer: Optimizer = Optimizer()) -> None:
+        super().__init__(encoder, optimizer)
+        require_maskable(encoder, "SimMIM")
+        require_contents(encoder, "SimMIM")
+        if encoder.causal:
+            raise InputError(
+                f"SimMIM predicts what is hidden from both sides, of which {type(encoder).__name__} sees one: take "
+                "ViT for images, or AudioViT or Wav2Vec2Encoder for speech."
+            )
+        in_a_line = type(encoder).grid is Encoder.grid
+        self.masking = (RandomSpans() if in_a_line else RandomPlaces(0.6)) if masking is None else masking
+        self.mask_vector = nn.Parameter(0.02 * torch.randn(encoder.dim))
+        self.head = nn.Linear(encoder.dim, encoder.content_dim)
+
+    @heads_in_mixed_precision
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """The loss, and the part of the hidden places' deviation that is predicted."""
+        contents, hidden, predicted = self.fill_in(batch)
+        loss, explained = absolute_error(predicted, hidden.at(contents), hidden.valid[..., None])
+        return {"loss": loss, "explained": explained}
+
+    def fill_in(self, batch: Batch) -> tuple[Tensor, Hidden, Tensor]:
+        """What is at all places ``(B, N, P)``, which of them are hidden, and their prediction ``(B, K, P)``."""
+        embedded = self.encoder.embed(batch.inputs, batch.mask)
+        real, grid = all_real(embedded.vectors, embedded.mask), self.encoder.grid(batch.inputs)
+        hidden = self.masking(real, self.keys(batch), grid)
+        encoded = self.encoder.contextualize(hidden.replace(embedded, self.mask_vector))
+        contents = self.encoder.contents(batch.inputs, batch.mask)
+        return contents, hidden, self.head(hidden.at(encoded.sequence)).float()
+
+    @torch.no_grad()
+    def pictures(self, batch: Batch) -> dict[str, tuple[Tensor, int] | tuple[Tensor, int, list[str]]]:
+        """Inputs, what is visible of them, and how the rest is filled in."""
+        contents, hidden, predicted = self.fill_in(batch)
+        return {**reconstructions(self.encoder, batch.inputs, contents, hidden.mask, hidden.put(contents, predicted))}
+
+    def alarms(self, batch_size: int) -> list[Alarm]:
+        """Predictions that are no better than the mean."""
+        return [*super().alarms(batch_size), nothing_explained()]
