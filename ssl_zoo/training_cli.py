@@ -23,6 +23,7 @@ from ssl_zoo.callbacks.online_probe import OnlineProbe
 from ssl_zoo.callbacks.own_classes import OwnClasses
 from ssl_zoo.callbacks.pictures import MethodPictures
 from ssl_zoo.callbacks.progress import StepLines, StepProgress
+from ssl_zoo.callbacks.refits import Refits
 from ssl_zoo.callbacks.texts import MethodTexts
 from ssl_zoo.callbacks.throughput import Throughput
 from ssl_zoo.data.sources.files import resolved
@@ -207,6 +208,7 @@ class ZooCLI(RunDirectoryCLI):
         config, trainer = self.config[self.subcommand], self.config_init[self.subcommand].trainer
         callbacks: list[L.Callback] = [
             BeforeTraining(),
+            Refits(),
             StepLines(),
             NormalizationCheck(),
             ExactResume(),

@@ -19,7 +19,8 @@ from ssl_zoo.mixed_precision import precision_for
 from ssl_zoo.optim import Optimizer
 from ssl_zoo.own_code import require_said
 from ssl_zoo.parts.alarms import Alarm, collapsed_representation, loss_at_chance
-from ssl_zoo.parts.freezing import drop_gradients, stand_still, steps_frozen, trains_more_than
+from ssl_zoo.parts.freezing import drop_gradients, require_heads, stand_still, steps_frozen
+from ssl_zoo.parts.refit import Refit
 from ssl_zoo.parts.teacher import Teacher
 from ssl_zoo.parts.texts import Texts
 from ssl_zoo.randomness import example_keys
@@ -172,6 +173,10 @@ class Method(Rebuildable, L.LightningModule, ABC):
             if isinstance(module, Teacher):
                 module.follow(self.progress)
 
+    def refits(self) -> list[Refit]:
+        """What is still to be fitted to the training data as a whole, and when; nothing unless a method says so."""
+        return []
+
     def steady_parts(self) -> list[nn.Module]:
         """Parts whose learning rate neither warms up nor decays; none unless the paper says so."""
         return []
@@ -240,11 +245,8 @@ class Method(Rebuildable, L.LightningModule, ABC):
         """The optimizer, and its learning rate over the run."""
         self._total_steps = optim.total_steps(self.trainer)
         self._steps_frozen = steps_frozen(self.optimizer.freeze_encoder, self._total_steps)
-        if self._steps_frozen and not trains_more_than(self, self.encoder):
-            raise InputError(
-                f"model.optimizer.freeze_encoder is {self.optimizer.freeze_encoder}, but {type(self).__name__} has "
-                "nothing to train but its encoder: leave it out."
-            )
+        if self._steps_frozen:
+            require_heads(self, self.encoder, self.optimizer.freeze_encoder)
         optimizer = optim.make_optimizer(self.optimizer, self, self.steady_parts())
         schedule = optim.scheduled(optimizer, self.optimizer, self._total_steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

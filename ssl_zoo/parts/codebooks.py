@@ -129,6 +129,20 @@ def code_use(quantized: Quantized, valid: Tensor) -> CodeUse:
     return CodeUse((size - _perplexity(mean)) / size, _perplexity(frequency).detach())
 
 
+def code_perplexity(codes: Tensor, valid: Tensor, entries: int) -> Tensor:
+    """Among how many equally frequent codes those of the global batch waver: scalar in [1, V], without gradient.
+
+    Args:
+        codes: int64 of any shape, in [0, V).
+        valid: bool of the same shape, which of them count.
+        entries: number of codes that there are, V.
+    """
+    counts = torch.zeros(entries, device=codes.device)
+    counts.scatter_add_(0, codes.flatten(), valid.flatten().float())
+    counts = all_gather(counts[None]).sum(0)
+    return _perplexity((counts / counts.sum().clamp_min(1.0))[None])
+
+
 def _perplexity(distributions: Tensor) -> Tensor:
     """Sum over the rows ``(G, V)`` of the exponentials of their entropies."""
     entropies = -(distributions * torch.log(distributions + 1e-7)).sum(1)  # the gradient at 0 is to be finite

@@ -6,6 +6,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ssl_zoo.encoders.base import Encoder
+from ssl_zoo.errors import InputError
 
 
 def steps_frozen(part: float, total_steps: int) -> int:
@@ -47,3 +48,12 @@ def trains_more_than(module: nn.Module, encoder: nn.Module) -> bool:
     """Whether a module has trainable parameters besides those of its encoder."""
     own = set(encoder.parameters())
     return any(parameter.requires_grad and parameter not in own for parameter in module.parameters())
+
+
+def require_heads(module: nn.Module, encoder: nn.Module, part: float) -> None:
+    """Raise `InputError` where nothing would be trained while the encoder stands still in the first part of a run."""
+    if not trains_more_than(module, encoder):
+        raise InputError(
+            f"model.optimizer.freeze_encoder is {part}, but {type(module).__name__} has nothing to train but its "
+            "encoder: leave it out."
+        )

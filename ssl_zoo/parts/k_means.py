@@ -1,0 +1,91 @@
+"""k-means on the device that the vectors are on: HuBERT's clusters, and those of whatever groups vectors."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from ssl_zoo.errors import InputError
+from ssl_zoo.parts.nearest import nearest
+from ssl_zoo.randomness import fold_in, uniform
+
+
+@torch.no_grad()
+def k_means(vectors: Tensor, clusters: int, key: Tensor, passes: int = 30) -> Tensor:
+    """Centres of clusters, by Lloyd's algorithm (1982) from a start by k-means++ (Arthur and Vassilvitskii, 2007).
+
+    The same vectors and the same key give the same centres. A cluster that loses its last vector begins anew at the
+    vector that is farthest from its centre. scikit-learn's mini-batches reach no smaller distances than passes over all
+    of a sample that fits into memory, and take far longer on one core.
+
+    Args:
+        vectors: ``(M, D)`` float32.
+        clusters: number of centres K.
+        key: scalar int64, what is drawn with it.
+        passes: passes over the vectors, at most; it ends earlier when no vector changes its cluster.
+
+    Returns:
+        ``(K, D)`` float32.
+
+    Raises:
+        InputError: there are fewer vectors than clusters.
+    """
+    if len(vectors) < clusters:
+        raise InputError(f"{clusters} clusters were asked for, but there are {len(vectors)} vectors: ask for fewer.")
+    with torch.autocast(vectors.device.type, enabled=False):
+        vectors = vectors.float()
+        centres = _spread(vectors, clusters, key.to(vectors.device))
+        codes = nearest(vectors, centres)
+        for _ in range(passes):
+            centres = _means(vectors, codes, centres)
+            before, codes = codes, nearest(vectors, centres)
+            if torch.equal(before, codes):
+                break
+        return centres
+
+
+def _spread(vectors: Tensor, clusters: int, key: Tensor) -> Tensor:
+    """The start: vectors drawn one after the other, far ones likelier.
+
+    Each is the best of a few that are drawn with probabilities in proportion to their squared distance from the nearest
+    one so far, as scikit-learn does it.
+    """
+    tries = 2 + int(math.log(clusters))
+    draws = uniform(fold_in(key, 0)[None], clusters, tries)[0]
+    first = (draws[0, :1] * len(vectors)).long()
+    chosen = [first]
+    squares = vectors.square().sum(1)
+    closest = _squared_distances(vectors, squares, first)[:, 0]
+    for number in range(1, clusters):
+        # Of whole numbers: sums of others come in another order every time on a GPU.
+        reach = (closest / closest.amax().clamp_min(1e-30) * 2**30).long().cumsum(0)
+        drawn = (draws[number] * 2**24).long() * (reach[-1] // 2**24)
+        candidates = torch.searchsorted(reach, drawn, right=True).clamp_max(len(vectors) - 1)
+        distances = _squared_distances(vectors, squares, candidates).minimum(closest[:, None])
+        best = distances.sum(0).argmin(keepdim=True)
+        closest = distances.index_select(1, best)[:, 0]
+        chosen.append(candidates[best])
+    return vectors[torch.cat(chosen)]
+
+
+def _squared_distances(vectors: Tensor, squares: Tensor, places: Tensor) -> Tensor:
+    """``(M, T)``, of every vector to those at places ``(T,)``, given their squared lengths ``(M,)``."""
+    products = vectors @ vectors[places].T
+    return (squares[:, None] - 2 * products + squares[places]).clamp_min(0)
+
+
+def _means(vectors: Tensor, codes: Tensor, centres: Tensor) -> Tensor:
+    """The mean of every cluster; where it is empty, one of the vectors farthest from their centres."""
+    sums = torch.zeros_like(centres)
+    counts = torch.zeros(len(centres), device=centres.device)
+    # By a matrix product: sums by index come in another order every time on a GPU.
+    for part, code in zip(vectors.split(8192), codes.split(8192), strict=True):
+        member = torch.nn.functional.one_hot(code, len(centres)).to(vectors.dtype)
+        sums.addmm_(member.T, part)
+        counts += member.sum(0)
+    means = sums / counts[:, None].clamp_min(1)
+    empty = (counts == 0).nonzero()[:, 0]
+    if len(empty):
+        distances = (vectors - centres[codes]).square().sum(1)
+        means[empty] = vectors[distances.topk(len(empty)).indices]
+    return means

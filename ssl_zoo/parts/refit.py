@@ -1,0 +1,69 @@
+"""What a method fits to the training data as a whole, between two steps: clusters, means, labels."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from ssl_zoo.batch import Batch
+
+
+class Refit(NamedTuple):
+    """Something that is due at some point of a run, of which a method says what to collect, to fit, and to do with it.
+
+    `ssl_zoo.callbacks.refits` reads the data: every example once, without views and in the same batches on any number
+    of ranks, the encoder in evaluation mode.
+
+    Attributes:
+        at: part of the run after which it is due, in [0, 1); 0 is before the first step.
+        what: what is being made, a noun phrase for whoever waits for it.
+        collect: gives of a batch vectors ``(B, R, D)`` and which of them count, ``(B, R)`` bool.
+        fit: gives a tensor of the vectors that count ``(M, D)`` float32, in the order of the data, on the method's
+            device; the same tensor of the same vectors.
+        use: takes that tensor; afterwards the method asks for this no more.
+        examples: the most examples to read, a random choice that is always the same; None reads all.
+    """
+
+    at: float
+    what: str
+    collect: Callable[[Batch], tuple[Tensor, Tensor]]
+    fit: Callable[[Tensor], Tensor]
+    use: Callable[[Tensor], None]
+    examples: int | None = None
+
+
+class Count(nn.Module):
+    """How many refits are done: a number that checkpoints keep, and that can be read without waiting for a device.
+
+    Attributes:
+        value: the number.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.value = 0
+
+    def get_extra_state(self) -> Tensor:
+        """The number, for a checkpoint."""
+        return torch.tensor(self.value)
+
+    def set_extra_state(self, state: Tensor) -> None:
+        """The number of a checkpoint."""
+        self.value = int(state)
+
+
+def some_places(vectors: Tensor, real: Tensor, draws: Tensor, most: int) -> tuple[Tensor, Tensor]:
+    """At most so many places of every example, drawn at random: neighbours say nearly the same.
+
+    Args:
+        vectors: ``(B, N, D)``.
+        real: ``(B, N)`` bool, which places there are.
+        draws: ``(B, N)`` in [0, 1).
+        most: places of an example.
+
+    Returns:
+        Vectors ``(B, R, D)``, R being `most` or N, and which of them are real, ``(B, R)``.
+    """
+    places = draws.masked_fill(~real, 2.0).argsort(dim=1, stable=True)[:, :most]
+    return torch.take_along_dim(vectors, places[..., None], dim=1), real.gather(1, places)
