@@ -50,7 +50,11 @@ def open_sealed(folder: Path, read: Callable[[Path], Opened], build: Callable[[P
         partial = folder.with_suffix(".partial")
         shutil.rmtree(partial, ignore_errors=True)  # what an interrupted process has left; this one holds the lock
         partial.mkdir()
-        build(partial)
+        try:
+            build(partial)
+        except BaseException:  # Ctrl-C too: what is half made is of no use to anyone
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
         shutil.rmtree(folder, ignore_errors=True)  # where anything stays, the next line fails and says so
         os.replace(partial, folder)
         return read(folder)

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import warnings
 from array import array
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -128,7 +129,12 @@ def open_corpus(source: TextSource, tokenizer: Wanted, vocab_size: int, choose: 
     """
     with kept_warnings() as remarks:
         folder = CACHE.expanduser() / _key(source, tokenizer, vocab_size, choice)
-    corpus = open_sealed(folder, Corpus, lambda empty: _build(empty, source, tokenizer, vocab_size, choose))
+    try:
+        corpus = open_sealed(folder, Corpus, lambda empty: _build(empty, source, tokenizer, vocab_size, choose))
+    except InputError:  # why there is too little may be what was left out
+        for remark in remarks:
+            warnings.warn(remark, stacklevel=2)
+        raise
     corpus.remarks = list(dict.fromkeys([*remarks, *corpus.remarks]))  # many are found by finding the files, too
     return corpus
 

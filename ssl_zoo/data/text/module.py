@@ -20,6 +20,7 @@ from ssl_zoo.data.text.documents import Documents, PackedRows
 from ssl_zoo.data.text.kept_tokenizer import as_kept, from_kept
 from ssl_zoo.data.text.raw import texts_of
 from ssl_zoo.data.text.sources.base import UNLABELLED, TextSource, texts_that
+from ssl_zoo.data.text.sources.contents import NOT_UTF8, UTF16
 from ssl_zoo.data.text.sources.files import TextFiles
 from ssl_zoo.data.text.sources.python_docs import PythonDocs
 from ssl_zoo.data.text.tokenizer import TRAINERS, TextTokenizer, check_trained
@@ -205,8 +206,9 @@ class TextData(DataModule):
             if self.on_error == "stop":
                 raise InputError(f"{names[0]} {reason}: mend or remove it, or set the data's on_error to skip.")
             more = f" and {count - len(names):,} more" if count > len(names) else ""
+            way = " Saved as UTF-8, as `iconv -t UTF-8` does, they are read." if reason in (NOT_UTF8, UTF16) else ""
             warnings.warn(
-                f"{self.source_name}: left out {texts_that(count, reason)}: {', '.join(names)}{more}.",
+                f"{self.source_name}: left out {texts_that(count, reason)}: {', '.join(names)}{more}.{way}",
                 stacklevel=3,
             )
 

@@ -64,6 +64,25 @@ def test_a_file_without_a_text_is_named_and_left_out_or_ends_the_run(tmp_path: P
             TextData(TextFiles(root), tokenizer="characters", on_error="stop").setup()
 
 
+def test_a_warning_of_texts_in_another_encoding_says_how_they_are_read(tmp_path: Path) -> None:
+    data = TextData(TextFiles(folder(tmp_path, zz="café".encode("latin-1"))), tokenizer="characters", batch_size=2)
+    with pytest.warns(UserWarning, match="zz.txt. Saved as UTF-8, as `iconv -t UTF-8` does, they are read"):
+        data.setup()
+
+
+def test_a_folder_of_something_else_with_one_text_in_it_says_what_else_there_is(tmp_path: Path) -> None:
+    for number in range(3):
+        (tmp_path / f"{number}.wav").write_bytes(b"RIFF")
+    (tmp_path / "notes.txt").write_text("a note")
+    data = TextData(TextFiles(tmp_path), tokenizer="characters")
+    with (
+        pytest.warns(UserWarning, match=r"left out files of another kind \(\.wav\): 3"),
+        pytest.raises(InputError, match="has too few documents"),
+    ):
+        data.setup()
+    assert not list((tmp_path / "cache").glob("*.partial"))  # nothing half made is left
+
+
 def test_nothing_but_bad_texts_is_a_sentence_with_the_reason(tmp_path: Path) -> None:
     (tmp_path / "texts").mkdir()
     (tmp_path / "texts" / "a.txt").write_bytes("café".encode("latin-1"))

@@ -1,6 +1,7 @@
 import ast
 import json
 import os
+import re
 import shutil
 import warnings
 from collections import Counter
@@ -267,8 +268,18 @@ def test_faulty_files_are_named(tmp_path: Path) -> None:
         ("{text: 1}", r"has no JSON object in line 3 \(Expecting property name enclosed in double quotes\): write one"),
         ('{"label": 1}', "has no text in line 3"),
         ('{"text": "x", "labels": 1}', "has `labels` in line 3: call it `label`"),
-        ('{"text": 5}', "has no text in line 3"),
+        ('{"text": 5}', r"has a number as `text` in line 3: make it one text in quotes\.$"),
+        (
+            '{"text": ["a"], "body": "b"}',
+            "has a list as `text` in line 3: .* or set --data.source.text_column to one of body",
+        ),
+        ('{"text": {}}', "has an object as `text` in line 3"),
         ('["text"]', "has no text in line 3"),
+        ('[{"text": "a"}]', r"has a list of objects in line 3: write one object a line, as `jq -c '\.\[\]'` does"),
+        (
+            '{"data": [{"text": "a"}]}',
+            r"has its objects in a list called data in line 3: write .*, as `jq -c .\.\[\"data\"\]\[\].`",
+        ),
         ('{"text": "x", "label": 1.5}', "in line 3 has the label 1.5: make it a word or a whole number"),
         ('{"text": "x", "label": [1]}', r"in line 3 has the label \[1\]"),
     ],
@@ -277,6 +288,39 @@ def test_faulty_json_lines_are_named(tmp_path: Path, line: str, message: str) ->
     write(tmp_path, a_jsonl=f'{{"text": "x"}}\n\n{line}\n')
     with pytest.raises(InputError, match=r"a\.jsonl " + message):
         documents(TextFiles(tmp_path))
+
+
+@pytest.mark.parametrize(("first", "every"), [("[", ".[]"), ("{", ".")])
+def test_json_over_several_lines_is_named_as_such(tmp_path: Path, first: str, every: str) -> None:
+    objects = [{"text": "x"}, {"text": "y"}]
+    write(tmp_path, a_json=json.dumps(objects if first == "[" else objects[0], indent=1))
+    with pytest.raises(
+        InputError, match=re.escape(f"a.json is JSON over several lines: write one object a line, as `jq -c '{every}'`")
+    ):
+        documents(TextFiles(tmp_path))
+
+
+def test_columns_that_may_hold_classes_are_named_where_none_is_called_label(tmp_path: Path) -> None:
+    write(tmp_path, a_csv="id;text;topic\n1;bread;food\n2;moon;sky\n")
+    with pytest.warns(
+        UserWarning, match=r"no column called label; where id or topic holds classes, set --data\.source\.label"
+    ):
+        assert [each.label for each in documents(TextFiles(tmp_path))] == [-1, -1]
+    assert TextFiles(tmp_path, label_column="topic").classes == ["food", "sky"]
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl"])
+def test_a_column_of_labels_that_is_asked_for_and_nowhere_there_is_an_error(tmp_path: Path, kind: str) -> None:
+    text = "text,topic\nbread,food\n" if kind == "csv" else '{"text": "bread", "topic": "food"}\n'
+    write(tmp_path, **{f"a_{kind}": text})
+    with (
+        warnings.catch_warnings(),
+        pytest.raises(
+            InputError, match=r"has a label under topik: set --data\.source\.label_column to one of topic, or"
+        ),
+    ):
+        warnings.simplefilter("ignore")  # of the table, which says the same
+        documents(TextFiles(tmp_path, label_column="topik"))
 
 
 def test_a_text_that_is_null_is_a_bad_one_and_ends_nothing(tmp_path: Path) -> None:

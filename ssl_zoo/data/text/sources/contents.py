@@ -8,6 +8,7 @@ import codecs
 import csv
 import json
 import unicodedata
+import warnings
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 from pathlib import Path
@@ -17,6 +18,7 @@ from ssl_zoo.data.sources.files import readable
 from ssl_zoo.data.text.sources.base import BadText
 from ssl_zoo.errors import InputError
 
+TABLES = (".csv", ".tsv")
 BLANK = "has nothing in it that can be seen"
 NOT_UTF8 = "is not UTF-8"
 UNREADABLE = "cannot be read"
@@ -25,6 +27,8 @@ MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_LE, codecs.B
 PIECE = 2**20  # bytes read at a time
 # English in UTF-16 has zeros in one half of its bytes, and what else has so many is no text.
 MOST_ZEROS = 0.25
+# What JSON may have in place of a text.
+KINDS: dict[type, str] = {list: "a list", dict: "an object", bool: "a truth value"}
 
 
 class Columns(NamedTuple):
@@ -105,6 +109,11 @@ def json_entries(path: Path, columns: Columns = USUAL) -> Iterator[Entry | BadTe
         try:
             entry: Any = json.loads(line.strip())  # an end of line within a text that is cut short is no news
         except (json.JSONDecodeError, RecursionError) as error:
+            if number == 1 and line.strip() in ("[", "[{", "{"):
+                every = "." if line.strip() == "{" else ".[]"
+                raise InputError(
+                    f"{name} is JSON over several lines: write one object a line, as `jq -c '{every}'` does."
+                ) from error
             reason = "too many brackets"
             if isinstance(error, json.JSONDecodeError):  # some of its messages end as if a place followed
                 reason = error.msg.removesuffix(" at").removesuffix(" starting")
@@ -113,15 +122,7 @@ def json_entries(path: Path, columns: Columns = USUAL) -> Iterator[Entry | BadTe
         if text is None and isinstance(entry, dict) and columns.text in entry:
             text = ""  # a null, as other tools write a text that is missing
         if not isinstance(text, str):
-            known = (
-                f" or set --data.source.text_column to one of {', '.join(map(str, entry))}"
-                if isinstance(entry, dict) and entry
-                else ""
-            )
-            raise InputError(
-                f'{name} has no text in line {number}: write {{"{columns.text}": "...", "{columns.label}": "..."}} a '
-                f"line{known and ','}{known}."
-            )
+            raise InputError(_without_text(name, number, entry, columns))
         if columns.label not in entry and "labels" in entry:
             raise InputError(
                 f"{name} has `labels` in line {number}: call it `label`, or set --data.source.label_column labels."
@@ -132,6 +133,29 @@ def json_entries(path: Path, columns: Columns = USUAL) -> Iterator[Entry | BadTe
             yield Entry(text, entry.get(columns.label), number)
     if empty:
         yield BadText(name, BLANK)
+
+
+def _without_text(name: str, number: int, entry: Any, columns: Columns) -> str:
+    """The sentence that refuses a line of JSON without a text."""
+    if _holds_objects(entry):
+        return f"{name} has a list of objects in line {number}: write one object a line, as `jq -c '.[]'` does."
+    if isinstance(entry, dict) and columns.text not in entry:
+        for key in filter(lambda key: _holds_objects(entry[key]), entry):
+            return (
+                f"{name} has its objects in a list called {key} in line {number}: write one object a line, as "
+                f"`jq -c '.[{json.dumps(key, ensure_ascii=False)}][]'` does."
+            )
+    texts = [key for key, value in entry.items() if isinstance(value, str)] if isinstance(entry, dict) else []
+    known = f", or set --data.source.text_column to one of {', '.join(texts)}" if texts else ""
+    if isinstance(entry, dict) and columns.text in entry:
+        kind = KINDS.get(type(entry[columns.text]), "a number")
+        return f"{name} has {kind} as `{columns.text}` in line {number}: make it one text in quotes{known}."
+    form = f'{{"{columns.text}": "...", "{columns.label}": "..."}}'
+    return f"{name} has no text in line {number}: write {form} a line{known}."
+
+
+def _holds_objects(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(each, dict) for each in value)
 
 
 def table_entries(path: Path, columns: Columns) -> Iterator[Entry | BadText]:
@@ -154,7 +178,7 @@ def table_entries(path: Path, columns: Columns) -> Iterator[Entry | BadText]:
         first = file.readline()
         file.seek(0)
         csv.field_size_limit(2**31 - 1)  # the library's is shorter than a chapter
-        rows = csv.reader(file, delimiter=max(",;\t", key=first.count))
+        rows = csv.reader(file, delimiter=_separator(first))
         try:
             heads = [head.strip() for head in next(rows, [])]
             by_name = {head.casefold(): place for place, head in enumerate(heads)}
@@ -165,6 +189,13 @@ def table_entries(path: Path, columns: Columns) -> Iterator[Entry | BadText]:
                     "--data.source.text_column to that of the texts."
                 )
             label = by_name.get(columns.label.casefold())
+            others = [head for place, head in enumerate(heads) if place != wanted]
+            if label is None and others:
+                warnings.warn(
+                    f"{name} has no column called {columns.label}; where {' or '.join(others)} holds classes, set "
+                    "--data.source.label_column to that.",
+                    stacklevel=2,
+                )
             empty = True
             for row in rows:
                 if not row:
@@ -183,6 +214,20 @@ def table_entries(path: Path, columns: Columns) -> Iterator[Entry | BadText]:
             raise InputError(f"{name} has no row of a table in line {rows.line_num} ({error}): mend it.") from error
     if empty:
         yield BadText(name, BLANK)
+
+
+def columns_of(path: Path) -> list[str]:
+    """What the columns of a table, or the entries of the first JSON object, are called; of a file that can be read."""
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        first = next((line for line in file if line.strip()), "")
+    if path.suffix.lower() in TABLES:
+        return [head.strip() for head in next(csv.reader([first], delimiter=_separator(first)), [])]
+    return list(json.loads(first))
+
+
+def _separator(first: str) -> str:
+    """What cells are separated by, going by the first line of a table."""
+    return max(",;\t", key=first.count)
 
 
 def is_blank(text: str) -> bool:

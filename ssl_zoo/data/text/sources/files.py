@@ -19,12 +19,20 @@ from ssl_zoo.data.sources.files import (
 )
 from ssl_zoo.data.sources.labels import class_name, number_classes
 from ssl_zoo.data.text.sources.base import UNLABELLED, BadText, Document, TextSource
-from ssl_zoo.data.text.sources.contents import Columns, Entry, json_entries, table_entries, text_documents
+from ssl_zoo.data.text.sources.contents import (
+    TABLES,
+    USUAL,
+    Columns,
+    Entry,
+    columns_of,
+    json_entries,
+    table_entries,
+    text_documents,
+)
 from ssl_zoo.errors import InputError
 
 TEXT = (".txt",)
 JSON = (".jsonl", ".ndjson", ".json")
-TABLES = (".csv", ".tsv")
 # Beside .txt files these mostly describe them.
 DESCRIBE = (".json", *TABLES)
 
@@ -52,7 +60,7 @@ class TextFiles(TextSource):
         document: what a document of a .txt file is: the whole `file`, a `paragraph` (paragraphs are separated by empty
             lines), or a `line`.
         text_column: what the text is called in JSON objects and tables.
-        label_column: what the class is called in JSON objects and tables; it need not be there.
+        label_column: what the class is called in JSON objects and tables; `label` need not be there.
     """
 
     licence = "the user's own"
@@ -147,6 +155,12 @@ class TextFiles(TextSource):
             numbers = number_classes(names, readable(self.root))
             if numbers:
                 return numbers, False
+            if self.label_column != USUAL.label:
+                others = [name for name in columns_of(files[0].path) if name != self.text_column]
+                known = f"set --data.source.label_column to one of {', '.join(others)}, or " if others else ""
+                raise InputError(
+                    f"No text in {readable(self.root)} has a label under {self.label_column}: {known}leave it out."
+                )
         return class_numbers(files), True
 
 
