@@ -96,17 +96,28 @@ class GRULayer(nn.RNNBase):
 class GRUEncoder(AudioEncoder):
     """CPC's autoregressive network (van den Oord et al., 2018, arXiv:1807.03748, section 3.1): a GRU on frames.
 
+    With `depth` 3, `dim` 512 and `residual` on it is that of APC (Chung et al., 2019, arXiv:1904.03240, section 3.2).
+
     Args:
         front_end: makes frames of waveforms; with its `normalize` off nothing at all of the future is seen.
         dim: size of the GRU's state.
-        depth: number of GRUs on top of each other; the paper has one.
+        depth: number of GRUs on top of each other; CPC's paper has one.
+        residual: add to what each GRU gives what has entered it, as APC does.
         sample_rate: samples per second; comes from the data.
     """
 
     causal = True
 
-    def __init__(self, front_end: FrontEnd, dim: int = 256, depth: int = 1, sample_rate: int = 16000) -> None:
+    def __init__(
+        self,
+        front_end: FrontEnd,
+        dim: int = 256,
+        depth: int = 1,
+        residual: bool = False,
+        sample_rate: int = 16000,
+    ) -> None:
         super().__init__(front_end, dim, depth, sample_rate)
+        self.residual = residual
         self.projection = nn.Linear(front_end.dim, dim)
         self.layers = nn.ModuleList(GRULayer(dim) for _ in range(depth))
 
@@ -130,5 +141,6 @@ class GRUEncoder(AudioEncoder):
         # A state that is added to hundreds of times wants float32.
         with torch.autocast(embedded.vectors.device.type, enabled=False):
             for layer in self.layers:
-                states.append(layer(states[-1].float()))
+                entering = states[-1].float()
+                states.append(layer(entering) + entering if self.residual else layer(entering))
         return self.encoded(states[-1], embedded.mask, states if layers else [])

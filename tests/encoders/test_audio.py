@@ -156,6 +156,22 @@ def test_no_sample_after_its_window_changes_a_causal_vector(kind, front_end):
 
 
 @torch.no_grad()
+def test_gru_layers_are_pytorchs_and_with_residual_add_what_has_entered():
+    vectors = noise(2, 9, 32, seed=3)
+    plain, residual = make(GRUEncoder, depth=3), make(GRUEncoder, depth=3, residual=True)
+    assert plain.state_dict().keys() == residual.state_dict().keys()  # older checkpoints fit
+    for encoder in (plain, residual):
+        entering = vectors
+        found = encoder.contextualize(Embedded(vectors), layers=True)
+        for layer, after in zip(encoder.layers, found.layers[1:], strict=True):
+            gru = torch.nn.GRU(32, 32, batch_first=True)
+            gru.load_state_dict(layer.state_dict())
+            entering = gru(entering)[0] + (entering if encoder.residual else 0)
+            torch.testing.assert_close(after, entering, atol=1e-6, rtol=1e-5)
+        torch.testing.assert_close(found.sequence, entering, atol=1e-6, rtol=1e-5)
+
+
+@torch.no_grad()
 def test_causal_convolutions_by_plain_loops():
     encoder = make(CausalConvEncoder)
     vectors = noise(2, 6, 32, seed=3)
