@@ -58,6 +58,13 @@ COMMANDS: dict[str, Command] = {
     "completion": Command("print a script that completes commands in bash or zsh", "ssl_zoo.completion", ("shell",)),
 }
 
+# The first words of all options of Lightning's commands, so that a typo is answered before anything is imported.
+LIGHTNINGS_OPTIONS = (
+    "config", "print_config", "help", "trainer", "model", "data", "experiment", "seed_everything", "runs_dir", "resume",
+    "root", "ckpt_path", "checkpoint_minutes", "allow_other_split", "probe_after_fit", "probe_data", "probe",
+    "online_probe", "health", "embeddings", "weights_only", "verbose", "return_predictions", "run", "part", "out",
+)  # fmt: skip
+
 # What the help of Lightning's commands begins with: typical command lines, each with what it is for.
 EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     "fit": (

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from docstring_parser import parse as parse_docstring
 
 from ssl_zoo import __version__
-from ssl_zoo.commands import COMMANDS, EXAMPLES, function_of
+from ssl_zoo.commands import COMMANDS, EXAMPLES, LIGHTNINGS_OPTIONS, function_of
 from ssl_zoo.errors import InputError
 from ssl_zoo.packaged import locate
 from ssl_zoo.runs.files import CONFIG, last_checkpoint
@@ -27,7 +27,7 @@ from ssl_zoo.runs.named import (
     check_run,
     check_run_to_resume,
 )
-from ssl_zoo.suggestions import nearest
+from ssl_zoo.suggestions import nearest, no_option, then
 
 HELP = ("-h", "--help")
 # Options of any command whose value is to be there, and what refuses it.
@@ -64,10 +64,10 @@ def answer(args: list[str]) -> bool:
     if name.startswith("-"):
         if re.split(r"[=.]", name)[0] in (*FILES, "--print_config"):  # which Lightning also takes before a command
             return False
-        raise InputError(f"There is no option '{name}' without a command; ssl-zoo --help lists the commands.")
+        raise InputError(f"There is no option '{name}' without a command; `ssl-zoo --help` lists the commands.")
     if name not in COMMANDS:
         raise InputError(
-            f"There is no command '{name}'{nearest(name, COMMANDS)}; the commands are {', '.join(COMMANDS)}."
+            then(f"There is no command '{name}'{nearest(name, COMMANDS)}", f"the commands are {', '.join(COMMANDS)}.")
         )
     command = COMMANDS[name]
     options = args[1 : args.index("--")] if "--" in args else args[1:]
@@ -214,23 +214,45 @@ def _check_leading(name: str, options: list[str]) -> None:
             meant = f"--run {quoted}"
     elif command.is_lightnings and Path(locate(given)).is_file():
         meant = f"--config {quoted}"
+    meant = f", did you mean {meant}?" if meant else ""
     raise InputError(
-        f"{name}: '{given}' stands where an option is expected{f', did you mean {meant}?' if meant else ''}; "
-        f"ssl-zoo {name} --help lists the options."
+        then(
+            f"{name}: '{given}' stands where an option is expected{meant}",
+            f"`ssl-zoo {name} --help` lists the options.",
+        )
     )
 
 
 def _check_options(name: str, options: list[str]) -> None:
-    """Refuses an option that a command does not have; which ones Lightning's have is known when they are imported."""
+    """Refuses an option that a command does not have, and a command without one that it needs.
+
+    Of the settings of methods, data and Trainers only those who import them know; here their first words must fit.
+    """
     command, flags = COMMANDS[name], dict(COMMANDS[name].flags)
+    needed: list[str] = []
     if command.is_lightnings:
-        return
-    known = [flags.get(option.name, option.name) for option in options_of(name)[1]]
-    known = [each for each in known if each not in command.positional]
-    for given in options:
-        option = re.split(r"[=+]", given.removeprefix("--"))[0]
-        if given.startswith("--") and option.split(".")[0] not in known:
-            raise InputError(f"There is no option '{option}'{nearest(option, known)}; --help lists them.")
+        known = list(LIGHTNINGS_OPTIONS)
+    else:
+        known = [flags.get(option.name, option.name) for option in options_of(name)[1]]
+        known = [each for each in known if each not in command.positional]
+        needed = [option.name for option in options_of(name)[1] if option.default is None and option.name in known]
+    given = [re.split(r"[=+]", option.removeprefix("--"))[0] for option in options if option.startswith("--")]
+    for option in given:
+        first, dot, rest = option.partition(".")
+        if first not in known and command.is_lightnings:
+            raise InputError(no_option(option, (f"{each}{dot}{rest}" for each in known), name))
+        if first not in known:
+            raise InputError(no_option(option, known, name))
+    absent = [each for each in needed if each not in {option.split(".")[0] for option in given}]
+    asked = any(option.endswith(".help") for option in given)
+    if absent and not asked:
+        words = " and ".join(f"--{each}" for each in absent)
+        raise InputError(
+            f"{name} needs {words}; `ssl-zoo {name} --help` says what {'they take' if absent[1:] else 'it takes'}."
+        )
+    if command.positional and not options:
+        words = " and ".join(command.positional).upper()
+        raise InputError(f"{name} needs {words}; `ssl-zoo {name} --help` says what that is.")
 
 
 def _check_files(name: str, options: list[str]) -> None:
@@ -247,7 +269,7 @@ def _check_files(name: str, options: list[str]) -> None:
         if value and not value.startswith("-"):
             files[key](value)
         elif key != "--resume":  # of which others know what it takes
-            raise InputError(f"{key}: nothing follows it; ssl-zoo {name} --help says what it takes.")
+            raise InputError(f"{key}: nothing follows it; `ssl-zoo {name} --help` says what it takes.")
     if name in FOLDERS:
         leading = [place for place, option in enumerate(options) if option.startswith("-")]
         FOLDERS[name]([Path(option) for option in options[: leading[0] if leading else len(options)]])

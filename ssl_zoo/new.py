@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from ssl_zoo.errors import InputError
-from ssl_zoo.suggestions import nearest
+from ssl_zoo.suggestions import nearest, then
 
 TEMPLATES = Path(__file__).parent / "templates"
 KINDS = ("method", "encoder", "source", "views", "callback", "task")
@@ -28,7 +28,8 @@ def new(kind: str, name: str) -> None:
         InputError: There is no such kind, the name is none for a module, or a file of the name exists.
     """
     if kind not in KINDS:
-        raise InputError(f"There is no skeleton of '{kind}'{nearest(kind, KINDS) or '.'} There are {', '.join(KINDS)}.")
+        said = f"There is no skeleton of '{kind}'{nearest(kind, KINDS)}"
+        raise InputError(then(said, f"there are {', '.join(KINDS)}."))
     module = _module_of(name)
     skeleton = ast.parse((TEMPLATES / f"my_{kind}.py").read_text(encoding="utf-8"))
     if _class_of(module) in {node.id for node in ast.walk(skeleton) if isinstance(node, ast.Name)}:

@@ -67,11 +67,16 @@ def explain(message: str, options: Iterable[str] = (), class_names: Collection[s
                 return f"{place}.{found[1]} is a setting of {part}: write {place}.{part}.{found[1]}."
         meant = nearest(found[1], [*settings, *(f"{part}.{name}" for part in parts for name in parts[part])])
         known = ", ".join(settings) or "none"
-        return f"{place}: {owner.__name__} has no setting '{found[1]}'{meant}; it has {known}."
+        return then(f"{place}: {owner.__name__} has no setting '{found[1]}'{meant}", f"it has {known}.")
     if owners and (found := _NO_SETTING_OF_PART.search(message)):
         part, name = found["part"] or found["option_part"], found["name"] or found["option_name"]
-        inner = settings_of_parts(_imported(owners[-1])).get(part, [])
-        return f"{place}.{part} has no setting '{name}'{nearest(name, inner)}; it has {', '.join(inner)}."
+        owner = _imported(owners[-1])
+        inner = settings_of_parts(owner).get(part)
+        if inner is None:  # what is wrong is the name of the part
+            settings = settings_of(owner)
+            said = f"{place}: {owner.__name__} has no setting '{part}'{nearest(part, settings)}"
+            return then(said, f"it has {', '.join(settings) or 'none'}.")
+        return then(f"{place}.{part} has no setting '{name}'{nearest(name, inner)}", f"it has {', '.join(inner)}.")
     found = _NO_PART.search(message)
     if owners and found and (belongs := settings_of_parts(_imported(owners[-1])).get(found[1])):
         place = ".".join(dict.fromkeys(place.split(".")))  # the message names the part twice
@@ -81,10 +86,12 @@ def explain(message: str, options: Iterable[str] = (), class_names: Collection[s
         )
     if found := _NO_OPTION.search(message):
         option = (found[1] or found[2]).removeprefix("--").split("=")[0]
-        return f"There is no option '{option}'{nearest(option, options)}; --help lists them."
+        return no_option(option, options)
     if found := _NO_CHOICE.search(message):
         choices = found[2].replace("'", "").split(", ")
-        return f"There is no command '{found[1]}'{nearest(found[1], choices)}; the commands are {', '.join(choices)}."
+        return then(
+            f"There is no command '{found[1]}'{nearest(found[1], choices)}", f"the commands are {_listed(choices)}."
+        )
     if (found := _REQUIRED.search(message)) and (owners := _CLASS.findall(message[: found.start()])):
         missing = found[1].strip().split(", ")
         plural, given = "s" * (len(missing) > 1), _listed(f"--{place}.{name}" for name in missing)
@@ -111,12 +118,12 @@ def explain(message: str, options: Iterable[str] = (), class_names: Collection[s
         name = found[1] or found[2]
         if (Path.cwd() / f"{name}.py").is_file():
             return f"{place}: {name} is a module: name a class in it, too, as {name}.Class."
+        setting = place or message.split(":")[0].strip().removeprefix("--").removesuffix(".help")
         if name in class_names:
-            setting = place or message.split(":")[0].strip().removeprefix("--").removesuffix(".help")
             return f"{setting}: {name} is a class of another kind; --help lists those that fit."
-        return (
-            f"{place}: there is no class '{name}'{nearest(name, class_names)}; "
-            "a class of your own is named module.Class, its module lying in this folder."
+        return then(
+            f"{setting}: there is no class '{name}'{nearest(name, class_names)}",
+            "a class of your own is named module.Class, its module lying in this folder.",
         )
     if found := _WRONG_KIND.search(message):
         named = [found[1] or "", *("".join(name) for name in _OWN_CLASS.findall(message)), "the class"]
@@ -151,6 +158,29 @@ def nearest(name: str, names: Iterable[str], alike: float = 0.6) -> str:
     return f", did you mean '{close[0]}'?" if close else ""
 
 
+def then(beginning: str, rest: str) -> str:
+    """A sentence that goes on after a semicolon; after a question, as `nearest` asks one, another sentence follows.
+
+    Args:
+        beginning: without its end.
+        rest: beginning with a small letter, or with what is written small anywhere.
+    """
+    return f"{beginning} {rest[0].upper()}{rest[1:]}" if beginning.endswith("?") else f"{beginning}; {rest}"
+
+
+def no_option(option: str, known: Iterable[str], command: str = "") -> str:
+    """The sentence that refuses an option.
+
+    Args:
+        option: its name without dashes.
+        known: names of the options that there are.
+        command: name of the command, where it is known.
+    """
+    meant = nearest(f"--{option}", (f"--{each}" for each in known))
+    listed = f"`ssl-zoo {command} --help` lists them." if command else "the command's --help lists them."
+    return then(f"There is no option '--{option}'{meant}", listed)
+
+
 def _listed(names: Iterable[str]) -> str:
     *others, last = names
     return f"{', '.join(others)} and {last}" if others else last
@@ -180,8 +210,8 @@ def _failed_import(module: str, error: Exception) -> str:
     if isinstance(error, ModuleNotFoundError) and error.name is not None:
         if f"{module}.".startswith(f"{error.name}."):  # its own absence, and not that of what it imports
             meant = nearest(error.name, [file.stem for file in Path.cwd().glob("*.py")])
-            return (
-                f"there is no module '{error.name}'{meant or ';'} a class of your own lies in a module in this folder."
+            return then(
+                f"there is no module '{error.name}'{meant}", "a class of your own lies in a module in this folder."
             )
         where = f" ({place})" if place else ""
         return (

@@ -35,7 +35,7 @@ def refused(capsys: pytest.CaptureFixture[str], *args: str) -> str:
         ("--model.temprature=0.1", "model: SimCLR has no setting 'temprature', did you mean 'temperature'"),
         (
             "--model.optimizer.learning_rat=0.1",
-            "model.optimizer has no setting 'learning_rat', did you mean 'learning_rate'?; it has name, learning_rate,",
+            "model.optimizer has no setting 'learning_rat', did you mean 'learning_rate'? It has name, learning_rate,",
         ),
         (
             "--model.optimizer.name=adam",
@@ -60,6 +60,8 @@ def refused(capsys: pytest.CaptureFixture[str], *args: str) -> str:
         ("--model.encoder.widht=8", "model.encoder: ResNet has no setting 'widht', did you mean 'width'"),
         ("--model.encoder=ResNett", "there is no class 'ResNett', did you mean 'ResNet'"),
         ("--model=SimCRL", "there is no class 'SimCRL', did you mean 'SimCLR'"),
+        ("--data.sorce.root=x", "data: ImageData has no setting 'sorce', did you mean 'source'? It has source,"),
+        ("--model.help=SimCRL", "model: there is no class 'SimCRL', did you mean 'SimCLR'? A class of your own"),
         ("--data.source=FashonMNIST", "there is no class 'FashonMNIST', did you mean 'FashionMNIST'"),
         ("--data.help=ImageFolder", "data: ImageFolder is a class of another kind; --help lists those that fit"),
         ("--model.views=null", "model: SimCLR needs the setting views"),
@@ -70,7 +72,10 @@ def refused(capsys: pytest.CaptureFixture[str], *args: str) -> str:
             "--model.encoder.stem=smal",
             "expected one of 'small', 'large' or null, got smal, did you mean 'small'?",
         ),
-        ("--trainer.max_step=3", "There is no option 'trainer.max_step', did you mean 'trainer.max_steps'"),
+        (
+            "--trainer.max_step=3",
+            "There is no option '--trainer.max_step', did you mean '--trainer.max_steps'? The",
+        ),
         ("--data.batch_size=0", "batch_size is 0: it must be at least 1"),
         ("--ckpt_path=nowhere.ckpt", "there is no file nowhere.ckpt"),
         ("--config=nowhere.yaml", "nowhere.yaml"),
@@ -89,8 +94,9 @@ def test_a_typo_on_the_command_line_gets_one_line_with_the_nearest_name(
 @pytest.mark.parametrize(
     ("args", "sentence"),
     [
-        (["probe"], "Nothing is given for run; --help says how."),
-        (["compare"], "Nothing is given for runs; --help says how."),
+        (["probe"], "probe needs --run; `ssl-zoo probe --help` says what it takes."),
+        (["export"], "export needs --run and --out; `ssl-zoo export --help` says what they take."),
+        (["compare"], "compare needs RUNS; `ssl-zoo compare --help` says what that is."),
         (["fit"], "fit needs the settings model and data, which files of settings hold: give --config quickstart, or"),
         (
             ["fit", "--model", "SimCLR"],
@@ -124,7 +130,11 @@ def test_null_clears_a_setting_of_any_depth():
     [
         ("temperature:", "temprature:", "SimCLR has no setting 'temprature', did you mean 'temperature'"),
         ("width:", "widht:", "ResNet has no setting 'widht', did you mean 'width'"),
-        ("max_steps:", "max_step:", "There is no option 'trainer.max_step', did you mean 'trainer.max_steps'"),
+        (
+            "max_steps:",
+            "max_step:",
+            "There is no option '--trainer.max_step', did you mean '--trainer.max_steps'? The",
+        ),
         ("batch_size:", "batch_siz:", "ImageData has no setting 'batch_siz', did you mean 'batch_size'"),
     ],
 )
@@ -149,7 +159,7 @@ def test_settings_of_an_optimizer_in_their_old_places_are_said_to_have_moved(cap
     assert "model.learning_rate is a setting of optimizer: write model.optimizer.learning_rate" in error
     path.write_text("model:\n  init_args:\n    optimizer: {learning_rat: 1.0e-3}\n")
     error = refused(capsys, "fit", "--config", SIMCLR, "--config", str(path))
-    assert "model.optimizer has no setting 'learning_rat', did you mean 'learning_rate'?; it has name," in error
+    assert "model.optimizer has no setting 'learning_rat', did you mean 'learning_rate'? It has name," in error
 
 
 def test_help_lists_the_optimizers_settings(capsys):

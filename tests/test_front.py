@@ -3,6 +3,7 @@
 import ast
 import inspect
 import io
+import re
 import resource
 import subprocess
 import sys
@@ -14,10 +15,11 @@ from ssl_zoo import __version__, front
 from ssl_zoo.__main__ import ONE_OF_SEVERAL
 from ssl_zoo.__main__ import main as start
 from ssl_zoo.cli import main, parser_of
-from ssl_zoo.commands import COMMANDS, EXAMPLES
+from ssl_zoo.commands import COMMANDS, EXAMPLES, LIGHTNINGS_OPTIONS
 from ssl_zoo.errors import InputError
 from ssl_zoo.packaged import folder
 from ssl_zoo.signals import requests
+from ssl_zoo.training_cli import SettingsOnly
 
 ROOT = Path(__file__).parents[1]
 HEAVY = {"torch", "lightning", "numpy", "transformers", "torchvision", "sklearn", "wandb", "matplotlib"}
@@ -25,6 +27,7 @@ FUNCTIONS = [name for name, command in COMMANDS.items() if not command.is_lightn
 ANSWERED = [
     [], ["-h"], ["--help"], ["--version"], ["experiments"], ["fitt"], ["compar", "runs"],
     ["fit", "--config", "nowhere.yaml"], ["fit", "--config=nowhere"], ["fit", "-c", "nowhere.yaml"],
+    ["fit", "--modell", "x"], ["export"],
     ["fit", "--resume", "nowhere"], ["test", "--ckpt_path", "nowhere.ckpt"], ["compare", "nowhere"],
     ["sweep", "nowhere.yaml"], ["probe", "--run", "nowhere"], ["probe", "--run=nowhere"], ["compare", ".", "--rank=x"],
     *([name, "--help"] for name in FUNCTIONS),
@@ -91,11 +94,21 @@ def test_in_process_the_answers_are_the_same(capsys, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("args", "sentence"),
     [
-        (["fitt"], "no command 'fitt', did you mean 'fit'?; the commands are fit, "),
-        (["fit", "--config", "qickstart"], "there is no file qickstart, did you mean 'quickstart'?; `ssl-zoo exper"),
+        (["fitt"], "no command 'fitt', did you mean 'fit'? The commands are fit, "),
+        (["fit", "--config", "qickstart"], "there is no file qickstart, did you mean 'quickstart'? `ssl-zoo exper"),
         (["fit", "--config", "mine.yaml"], "there is no file mine.yaml, did you mean 'mime.yaml'?"),
-        (["compare", "below", "--rankby", "x"], "no option 'rankby', did you mean 'rank_by'?"),
-        (["-v"], "no option '-v' without a command; ssl-zoo --help lists the commands"),
+        (
+            ["compare", "below", "--rankby", "x"],
+            "no option '--rankby', did you mean '--rank_by'? `ssl-zoo compare --help` lists them.",
+        ),
+        (["-v"], "no option '-v' without a command; `ssl-zoo --help` lists the commands"),
+        (
+            ["fit", "--modell.temperature", "1"],
+            "no option '--modell.temperature', did you mean '--model.temperature'? `ssl-zoo fit --help` lists them.",
+        ),
+        (["test", "--ckptpath=x"], "no option '--ckptpath', did you mean '--ckpt_path'?"),
+        (["fit", "--nonsense"], "no option '--nonsense'; `ssl-zoo fit --help` lists them."),
+        (["export", "--run", "run"], "export needs --out; `ssl-zoo export --help` says what it takes."),
         (["fit", "--config"], "--config: nothing follows it"),
         (["fit", "--config", "--model", "SimCLR"], "--config: nothing follows it"),
         (["probe", "--run="], "--run: nothing follows it"),
@@ -110,7 +123,7 @@ def test_in_process_the_answers_are_the_same(capsys, tmp_path, monkeypatch):
         (["test", "run"], "did you mean --config run/config.yaml --ckpt_path run/checkpoints/last.ckpt?"),
         (
             ["experiments", "image"],
-            "experiments: 'image' stands where an option is expected; ssl-zoo experiments --help",
+            "experiments: 'image' stands where an option is expected; `ssl-zoo experiments --help`",
         ),
         (["fit", "--resume", "below"], "--resume: there is no run at below, as it holds no config.yaml"),
     ],
@@ -140,6 +153,23 @@ def test_mistakes_get_one_sentence_with_the_nearest_right_name(tmp_path, monkeyp
 )  # fmt: skip
 def test_what_may_be_right_is_left_to_those_who_know(args):
     assert not front.answer(args)
+
+
+def test_the_first_words_of_lightnings_options_are_known_without_lightning(monkeypatch):
+    first = set()
+
+    class Names(SettingsOnly):
+        def parse_arguments(self, parser, args):
+            names = (option for action in self.parsers[args[0]]._actions for option in action.option_strings)
+            first.update(re.split(r"[.+]", name.removeprefix("--"))[0] for name in names if name.startswith("--"))
+            raise SystemExit
+
+    for name, command in COMMANDS.items():
+        if command.is_lightnings:
+            with pytest.raises(SystemExit):
+                Names([name])
+    of_predict = {"run", "part", "out"}  # with --run it takes these
+    assert first | of_predict == set(LIGHTNINGS_OPTIONS)
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)

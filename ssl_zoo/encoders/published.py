@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ssl_zoo.encoders.weights import HEADS, refuse_unknown, wrong_shape
 from ssl_zoo.errors import InputError, reason_of
 from ssl_zoo.hub import without_waiting
-from ssl_zoo.suggestions import nearest
+from ssl_zoo.suggestions import nearest, then
 
 LIBRARIES = ("torchvision", "timm", "transformers")
 # One parameter by which each library's naming is recognised.
@@ -68,9 +68,11 @@ def read_released(source: str) -> Released:
         naming, state = _recognise(source, content)
         return Released(source, naming, state, None, noted.get("mean"), noted.get("std"))
     raise InputError(
-        f"pretrained: {source} is no file or folder of weights and names no library{nearest(library, LIBRARIES)}; "
-        "write torchvision:NAME, timm:NAME or transformers:NAME, or the path of a run, of a folder with config.json "
-        "and model.safetensors, or of a .safetensors or .pth file."
+        then(
+            f"pretrained: {source} is no file or folder of weights and names no library{nearest(library, LIBRARIES)}",
+            "write torchvision:NAME, timm:NAME or transformers:NAME, or the path of a run, of a folder with "
+            "config.json and model.safetensors, or of a .safetensors or .pth file.",
+        )
     )
 
 
@@ -79,7 +81,7 @@ def _from_torchvision(source: str, name: str) -> Released:
 
     known = models.list_models(module=models)
     if name not in known:
-        raise InputError(f"pretrained: torchvision has no classifier '{name}'{nearest(name, known)}.")
+        raise InputError(f"pretrained: torchvision has no classifier '{name}'{nearest(name, known) or '.'}")
     recipe = models.get_model_weights(name).DEFAULT.transforms()
     network = _fetch(source, lambda: models.get_model(name, weights="DEFAULT"))
     return _live(source, network, list(recipe.mean), list(recipe.std))
@@ -92,7 +94,7 @@ def _from_timm(source: str, name: str) -> Released:
         raise InputError("pretrained: timm is not installed: `uv run --extra timm ssl-zoo ...` brings it.") from error
     known = timm.list_models()
     if ":" not in name and name.split(".")[0] not in known:  # with a colon it is a folder or a repository on the Hub
-        raise InputError(f"pretrained: timm has no model '{name}'{nearest(name, known)}.")
+        raise InputError(f"pretrained: timm has no model '{name}'{nearest(name, known) or '.'}")
     # With its classifier: without one timm would pass over weights that are missing or have no place.
     network: Any = _fetch(source, lambda: timm.create_model(name, pretrained=True))
     recipe = timm.data.resolve_model_data_config(network)

@@ -24,7 +24,7 @@ from ssl_zoo.evaluation.public_transformers import (
     load_text_model,
 )
 from ssl_zoo.hub import without_waiting
-from ssl_zoo.suggestions import nearest
+from ssl_zoo.suggestions import nearest, then
 
 LIBRARIES = ("torchvision", "timm", "transformers")
 
@@ -55,8 +55,10 @@ def load_public(
     library, _, model = name.partition(":")
     if library not in LIBRARIES or not model:
         raise InputError(
-            f"encoder: {name} names no library{nearest(library, LIBRARIES)}; write torchvision:NAME, timm:NAME or "
-            "transformers:NAME_OR_FOLDER."
+            then(
+                f"encoder: {name} names no library{nearest(library, LIBRARIES)}",
+                "write torchvision:NAME, timm:NAME or transformers:NAME_OR_FOLDER.",
+            )
         )
     if weights is not None and library == "transformers":
         raise InputError("weights: a model of transformers comes as a folder; name it as transformers:FOLDER instead.")
@@ -161,7 +163,7 @@ def _load_torchvision(model: str, weights: Path | None, trained: bool) -> Prepar
 
     known = models.list_models(module=models)
     if model not in known:
-        raise InputError(f"encoder: torchvision has no classifier '{model}'{nearest(model, known)}.")
+        raise InputError(f"encoder: torchvision has no classifier '{model}'{nearest(model, known) or '.'}")
     recipe = models.get_model_weights(model).DEFAULT.transforms()
     published = "DEFAULT" if trained and weights is None else None
     network = _fetch(f"torchvision:{model}", lambda: models.get_model(model, weights=published))
@@ -183,7 +185,7 @@ def _load_timm(model: str, weights: Path | None, trained: bool) -> Prepared:
         raise InputError("encoder: timm is not installed: `uv run --extra timm ssl-zoo ...` brings it.") from error
     known = timm.list_models()
     if model.split(".")[0] not in known and not model.startswith("hf"):  # or a repository on the Hub
-        raise InputError(f"encoder: timm has no model '{model}'{nearest(model, known)}.")
+        raise InputError(f"encoder: timm has no model '{model}'{nearest(model, known) or '.'}")
     published = trained and weights is None
     network: Any = _fetch(f"timm:{model}", lambda: timm.create_model(model, pretrained=published, num_classes=0))
     if trained and weights is not None:

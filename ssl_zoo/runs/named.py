@@ -6,7 +6,7 @@ from pathlib import Path
 from ssl_zoo.errors import InputError
 from ssl_zoo.packaged import listed, locate
 from ssl_zoo.runs.files import CONFIG
-from ssl_zoo.suggestions import nearest
+from ssl_zoo.suggestions import nearest, then
 
 # Words for checkpoints that are found, not named: the newest of an experiment, and those that Lightning knows of.
 FOR_LIGHTNING = ("last", "hpc", "registry")
@@ -27,8 +27,10 @@ def check_config(given: str) -> None:
     folder = Path(given).parent
     names = [str(file) for file in folder.glob("*.yaml")] + [each.name for each in listed()]
     raise InputError(
-        f"--config: there is no file {given}{nearest(given, names)}; `ssl-zoo experiments` lists those that come "
-        "with the package."
+        then(
+            f"--config: there is no file {given}{nearest(given, names)}",
+            "`ssl-zoo experiments` lists those that come with the package.",
+        )
     )
 
 
