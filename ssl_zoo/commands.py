@@ -32,6 +32,7 @@ class Command(NamedTuple):
 COMMANDS: dict[str, Command] = {
     "fit": Command("train a method without labels, then evaluate its frozen encoder"),
     "experiments": Command("list the experiments that come with the package", "ssl_zoo.packaged", light=True),
+    "methods": Command("list the methods, and what each of them works on", "ssl_zoo.matrix", light=True),
     "new": Command(
         "write a skeleton of a class of your own, with its test",
         "ssl_zoo.new",

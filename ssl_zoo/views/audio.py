@@ -1,5 +1,7 @@
 """Two views of every waveform of a batch."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -82,3 +84,8 @@ class AudioViews(WaveformViews):
         if time_masks:
             operators.append(TimeMasks(time_masks, time_mask_seconds, sample_rate))
         super().__init__([*operators, PolarityFlip(flip)])
+
+    @classmethod
+    def tiny(cls) -> dict[str, Any]:
+        """As in `Rebuildable`."""
+        return {"seconds": 0.4}

@@ -46,6 +46,7 @@ COMMAND_LINE = (
     "completion",
     "data_settings",
     "front",
+    "matrix",
     "parsing",
     "predict_cli",
     "save_config",

@@ -117,8 +117,6 @@ def small(path: Path, runs: Path) -> list[str]:
     options = SMALL_DATA[kind]()
     if kind == "AudioData" and data["init_args"].get("seconds_per_batch") is None:
         options.append("--data.crop_seconds=0.5")
-        if "views" in arguments:
-            options.append("--model.views.seconds=0.4")
     if "max_new_tokens" in arguments:
         options.append("--model.max_new_tokens=4")
     for name, part in arguments.items():
