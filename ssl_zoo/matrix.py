@@ -59,10 +59,10 @@ def write(matrix: Matrix) -> None:
 def methods() -> None:
     """Prints every method with its paper, and an encoder that it works with on images, speech and text, or why not."""
     matrix = read()
-    rows = [["method", "paper", *MODALITIES], *(row.cells() for row in matrix.rows)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    for row in rows:
-        print("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
+    table = [["method", "paper", *MODALITIES], *(row.cells() for row in matrix.rows)]
+    widths = [max(len(cells[column]) for cells in table) for column in range(len(table[0]))]
+    for cells in table:
+        print("  ".join(f"{cell:<{width}}" for cell, width in zip(cells, widths, strict=True)).rstrip())
     print(f"\n{shared_parts(matrix)}\nssl-zoo fit --model.help METHOD explains the settings of one.")
     refused = [(row, modality) for row in matrix.rows for modality in MODALITIES if modality in row.refused]
     if refused:

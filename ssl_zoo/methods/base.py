@@ -25,7 +25,7 @@ from ssl_zoo.parts.teacher import Teacher
 from ssl_zoo.parts.texts import Texts
 from ssl_zoo.randomness import example_keys
 from ssl_zoo.rebuilding import Rebuildable, keep_settings
-from ssl_zoo.views.base import Viewed, Views
+from ssl_zoo.views.base import Viewed, Views, require_difference
 
 
 class Method(Rebuildable, L.LightningModule, ABC):
@@ -201,12 +201,7 @@ class Method(Rebuildable, L.LightningModule, ABC):
             InputError: the batch is padded and the views take no padding, or nothing makes them differ.
         """
         assert self.views is not None
-        if self.views.leaves_alike and not any(isinstance(m, nn.Dropout) and m.p > 0 for m in self.encoder.modules()):
-            raise InputError(
-                f"{type(self.views).__name__} leaves both copies of an example as they are, and "
-                f"{type(self.encoder).__name__} has no dropout to make them differ: set the encoder's dropout above 0, "
-                "or settings of the views, such as deletion."
-            )
+        require_difference(self.views, self.encoder)
         return self.views.of(batch, self.keys(batch))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:

@@ -79,6 +79,15 @@ class Views(Rebuildable, nn.Module, ABC):
         """
 
 
+def require_difference(views: Views, encoder: nn.Module) -> None:
+    """Raise `InputError` where neither the views nor an encoder's dropout make two copies of an example differ."""
+    if views.leaves_alike and not any(isinstance(part, nn.Dropout) and part.p > 0 for part in encoder.modules()):
+        raise InputError(
+            f"{type(views).__name__} leaves both copies of an example as they are, and {type(encoder).__name__} has no "
+            "dropout to make them differ: set the encoder's dropout above 0, or settings of the views such as deletion."
+        )
+
+
 class Transform(nn.Module, ABC):
     """One operator of a recipe: changes a batch at random, each example by random numbers of its own.
 
