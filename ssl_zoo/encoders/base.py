@@ -23,7 +23,7 @@ class Embedded(NamedTuple):
         mask: ``(B, N)`` True where the place is real, or the number of its document as in `ssl_zoo.batch.Batch`; None
             when nothing is padded.
         hints: whatever else `contextualize` of the same encoder needs to know of the whole input, by name, such as an
-            image's size; methods pass it on as it is.
+            image's size; methods pass it on as it is. Tensors among them begin with the batch's dimension.
     """
 
     vectors: Tensor
@@ -42,6 +42,14 @@ class Embedded(NamedTuple):
         if real is not None:
             mask = real if mask is None else mask * real
         return self._replace(vectors=torch.take_along_dim(self.vectors, places[..., None], dim=1), mask=mask)
+
+    def repeated(self, times: int) -> Self:
+        """The batch so many times over, ``(times * B, N, D')``, for methods that hide other places each time."""
+        hints = {
+            name: torch.cat([hint] * times) if isinstance(hint, Tensor) else hint for name, hint in self.hints.items()
+        }
+        mask = None if self.mask is None else torch.cat([self.mask] * times)
+        return type(self)(torch.cat([self.vectors] * times), mask, hints)
 
 
 class Encoded(NamedTuple):

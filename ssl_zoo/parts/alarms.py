@@ -65,6 +65,23 @@ def collapsed_projections() -> Alarm:
     )
 
 
+def constant_places(metric: str, what: str, advice: str, below: float) -> Alarm:
+    """What a method of places predicts, or predicts it from, is the same at all of them.
+
+    Args:
+        metric: name of its standard deviation from place to place.
+        what: what is the same, in the plural.
+        advice: a sentence on what to do.
+        below: standard deviation below which it has collapsed.
+    """
+    return Alarm(
+        metric,
+        f"The {what} have collapsed: they are nearly the same at all places ({metric} is {{{metric}:.4f}}), so the "
+        f"loss teaches nothing. {advice}",
+        below=below,
+    )
+
+
 def loss_at_chance(chance: float, metric: str = f"{metrics.TRAIN}/loss") -> Alarm:
     """The loss sits where an encoder that ignores its input would be.
 

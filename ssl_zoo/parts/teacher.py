@@ -3,8 +3,6 @@
 import math
 from collections.abc import Callable, Sequence
 from copy import deepcopy
-from itertools import compress
-from operator import not_
 from typing import Any
 
 import torch
@@ -71,14 +69,15 @@ class Teacher(nn.Module):
             progress: Part of the run that is over, in [0, 1].
         """
         momentum = self.momentum(progress) if callable(self.momentum) else self.momentum
-        copy, student = self.module, self._student[0]
-        mine, theirs = ([*compress(module.parameters(), self._follows)] for module in (copy, student))
-        torch._foreach_lerp_(mine, theirs, 1.0 - momentum)
-        mine, theirs = ([*compress(module.parameters(), map(not_, self._follows))] for module in (copy, student))
+        pairs = [*zip(self.module.parameters(), self._student[0].parameters(), self._follows, strict=True)]
+        torch._foreach_lerp_(
+            [own for own, _, follows in pairs if follows], [its for _, its, follows in pairs if follows], 1.0 - momentum
+        )
+        same: list[tuple[Tensor, Tensor]] = [(own, its) for own, its, follows in pairs if not follows]
         if self.eval_mode:
-            mine, theirs = [*mine, *copy.buffers()], [*theirs, *student.buffers()]
-        if mine:
-            torch._foreach_copy_(mine, theirs)
+            same += zip(self.module.buffers(), self._student[0].buffers(), strict=True)
+        if same:
+            torch._foreach_copy_([own for own, _ in same], [its for _, its in same])
 
 
 def in_groups(function: Callable[..., Tensor], groups: int, *examples: Tensor | None) -> Tensor:

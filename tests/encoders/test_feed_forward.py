@@ -78,9 +78,8 @@ def layers_of(encoder: Encoder) -> list[nn.Module]:
     return found
 
 
-def check(encoder: Encoder) -> None:
-    data, mask = inputs(encoder)
-    uneven(encoder)
+def by_hand(encoder: Encoder, data: Tensor, mask: Tensor | None) -> tuple[list[Tensor], list[Tensor]]:
+    """Of every layer, its feed-forward output without the prefix, and what leaves it."""
     entered: list[Tensor] = []
     handles = [
         getattr(layer, BY_HAND[type(layer).__name__][1]).register_forward_hook(
@@ -88,19 +87,27 @@ def check(encoder: Encoder) -> None:
         )
         for layer in layers_of(encoder)
     ]
-    with recorded(encoder) as outputs:
-        encoded = encoder(data, mask, layers=True)
+    encoder(data, mask)
     for handle in handles:
         handle.remove()
-    assert len(outputs) == encoder.num_layers - 1 == len(entered)
-    for number, layer in enumerate(layers_of(encoder)):
-        out, leaving = BY_HAND[type(layer).__name__][0](layer, entered[number])
-        torch.testing.assert_close(leaving, encoded.layers[number + 1], atol=1e-4, rtol=1e-4)
-        torch.testing.assert_close(outputs[number], out[:, encoder.prefix :], atol=1e-4, rtol=1e-4)
+    pairs = [
+        BY_HAND[type(layer).__name__][0](layer, given) for layer, given in zip(layers_of(encoder), entered, strict=True)
+    ]
+    return [out[:, encoder.prefix :] for out, _ in pairs], [leaving for _, leaving in pairs]
+
+
+def check(encoder: Encoder) -> None:
+    data, mask = inputs(encoder)
+    uneven(encoder)
+    with recorded(encoder) as outputs:
+        encoded = encoder(data, mask, layers=True)
+    outs, leaving = by_hand(encoder, data, mask)
+    assert len(outputs) == len(outs) == encoder.num_layers - 1
+    for number in range(len(outs)):
+        torch.testing.assert_close(leaving[number], encoded.layers[number + 1], atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(outputs[number], outs[number], atol=1e-4, rtol=1e-4)
         assert outputs[number].shape == encoded.sequence.shape
-    # Nothing is left behind.
-    encoder(data, mask)
-    assert len(outputs) == encoder.num_layers - 1
+    assert len(outputs) == encoder.num_layers - 1  # what runs afterwards is not recorded
 
 
 @pytest.mark.parametrize("kind", TRANSFORMERS, ids=lambda kind: kind.__name__)
