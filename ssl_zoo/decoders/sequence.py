@@ -26,26 +26,9 @@ class SequenceDecoder(nn.Module):
     """
 
     def __init__(self, entering: int, leaving: int, dim: int = 512, depth: int = 8, heads: int = 16) -> None:
-        from transformers import ViTConfig, ViTModel
-
         super().__init__()
-        if heads < 1 or dim % heads:
-            raise InputError(
-                f"The decoder's width {dim} is not a multiple of its {heads} heads; choose numbers that divide."
-            )
-        if dim % 4:
-            raise InputError(f"The decoder's width is {dim}; give a multiple of 4, which positions need.")
-        config = ViTConfig(
-            hidden_size=dim,
-            num_hidden_layers=depth,
-            num_attention_heads=heads,
-            intermediate_size=4 * dim,
-            image_size=1,  # its embeddings are left out
-            patch_size=1,
-        )
-        trunk: Any = ViTModel(config, add_pooling_layer=False)
-        use_fast_attention(trunk)
-        self.dim, self.layers, self.norm = dim, trunk.layers, trunk.layernorm
+        self.dim = dim
+        self.layers, self.norm = transformer("The decoder", dim, depth, heads)
         self.enter, self.leave = nn.Linear(entering, dim), nn.Linear(dim, leaving)
         self.mask_vector = nn.Parameter(0.02 * torch.randn(dim))
 
@@ -80,3 +63,34 @@ class SequenceDecoder(nn.Module):
             vectors = layer(vectors, attention_mask)
         vectors = vectors[:, prefix:]
         return self.leave(self.norm(torch.take_along_dim(vectors, wanted[..., None], dim=1)))
+
+
+def transformer(owner: str, dim: int, depth: int, heads: int) -> tuple[Any, Any]:
+    """The layers of a vision transformer, which take vectors ``(B, N, dim)`` and a mask, and the norm after the last.
+
+    Args:
+        owner: what it is a part of, for the message.
+        dim: size of the vectors, a multiple of 4, which positions need, and of `heads`.
+        depth: transformer layers.
+        heads: attention heads.
+
+    Raises:
+        InputError: `dim` cannot be divided so.
+    """
+    from transformers import ViTConfig, ViTModel
+
+    if heads < 1 or dim % heads:
+        raise InputError(f"{owner}'s width {dim} is not a multiple of its {heads} heads; choose numbers that divide.")
+    if dim % 4:
+        raise InputError(f"{owner}'s width is {dim}; give a multiple of 4, which positions need.")
+    config = ViTConfig(
+        hidden_size=dim,
+        num_hidden_layers=depth,
+        num_attention_heads=heads,
+        intermediate_size=4 * dim,
+        image_size=1,  # its embeddings are left out
+        patch_size=1,
+    )
+    trunk: Any = ViTModel(config, add_pooling_layer=False)
+    use_fast_attention(trunk)
+    return trunk.layers, trunk.layernorm
