@@ -10,6 +10,8 @@ COLLAPSED_STD = 0.01
 # Projections collapse first, and the representation may outlive them for a while: whatever it is then, it learns
 # nothing any more.
 COLLAPSED_PROJECTION_STD = 0.05
+# Codes that all but say nothing of a place: 1 is the same one everywhere.
+FEW_CODES = 1.5
 # Share of the chance loss above which nothing has been learnt; InfoNCE at a high temperature never falls far below it.
 AT_CHANCE = 0.995
 # Part of the targets' variance or deviation that anything but a constant prediction explains.
@@ -79,6 +81,20 @@ def constant_places(metric: str, what: str, advice: str, below: float) -> Alarm:
         f"The {what} have collapsed: they are nearly the same at all places ({metric} is {{{metric}:.4f}}), so the "
         f"loss teaches nothing. {advice}",
         below=below,
+    )
+
+
+def few_codes(advice: str) -> Alarm:
+    """Nearly all places have the same code, and it is no feat to predict it.
+
+    Args:
+        advice: what to do about it, as a sentence.
+    """
+    return Alarm(
+        metrics.CODE_PERPLEXITY,
+        f"Nearly all places have the same code: no more than {{{metrics.CODE_PERPLEXITY}:.1f}} equally frequent ones "
+        f"are in use, so there is little to predict. {advice}",
+        below=FEW_CODES,
     )
 
 

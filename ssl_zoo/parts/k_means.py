@@ -31,7 +31,9 @@ def k_means(vectors: Tensor, clusters: int, key: Tensor, passes: int = 30) -> Te
         InputError: there are fewer vectors than clusters.
     """
     if len(vectors) < clusters:
-        raise InputError(f"{clusters} clusters were asked for, but there are {len(vectors)} vectors: ask for fewer.")
+        raise InputError(
+            f"There are {len(vectors)} vectors to make {clusters} clusters of: set clusters lower, or give more data."
+        )
     with torch.autocast(vectors.device.type, enabled=False):
         vectors = vectors.float()
         centres = _spread(vectors, clusters, key.to(vectors.device))

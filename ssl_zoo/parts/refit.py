@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from ssl_zoo.batch import Batch
+from ssl_zoo.errors import InputError
 
 
 class Refit(NamedTuple):
@@ -43,6 +44,19 @@ class Count(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.value = 0
+
+    def require_some(self, method: str, trains: bool) -> None:
+        """Raises `InputError` where a Trainer trains a method that has been fitted to nothing.
+
+        Args:
+            method: what the method is called.
+            trains: whether this is a training step of a Trainer.
+        """
+        if trains and self.value == 0:
+            raise InputError(
+                f"{method} predicts codes that have not been fitted to the data yet: add "
+                "ssl_zoo.callbacks.refits.Refits() to the Trainer's callbacks."
+            )
 
     def get_extra_state(self) -> Tensor:
         """The number, for a checkpoint."""

@@ -68,5 +68,5 @@ def test_where_most_vectors_are_the_same_all_others_have_centres_of_their_own():
 
 
 def test_fewer_vectors_than_clusters_are_refused():
-    with pytest.raises(InputError, match="9 clusters were asked for, but there are 5 vectors"):
+    with pytest.raises(InputError, match="There are 5 vectors to make 9 clusters of: set clusters lower"):
         k_means(torch.randn(5, 3), 9, KEY)
