@@ -1,6 +1,7 @@
 """Settings of a method and of its data, completed before either is built."""
 
 import importlib
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -10,6 +11,30 @@ from jsonargparse import Namespace
 from ssl_zoo.encoders.normalize import FROM_DATA
 from ssl_zoo.errors import InputError
 from ssl_zoo.rebuilding import with_absolute_paths
+
+
+def check_length_and_devices(trainer: Namespace) -> None:
+    """Refuses what a Trainer would refuse, before data is read and in this project's words.
+
+    Args:
+        trainer: its settings.
+
+    Raises:
+        InputError: it is to take less than no steps, an unknown time, or no device.
+    """
+    for name, what in (("max_steps", "steps"), ("max_epochs", "epochs")):
+        value = trainer.get(name)
+        if isinstance(value, int) and value < -1:
+            raise InputError(f"trainer.{name} is {value}: give a number of {what}, or -1 for no end.")
+    time = trainer.get("max_time")
+    if isinstance(time, str) and re.fullmatch(r"\d+:\d+:\d+:\d+", time.strip()) is None:
+        raise InputError(
+            f"trainer.max_time is {time}: give days:hours:minutes:seconds, such as 00:00:05:00 for five minutes."
+        )
+    devices = trainer.get("devices")
+    number = int(devices) if re.fullmatch(r"-?\d+", str(devices)) else 1
+    if number == 0 or number < -1:
+        raise InputError(f"trainer.devices is {devices}: give 1 or more, -1 for all, or leave it out.")
 
 
 def measure_where_asked(config: Namespace) -> None:

@@ -27,7 +27,12 @@ from ssl_zoo.callbacks.refits import Refits
 from ssl_zoo.callbacks.texts import MethodTexts
 from ssl_zoo.callbacks.throughput import Throughput
 from ssl_zoo.data.sources.files import resolved
-from ssl_zoo.data_settings import make_paths_absolute, measure_where_asked, remembered_statistics
+from ssl_zoo.data_settings import (
+    check_length_and_devices,
+    make_paths_absolute,
+    measure_where_asked,
+    remembered_statistics,
+)
 from ssl_zoo.distributed import CPUSyncBatchNorm, leave_group
 from ssl_zoo.evaluation.labelled import check_choices, nothing_to_evaluate
 from ssl_zoo.evaluation.probe import probe
@@ -137,6 +142,7 @@ class ZooCLI(RunDirectoryCLI):
         """Chooses the precision unless the user has, and prepares W&B."""
         config = self.config[self.subcommand]
         check_accelerator(config.trainer.accelerator)
+        check_length_and_devices(config.trainer)
         if config.trainer.precision is None:
             config.trainer.precision = fastest_precision(config.trainer.accelerator)
             chosen = f"Precision {config.trainer.precision}, convolutions in channels_last"

@@ -21,6 +21,8 @@ from ssl_zoo.runs.results import Result
 TRAINER = ("max_steps", "max_epochs", "max_time", "precision", "accumulate_grad_batches", "gradient_clip_val",
            "gradient_clip_algorithm", "limit_train_batches", "overfit_batches")  # fmt: skip
 UNKNOWN = "the run is not ranked, as its settings are unknown"
+# How the remark begins that a run was evaluated on a folder of its own, as --probe_data takes one.
+ELSEWHERE = "Pretrained on "
 # Settings that only `ssl-zoo validate`, `test` and `predict` have, which leave directories of their own.
 NOT_TRAINING = ("verbose", "return_predictions")
 
@@ -137,7 +139,7 @@ def read_run(directory: Path) -> tuple[RunRecord | None, list[Remark]]:
             finetuning[read.task] = read
     if not result.health:
         result = result._replace(health=last_values(curves, f"{metrics.HEALTH}/"))
-    settings = None if config is None else _settings(config)
+    settings = None if config is None else _settings(config, result)
     seed = result.seed if config is None else _seed(config, result)
     return RunRecord(name, directory, result, seed, settings, curves, features, finetuning, as_probes(result)), remarks
 
@@ -158,14 +160,17 @@ def _seed(config: dict[str, Any], result: Result) -> int | None:
     return seed if isinstance(seed, int) and not isinstance(seed, bool) else None
 
 
-def _settings(config: dict[str, Any]) -> dict[str, Any]:
+def _settings(config: dict[str, Any], result: Result) -> dict[str, Any]:
     """What distinguishes one experiment from another, by dotted name.
 
-    Where the data lies and how many processes fetch it change nothing, nor does the number of devices.
+    How many processes fetch the data changes nothing, nor does the number of devices, nor where the data lies: results
+    say what it is. Of a run that was evaluated on other data than it was pretrained on, they say it of the former.
     """
+    elsewhere = any(remark.startswith(ELSEWHERE) for remark in result.remarks)
+    without = ("data.num_workers", *(() if elsewhere else ("data.source.root",)))
     trainer = {name: config["trainer"].get(name) for name in TRAINER}
     flat = _flatten({"model": config["model"], "data": config["data"], "trainer": trainer}, "")
-    return {name: value for name, value in flat.items() if name not in ("data.num_workers", "data.source.root")}
+    return {name: value for name, value in flat.items() if name not in without}
 
 
 def _flatten(value: Any, name: str) -> dict[str, Any]:

@@ -51,9 +51,12 @@ def open_probe_data(pretrained_on: DataModule, folder: Path) -> ProbeData:
     """
     if not folder.exists():
         raise InputError(f"probe_data: there is no {folder}: give a folder with a sub-folder for every class.")
-    data = pretrained_on.on_folder(folder)
-    assert isinstance(data, DataModule), "of the same kind"
-    data.setup()
+    try:
+        data = pretrained_on.on_folder(folder)
+        assert isinstance(data, DataModule), "of the same kind"
+        data.setup()
+    except InputError as error:  # which names the folder, and not the option that it came from
+        raise InputError(f"probe_data: {error}") from error
     if any(part.labels is None for part in data.parts().values()):
         raise InputError(
             f"probe_data: {folder} has no classes to evaluate on: give a folder with a sub-folder for every class."

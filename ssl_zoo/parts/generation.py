@@ -1,5 +1,8 @@
 """How a causal language model goes on from some tokens, by the transformers library's `generate`."""
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from copy import deepcopy
 from typing import Any, NamedTuple
 
@@ -63,12 +66,13 @@ def generate(encoder: TextEncoder, prompts: Tensor, real: Tensor, keys: Tensor, 
     last = width + sampling.max_new_tokens
     while written.shape[1] < last and not ended.all():
         seen = written.shape[1] if written.shape[1] < window else window // 2
-        more = model.generate(
-            written[:, -seen:],
-            attention_mask=real[:, -seen:],
-            generation_config=_configuration(encoder, min(window, last - written.shape[1] + seen) - seen, sampling),
-            logits_processor=_processors(encoder, keys, seen - (written.shape[1] - width), sampling),
-        )[:, seen:]
+        with _no_advice():
+            more = model.generate(
+                written[:, -seen:],
+                attention_mask=real[:, -seen:],
+                generation_config=_configuration(encoder, min(window, last - written.shape[1] + seen) - seen, sampling),
+                logits_processor=_processors(encoder, keys, seen - (written.shape[1] - width), sampling),
+            )[:, seen:]
         written = torch.cat([written, more.masked_fill(ended, pad)], dim=1)
         real = torch.cat([real, torch.ones_like(more)], dim=1)
         ended = (written[:, width:] == end).any(1, keepdim=True)
@@ -76,6 +80,24 @@ def generate(encoder: TextEncoder, prompts: Tensor, real: Tensor, keys: Tensor, 
     place = torch.arange(written.shape[1], device=written.device) + missing
     shifted = written.gather(1, place.clamp(max=written.shape[1] - 1))
     return shifted.masked_fill(place >= written.shape[1], pad)
+
+
+@contextmanager
+def _no_advice() -> Iterator[None]:
+    """Within, the library does not ask for an attention mask that it has been given.
+
+    It drops one that hides nothing, and then warns of the padding behind a text that has ended, which nobody reads.
+    """
+    logger = logging.getLogger("transformers.modeling_utils")
+
+    def is_other(record: logging.LogRecord) -> bool:
+        return "passing in an `attention_mask`" not in record.getMessage()
+
+    logger.addFilter(is_other)
+    try:
+        yield
+    finally:
+        logger.removeFilter(is_other)
 
 
 def language_model(encoder: TextEncoder) -> Any:

@@ -1,6 +1,7 @@
 import json
 
 import pytest
+import yaml
 from scipy.stats import binomtest, ttest_1samp
 
 from ssl_zoo.compare.grids import make_grids
@@ -180,6 +181,19 @@ def test_the_same_run_twice_counts_once(write_run):
     (entry,) = made["Digits"].methods
     assert len(entry.runs) == 1 and entry.score() == 0.6
     assert said == [("a/1", "The run is not counted: a/2 repeats it with the same seed.")]
+
+
+def test_runs_pretrained_on_different_folders_and_evaluated_on_one_are_no_repetition(write_run):
+    runs = [write_run(f"a/{number}", "A", linear={"all": 0.5 + 0.1 * number}) for number in range(2)]
+    for run, root in zip(runs, ("/data/first", "/data/second"), strict=True):
+        config = yaml.safe_load((run / "config.yaml").read_text())
+        config["data"].setdefault("init_args", {})["source"] = {"class_path": "X", "init_args": {"root": root}}
+        (run / "config.yaml").write_text(yaml.safe_dump(config))
+        results = json.loads((run / "results.json").read_text())
+        results["remarks"] = [f"Pretrained on 9 examples of {root}, and evaluated on Digits."]
+        (run / "results.json").write_text(json.dumps(results))
+    made, said = boards(*runs)
+    assert len(made["Digits"].methods) == 2 and not any("repeats it" in sentence for _, sentence in said)
 
 
 def test_every_encoder_has_its_own_untrained_baseline(write_run):

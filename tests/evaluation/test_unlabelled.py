@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from ssl_zoo.cli import run
+from ssl_zoo.compare.runs import ELSEWHERE
 from ssl_zoo.data.image.module import ImageData
 from ssl_zoo.data.image.sources.folder import ImageFolder
 from ssl_zoo.data.probe_data import open_probe_data
@@ -148,6 +149,7 @@ def test_labelled_data_of_ones_own_probes_a_run_without_labels(tmp_path: Path, c
     assert result.data.source == "ImageFolder labelled" and result.data.test == 10
     assert {"SimCLR", "untrained encoder", "raw inputs"} <= set(result.rows)
     assert any("Pretrained on 29 examples of ImageFolder data" in remark for remark in result.remarks)
+    assert any(remark.startswith(ELSEWHERE) for remark in result.remarks)
     assert not any("exact copies" in remark for remark in result.remarks)
     logged = read_metrics(directory / "metrics.csv")
     assert len(logged["probe/knn"]) == len(logged["probe/linear"]) == 2 and 0 <= logged["probe/knn"][0][1] <= 1
@@ -179,6 +181,9 @@ def test_copies_of_what_is_pretrained_on_are_counted(tmp_path: Path) -> None:
         open_probe_data(data, root)
     with pytest.raises(InputError, match=r"probe_data: there is no .*nowhere"):
         open_probe_data(data, tmp_path / "nowhere")
+    (tmp_path / "sounds").mkdir()
+    with pytest.raises(InputError, match=r"probe_data: There is no image in .*sounds"):
+        open_probe_data(data, tmp_path / "sounds")
 
 
 def test_texts_to_probe_on_have_the_tokens_of_the_run(tmp_path: Path) -> None:

@@ -1,3 +1,4 @@
+import logging
 import math
 
 import pytest
@@ -58,6 +59,16 @@ def reference(model: GPT) -> GPT2LMHeadModel:
     whole = GPT2LMHeadModel(model.encoder.model.config).eval()
     whole.transformer.load_state_dict(model.encoder.model.state_dict())
     return whole
+
+
+def test_padding_behind_a_text_that_has_ended_is_no_reason_for_advice_about_masks(monkeypatch):
+    logger, said = logging.getLogger("transformers.modeling_utils"), []
+    logging.Logger.warning_once.cache_clear()  # the library gives it once for all
+    monkeypatch.setattr(logger, "handle", lambda record: said.append(record) if logger.filter(record) else None)
+    batch = padded()
+    model = scaled(make(prompt_tokens=2, max_new_tokens=20))
+    written = model.generate(batch._replace(inputs=batch.inputs[:, :2], mask=None))
+    assert (written == END).any() and (written[:, -1] == PAD).any() and not said
 
 
 def test_loss_and_gradients_are_those_of_the_librarys_model():
