@@ -4,6 +4,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from ssl_zoo.compare.across import across
 from ssl_zoo.compare.figures import draw_figures
 from ssl_zoo.compare.groups import group_runs
 from ssl_zoo.compare.leaderboard import Leaderboard, make_leaderboard
@@ -11,7 +12,7 @@ from ssl_zoo.compare.markdown import write_markdown
 from ssl_zoo.compare.ranking import rankings
 from ssl_zoo.compare.report import write_report
 from ssl_zoo.compare.runs import Remark, RunRecord, find_runs, read_run
-from ssl_zoo.compare.terminal import print_leaderboard, print_remarks
+from ssl_zoo.compare.terminal import print_across, print_leaderboard, print_remarks
 from ssl_zoo.errors import InputError
 
 
@@ -19,7 +20,9 @@ def compare(runs: list[Path], out: Path = Path("compare"), rank_by: str | None =
     """Ranks finished runs by how well probes do on their frozen encoders, next to baselines, ceiling and costs.
 
     Runs on the same data are ranked when they share its split and the version of the evaluation; seeds of one
-    experiment become a mean with its 95 % interval. What cannot be ranked is listed with the reason. Prints tables, and
+    experiment become a mean with its 95 % interval. Runs of several modalities make one more table: methods in rows,
+    modalities in columns, and the gain over the untrained encoder. What cannot be ranked is listed with the reason.
+    Prints tables, and
     writes report.html, a page that needs no other file and no network, its pictures as figures/*.png and its tables as
     Markdown, tables.md. The same runs give the same files.
 
@@ -62,10 +65,13 @@ def compare(runs: list[Path], out: Path = Path("compare"), rank_by: str | None =
         )
     figures = draw_figures(boards, out / "figures")
     remarks += figures.remarks
-    write_report(boards, figures.pictures, remarks, out / "report.html")
-    write_markdown(boards, out / "tables.md")
+    together = across(boards)
+    write_report(boards, figures.pictures, remarks, out / "report.html", together)
+    write_markdown(boards, out / "tables.md", together)
     for board in boards:
         print_leaderboard(board)
+    if together is not None:
+        print_across(together)
     print_remarks(remarks)
     written = f"Report: {out / 'report.html'}   Tables: {out / 'tables.md'}   Pictures: {out / 'figures'}"
     Console(soft_wrap=True).print(f"\n{written}", highlight=False)

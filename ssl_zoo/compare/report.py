@@ -21,7 +21,13 @@ from ssl_zoo.compare.runs import Remark, RunRecord
 PHONE = 0.62
 
 
-def write_report(boards: list[Leaderboard], pictures: list[Picture], remarks: list[Remark], path: Path) -> None:
+def write_report(
+    boards: list[Leaderboard],
+    pictures: list[Picture],
+    remarks: list[Remark],
+    path: Path,
+    together: Grid | None = None,
+) -> None:
     """Writes the page; the same arguments give the same bytes.
 
     The page forbids itself by its Content-Security-Policy whatever is not in it: it loads nothing, and runs no script
@@ -32,6 +38,7 @@ def write_report(boards: list[Leaderboard], pictures: list[Picture], remarks: li
         pictures: PNG files, which become part of the page.
         remarks: what is left out, and why.
         path: path of the page.
+        together: methods over modalities; None where there is one.
     """
     style, script = (files("ssl_zoo.compare").joinpath(name).read_text("utf-8") for name in ("report.css", "report.js"))
     anchors = file_names([board.group.source for board in boards])
@@ -42,6 +49,8 @@ def write_report(boards: list[Leaderboard], pictures: list[Picture], remarks: li
     )
     runs = sum(len(entry.runs) for board in boards for entry in board.methods)
     links = [f'<li><a href="#{anchor}">{escape(name)}</a></li>' for anchor, name in zip(anchors, names, strict=True)]
+    if together is not None:
+        links.insert(0, f'<li><a href="#across">{escape(together.title)}</a></li>')
     links.append('<li><a href="#left-out">Left out</a></li>' if remarks else "")
     links.append('<li><a href="#how">How these numbers were made</a></li>')
     page = "\n".join(
@@ -60,6 +69,7 @@ def write_report(boards: list[Leaderboard], pictures: list[Picture], remarks: li
             '<div class="gallery">',
             *(_figure(picture) for picture in pictures if picture.board is None),
             "</div>",
+            f'<section id="across">\n{_table(together, path)}\n</section>' if together is not None else "",
             *(
                 _section(board, [picture for picture in pictures if picture.board == number], anchors[number], path)
                 for number, board in enumerate(boards)

@@ -20,6 +20,11 @@ def print_leaderboard(board: Leaderboard) -> None:
         _print(grid, f"{grid.title}: {group.source}, {sizes}")
 
 
+def print_across(grid: Grid) -> None:
+    """Prints the table of methods over modalities, see `ssl_zoo.compare.across`."""
+    _print(grid, grid.title)
+
+
 def print_remarks(remarks: list[Remark]) -> None:
     """Prints which runs are not ranked, and what others lack."""
     console = Console(soft_wrap=True)
