@@ -15,6 +15,7 @@ PROBE_LINEAR = "probe/linear"
 
 HEALTH = "health"  # what all of these begin with
 HEALTH_STD = "health/std"  # of `ssl_zoo.probes.health`, which has them all
+HEALTH_RANK = "health/rank"
 HEALTH_ACTIVE_UNITS = "health/active_units"  # of a VAE
 
 THROUGHPUT = "throughput/samples_per_second"

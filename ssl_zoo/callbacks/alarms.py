@@ -22,6 +22,8 @@ LOSS = f"{metrics.TRAIN}/loss"
 HELD_OUT = f"{metrics.VALIDATION}/loss"
 # A validation loss that lies higher than at its lowest by this part of it, while the training loss fell.
 OVERFIT = 0.05
+# A training loss that lies higher than at its lowest by this part of it, and the part of the rank then that is left.
+RELAPSE, RANK_LEFT = 0.1, 0.7
 
 
 class Alarms(L.Callback):
@@ -29,11 +31,13 @@ class Alarms(L.Callback):
 
     An alarm sees the last logged value of its number, and of the training loss the mean since the last validation.
     Whatever the method, a validation loss that rises while the training loss falls is warned of, with the step at which
-    it was lowest.
+    it was lowest; and a training loss that rises again while the rank of the representation falls, as that of data2vec
+    does where the learning rate is too high for its teacher.
     """
 
     def __init__(self) -> None:
         self._lowest: dict[str, float] = {}  # the validation loss at its lowest, its step, and the training loss then
+        self._best: dict[str, float] = {}  # the training loss at its lowest, its step, and the rank then
         self._losses: deque[tuple[Tensor, int]] = deque(maxlen=RECENT)
         self._global_batch = 0
         self._warned: set[str] = set()
@@ -62,6 +66,7 @@ class Alarms(L.Callback):
                 self._warned.add(alarm.metric)
                 rank_zero_warn(alarm.sentence.format_map(known))
         self._look_for_overfitting(known, trainer.global_step)
+        self._look_for_relapse(known, trainer.global_step)
 
     def _look_for_overfitting(self, known: Mapping[str, float], step: int) -> None:
         if HELD_OUT not in known:
@@ -79,10 +84,26 @@ class Alarms(L.Callback):
                     "help."
                 )
 
+    def _look_for_relapse(self, known: Mapping[str, float], step: int) -> None:
+        if metrics.HEALTH_RANK not in known:
+            return
+        best = self._best
+        if not best or known[LOSS] < best[LOSS]:
+            self._best = {LOSS: known[LOSS], metrics.HEALTH_RANK: known[metrics.HEALTH_RANK], "step": step}
+        elif metrics.HEALTH_RANK not in self._warned and known[LOSS] > best[LOSS] + RELAPSE * abs(best[LOSS]):
+            if known[metrics.HEALTH_RANK] < RANK_LEFT * best[metrics.HEALTH_RANK]:
+                self._warned.add(metrics.HEALTH_RANK)
+                rank_zero_warn(
+                    f"The run forgets: {LOSS} was lowest after step {best['step']:,.0f}, {best[LOSS]:.3f}, and has "
+                    f"risen to {known[LOSS]:.3f}, while {metrics.HEALTH_RANK} fell from "
+                    f"{best[metrics.HEALTH_RANK]:.1f} to {known[metrics.HEALTH_RANK]:.1f}. Lower the learning rate, or "
+                    "raise the momentum of the method's teacher where it has one."
+                )
+
     def state_dict(self) -> dict[str, Any]:
-        """A resumed run knows when its validation loss was lowest."""
-        return {"lowest": self._lowest}
+        """A resumed run knows when its losses were lowest."""
+        return {"lowest": self._lowest, "best": self._best}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """The reverse of `state_dict`."""
-        self._lowest = state_dict["lowest"]
+        self._lowest, self._best = state_dict["lowest"], state_dict.get("best", {})

@@ -139,6 +139,30 @@ def test_a_validation_loss_that_rises_while_the_training_loss_falls_is_warned_of
         resumed._look_for_overfitting({"train/loss": 1.0, "val/loss": 5.0}, 700)
 
 
+def test_a_training_loss_that_rises_again_while_the_rank_falls_is_warned_of_once():
+    alarms = Alarms()
+
+    def validate(step: int, training: float, rank: float) -> list[str]:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")  # they are asserted on, not hidden
+            alarms._look_for_relapse({"train/loss": training, "health/rank": rank}, step)
+        return [str(warning.message) for warning in caught]
+
+    assert validate(100, 2.0, 20.0) == []
+    assert validate(200, 3.0, 30.0) == []  # targets become richer
+    assert validate(300, 1.0, 40.0) == []
+    assert validate(400, 1.05, 20.0) == []  # within a tenth of the lowest
+    assert validate(500, 1.5, 35.0) == []
+    (said,) = validate(600, 1.2, 25.0)
+    assert "lowest after step 300, 1.000, and has risen to 1.200" in said and "from 40.0 to 25.0" in said
+    assert validate(700, 2.0, 10.0) == []
+    resumed = Alarms()
+    resumed.load_state_dict(alarms.state_dict())
+    with pytest.warns(UserWarning, match="lowest after step 300"):
+        resumed._look_for_relapse({"train/loss": 2.0, "health/rank": 10.0}, 800)
+    Alarms().load_state_dict({"lowest": {}})  # of a checkpoint from before
+
+
 def test_probes_change_neither_the_weights_nor_the_mode(tmp_path):
     plain, watched = method(), method()
     fit(plain, tmp_path / "plain", ExactResume(), steps=35)

@@ -15,6 +15,7 @@ from ssl_zoo.corruption.places import RandomPlaces
 from ssl_zoo.corruption.spans import RandomSpans
 from ssl_zoo.decoders.convolutional import PlaceConvolutions
 from ssl_zoo.encoders.audio import Wav2Vec2Encoder
+from ssl_zoo.encoders.audio_vit import AudioViT
 from ssl_zoo.encoders.base import Embedded, Encoded, Encoder
 from ssl_zoo.encoders.front_ends import LogMel, WaveConvolutions
 from ssl_zoo.encoders.image import MLP, ViT
@@ -28,7 +29,7 @@ from tests.encoders.test_feed_forward import by_hand
 from tests.made import padded_noise
 from tests.two_processes import in_group
 
-MODALITIES = ["image", "audio", "text", "packed text"]
+MODALITIES = ["image", "audio", "spectrogram patches", "text", "packed text"]
 TINY = {"dim": 16, "depth": 3, "heads": 2}
 DECODER = {"decoder_dim": 16, "decoder_depth": 2, "decoder_groups": 4}
 
@@ -41,6 +42,8 @@ def encoder_of(modality: str, dropout: float = 0.0) -> Encoder:
         front_end = WaveConvolutions(16, [10, 3, 2], [5, 2, 2], normalize=False)
         rates = {"dropout": dropout, "attention_dropout": dropout}
         return Wav2Vec2Encoder(front_end, position_kernel=8, position_groups=4, **TINY, **rates)
+    if modality == "spectrogram patches":
+        return AudioViT(patch_frames=4, patch_bands=20, dropout=dropout, **TINY)
     return BertEncoder(VOCABULARY, max_length=32, dropout=dropout, **TINY)
 
 
@@ -52,6 +55,8 @@ def batch_of(modality: str) -> Batch:
     if modality == "audio":
         return padded_noise((900, 500, 411), 900)
     ids = torch.randint(5, 40, (3, 24), generator=generator)
+    if modality == "spectrogram patches":  # a window of 880 samples every 640, in 4 bands
+        return padded_noise((4100, 2500, 1600), 4100)
     if modality == "text":
         mask = torch.arange(24) < torch.tensor([24, 15, 9])[:, None]
         ids[:, 0] = 1
@@ -247,7 +252,7 @@ def parameters(encoder: Encoder, name: str) -> list[Tensor]:
 
 
 @pytest.mark.parametrize("masks", [None, 2])
-@pytest.mark.parametrize("modality", ["audio", "text", "packed text"])
+@pytest.mark.parametrize("modality", MODALITIES[1:])
 @torch.no_grad()
 def test_padding_is_in_no_statistic_and_its_length_and_content_change_nothing(modality, masks):
     model, batch = make(modality, masks_per_target=masks), batch_of(modality)
