@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
 
 import lightning as L
 import torch
@@ -64,7 +64,21 @@ def build(part: dict[str, Any], data: DataModule) -> Any:
     arguments = {**part.get("init_args", {}), **kind.tiny()}
     asked_for = inspect.signature(kind).parameters
     arguments |= {size: getattr(data, size) for size in SIZES if size in asked_for and hasattr(data, size)}
-    return kind(**{name: build(value, data) if is_part(value) else value for name, value in arguments.items()})
+    return kind(**as_given(kind, arguments, data))
+
+
+def as_given(kind: type, settings: dict[str, Any], data: DataModule) -> dict[str, Any]:
+    """What a constructor gets of settings in YAML: objects for parts, and tuples where it wants them."""
+    hints = get_type_hints(kind.__init__)  # type: ignore[misc]  # of this class and no other
+    given = {}
+    for name, value in settings.items():
+        kinds = [get_origin(each) for each in (hints.get(name), *get_args(hints.get(name)))]
+        if is_part(value):
+            value = build(value, data)
+        elif isinstance(value, list) and tuple in kinds:
+            value = tuple(value)
+        given[name] = value
+    return given
 
 
 def is_part(value: Any) -> bool:
@@ -160,10 +174,7 @@ def attempt(method: type[Method], modality: str) -> tuple[str | None, str]:
             torch.manual_seed(0)
             encoder = build(choice.encoder, data)
             try:
-                settings = {
-                    name: build(value, data) if is_part(value) else value for name, value in choice.settings.items()
-                }
-                two_steps(method(encoder, **settings), data)
+                two_steps(method(encoder, **as_given(method, choice.settings, data)), data)
             except InputError as refusal:  # an answer, too
                 refusals.setdefault((encoder.maskable, encoder.droppable), str(refusal))
                 continue
