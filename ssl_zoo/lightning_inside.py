@@ -12,7 +12,7 @@ import lightning as L
 from jsonargparse import ArgumentParser
 from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.pytorch.callbacks import ModelCheckpoint
-from lightning.pytorch.cli import LightningCLI
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 from lightning.pytorch.strategies.launchers.subprocess_script import _SubprocessScriptLauncher
@@ -179,6 +179,10 @@ class CommandLine(LightningCLI):
     def complete_settings(self, settings: dict[str, Any]) -> None:
         """Changes in place the settings that go into checkpoints."""
 
+    def defaults_of(self, subcommand: str) -> dict[str, Any]:
+        """Other defaults than Lightning's for what a subcommand's method takes, by name."""
+        return {}
+
     def run_subcommand(self, subcommand: str) -> None:
         """Runs one."""
         super()._run_subcommand(subcommand)
@@ -189,6 +193,11 @@ class CommandLine(LightningCLI):
 
     def _parse_ckpt_path(self) -> None:
         """The command line and YAML decide; Lightning would let a checkpoint's settings overrule them."""
+
+    def _prepare_subcommand_parser(self, klass: type, subcommand: str, **kwargs: Any) -> LightningArgumentParser:
+        parser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
+        parser.set_defaults(self.defaults_of(subcommand))
+        return parser
 
     def _dump_config(self) -> None:
         super()._dump_config()

@@ -40,6 +40,7 @@ from ssl_zoo.hardware import check_accelerator, fastest_precision
 from ssl_zoo.own_code import own_errors, require_initialised
 from ssl_zoo.parsing import STRICT, LinesKept, StrictParser, beginning_of_help, parse, resolve_paths
 from ssl_zoo.runs.directory import RunDirectoryCLI, say
+from ssl_zoo.runs.files import METRICS
 from ssl_zoo.runs.log import RunLog
 from ssl_zoo.save_config import SaveConfig
 from ssl_zoo.suggestions import settings_of
@@ -240,6 +241,28 @@ class ZooCLI(RunDirectoryCLI):
         else:
             trainer.sync_batchnorm = True
         return super().instantiate_trainer(logger=loggers, **kwargs)
+
+    def defaults_of(self, subcommand: str) -> dict[str, Any]:
+        """Numbers are printed by `after_validate` and `after_test`, and not as a table with all their digits."""
+        return {"verbose": False} if subcommand in ("validate", "test") else {}
+
+    def after_validate(self) -> None:
+        """Says what was measured on validation data."""
+        self._say_numbers()
+
+    def after_test(self) -> None:
+        """Says what was measured on test data."""
+        self._say_numbers()
+
+    def _say_numbers(self) -> None:
+        numbers = {name: float(value) for name, value in self.trainer.callback_metrics.items()}
+        if not numbers:
+            return
+        width = max(map(len, numbers))
+        lines = [f"{name:{width}}  {value:.4g}" for name, value in sorted(numbers.items())]
+        if (self.directory / METRICS).is_file():
+            lines += ["", f"All digits: {self.directory / METRICS}"]
+        say("\n".join(["", *lines]))
 
     def after_fit(self) -> None:
         """Evaluates the run on test data on the first process, and hands trackers the results where they are used.

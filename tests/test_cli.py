@@ -1,5 +1,6 @@
 """The command line as its users meet it: mistakes, overlays, a method of their own, W&B without a network."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -314,6 +315,12 @@ def test_a_finished_run_goes_through_lightnings_other_commands(tmp_path, capsys,
     run([command, "--config", str(directory / "config.yaml"), "--ckpt_path", checkpoint, "--runs_dir", str(tmp_path)])
     printed = capsys.readouterr().out
     assert {"validate": "probe/linear", "test": "test/loss", "predict": ""}[command] in printed
+    if command != "predict":  # few digits, one number a line, and where all of them are
+        numbers = dict(re.findall(r"^([\w/]+) +(\S+)$", printed, re.MULTILINE))
+        assert {"validate": "probe/linear", "test": "test/loss"}[command] in numbers
+        assert max(map(len, numbers.values())) <= 9 and "DataLoader" not in printed
+        (kept,) = re.findall(r"^All digits: (.+)$", printed, re.MULTILINE)
+        assert Path(kept).is_relative_to(directory) and Path(kept).is_file()
 
 
 def test_importing_the_package_is_light():

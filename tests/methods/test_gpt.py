@@ -66,8 +66,8 @@ def test_padding_behind_a_text_that_has_ended_is_no_reason_for_advice_about_mask
     logging.Logger.warning_once.cache_clear()  # the library gives it once for all
     monkeypatch.setattr(logger, "handle", lambda record: said.append(record) if logger.filter(record) else None)
     batch = padded()
-    model = scaled(make(prompt_tokens=2, max_new_tokens=20))
-    written = model.generate(batch._replace(inputs=batch.inputs[:, :2], mask=None))
+    model = scaled(make(prompt_tokens=16, max_new_tokens=12))
+    written = model.generate(batch._replace(inputs=batch.inputs[:, :20], mask=None))
     assert (written == END).any() and (written[:, -1] == PAD).any() and not said
 
 
