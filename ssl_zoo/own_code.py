@@ -116,9 +116,11 @@ def own_errors(*kinds: type) -> Iterator[None]:
 def warnings_in_own_lines() -> Iterator[None]:
     """Within, a warning that code of the user's has caused shows its line, and not one of the library that calls it.
 
-    A warning of this package is one sentence, which needs no line of code.
+    A warning of this package is one sentence, which needs no line of code, and is not said again when a run reads its
+    data again, to be evaluated.
     """
     show, form = warnings.showwarning, warnings.formatwarning
+    said: set[str] = set()
 
     def shown(
         message: Warning | str,
@@ -128,6 +130,10 @@ def warnings_in_own_lines() -> Iterator[None]:
         file: TextIO | None = None,
         line: str | None = None,
     ) -> None:
+        if category is UserWarning and Path(filename).is_relative_to(_PACKAGE):
+            if str(message) in said:
+                return
+            said.add(str(message))
         if not _is_own_file(filename) and (place := _innermost(sys._getframe(1))):
             filename, lineno = place.file, place.line
         show(message, category, filename, lineno, file, line)

@@ -326,6 +326,18 @@ def test_a_warning_of_an_encoder_shows_its_own_line(tmp_path, capsys):
     assert ("slow", str(tmp_path / "my_warnings.py"), 6) in shown
 
 
+def test_a_warning_of_the_package_is_given_once_however_often_data_is_read(monkeypatch):
+    own, shown = str(Path(ssl_zoo.__file__).parent / "data" / "base.py"), []
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_: shown.append(str(message))
+        with warnings_in_own_lines():
+            for message in ("Left out two.", "Left out two.", "Left out three."):
+                warnings.showwarning(UserWarning(message), UserWarning, own, 3)
+            for _ in range(2):
+                warnings.showwarning(UserWarning("slow"), UserWarning, "/somewhere/mine.py", 3)
+    assert shown == ["Left out two.", "Left out three.", "slow", "slow"]
+
+
 def test_a_warning_of_the_package_is_a_sentence_without_a_line_of_code():
     own = str(Path(ssl_zoo.__file__).parent / "data" / "base.py")
     with warnings_in_own_lines():

@@ -124,7 +124,9 @@ def _without_labels(run: Run, name: str, encoders: dict[str, Representation], be
 
 
 def _with_flops(result: Result, run: Run) -> Result:
-    return result._replace(budget=result.budget._replace(flops=_flops(run, result.budget.samples)))
+    with whereabouts.during("FLOPs of a training step"):
+        flops = _flops(run, result.budget.samples)
+    return result._replace(budget=result.budget._replace(flops=flops))
 
 
 class Start(NamedTuple):

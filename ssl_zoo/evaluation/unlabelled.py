@@ -29,6 +29,7 @@ from ssl_zoo.runs import files
 from ssl_zoo.runs.result_file import write_result
 from ssl_zoo.runs.results import Result
 from ssl_zoo.terminal_tables import Column, Row, print_table
+from ssl_zoo.whereabouts import whereabouts
 
 SEARCHED = 10_000  # training examples among which neighbours are looked for
 
@@ -60,18 +61,20 @@ def evaluate_unlabelled(data: DataModule, encoders: dict[str, Representation], d
     kept: dict[str, Tensor] = {}
     chosen = choose_examples(len(data.test_set), EXAMPLES)
     for row, representation in {**encoders, **baselines}.items():
-        vectors = _vectors(representation, data.test_set, chosen, device)
-        figures = {name: figure.measure(vectors) for name, figure in FIGURES.items() if not figure.of_pairs}
+        with whereabouts.during(f"health of {row}"):
+            vectors = _vectors(representation, data.test_set, chosen, device)
+            figures = {name: figure.measure(vectors) for name, figure in FIGURES.items() if not figure.of_pairs}
         health[row] = {f"{metrics.HEALTH}/{name}": float(value) for name, value in figures.items()}
         kept[row] = vectors.cpu()
     own, shown = next(iter(encoders.values())), choose_shown(data.test_set)
     searched = fixed_order(len(data.train_set))[:SEARCHED]
-    found = find_neighbours(
-        shown,
-        _vectors(own, data.test_set, shown, device),
-        _vectors(own, data.train_set, searched, device),
-        searched,
-    )
+    with whereabouts.during("nearest neighbours"):
+        found = find_neighbours(
+            shown,
+            _vectors(own, data.test_set, shown, device),
+            _vectors(own, data.train_set, searched, device),
+            searched,
+        )
     return Unlabelled(health, kept, found)
 
 
@@ -88,8 +91,9 @@ def write_unlabelled(directory: Path, result: Result, found: Unlabelled, data: D
     write_result(directory, result)
     figures = directory / files.FIGURES
     figures.mkdir(exist_ok=True)
-    maps = {row: map_features(vectors) for row, vectors in found.kept.items()}
-    draw_plain_maps(maps, figures / files.FEATURE_MAP)
+    with whereabouts.during("maps of the features"):
+        maps = {row: map_features(vectors) for row, vectors in found.kept.items()}
+        draw_plain_maps(maps, figures / files.FEATURE_MAP)
     own = next(iter(found.kept))
     labels = torch.full((len(found.kept[own]),), UNLABELLED)
     save_features(directory / files.FEATURES, Features(found.kept[own], labels), data.test_set, maps[own], [])

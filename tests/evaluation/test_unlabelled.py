@@ -20,6 +20,7 @@ from ssl_zoo.evaluation.neighbours import draw_neighbours, find_neighbours
 from ssl_zoo.probes.health import rank_me
 from ssl_zoo.runs.logged import read_metrics
 from ssl_zoo.runs.result_file import read_result
+from ssl_zoo.whereabouts import whereabouts
 from tests.made import write_images, write_texts, write_waves
 
 SHORT = (
@@ -161,6 +162,14 @@ def test_labelled_data_of_ones_own_probes_a_run_without_labels(tmp_path: Path, c
     for command in (["probe", "--run", str(directory)], ["fit", f"--resume={directory}", "--trainer.max_steps=4"]):
         with pytest.raises(InputError, match="ImageFolder labelled is not what the run was probed on so far"):
             run(command)
+
+
+def test_every_stage_of_it_has_a_name(tmp_path: Path, monkeypatch: Any) -> None:
+    said, during = [], whereabouts.during
+    monkeypatch.setattr(whereabouts, "during", lambda what: said.append(what) or during(what))
+    fit("images", write_images(tmp_path / "data", 40, classes=0), tmp_path / "runs")
+    stages = {f"health of {row}" for row in ("SimCLR", "untrained encoder", "raw inputs")}
+    assert {*stages, "nearest neighbours", "maps of the features", "FLOPs of a training step"} <= set(said)
 
 
 def test_copies_of_what_is_pretrained_on_are_counted(tmp_path: Path) -> None:
