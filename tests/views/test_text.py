@@ -13,6 +13,7 @@ from ssl_zoo.methods.simclr import SimCLR
 from ssl_zoo.methods.simsiam import SimSiam
 from ssl_zoo.randomness import example_keys
 from ssl_zoo.views.text import TextViews
+from tests.contracts.experiments import FOLDER, SAVING, UNWATCHED, assert_same, checkpoint, fit
 
 PAD, BEGIN, END = 0, 1, 2
 # Ids from 20 on go on with the word before them.
@@ -169,3 +170,12 @@ def test_dropout_makes_the_views_differ_and_without_it_a_sentence_says_so():
     with pytest.raises(InputError, match="BertEncoder has no dropout to make them differ"):
         SimCLR(encoder(0.0), TextViews(VOCABULARY), **METHODS[SimCLR]).make_views(batch(4))
     SimCLR(encoder(0.0), TextViews(VOCABULARY, deletion=0.1), **METHODS[SimCLR]).make_views(batch(4))
+
+
+def test_a_run_whose_views_differ_by_dropout_alone_is_resumed_bit_for_bit(tmp_path):
+    path, alone = FOLDER / "text" / "simclr.yaml", ["--model.views.deletion=0", "--model.views.crop=1", *UNWATCHED]
+    whole = fit(path, tmp_path / "whole", *alone, *SAVING)
+    resumed = fit(path, tmp_path / "resumed", *alone, "--ckpt_path", str(whole / "middle.ckpt"), "--seed_everything=99")
+    assert_same(checkpoint(whole), checkpoint(resumed))
+    start = torch.load(whole / "start.ckpt", weights_only=True)["state_dict"]
+    assert any(not torch.equal(value, start[name]) for name, value in checkpoint(whole)["state_dict"].items())
