@@ -155,7 +155,13 @@ class Data2Vec(Method):
         for name, value in (("momentum", min(momentum)), ("momentum", max(momentum)), ("momentum_rise", rise)):
             require_probability(name, value)
         shares = paper.shared if shared_inputs is None else shared_inputs
-        shared = encoder.parameter_layers()[0] if shares else ()
+        layers = encoder.parameter_layers()
+        if shares and not layers:
+            raise InputError(
+                f"Data2Vec's teacher shares what enters the first layer, and {type(encoder).__name__} does not say "
+                "what that is: write its parameter_layers(), or set shared_inputs to false."
+            )
+        shared = layers[0] if shares else ()
         self.teacher = Teacher(encoder, partial(linear_momentum, *momentum, rise), eval_mode=True, shared=shared)
         special = None
         if encoder.modality == "text":
@@ -166,9 +172,11 @@ class Data2Vec(Method):
         self.decoder: PlaceConvolutions | None = None
         if masks_per_target is not None:
             given = (decoder_dim, decoder_depth, None, decoder_groups)
-            dim, layers, kernel, groups = (p if g is None else g for g, p in zip(given, paper.decoder, strict=True))
+            dim, convolutions, kernel, groups = (
+                p if g is None else g for g, p in zip(given, paper.decoder, strict=True)
+            )
             kernel = SECOND["image"].decoder[2] if plane else kernel
-            self.decoder = PlaceConvolutions(encoder.dim, encoder.dim, plane, dim, layers, kernel, groups)
+            self.decoder = PlaceConvolutions(encoder.dim, encoder.dim, plane, dim, convolutions, kernel, groups)
             return
         self.mask_vector = nn.Parameter(0.02 * torch.randn(encoder.dim))
         sizes = (

@@ -426,6 +426,13 @@ def test_what_cannot_be_predicted_is_refused_in_a_sentence():
     ):
         with pytest.raises(InputError, match=sentence):
             Data2Vec(encoder_of("image"), **settings)
+    silent = encoder_of("text")
+    silent.parameter_layers = list  # as in an encoder of one's own that does not say
+    with pytest.raises(
+        InputError, match=r"^Data2Vec's teacher shares [^.]*BertEncoder[^.]*set shared_inputs to false\.$"
+    ):
+        Data2Vec(silent)
+    Data2Vec(silent, shared_inputs=False)
     assert Data2Vec(encoder_of("image"), optimizer=Optimizer(learning_rate=0.1)).optimizer.learning_rate == 0.1
 
 
