@@ -5,6 +5,8 @@ import ast
 import re
 import shlex
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -30,6 +32,7 @@ from ssl_zoo.runs.named import (
 from ssl_zoo.suggestions import nearest, no_option, then
 
 HELP = ("-h", "--help")
+SILENCE = 25.0  # seconds without a line, as of `ssl_zoo.whereabouts`, which this cannot import
 # Options of any command whose value is to be there, and what refuses it.
 FILES: dict[str, Callable[[str], None]] = {
     "--config": check_config,
@@ -177,17 +180,27 @@ def command_help(name: str) -> str:
 
 @contextmanager
 def sign_of_life() -> Iterator[None]:
-    """Within, a person at a terminal sees that the program is at work; pipes and logs are left alone."""
-    shown = sys.stderr.isatty()
+    """Within, a person at a terminal sees that the program is at work; elsewhere a line says so where it takes long."""
+    shown, loaded = sys.stderr.isatty(), threading.Event()
     if shown:
         sys.stderr.write("ssl-zoo: loading PyTorch and Lightning ...")
         sys.stderr.flush()
+    else:
+        threading.Thread(target=_say_that_it_loads, args=(loaded,), name="sign of life", daemon=True).start()
     try:
         yield
     finally:
+        loaded.set()
         if shown:
             sys.stderr.write("\r\033[K")
             sys.stderr.flush()
+
+
+def _say_that_it_loads(loaded: threading.Event) -> None:
+    began = time.monotonic()
+    while not loaded.wait(SILENCE):
+        sys.stderr.write(f"ssl-zoo: loading PyTorch and Lightning ({time.monotonic() - began:.0f} s so far)\n")
+        sys.stderr.flush()
 
 
 class _Formatter(argparse.HelpFormatter):

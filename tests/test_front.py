@@ -7,6 +7,7 @@ import re
 import resource
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -108,6 +109,8 @@ def test_in_process_the_answers_are_the_same(capsys, tmp_path, monkeypatch):
         ),
         (["test", "--ckptpath=x"], "no option '--ckptpath', did you mean '--ckpt_path'?"),
         (["fit", "--nonsense"], "no option '--nonsense'; `ssl-zoo fit --help` lists them."),
+        (["probe", "--run", "below"], "There is no run at below: give a folder like runs/<experiment>/<time>-<id>."),
+        (["probe", "--run", "."], "There is no run at .: give a folder such as run, the newest below it."),
         (["export", "--run", "run"], "export needs --out; `ssl-zoo export --help` says what it takes."),
         (["fit", "--config"], "--config: nothing follows it"),
         (["fit", "--config", "--model", "SimCLR"], "--config: nothing follows it"),
@@ -147,11 +150,14 @@ def test_mistakes_get_one_sentence_with_the_nearest_right_name(tmp_path, monkeyp
         ["fit", "--config", "{model: {class_path: SimCLR}}"], ["fit", "--config", "s3://bucket/mine.yaml"],
         ["fit", "--resume", "auto"], ["fit", "--ckpt_path", "last"], ["fit", "--resume"], ["--config", "x.yaml", "fit"],
         ["sweep", "quickstart", "--list", "--", "--config", "nowhere.yaml"], ["compare", "--out", "nowhere"],
-        ["probe", "--run", ".", "--labels_per_class+=3", "--ceiling", "false"],
+        ["probe", "--run", "run", "--labels_per_class+=3", "--ceiling", "false"],
         ["probe-public", "--data.source.help=Digits"],
     ],
 )  # fmt: skip
-def test_what_may_be_right_is_left_to_those_who_know(args):
+def test_what_may_be_right_is_left_to_those_who_know(tmp_path, monkeypatch, args):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.yaml").touch()
     assert not front.answer(args)
 
 
@@ -212,6 +218,16 @@ def test_a_terminal_sees_a_sign_of_life_and_a_pipe_does_not(monkeypatch):
         with front.sign_of_life():
             assert ("loading" in stream.getvalue()) == shown
         assert stream.getvalue().endswith("\r\033[K") == shown
+
+
+def test_a_pipe_gets_a_line_where_imports_take_long(monkeypatch):
+    stream = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", stream)
+    monkeypatch.setattr(front, "SILENCE", 0.01)
+    with front.sign_of_life():
+        time.sleep(0.2)
+    said = stream.getvalue().splitlines()
+    assert len(said) > 1 and all(re.fullmatch(r"ssl-zoo: loading .* \(\d+ s so far\)", line) for line in said)
 
 
 def test_libraries_are_imported_where_they_are_used():

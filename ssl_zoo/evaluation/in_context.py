@@ -97,8 +97,8 @@ def in_context(
     commonest = float((labels == data.train_set.labels.mode().values).float().mean())
     cut = {count: found.cut for count, found in rows["GPT"].items() if found.cut}
     remarks = [
-        f"With {count} solved examples {share:.0%} of the prompts lost their beginning: the network takes "
-        f"{method.encoder.max_length} tokens."
+        f"With {count} solved example{'s' * (count != 1)} {100 * share:.0f} % of the prompts lost their beginning: "
+        f"the network takes {method.encoder.max_length} tokens."
         for count, share in cut.items()
     ]
     found = InContext(run.name, data.source_name, template, names, len(tested), draws, commonest, rows, remarks)

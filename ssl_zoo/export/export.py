@@ -17,7 +17,7 @@ from ssl_zoo.export.card import write_card
 from ssl_zoo.export.loading import Loading
 from ssl_zoo.export.program import save_program
 from ssl_zoo.export.torchvision_weights import save_for_torchvision
-from ssl_zoo.export.transformers_folder import save_text_encoder, save_vit, save_wav2vec2
+from ssl_zoo.export.transformers_folder import save_text_encoder, save_vit, save_wav2vec2, without_bars
 from ssl_zoo.runs.run import Run, load_run, read_run
 
 # What the exporter traces an encoder with; the program takes any number.
@@ -75,7 +75,9 @@ def write_export(run: Run, out: Path, licence: str | None = None) -> None:
     encoder = run.method.encoder
     # First, since it alone can fail.
     program = save_program(encoder, run.data, run.data.stand_ins(EXAMPLES), out)
-    write_card(run, [*_for_libraries(encoder, run.data, out), program], licence, out)
+    with without_bars():
+        libraries = _for_libraries(encoder, run.data, out)
+    write_card(run, [*libraries, program], licence, out)
 
 
 def _for_libraries(encoder: Encoder, data: DataModule, out: Path) -> list[Loading]:

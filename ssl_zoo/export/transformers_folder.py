@@ -1,5 +1,7 @@
 """A folder that the transformers library loads by `from_pretrained`: model, and what prepares its inputs."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from ssl_zoo.data.base import DataModule
@@ -60,6 +62,20 @@ def encode(recordings):
     sequences = [model(each).last_hidden_state[0] for each in inputs]
     return torch.stack([each.mean(0) for each in sequences]), torch.nn.utils.rnn.pad_sequence(sequences, True)
 """
+
+
+@contextmanager
+def without_bars() -> Iterator[None]:
+    """Within, the library draws no bars of files that are written in an instant."""
+    from transformers.utils import logging
+
+    drawn = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if drawn:
+            logging.enable_progress_bar()
 
 
 def save_vit(encoder: ViT, folder: Path) -> Loading:

@@ -31,6 +31,7 @@ from ssl_zoo.runs.fine_tuned import PROTOCOL, FineTuned, Pretraining, TaskData, 
 from ssl_zoo.runs.results import ALL, UNTRAINED, Rows
 from ssl_zoo.runs.run import Run, load_run, rebuild
 from ssl_zoo.tasks.labels import CLASSES, PlaceLabels
+from ssl_zoo.whereabouts import whereabouts
 
 LABELS_PER_CLASS = [10, 100]
 EXAMPLES = [100, 1000]
@@ -180,7 +181,12 @@ def _compare(run: Run, task: Task, few: list[int], draws: int, settings: Setting
     found: dict[str, dict[str, dict[str, list[float]]]] = {name: {}, UNTRAINED: {}}
     jobs = [(number, draw, row) for number in [*few, None] for draw in range(draws) for row in found]
     steps = _steps(task, few, settings, epochs)
-    with LongWork("fine-tuning", sum(steps[str(number or "all")] for number, _, _ in jobs)) as work:
+    total = sum(steps[str(number or "all")] for number, _, _ in jobs)
+    whereabouts.say(
+        f"Fine-tuning {name}, and the same encoder from scratch: {len(jobs)} trainings of {total:,} steps in all "
+        "(--draws, --steps and --epochs say how many)."
+    )
+    with LongWork("fine-tuning", total) as work:
         for number, draw, row in jobs:
             doing = f"{row}, {number or 'all'} {task.counted}, draw {draw + 1}"
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ssl_zoo.errors import InputError
 from ssl_zoo.packaged import listed, locate
-from ssl_zoo.runs.files import CONFIG
+from ssl_zoo.runs.files import CHECKPOINTS, CONFIG
 from ssl_zoo.suggestions import nearest, then
 
 # Words for checkpoints that are found, not named: the newest of an experiment, and those that Lightning knows of.
@@ -50,13 +50,16 @@ def check_checkpoint(path: str) -> None:
 
 
 def check_run(directory: Path) -> None:
-    """Refuses a folder that is not there.
+    """Refuses a folder that is not there, or holds nothing of a run.
 
     Raises:
-        InputError: It is not.
+        InputError: It is not, or does not.
     """
-    if not directory.is_dir():
-        raise InputError(f"There is no run at {directory}: give a folder like runs/<experiment>/<time>-<id>.")
+    if directory.is_dir() and ((directory / CONFIG).is_file() or any(directory.glob(f"{CHECKPOINTS}/*"))):
+        return
+    below = sorted(path.parent for path in directory.glob(f"*/{CONFIG}"))
+    known = f" such as {below[-1]}, the newest below it" if below else " like runs/<experiment>/<time>-<id>"
+    raise InputError(f"There is no run at {directory}: give a folder{known}.")
 
 
 def check_run_to_resume(directory: Path) -> None:

@@ -181,7 +181,7 @@ def test_prompts_that_are_longer_than_the_network_reads_are_counted(gpt_run, cap
     record = json.loads((gpt_run / "in_context.json").read_text())
     assert record["rows"]["GPT"]["0"]["cut"] == 0 and record["rows"]["GPT"]["60"]["cut"] == 1
     (remark,) = record["remarks"]
-    assert remark.startswith("With 60 solved examples 100% of the prompts lost their beginning")
+    assert remark.startswith("With 60 solved examples 100 % of the prompts lost their beginning")
     assert remark in capsys.readouterr().out and len(data.train_set) >= 60
 
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 from huggingface_hub import ModelCard
 from transformers import AutoTokenizer
+from transformers.utils import logging
 
 from ssl_zoo.batch import Batch
 from ssl_zoo.cli import main, run
@@ -20,6 +21,7 @@ from ssl_zoo.errors import InputError
 from ssl_zoo.export.card import _data, write_card
 from ssl_zoo.export.export import write_export
 from ssl_zoo.export.program import save_program
+from ssl_zoo.export.transformers_folder import without_bars
 from ssl_zoo.runs.result_file import write_result
 from ssl_zoo.runs.results import TaskScore
 from tests.export.kinds import KINDS, LENGTH, SIZE, a_run, gru, make_run
@@ -308,3 +310,13 @@ def test_an_encoder_that_is_traced_for_one_length_only_is_refused_in_a_sentence(
     with pytest.raises(InputError, match=r"torch\.export cannot follow the encoder GRUEncoder"):
         write_export(loaded, tmp_path / "out")
     assert not list((tmp_path / "out").iterdir())
+
+
+def test_no_bars_are_drawn_of_files_that_are_written_in_an_instant():
+    before = logging.is_progress_bar_enabled()
+    for drawn, change in ((True, logging.enable_progress_bar), (False, logging.disable_progress_bar)):
+        change()
+        with without_bars():
+            assert not logging.is_progress_bar_enabled()
+        assert logging.is_progress_bar_enabled() == drawn  # what else uses the library is left as it was
+    (logging.enable_progress_bar if before else logging.disable_progress_bar)()

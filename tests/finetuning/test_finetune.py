@@ -148,8 +148,11 @@ def test_without_a_terminal_a_line_now_and_then_says_how_far_it_is(text_run, cap
     monkeypatch.setattr(whereabouts, "LINE_SECONDS", 0.0)
     monkeypatch.setattr(whereabouts, "LOOK_SECONDS", 60.0)
     finetune(text_run, labels_per_class=[2], **QUICK)
-    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("fine-tuning: ")]
+    printed = capsys.readouterr().out.splitlines()
+    lines = [line for line in printed if line.startswith("fine-tuning: ")]
     steps = 2 * 2 * (3 + 11)  # draws, rows, and steps as in `test_classes_of_the_run_s_own_texts`
+    before = printed[: printed.index(lines[0])]  # what it costs is said first
+    assert sum(f"from scratch: 8 trainings of {steps} steps in all" in line for line in before) == 1
     assert len(lines) == steps
     assert re.fullmatch(
         rf"fine-tuning: 1 of {steps} steps, \d+ s left \(BERT, 2 labels per class, draw 1, loss \d\.\d+\)", lines[0]
