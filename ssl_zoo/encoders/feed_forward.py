@@ -17,6 +17,9 @@ def recorded(encoder: Encoder) -> Iterator[list[Tensor]]:
 
     Args:
         encoder: a transformer.
+
+    Raises:
+        InputError: a part of its `feed_forwards` was not called exactly once.
     """
     outputs: list[Tensor] = []
     handles = [
@@ -25,6 +28,12 @@ def recorded(encoder: Encoder) -> Iterator[list[Tensor]]:
     ]
     try:
         yield outputs
+        if len(outputs) != len(handles):
+            raise InputError(
+                f"{type(encoder).__name__}: the {len(handles)} parts that its feed_forwards() names were called"
+                f" {len(outputs)} times in one pass: name parts that it calls once in evaluation mode, too, which "
+                "nn.TransformerEncoderLayer's fast path does not (torch.backends.mha.set_fastpath_enabled(False))."
+            )
     finally:
         for handle in handles:
             handle.remove()

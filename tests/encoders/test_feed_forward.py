@@ -142,3 +142,15 @@ def test_all_transformers_are_found_and_others_are_refused_in_a_sentence():
         else:
             with pytest.raises(InputError, match=rf"^Data2Vec predicts [^.]*, and {kind.__name__} has none[^.]*\.$"):
                 require_feed_forwards(encoder, "Data2Vec")
+
+
+@torch.no_grad()
+def test_parts_that_are_not_called_once_are_named_with_their_encoder():
+    encoder = make(next(kind for kind in TRANSFORMERS if kind.__name__ == "ViT"))
+    data, mask = inputs(encoder)
+    parts = encoder.feed_forwards()
+    encoder.feed_forwards = lambda: [*parts, nn.Identity()]
+    with pytest.raises(InputError, match=r"^ViT: the 3 parts that its feed_forwards\(\) names were called 2 times"):
+        with recorded(encoder):
+            encoder(data, mask)
+    assert not any(part._forward_hooks for part in encoder.modules())
