@@ -8,6 +8,7 @@ import ssl_zoo.methods
 from ssl_zoo.cli import run
 from ssl_zoo.matrix import MODALITIES, read
 from ssl_zoo.methods.base import Method
+from tests.contracts.experiments import FOLDER, SMALL, SMALL_TEXTS, UNWATCHED, checkpoint, texts, tiny
 from tests.contracts.found import concrete
 from tests.contracts.matrix import PAGE, on_page, parts, tried
 
@@ -22,6 +23,18 @@ def test_a_method_trains_on_a_modality_or_says_in_one_sentence_why_not(method):
         assert sentence.endswith(".") and len(re.findall(r"[.!?](?= [A-Z])", sentence)) == 0
         assert "take " in sentence or "set " in sentence  # what to do
     assert [found] == [row for row in read().rows if row.method == method.__name__], AGAIN
+
+
+def test_options_alone_take_a_method_of_images_to_text(tmp_path):
+    path, data = FOLDER / "image" / "byol.yaml", ["--data=TextData", "--data.source=TextFiles", "--data.packing=false"]
+    parts = ["--model.encoder=BertEncoder", "--model.views=TextViews", "--model.views.deletion=0.2"]
+    parts += tiny("model.encoder", {"class_path": "BertEncoder"})
+    options = [*data, f"--data.source.root={texts()}", *SMALL_TEXTS, *parts, "--trainer.max_steps=1", *UNWATCHED]
+    run(["fit", "--config", str(path), *SMALL, *options, f"--runs_dir={tmp_path / 'runs'}"])
+    (directory,) = tmp_path.glob("runs/*/*")
+    settings = checkpoint(directory)["hyper_parameters"]
+    assert checkpoint(directory)["global_step"] == 1 and settings["views"]["class_path"].endswith("TextViews")
+    assert settings["views"]["init_args"]["vocabulary"] == settings["encoder"]["init_args"]["vocabulary"]
 
 
 def test_the_matrix_has_all_methods_and_nothing_else():
