@@ -125,7 +125,8 @@ class AudioViT(Encoder):
     def contextualize(self, embedded: Embedded, *, places: Tensor | None = None, layers: bool = False) -> Encoded:
         """Patches after the last layer and its norm."""
         vectors, mask = embedded.vectors, embedded.mask
-        positions = plane_positions(*embedded.hints["grid"], self.dim).to(vectors)
+        times, bands = embedded.hints["grid"]
+        positions = plane_positions(times, bands, self.dim).to(vectors)
         vectors = self.dropout(vectors + (positions if places is None else positions[places]))
         attention_mask = None if mask is None else mask[:, None, None]
         states = [vectors]

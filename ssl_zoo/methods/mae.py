@@ -16,6 +16,7 @@ from ssl_zoo.objectives.squared_error import squared_error
 from ssl_zoo.optim import Optimizer
 from ssl_zoo.parts.alarms import Alarm, nothing_explained
 from ssl_zoo.parts.reconstructions import reconstructions
+from ssl_zoo.targets.contents import own_scale
 
 
 class MAE(Method):
@@ -74,7 +75,7 @@ class MAE(Method):
         contents, hidden, predicted = self.fill_in(batch)
         targets = hidden.at(contents)
         if self.normalize_targets:
-            mean, std = _statistics(targets)
+            mean, std = own_scale(targets)
             targets = (targets - mean) / std
         loss, explained = squared_error(predicted, targets, hidden.valid[..., None])
         return {"loss": loss, "explained": explained}
@@ -95,7 +96,7 @@ class MAE(Method):
         """Inputs, what is visible of them, and how the rest is filled in."""
         contents, hidden, predicted = self.fill_in(batch)
         if self.normalize_targets:  # a patch's own mean and spread are not predicted: they are the true ones
-            mean, std = _statistics(hidden.at(contents))
+            mean, std = own_scale(hidden.at(contents))
             predicted = predicted * std + mean
         filled_in = hidden.put(contents, predicted)
         return {**reconstructions(self.encoder, batch.inputs, contents, hidden.mask, filled_in)}
@@ -103,9 +104,3 @@ class MAE(Method):
     def alarms(self, batch_size: int) -> list[Alarm]:
         """Predictions that are no better than the mean patch."""
         return [*super().alarms(batch_size), nothing_explained()]
-
-
-def _statistics(patches: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation ``(B, K, 1)`` of every patch's numbers."""
-    variance, mean = torch.var_mean(patches, dim=2, keepdim=True)
-    return mean, (variance + 1e-6).sqrt()

@@ -16,6 +16,7 @@ from ssl_zoo.objectives.absolute_error import absolute_error
 from ssl_zoo.optim import Optimizer
 from ssl_zoo.parts.alarms import Alarm, nothing_explained
 from ssl_zoo.parts.reconstructions import reconstructions
+from ssl_zoo.targets.contents import own_scale
 
 
 class SimMIM(Method):
@@ -26,9 +27,10 @@ class SimMIM(Method):
 
         loss = mean over the places h in H and their numbers of |W e(x~)_h + b - x_h|
 
-    x_h are the pixels of a patch in [0, 1], or the log-mel energies that a place of speech covers. Other than in MAE
-    the encoder does all the work, and sees every place: a step costs what one of supervised training does, and any
-    encoder whose vectors can be replaced will do.
+    x_h are the pixels of a patch in [0, 1], or the log-mel energies that a place of speech covers, as they are or, as
+    an option of the published code has it, each place's with zero mean and unit variance. Other than in MAE the encoder
+    does all the work, and sees every place: a step costs what one of supervised training does, and any encoder whose
+    vectors can be replaced will do.
 
     Where a front end's frames overlap, as those of strided convolutions do, a visible one shows a part of a hidden
     neighbour; `LogMel` without strides, with `stack`, has none that do.
@@ -39,14 +41,21 @@ class SimMIM(Method):
     Args:
         encoder: The network to pretrain, a bidirectional transformer of images or of speech.
         masking: What is hidden. None takes, of patches, the paper's 0.6 in single ones, and of frames of speech spans
-            of 10 (wav2vec 2.0's); the paper's patches have 32 pixels a side, small ones want blocks.
+            of 10 (wav2vec 2.0's).
+        normalize_targets: Whether what is predicted of each place is normalised by itself.
         optimizer: Settings of the optimizer and of the learning rate over the run.
 
     Raises:
         InputError: the encoder is causal or reads text, or its vectors cannot be replaced.
     """
 
-    def __init__(self, encoder: Encoder, masking: Masking | None = None, optimizer: Optimizer = Optimizer()) -> None:
+    def __init__(
+        self,
+        encoder: Encoder,
+        masking: Masking | None = None,
+        normalize_targets: bool = False,
+        optimizer: Optimizer = Optimizer(),
+    ) -> None:
         super().__init__(encoder, optimizer)
         require_maskable(encoder, "SimMIM")
         require_contents(encoder, "SimMIM")
@@ -57,6 +66,7 @@ class SimMIM(Method):
             )
         in_a_line = type(encoder).grid is Encoder.grid
         self.masking = (RandomSpans() if in_a_line else RandomPlaces(0.6)) if masking is None else masking
+        self.normalize_targets = normalize_targets
         self.mask_vector = nn.Parameter(0.02 * torch.randn(encoder.dim))
         self.head = nn.Linear(encoder.dim, encoder.content_dim)
 
@@ -64,7 +74,11 @@ class SimMIM(Method):
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """The loss, and the part of the hidden places' deviation that is predicted."""
         contents, hidden, predicted = self.fill_in(batch)
-        loss, explained = absolute_error(predicted, hidden.at(contents), hidden.valid[..., None])
+        targets = hidden.at(contents)
+        if self.normalize_targets:
+            mean, std = own_scale(targets)
+            targets = (targets - mean) / std
+        loss, explained = absolute_error(predicted, targets, hidden.valid[..., None])
         return {"loss": loss, "explained": explained}
 
     def fill_in(self, batch: Batch) -> tuple[Tensor, Hidden, Tensor]:
@@ -80,6 +94,9 @@ class SimMIM(Method):
     def pictures(self, batch: Batch) -> dict[str, tuple[Tensor, int] | tuple[Tensor, int, list[str]]]:
         """Inputs, what is visible of them, and how the rest is filled in."""
         contents, hidden, predicted = self.fill_in(batch)
+        if self.normalize_targets:  # a place's own mean and spread are not predicted: they are the true ones
+            mean, std = own_scale(hidden.at(contents))
+            predicted = predicted * std + mean
         return {**reconstructions(self.encoder, batch.inputs, contents, hidden.mask, hidden.put(contents, predicted))}
 
     def alarms(self, batch_size: int) -> list[Alarm]:

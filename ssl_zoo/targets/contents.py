@@ -1,0 +1,17 @@
+"""What is at places as numbers to be predicted: each place's brought to a scale of its own."""
+
+import torch
+from torch import Tensor
+
+
+def own_scale(contents: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and (unbiased) standard deviation of every place's numbers, as MAE takes them (arXiv:2111.06377, section 3).
+
+    Args:
+        contents: ``(B, K, P)`` float32, what is at places; P at least 2.
+
+    Returns:
+        Both ``(B, K, 1)``; the deviation is that of the variance plus 1e-6, so that even places become zeros.
+    """
+    variance, mean = torch.var_mean(contents, dim=2, keepdim=True)
+    return mean, (variance + 1e-6).sqrt()
