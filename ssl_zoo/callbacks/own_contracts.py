@@ -114,6 +114,13 @@ def check_encoder(encoder: Encoder, batch: Batch) -> None:
         embedded = encoder.embed(batch.inputs, batch.mask)
     if not isinstance(embedded, Embedded):
         _refuse(kind, "embed", f"gives {_shown(embedded)}", "return Embedded(vectors)")
+    if encoder.content_dim:
+        with _trying(kind, "contents"):
+            contents = encoder.contents(batch.inputs, batch.mask)
+        wanted = (*embedded.vectors.shape[:2], encoder.content_dim)
+        if contents.shape != wanted:
+            found = f"gives numbers of shape {_shape(contents)}"
+            _refuse(kind, "contents", found, f"they are {wanted}, of every place as many as content_dim says")
     with _trying(kind, "contextualize"):
         encoded, plain = encoder(batch.inputs, batch.mask, layers=True), encoder(batch.inputs, batch.mask)
     if not isinstance(encoded, Encoded) or not isinstance(plain, Encoded):

@@ -8,8 +8,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ssl_zoo.encoders.attention import use_fast_attention
-from ssl_zoo.encoders.base import Embedded, Encoded, Encoder, mean_over_places
+from ssl_zoo.encoders.base import Embedded, Encoded, mean_over_places
 from ssl_zoo.encoders.normalize import Measured, Normalize, Number
+from ssl_zoo.encoders.patches import PatchEncoder
 from ssl_zoo.encoders.positions import sine_cosine_positions
 from ssl_zoo.encoders.published_run import encoder_of_run, find_run
 from ssl_zoo.encoders.published_vit import PublishedViT, build_vit, check_size, fit_vit, read_vit, sizes_of
@@ -17,7 +18,7 @@ from ssl_zoo.encoders.weights import Pretrained, load_exactly, normalization, re
 from ssl_zoo.errors import InputError
 
 
-class ViT(Encoder):
+class ViT(PatchEncoder):
     """Vision transformer (Dosovitskiy et al., 2020, arXiv:2010.11929) of the transformers library.
 
     Images of another size than `image_size` work too: position embeddings are interpolated.
@@ -56,7 +57,6 @@ class ViT(Encoder):
         InputError: sizes do not fit each other or the published model's, or that cannot be read.
     """
 
-    modality = "image"
     maskable = droppable = True
 
     def __init__(
@@ -141,19 +141,6 @@ class ViT(Encoder):
         """The projected patches ``(B, N, dim)``, row by row; images are never padded."""
         images = self.normalize(inputs, self.model.config.num_channels)
         return Embedded(self.model.embeddings.patch_embeddings(images), None, {"size": images.shape[2:]})
-
-    def contents(self, inputs: Tensor, mask: Tensor | None = None) -> Tensor:
-        """The pixels of every patch ``(B, N, channels * side * side)`` in [0, 1], one channel after the other."""
-        return F.unfold(inputs.float(), self.stride, stride=self.stride).transpose(1, 2)
-
-    def grid(self, inputs: Tensor) -> tuple[int, int]:
-        """Patches from top to bottom and from left to right."""
-        return inputs.shape[2] // self.stride, inputs.shape[3] // self.stride
-
-    def arrange(self, values: Tensor, inputs: Tensor) -> Tensor:
-        """The image that patches make up, as large as whole patches reach."""
-        size = tuple(patches * self.stride for patches in self.grid(inputs))
-        return F.fold(values.transpose(1, 2), size, self.stride, stride=self.stride)
 
     def contextualize(self, embedded: Embedded, *, places: Tensor | None = None, layers: bool = False) -> Encoded:
         """Patches and the prefix, the class token and any registers, after the last layer and its norm.

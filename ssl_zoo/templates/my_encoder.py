@@ -3,10 +3,11 @@
 import torch
 from torch import Tensor, nn
 
-from ssl_zoo.encoders.base import Embedded, Encoded, Encoder
+from ssl_zoo.encoders.base import Embedded, Encoded
+from ssl_zoo.encoders.patches import PatchEncoder
 
 
-class MyEncoder(Encoder):
+class MyEncoder(PatchEncoder):
     """Patches as vectors, which see each other in a few layers.
 
     Methods may replace the vectors of patches (SimMIM) or leave some out (MAE), as positions come only in
@@ -20,7 +21,6 @@ class MyEncoder(Encoder):
         depth: Number of layers.
     """
 
-    modality = "image"
     maskable = droppable = True
 
     def __init__(
@@ -29,6 +29,7 @@ class MyEncoder(Encoder):
         super().__init__()
         self.channels, self.dim, self.stride, self.offset = channels, dim, patch_size, patch_size // 2
         self.num_layers = depth + 1  # what enters the first one, too
+        self.content_dim = channels * patch_size**2  # pixels of a patch, which such methods predict
         self.patches = nn.Conv2d(channels, dim, patch_size, patch_size)
         self.positions = nn.Parameter(0.02 * torch.randn((image_size // patch_size) ** 2, dim))
         layer = (dim, 4, 4 * dim, 0.0)  # size, heads, hidden width, dropout

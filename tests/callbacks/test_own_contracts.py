@@ -81,6 +81,12 @@ def test_an_encoder_that_gives_or_takes_something_else():
         check_encoder(encoder(embed=lambda self, inputs, mask=None: self.patches(inputs)), BATCH)
     with pytest.raises(InputError, match=r"Mine.contextualize failed with TypeError: .*unexpected keyword"):
         check_encoder(encoder(contextualize=lambda self, embedded: None), BATCH)
+    pixels = {"contents": lambda self, inputs, mask=None: torch.zeros(len(inputs), 4, 16)}
+    with pytest.raises(
+        InputError, match=r"Mine.contents gives numbers of shape \(4, 4, 16\) .*they are \(4, 4, 48\), of"
+    ):
+        check_encoder(encoder(content_dim=48, **pixels), BATCH)
+    check_encoder(encoder(content_dim=16, **pixels), BATCH)
     check_encoder(encoder(), BATCH)
 
 
