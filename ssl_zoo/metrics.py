@@ -18,6 +18,8 @@ HEALTH_STD = "health/std"  # of `ssl_zoo.probes.health`, which has them all
 HEALTH_RANK = "health/rank"
 HEALTH_ACTIVE_UNITS = "health/active_units"  # of a VAE
 
+CODES = "codes"  # of `ssl_zoo.probes.clusters`: what codes say about phones
+
 THROUGHPUT = "throughput/samples_per_second"
 DATA_WAIT = "throughput/data_wait"
 
@@ -41,6 +43,7 @@ SUMMARIES = {
     PROBE_KNN: "last,max",
     PROBE_LINEAR: "last,max",
     f"{HEALTH}/*": "last",
+    f"{CODES}/*": "last",
     THROUGHPUT: "mean",
     DATA_WAIT: "mean",
 }

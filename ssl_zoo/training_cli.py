@@ -13,6 +13,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from ssl_zoo.callbacks.alarms import Alarms
 from ssl_zoo.callbacks.before_training import BeforeTraining
+from ssl_zoo.callbacks.codes import CodeFigures
 from ssl_zoo.callbacks.embeddings import Embeddings
 from ssl_zoo.callbacks.exact_resume import ExactResume
 from ssl_zoo.callbacks.figures import ViewsFigure
@@ -224,7 +225,7 @@ class ZooCLI(RunDirectoryCLI):
         ]
         if trainer.enable_progress_bar is not False:
             callbacks.append(StepProgress())
-        callbacks += [Alarms(), MethodPictures(), MethodTexts()]  # what a method says, shows and writes
+        callbacks += [Alarms(), MethodPictures(), MethodTexts(), CodeFigures()]  # what a method says, shows and writes
         if trainer.enable_checkpointing is not False:
             callbacks.append(LastCheckpoint(config.checkpoint_minutes))
         given = trainer.callbacks or []

@@ -1,13 +1,26 @@
 """Continuous vectors to codes that can be learnt: wav2vec 2.0's product quantizer with Gumbel noise."""
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
+from ssl_zoo.batch import Batch
 from ssl_zoo.distributed import all_gather
 from ssl_zoo.errors import InputError
 from ssl_zoo.randomness import uniform
+
+
+@runtime_checkable
+class Coding(Protocol):
+    """What gives every place of a batch a code: a method whose codes are looked at while it trains."""
+
+    def codes(self, batch: Batch) -> Tensor:
+        """``(B, N)`` int64, or of several groups ``(B, N, G)``.
+
+        Args:
+            batch: a batch on its device.
+        """
 
 
 class Quantized(NamedTuple):
