@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from PIL import Image
 from torchvision import datasets
 
 from ssl_zoo.data.image.module import ImageData
+from ssl_zoo.data.image.sources import folder, image_files
 from ssl_zoo.data.image.sources.base import Images
 from ssl_zoo.data.image.sources.folder import ImageFolder
 from ssl_zoo.data.sources import contents
@@ -89,6 +91,28 @@ def test_a_damaged_file_stops_or_is_skipped(tmp_path: Path, damage: str) -> None
         loaded = ImageFolder(tmp_path, on_corrupt="skip").load()
     assert loaded.train.labels is not None and loaded.train.labels.tolist() == [0, 1]
     assert np.array_equal(all_of(loaded.train, 6)[0].numpy(), images[1])
+
+
+@pytest.mark.parametrize(("limit", "most"), [(0, 1), (10**9, 4)])
+def test_large_images_are_decoded_one_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int, most: int
+) -> None:
+    write_images(tmp_path, [f"{number}.png" for number in range(4)])
+    at_work: list[int] = []
+    together: list[int] = []
+    all_there = threading.Barrier(most)
+
+    def slowly(*_: object) -> None:
+        at_work.append(1)
+        all_there.wait(10)
+        together.append(len(at_work))
+        all_there.wait(10)
+        at_work.pop()
+
+    monkeypatch.setattr(image_files, "LARGE", limit)
+    monkeypatch.setattr(folder, "to_pixels", slowly)
+    ImageFolder(tmp_path, on_corrupt="skip").load()
+    assert max(together) == most
 
 
 def test_nothing_but_damaged_files(tmp_path: Path) -> None:

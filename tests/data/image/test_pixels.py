@@ -6,6 +6,7 @@ import pytest
 import torch
 from PIL import Image
 
+from ssl_zoo.data.image.sources import pixels as pixels_module
 from ssl_zoo.data.image.sources.image_files import open_image
 from ssl_zoo.data.image.sources.pixels import Decoded, PixelFormat, resize, stretch
 from ssl_zoo.data.image.sources.pixels import to_pixels as numbers_of
@@ -42,6 +43,23 @@ def test_transparent_areas_become_white(tmp_path: Path) -> None:
     assert pixels[:, 0, 0].tolist() == [200, 100, 50]
     assert (pixels[:, 1, 1].int() - 127).abs().max() <= 1
     assert pixels[:, 2:].eq(255).all()
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+def test_transparent_areas_become_white_strip_by_strip_as_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str, channels: int
+) -> None:
+    numbers = np.random.default_rng(0).integers(0, 256, (7, 5, 4), dtype=np.uint8)
+    image = Image.fromarray(numbers)
+    if mode == "P":
+        image = image.convert("RGB").quantize(16)
+        image.info["transparency"] = bytes(range(0, 256, 16))
+    image = image if mode == "P" else image.convert(mode)
+    wanted = Image.alpha_composite(Image.new("RGBA", (5, 7), "white"), image.convert("RGBA"))
+    monkeypatch.setattr(pixels_module, "_STRIP", 10)
+    made = to_pixels(through_file(image, tmp_path), channels).permute(1, 2, 0).numpy()
+    assert np.array_equal(made.squeeze(), np.asarray(wanted.convert("L" if channels == 1 else "RGB")))
 
 
 @pytest.mark.parametrize("transparency", [None, b"\x00\xff"])

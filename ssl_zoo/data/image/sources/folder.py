@@ -14,9 +14,9 @@ from torch import Tensor
 from ssl_zoo.data.cache.folder import CACHE
 from ssl_zoo.data.cache.progress import patient_progress
 from ssl_zoo.data.cache.sealed import open_sealed, read_facts, write_facts
-from ssl_zoo.data.described import require_files
+from ssl_zoo.data.described import MOVED, require_files
 from ssl_zoo.data.image.sources.base import ImageSource, LazyImages, LoadedImages
-from ssl_zoo.data.image.sources.image_files import open_image
+from ssl_zoo.data.image.sources.image_files import one_large_at_a_time, open_image
 from ssl_zoo.data.image.sources.pixels import Depth, PixelFormat, UnreadableImage, to_pixels
 from ssl_zoo.data.sources.contents import contents_of
 from ssl_zoo.data.sources.files import DataFile, class_numbers, find_files, readable, resolved
@@ -73,7 +73,7 @@ class ImageFolder(ImageSource):
         self._require_files()
 
     def _require_files(self) -> None:
-        missing = f"There is no folder {self.root}: set the source's `root` to a folder of images."
+        missing = f"There is no folder {self.root}: set the source's `root` to a folder of images, or {MOVED}."
         require_files(Path(self.root).is_dir(), missing)
         missing = f"There is no file {self.labels}: set `labels` to a text file with one label a line."
         require_files(self.labels is None or Path(self.labels).is_file(), missing)
@@ -141,7 +141,8 @@ def _with_labels(files: list[DataFile], root: Path, labels: Path) -> list[DataFi
 
 def _read_nth(files: list[Path], form: PixelFormat, position: int) -> Tensor:
     path = files[position]
-    return to_pixels(open_image(path, form), form, str(path))
+    with one_large_at_a_time(path):
+        return to_pixels(open_image(path, form), form, str(path))
 
 
 def _readable(files: list[Path], version: str, form: PixelFormat) -> list[int]:
@@ -172,7 +173,8 @@ def _readable(files: list[Path], version: str, form: PixelFormat) -> list[int]:
 
 def _can_be_read(form: PixelFormat, path: Path) -> bool:
     try:
-        to_pixels(open_image(path, form), form, readable(path))
+        with one_large_at_a_time(path):
+            to_pixels(open_image(path, form), form, readable(path))
     except UnreadableImage:  # which is what is asked
         return False
     return True

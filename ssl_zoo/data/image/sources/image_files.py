@@ -1,6 +1,9 @@
 """Image files: Pillow reads them, and others what Pillow cannot read or would cut down to 8 bits."""
 
 import math
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +15,26 @@ from ssl_zoo.errors import InputError
 # As RGB this is 3 GB. Pillow's own limit, a fifth of it, is smaller than many a scan and satellite image.
 LIMIT = 10**9
 Image.MAX_IMAGE_PIXELS = LIMIT
+LARGE = 5 * 10**7  # pixels; a photograph has fewer, and as many threads as decode at once do not fill the memory
+_one_large = threading.Lock()
 TIFF = (".tif", ".tiff")
 _BITS, _SAMPLE_FORMAT, _SIGNED = 258, 339, 2  # TIFF tags, and the value of the second for signed numbers
+
+
+@contextmanager
+def one_large_at_a_time(path: Path) -> Iterator[None]:
+    """Within, no other thread decodes a large image: several at once, of some gigabytes each, may not fit into memory.
+
+    Args:
+        path: the file; what is no image, or of a kind that Pillow cannot read, counts by its bytes.
+    """
+    try:
+        with Image.open(path) as image:
+            size = math.prod(image.size)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):  # `open_image` says what is wrong with it
+        size = path.stat().st_size if path.is_file() else 0
+    with _one_large if size > LARGE else nullcontext():
+        yield
 
 
 def open_image(path: Path, form: PixelFormat | None = None) -> Decoded:

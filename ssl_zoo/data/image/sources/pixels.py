@@ -25,6 +25,7 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 _LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R 601, as Pillow has it
+_STRIP = 2**22  # pixels that are made opaque at a time
 _ROUNDING = 1e-5  # by so much a float may leave [0, 1]: resampling does that
 
 
@@ -95,10 +96,10 @@ def _numbers(image: Image.Image, channels: int, name: str) -> np.ndarray:
         return array
     try:
         if channels in (1, 3):
+            mode = "L" if channels == 1 else "RGB"
             if image.has_transparency_data:
-                image = image.convert("RGBA")
-                image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-            image = image.convert("L" if channels == 1 else "RGB")
+                return _on_white(image, mode)
+            image = image.convert(mode)
         elif image.mode in ("1", "P", "PA"):
             image = image.convert("L" if image.mode == "1" else "RGBA" if image.has_transparency_data else "RGB")
     except ValueError as error:  # no way from this mode to grey or RGB
@@ -107,6 +108,18 @@ def _numbers(image: Image.Image, channels: int, name: str) -> np.ndarray:
         ) from error
     array = np.array(image)
     return array[..., None] if array.ndim == 2 else array
+
+
+def _on_white(image: Image.Image, mode: str) -> np.ndarray:
+    """``(H, W, C)`` uint8 of an image with its transparent areas white, strip by strip: the whole needs five copies."""
+    width, height = image.size
+    made = np.empty((height, width, len(mode)), np.uint8)
+    rows = max(1, _STRIP // width)
+    for top in range(0, height, rows):
+        strip = image.crop((0, top, width, min(height, top + rows))).convert("RGBA")
+        strip = Image.alpha_composite(Image.new("RGBA", strip.size, "white"), strip).convert(mode)
+        made[top : top + rows] = np.asarray(strip).reshape(strip.height, width, len(mode))
+    return made
 
 
 def _upright(image: Image.Image) -> Image.Image:
