@@ -38,7 +38,8 @@ def new(kind: str, name: str) -> None:
         )
     texts = rendered(kind, module)
     if taken := [file for file in texts if Path(file).exists()]:
-        raise InputError(f"{', '.join(taken)} exists in this folder: choose another name, or move it away.")
+        exists, it = ("exists", "it") if len(taken) == 1 else ("exist", "them")
+        raise InputError(f"{', '.join(taken)} {exists} in this folder: choose another name, or move {it} away.")
     for file, text in texts.items():
         Path(file).write_text(text, encoding="utf-8")
     print(f"Wrote {', '.join(texts)}. Next:\n")

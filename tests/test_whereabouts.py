@@ -63,6 +63,7 @@ def test_a_fit_is_followed_from_its_first_step_to_its_ceiling(tmp_path, capsys, 
         "probes of untrained encoder, ", "supervised ceiling: step 2 of 6, ", "maps of the features (",
     ):  # fmt: skip
         assert any(line.startswith(beginning) for line in lines), (beginning, lines)
+    assert not any(line.count("supervised ceiling") > 1 for line in lines)
     start = next(at for at, line in enumerate(lines) if line.startswith("step "))
     assert any("supervised ceiling" in line and "--probe.ceiling false leaves it out" in line for line in lines[:start])
     cost = next(at for at, line in enumerate(lines) if line.startswith("Supervised ceiling: "))

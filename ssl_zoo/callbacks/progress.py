@@ -133,7 +133,7 @@ class StepLines(L.Callback):
         """From here on it is known what is done, however long it takes."""
         self._known.close()  # a Trainer may be used again after a failure
         self._where = "before the first step"
-        self._known.enter_context(whereabouts.during(lambda: f"{self.title}{self._where}"))
+        self._known.enter_context(whereabouts.during(lambda: self._where))
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Starts the clock."""

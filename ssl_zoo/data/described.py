@@ -6,6 +6,9 @@ from contextvars import ContextVar
 
 from ssl_zoo.errors import InputError
 
+# What a sentence about missing files ends with.
+MOVED = "give --root where a run's data has moved"
+
 _WITHOUT_FILES = ContextVar("without_files", default=False)
 
 

@@ -52,7 +52,7 @@ def embed(run: Run, data: DataModule, part: Part, out: Path | None) -> Path:
     columns = {name: np.concatenate([each[name] for each in found]) for name in found[0]}
     order = np.argsort(columns["index"], kind="stable")
     columns = {name: column[order] for name, column in columns.items()}
-    if own and part == "all":
+    if own and part == "all" and data.split_remark is None:  # in another split, parts are not those of the run
         columns["part"] = _parts(data, columns["index"])
     path.parent.mkdir(parents=True, exist_ok=True)
     write_embeddings(Embedded(columns, data.classes), path)

@@ -46,7 +46,7 @@ def draw_label_efficiency(results: Rows, path: Path, title: str) -> None:
     axes.set_ylabel("linear probe, test accuracy (%)")
     axes.set_title(title, fontsize=10)
     axes.grid(alpha=0.3)
-    axes.legend(frameon=False)
+    axes.legend(facecolor="white", edgecolor="none", framealpha=0.9)  # legible over the lines that it cannot avoid
     figure.savefig(path, dpi=150)
 
 

@@ -72,6 +72,15 @@ def test_what_lies_beside_the_parts_is_counted(tmp_path: Path) -> None:
     assert "(no suffix): 1" in message and "(.csv): 1" in message and len(caught) == 1
 
 
+def test_empty_folders_are_counted(tmp_path: Path) -> None:
+    for name in ("cat/a.png", "dog/b.png"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).touch()
+    (tmp_path / "bird").mkdir()
+    with pytest.warns(UserWarning, match="left out empty folders: 1"):
+        assert len(find_files(tmp_path, [".png"], "images")) == 2
+
+
 def test_what_lies_beside_the_classes_has_none_and_is_counted(tmp_path: Path) -> None:
     write(tmp_path, "a/1.x", "b/1.x", "loose.x")
     with pytest.warns(UserWarning, match="things beside the folders of the classes, without a class .*: 1"):

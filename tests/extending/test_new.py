@@ -129,6 +129,15 @@ def test_nothing_is_overwritten(taken, tmp_path, capsys):
     assert [path.name for path in tmp_path.iterdir()] == [taken] and Path(taken).read_text() == "mine"
 
 
+def test_what_exists_is_named_in_the_plural_too(capsys):
+    main(["new", "method", "FreshMethod"])
+    with pytest.raises(SystemExit):
+        main(["new", "method", "FreshMethod"])
+    assert (
+        "test_fresh_method.py exist in this folder: choose another name, or move them away." in capsys.readouterr().err
+    )
+
+
 def test_a_name_is_written_in_any_way(tmp_path):
     for name in ("FreshTurns", "fresh-more.py"):
         main(["new", "method", name])

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -49,7 +50,7 @@ def test_a_run_is_exported_without_its_data_as_it_is_with_it(each_small_run, tmp
 
 def test_a_run_is_evaluated_where_its_data_was_moved_to(each_small_run):
     with elsewhere(each_small_run) as moved:
-        with pytest.raises(InputError, match=f"There is no .*{each_small_run.root}"):
+        with pytest.raises(InputError, match=f"There is no .*{each_small_run.root}.* or give --root where a run's"):
             run(["probe", "--run", str(each_small_run.directory), *PROBE])
         run(["probe", "--run", str(each_small_run.directory), "--root", str(moved), *PROBE])
     assert (each_small_run.directory / "results.json").is_file()
@@ -66,6 +67,12 @@ def test_other_data_in_its_place_is_another_split(each_small_run, tmp_path):
             (tmp_path / moved.name).write_text("\n".join(lines[:-9]))
         with pytest.raises(InputError, match=r"was trained on|made with another tokenizer"):
             run(["probe", "--run", str(each_small_run.directory), f"--root={tmp_path / moved.name}", *PROBE])
+        # Each example's part there is not the one that it belonged to while the run trained.
+        with pytest.warns(UserWarning, match="was trained on"):
+            given = [f"--root={tmp_path / moved.name}", f"--out={tmp_path / 'other.npz'}"]
+            run(["predict", "--run", str(each_small_run.directory), *given])
+        with np.load(tmp_path / "other.npz") as written:
+            assert len(written["features"]) and "part" not in written
 
 
 def test_a_run_goes_on_with_its_moved_data(tmp_path):

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from ssl_zoo.cli import main, run
+from ssl_zoo.errors import InputError
 from ssl_zoo.runs.checkpoints import read_checkpoint
 from tests.contracts.experiments import EACH_METHOD, small
 from tests.runs.test_stopped_runs import directory, fit, learned, stopped
@@ -196,3 +197,13 @@ def test_figures_that_are_no_table_are_named(capsys, tmp_path, finished):
     (folder / "metrics.csv").write_bytes(bytes(range(256)) * 4)
     code, error = stopped(capsys, ["fit", f"--resume={folder}", "--trainer.max_steps=4"])
     assert code == 2 and f"{folder / 'metrics.csv'} is no table" in error
+
+
+@pytest.mark.parametrize("command", [["probe"], ["predict"], ["export", "--out=exported"], ["finetune"]])
+def test_a_folder_that_is_none_of_a_run_is_not_called_one(tmp_path, finished, command):
+    (tmp_path / "photos").mkdir()
+    with pytest.raises(InputError, match=r"photos is no folder of a run: give one like runs/NAME/TIME-ID\.$"):
+        run([*command, f"--run={tmp_path / 'photos'}"])
+    above = finished.parents[2]
+    with pytest.raises(InputError, match=rf"is no folder of a run: below it there are \d+, such as {above}/.*\.$"):
+        run([*command, f"--run={above}"])

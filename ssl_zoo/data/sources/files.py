@@ -159,6 +159,8 @@ def _walk(
         raise InputError(
             f"The folder {readable(real)} cannot be read ({error.strerror}): give access to it, or move it away."
         ) from error
+    if not entries and inside:
+        left["empty folders"] += 1
     for entry in entries:
         linked = entry.is_symlink()
         if os.path.isdir(entry.path) if linked else entry.is_dir():

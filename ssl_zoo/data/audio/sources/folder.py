@@ -4,7 +4,7 @@ from pathlib import Path
 
 from ssl_zoo.data.audio.sources.base import UNLABELLED, AudioSource, LoadedAudio
 from ssl_zoo.data.audio.sources.sound_files import SUFFIXES, recording
-from ssl_zoo.data.described import require_files
+from ssl_zoo.data.described import MOVED, require_files
 from ssl_zoo.data.sources.files import class_numbers, find_files, readable, resolved
 from ssl_zoo.errors import InputError
 
@@ -29,7 +29,7 @@ class AudioFolder(AudioSource):
         self._require_files()
 
     def _require_files(self) -> None:
-        missing = f"There is no folder {self.root}: set the source's `root` to a folder of sound files."
+        missing = f"There is no folder {self.root}: set the source's `root` to a folder of sound files, or {MOVED}."
         require_files(Path(self.root).is_dir(), missing)
 
     def load(self) -> LoadedAudio:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-from ssl_zoo.data.described import require_files
+from ssl_zoo.data.described import MOVED, require_files
 from ssl_zoo.data.sources.files import (
     SHARD,
     DataFile,
@@ -85,7 +85,9 @@ class TextFiles(TextSource):
             )
 
     def _require_files(self) -> None:
-        missing = f"There is no {self.root}: set the source's `root` to a folder of .txt, .jsonl or .csv files."
+        missing = (
+            f"There is no {self.root}: set the source's `root` to a folder of .txt, .jsonl or .csv files, or {MOVED}."
+        )
         require_files(Path(self.root).exists(), missing)
 
     @property
