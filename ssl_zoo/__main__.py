@@ -1,12 +1,9 @@
 """`python -m ssl_zoo` is `ssl-zoo`."""
 
-import os
 import sys
 
+from ssl_zoo.launched import is_first, is_one_of_several
 from ssl_zoo.signals import Stopped, requests
-
-# What launchers of several processes tell each of them; which of them speaks is for `ssl_zoo.cli` to find out.
-ONE_OF_SEVERAL = ("RANK", "LOCAL_RANK", "SLURM_PROCID")
 
 
 def main() -> None:
@@ -17,7 +14,7 @@ def main() -> None:
         from ssl_zoo.errors import InputError
 
         try:
-            if not any(name in os.environ for name in ONE_OF_SEVERAL) and front.answer(sys.argv[1:]):
+            if not is_one_of_several() and front.answer(sys.argv[1:]):
                 return
         except InputError as error:  # a user's mistake: its sentence and code 2
             sys.stderr.write(f"ssl-zoo: error: {error}\n")
@@ -26,7 +23,8 @@ def main() -> None:
             from ssl_zoo import cli
         cli.main()
     except Stopped as stopped:  # its exit code and its sentence
-        sys.stderr.write(f"ssl-zoo: Stopped by {stopped.name} before the command began.\n")
+        if is_first():
+            sys.stderr.write(f"ssl-zoo: Stopped by {stopped.name} before the command began.\n")
         sys.exit(stopped.code)
 
 

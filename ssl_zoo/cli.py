@@ -23,7 +23,7 @@ from ssl_zoo.own_code import own_errors, warnings_in_own_lines
 from ssl_zoo.packaged import with_located_configs
 from ssl_zoo.parsing import STRICT, parse
 from ssl_zoo.predict_cli import names_run, predict_run
-from ssl_zoo.processes import in_group, leave, speaks
+from ssl_zoo.processes import another_has_spoken, in_group, leave, speaks
 from ssl_zoo.signals import Stopped, requests
 from ssl_zoo.tracking.wandb import close_wandb
 from ssl_zoo.training_cli import ZooCLI, fit_settings
@@ -71,6 +71,8 @@ def main(args: list[str] | None = None) -> None:
     except Exception:  # a bug, whose traceback is shown
         if not in_group():
             raise
+        if another_has_spoken():  # which has ended, and is missed here
+            leave(2, close_wandb)
         traceback.print_exc()
         leave(1, close_wandb)
     finally:

@@ -5,6 +5,7 @@ Each does what no public way does. What they are for is said where they are used
 
 import subprocess
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from copy import deepcopy
 from typing import Any
 
@@ -15,7 +16,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.loggers.csv_logs import ExperimentWriter
-from lightning.pytorch.strategies.launchers.subprocess_script import _SubprocessScriptLauncher
+from lightning.pytorch.strategies.launchers import subprocess_script
 
 # Keys under which its command line keeps among hyperparameters what they belong to, and who builds it again.
 CLASS_PATH, INSTANTIATOR = "_class_path", "_instantiator"
@@ -72,7 +73,16 @@ def pass_no_signals_on(trainer: L.Trainer) -> None:
 def children_of(trainer: L.Trainer) -> list[subprocess.Popen[bytes]]:
     """The processes that a trainer has started for its ranks, in the list that Lightning itself watches."""
     launcher = trainer.strategy.launcher
-    return launcher.procs if isinstance(launcher, _SubprocessScriptLauncher) else []
+    return launcher.procs if isinstance(launcher, subprocess_script._SubprocessScriptLauncher) else []
+
+
+def have_children_watched(watch: Callable[[list[subprocess.Popen[bytes]]], None]) -> None:
+    """Hands over who looks after the processes that a trainer starts; Lightning's own way kills this one too.
+
+    Args:
+        watch: Begins to watch the processes of the list that it is given, and comes back.
+    """
+    subprocess_script._launch_process_observer = watch  # type: ignore[assignment]  # a function like it
 
 
 def loops_within_epoch(trainer: L.Trainer) -> dict[str, Any]:

@@ -2,16 +2,19 @@
 
 import inspect
 import os
+import re
 import sys
 import sysconfig
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any, NamedTuple, TextIO
 
 from ssl_zoo.errors import InputError
+from ssl_zoo.launched import is_first
 
 _PACKAGE = Path(__file__).parent
 # Of this package, of Python and of what is installed for it; the console script lies in the last one.
@@ -21,6 +24,7 @@ _OTHERS = tuple(
 )
 # What begins outside the command line, such as a script that calls it, is not what a command runs.
 _OUTERMOST = "ssl_zoo.cli"
+_IMPORT = re.compile(r"^\s*(from|import)\s+ssl_zoo\b", re.MULTILINE)
 
 
 class Place(NamedTuple):
@@ -85,11 +89,12 @@ def said(error: BaseException) -> str:
 
 
 @contextmanager
-def own_errors(*kinds: type) -> Iterator[None]:
+def own_errors(*kinds: type, advice: Callable[[], str] = str) -> Iterator[None]:
     """Makes a sentence of what fails in the user's code, with file and line, and finds sentences in what wraps them.
 
     Args:
         *kinds: Classes of which one has to be the user's own for that; none where any code may be.
+        advice: Says what else to do besides mending the line, such as `, and ...`.
 
     Raises:
         InputError: an error came through a line of the user's, or was such a sentence already.
@@ -108,7 +113,8 @@ def own_errors(*kinds: type) -> Iterator[None]:
             cause = cause.__cause__
         for each in reversed(wrapped) if not kinds or any(map(is_own, kinds)) else ():
             if place := place_of_failure(each):
-                raise InputError(f"{place.function} failed with {said(each)} ({place}): mend it there.") from error
+                found = f"{place.function} failed with {said(each)} ({place})"
+                raise InputError(f"{found}: mend it there{advice()}.") from error
         raise
 
 
@@ -117,7 +123,7 @@ def warnings_in_own_lines() -> Iterator[None]:
     """Within, a warning that code of the user's has caused shows its line, and not one of the library that calls it.
 
     A warning of this package is one sentence, which needs no line of code, and is not said again when a run reads its
-    data again, to be evaluated.
+    data again, to be evaluated. One about data, which all processes of a run read alike, is said by the first of them.
     """
     show, form = warnings.showwarning, warnings.formatwarning
     said: set[str] = set()
@@ -131,10 +137,11 @@ def warnings_in_own_lines() -> Iterator[None]:
         line: str | None = None,
     ) -> None:
         if category is UserWarning and Path(filename).is_relative_to(_PACKAGE):
-            if str(message) in said:
+            of_data = Path(filename).is_relative_to(_PACKAGE / "data")
+            if str(message) in said or (of_data and not is_first()):
                 return
             said.add(str(message))
-        if not _is_own_file(filename) and (place := _innermost(sys._getframe(1))):
+        elif not _is_own_file(filename) and (place := _innermost(sys._getframe(1))):
             filename, lineno = place.file, place.line
         show(message, category, filename, lineno, file, line)
 
@@ -211,5 +218,17 @@ def _is_own_code(code: CodeType) -> bool:
 
 def _is_own_file(name: str) -> bool:
     path = Path(name)
-    installed = {"site-packages", "dist-packages"} & set(path.parts)
-    return not name.startswith("<") and not installed and not str(path.resolve()).startswith(_OTHERS)
+    if name.startswith("<") or path.is_relative_to(_PACKAGE):
+        return False
+    if {"site-packages", "dist-packages"} & set(path.parts):  # a package of the user's may be installed, too
+        return _imports_this_package(path)
+    return not str(path.resolve()).startswith(_OTHERS)
+
+
+@cache
+def _imports_this_package(file: Path) -> bool:
+    """Whether an installed file is written for ssl_zoo, as no library that ssl_zoo is built on can be."""
+    try:
+        return _IMPORT.search(file.read_text(errors="replace")) is not None
+    except OSError:  # compiled, or within an archive
+        return False

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from datetime import timedelta
+from threading import Thread
 from typing import Any, NoReturn
 
 import lightning as L
@@ -16,9 +17,11 @@ from lightning.pytorch.utilities import rank_zero_only
 from torch.distributed.distributed_c10d import _get_default_store
 
 from ssl_zoo.lightning_inside import children_of
+from ssl_zoo.signals import NAMES, requests
 
 # For the other processes of this machine to end by themselves, and for an answer of the store where processes meet.
 PATIENCE_SECONDS = 5.0
+LOOK_SECONDS = 1.0  # between two looks at the other processes
 
 
 def end_children(trainer: L.Trainer, number: int | None = signal.SIGTERM) -> None:
@@ -47,6 +50,40 @@ def end_children(trainer: L.Trainer, number: int | None = signal.SIGTERM) -> Non
             child.wait()
 
 
+def watch_children(children: list[subprocess.Popen[bytes]]) -> None:
+    """Ends this process soon after one that it has started for its run has failed, with the code of that one.
+
+    It may wait for the other in a collective operation, or for it to begin, and does not notice signals meanwhile.
+
+    Args:
+        children: the processes; who ends this one in another way empties the list.
+    """
+    Thread(target=_watch, args=(children,), name="children", daemon=True).start()
+
+
+def _watch(children: list[subprocess.Popen[bytes]]) -> None:
+    while True:
+        time.sleep(LOOK_SECONDS)
+        codes = [child.poll() for child in list(children)]
+        if all(code == 0 for code in codes):
+            return
+        code = next(filter(None, codes), None)
+        if code is None:
+            continue
+        time.sleep(PATIENCE_SECONDS)  # for this process to meet with the same failure, or to be told of it
+        if not children:
+            return
+        for child in children:
+            child.kill()
+        name = NAMES[signal.Signals(code - 128)] if code - 128 in NAMES else ""
+        if name and not requests.leaving:
+            sys.stderr.write(f"ssl-zoo: Stopped by {name} before the end; the same command begins again.\n")
+        elif code < 0:
+            sys.stderr.write(f"ssl-zoo: error: a process of the run was ended by signal {-code}, and so is the run.\n")
+        sys.stderr.flush()
+        os._exit(code if code > 0 else 1)
+
+
 def speaks(sentence: str) -> bool:
     """Whether this process is to say why the command fails.
 
@@ -60,10 +97,25 @@ def speaks(sentence: str) -> bool:
         store = _meeting_place()
         if store is None:
             return rank_zero_only.rank == 0  # type: ignore[attr-defined]  # which Lightning sets
-        attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
-        return store.add(f"ssl_zoo/said/{attempt}/{hashlib.sha256(sentence.encode()).hexdigest()}", 1) == 1
+        store.set(_said(), "1")
+        return store.add(f"{_said()}/{hashlib.sha256(sentence.encode()).hexdigest()}", 1) == 1
     except RuntimeError:  # the process that held the store has ended, and has said it
         return False
+
+
+def another_has_spoken() -> bool:
+    """Whether a process of this run has said why the command fails, so that this one fails as it lacks the other."""
+    try:
+        store = _meeting_place()
+        return store is not None and bool(store.check([_said()]))
+    except RuntimeError:  # the process that held the store has ended, and has said why
+        return True
+    except ValueError:  # there is no store any more: the processes have parted
+        return False
+
+
+def _said() -> str:
+    return f"ssl_zoo/said/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}"
 
 
 def _meeting_place() -> Any | None:

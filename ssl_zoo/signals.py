@@ -70,6 +70,11 @@ class Requests:
         self._leaving = True
         return Stopped(number, sentence)
 
+    @property
+    def leaving(self) -> bool:
+        """Whether this process ends as it was asked to."""
+        return self._leaving
+
     def _receive(self, number: int, frame: FrameType | None) -> None:
         if os.getpid() != self._process:  # a loader's worker: it ends with its master, or when that terminates it
             if number == signal.SIGTERM:

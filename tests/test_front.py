@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from ssl_zoo import __version__, front
-from ssl_zoo.__main__ import ONE_OF_SEVERAL
 from ssl_zoo.__main__ import main as start
 from ssl_zoo.cli import main, parser_of
 from ssl_zoo.commands import COMMANDS, EXAMPLES, LIGHTNINGS_OPTIONS
@@ -246,7 +245,7 @@ def test_one_of_several_processes_leaves_the_answer_to_them_all(monkeypatch):
     monkeypatch.setattr("ssl_zoo.cli.main", lambda: asked.append("all"))
     monkeypatch.setattr(requests, "take", lambda: False)
     monkeypatch.setattr(sys, "argv", ["ssl-zoo", "fitt"])
-    for name in ONE_OF_SEVERAL:
+    for name in ("RANK", "SLURM_PROCID", "LOCAL_RANK"):
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(SystemExit):
         start()

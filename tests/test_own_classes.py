@@ -5,6 +5,7 @@ import warnings
 from pathlib import Path
 
 import pytest
+import torch
 
 import ssl_zoo
 from ssl_zoo.cli import main, run
@@ -129,6 +130,10 @@ class Fails(L.Callback):
 class Late(L.Callback):
     def on_train_batch_end(self, *_):
         raise RuntimeError("late")
+
+class AtEnd(L.Callback):
+    def on_train_end(self, trainer, pl_module):
+        raise RuntimeError("at the end")
 
 class Hook(L.Callback):
     def on_train_batch_end(self, trainer):
@@ -312,6 +317,36 @@ def test_what_fails_while_it_trains_is_one_sentence_too(option, sentence, capsys
     assert stopped.value.code == 2 and sentence in said and "Traceback" not in said
 
 
+def test_what_fails_after_the_last_step_costs_no_training(tmp_path):
+    with pytest.raises(InputError) as failed:
+        run([*QUICKSTART, "--data.train_size=40", "--trainer.callbacks+=my_callbacks.AtEnd"])
+    [checkpoint] = tmp_path.glob("runs/*/*/checkpoints/last.ckpt")
+    place, folder = "(my_callbacks.py, line 14)", checkpoint.parents[1].relative_to(tmp_path)
+    assert str(failed.value) == (
+        f"AtEnd.on_train_end failed with RuntimeError: at the end {place}: mend it there, and `ssl-zoo fit --resume "
+        f"{folder}` goes on from the last checkpoint."
+    )
+    assert torch.load(checkpoint, weights_only=False)["global_step"] == 2
+
+
+def test_a_package_that_is_installed_is_the_users_too(tmp_path, monkeypatch, capsys):
+    package = tmp_path / "site-packages" / "my_lab"
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    (package / "methods.py").write_text(METHODS)
+    (package / "broken.py").write_text("import ssl_zoo\n\n1 / 0\n")
+    monkeypatch.syspath_prepend(package.parent)
+    for name, sentence in (
+        ("methods.Late", "Late.losses failed with KeyError: 'key' (site-packages/my_lab/methods.py, line 3"),
+        ("methods.Uneven", "Uneven.losses gives a tensor of torch.float32 and shape (8, 128) as"),
+        ("broken.X", "by zero (site-packages/my_lab/broken.py, line 3): mend it there."),
+    ):
+        with pytest.raises(SystemExit) as stopped:
+            main([*QUICKSTART, "--data.train_size=40", f"--model=my_lab.{name}"])
+        said = capsys.readouterr().err
+        assert stopped.value.code == 2 and sentence in said and "Traceback" not in said
+
+
 def test_a_warning_of_an_encoder_shows_its_own_line(tmp_path, capsys):
     lines = ["import warnings", "from my_encoders import Whole", "class Warns(Whole):", "    def __init__(self):"]
     lines += ["        super().__init__()", "        warnings.warn('slow', stacklevel=2)"]
@@ -336,6 +371,24 @@ def test_a_warning_of_the_package_is_given_once_however_often_data_is_read(monke
             for _ in range(2):
                 warnings.showwarning(UserWarning("slow"), UserWarning, "/somewhere/mine.py", 3)
     assert shown == ["Left out two.", "Left out three.", "slow", "slow"]
+
+
+def test_a_warning_of_the_package_is_shown_once_and_of_data_by_the_first_process(monkeypatch):
+    shown = []
+    monkeypatch.setattr(warnings, "showwarning", lambda message, *_: shown.append(str(message)))
+
+    def warn(sentence: str, folder: str) -> None:
+        file = str(Path(ssl_zoo.__file__).parent / folder / "base.py")
+        with warnings.catch_warnings(action="always"):
+            warnings.warn_explicit(sentence, UserWarning, file, 3)
+
+    with warnings_in_own_lines():
+        for sentence in ("Left out two.", "Left out two.", "Left out three."):
+            warn(sentence, "data")
+        monkeypatch.setenv("LOCAL_RANK", "1")
+        warn("Left out four.", "data")
+        warn("Diverges.", "callbacks")
+    assert shown == ["Left out two.", "Left out three.", "Diverges."]
 
 
 def test_a_warning_of_the_package_is_a_sentence_without_a_line_of_code():

@@ -105,15 +105,23 @@ class LastCheckpoint(Checkpointing):
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Saves the end, and stops here if asked to."""
-        self._loops = None
-        if self.saved_step != trainer.global_step:
-            self._save(trainer)
+        self.save_end(trainer)
         requests.postponed = False  # before looking: a signal that comes in between is not overlooked
         asked = torch.tensor(float(requests.received or self._stop_for or 0), device=pl_module.device)
         number = int(trainer.strategy.reduce(asked, reduce_op="max"))  # ranks must not part here, one probing alone
         self._give_signals_back()
         if number:
             raise requests.leave(number, f"after its last step, {trainer.global_step}; the checkpoint is {self._path}")
+
+    def save_end(self, trainer: L.Trainer) -> None:
+        """Saves after the last step, unless that is done.
+
+        Args:
+            trainer: trainer of the run, which has trained to its end.
+        """
+        self._loops = None
+        if self.saved_step != trainer.global_step:
+            self._save(trainer)
 
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
         """Saves if a validation failed, and gives signals back."""

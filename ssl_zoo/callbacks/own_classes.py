@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from lightning.fabric.utilities import move_data_to_device
 
+from ssl_zoo.callbacks.last_checkpoint import LastCheckpoint
 from ssl_zoo.callbacks.own_contracts import (
     check_data,
     check_decoder,
@@ -64,6 +65,12 @@ class OwnClasses(L.Callback):
             if is_own(type(pl_module)):
                 check_losses(pl_module, batch)
                 check_optimizers(pl_module)
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Has the end saved before callbacks of the user's come to it, so that what fails there costs no training."""
+        for callback in getattr(trainer, "callbacks", []):
+            if isinstance(callback, LastCheckpoint):
+                callback.save_end(trainer)
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from ssl_zoo.decoders.base import Decoder
 from ssl_zoo.encoders.base import Embedded, Encoded, Encoder
 from ssl_zoo.errors import InputError
 from ssl_zoo.methods.base import Method
-from ssl_zoo.own_code import own_errors, place_of, require_said, said
+from ssl_zoo.own_code import is_own, own_errors, place_of, require_said, said
 from ssl_zoo.tasks.labels import ExampleLabels, PlaceLabels, Places
 from ssl_zoo.views.base import Views
 
@@ -36,6 +36,9 @@ def check_data(data: DataModule) -> None:
         tasks = data.tasks()
     if not isinstance(tasks, dict) or not all(isinstance(task, ExampleLabels | PlaceLabels) for task in tasks.values()):
         _refuse(kind, "tasks", f"gives {_shown(tasks)}", "return ExampleLabels or PlaceLabels by name")
+    base: Any = next(each for each in kind.__mro__ if not is_own(each))
+    if lost := [name for name in base.tasks(data) if name not in tasks]:
+        _refuse(kind, "tasks", f"leaves out {', '.join(lost)}", "begin with what super().tasks() gives")
     parts = {name: len(part) for name, part in data.parts().items()}
     for name, task in tasks.items():
         if missing := [part for part in parts if part not in task.parts]:

@@ -12,9 +12,9 @@ from jsonargparse import Namespace
 from lightning.pytorch.utilities import rank_zero_only
 
 from ssl_zoo.errors import InputError
-from ssl_zoo.lightning_inside import CommandLine, pass_no_signals_on
+from ssl_zoo.lightning_inside import CommandLine, have_children_watched, pass_no_signals_on
 from ssl_zoo.own_code import own_errors
-from ssl_zoo.processes import end_children
+from ssl_zoo.processes import end_children, watch_children
 from ssl_zoo.runs.checkpoints import before, check_weights, read_newest_whole
 from ssl_zoo.runs.closing import closing_lines
 from ssl_zoo.runs.files import CONFIG, RESULTS
@@ -228,9 +228,14 @@ class RunDirectoryCLI(CommandLine):
     def run_subcommand(self, subcommand: str) -> None:
         """Runs it, alone in its directory, and says where the run lies and what to type to go on with it."""
         pass_no_signals_on(self.trainer)
-        # Of several processes each fails in its own way where one does, and the tracebacks say which was first.
-        with own_errors() if self.trainer.world_size == 1 else nullcontext():
+        have_children_watched(watch_children)
+        with own_errors(advice=lambda: self._from_last_checkpoint(subcommand)):
             self._run_and_end_children(subcommand)
+
+    def _from_last_checkpoint(self, subcommand: str) -> str:
+        if subcommand != "fit" or not any(path.exists() for path in resumable(self.directory)):
+            return ""
+        return f", and `ssl-zoo fit --resume {self.directory}` goes on from the last checkpoint"
 
     def _run_and_end_children(self, subcommand: str) -> None:
         try:

@@ -254,6 +254,18 @@ def test_tasks(labels, sentence):
     assert sentence in str(refused.value)
 
 
+def test_tasks_without_those_that_the_data_has_anyway():
+    class Alone(ImageData):
+        def tasks(self):
+            return {"parity": ExampleLabels(["even", "odd"], {n: part.labels % 2 for n, part in self.parts().items()})}
+
+    data = Alone(train_size=40)
+    data.setup()
+    sentence = r"Alone.tasks leaves out classes .*: begin with what super\(\).tasks\(\) gives"
+    with pytest.raises(InputError, match=sentence):
+        check_data(data)
+
+
 def test_hooks_that_are_no_hooks():
     class Nearly(L.Callback):
         def on_train_bacth_end(self, *_):

@@ -20,6 +20,7 @@ FOUNDATIONS = (
     "hardware",
     "hub",
     "lars",
+    "launched",
     "lightning_inside",
     "long_work",
     "metrics",

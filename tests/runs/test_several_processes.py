@@ -123,12 +123,14 @@ def test_a_bug_in_one_of_several_processes_ends_it_at_once(monkeypatch, capsys):
 @pytest.mark.slow
 @pytest.mark.parametrize("launcher", ["by Lightning", "by hand"])
 @pytest.mark.parametrize("rank", [0, 1])
-def test_a_bug_in_one_process_ends_both(tmp_path, launcher, rank):
+def test_a_mistake_in_one_process_ends_both(tmp_path, launcher, rank):
     fails = ["--trainer.callbacks=tests.fails.Fails", "--trainer.callbacks.hook=on_train_batch_start",
              "--trainer.callbacks.step=3", f"--trainer.callbacks.rank={rank}"]  # fmt: skip
     began = time.monotonic()
     ended = LAUNCHERS[launcher](fit(tmp_path, *TWO, *fails))
-    assert set(ended.codes) == {1} and "RuntimeError: nobody expects this" in ended.errors
+    sentence = "ssl-zoo: error: Fails._fail failed with RuntimeError: nobody expects this (tests/fails.py, line"
+    assert set(ended.codes) == {2} and ended.errors.count(sentence) == 1, ended.errors
+    assert "Traceback" not in ended.errors
     assert time.monotonic() - began < 60 + SOON
 
 
@@ -185,6 +187,24 @@ def child(code: str) -> Iterator[Any]:
     yield trainer, process
     process.stdout.close()
     assert not launcher.procs  # Lightning looks there for codes other than 0, and would kill this process
+
+
+@pytest.mark.parametrize(
+    ("ends", "code", "sentence"),
+    [
+        ("sys.exit(130)", 130, "ssl-zoo: Stopped by Ctrl-C before the end; the same command begins again.\n"),
+        ("sys.exit(2)", 2, ""),
+        ("os.kill(os.getpid(), 9)", 1, "ssl-zoo: error: a process of the run was ended by signal 9, and so is the r"),
+    ],
+)
+def test_a_process_that_waits_for_one_that_has_ended_ends_with_its_code(ends, code, sentence):
+    waits = (
+        "import subprocess, sys, time; from ssl_zoo import processes; processes.PATIENCE_SECONDS = 0.1; "
+        f"child = subprocess.Popen([sys.executable, '-c', 'import os, sys; {ends}']); "
+        "processes.watch_children([child]); time.sleep(60)"
+    )
+    ended = subprocess.run([sys.executable, "-c", waits], capture_output=True, text=True, cwd=ROOT)
+    assert ended.returncode == code and ended.stderr.startswith(sentence) and bool(ended.stderr) == bool(sentence)
 
 
 def test_children_are_ended_by_the_signal_or_else_by_force(monkeypatch):

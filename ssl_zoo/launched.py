@@ -1,0 +1,15 @@
+"""Which process of several this is, as launchers tell each of them before anything is imported."""
+
+import os
+
+_NUMBERS = ("RANK", "SLURM_PROCID", "LOCAL_RANK")  # Lightning gives the last one alone
+
+
+def is_one_of_several() -> bool:
+    """Whether a launcher has started this process."""
+    return any(name in os.environ for name in _NUMBERS)
+
+
+def is_first() -> bool:
+    """Whether this process is the one that speaks; one that nobody has numbered is."""
+    return next((os.environ[name] for name in _NUMBERS if name in os.environ), "0") == "0"
