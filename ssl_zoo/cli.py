@@ -34,6 +34,7 @@ NAMED_IN_YAML = (
     "ssl_zoo.encoders",
     "ssl_zoo.decoders",
     "ssl_zoo.corruption",
+    "ssl_zoo.parts",
     "ssl_zoo.views",
     "ssl_zoo.data",
     "ssl_zoo.methods",

@@ -109,6 +109,33 @@ def keep_settings(module: Any) -> None:
     forget_given_objects(module)
 
 
+def kinds_in(settings: dict[str, Any]) -> dict[str, Any]:
+    """`Rebuildable.settings` as `kind` and `arguments`, which the command line does not take for something to build.
+
+    Args:
+        settings: `class_path` and `init_args`, whose values may be such settings themselves.
+    """
+    arguments = {
+        name: kinds_in(value) if isinstance(value, dict) and "class_path" in value else value
+        for name, value in settings.get("init_args", {}).items()
+    }
+    return {"kind": settings["class_path"], "arguments": arguments}
+
+
+def build(kinds: dict[str, Any]) -> Any:
+    """What settings were taken down of, built again with new weights.
+
+    Args:
+        kinds: settings as `kinds_in` gives them.
+    """
+    module, _, kind = kinds["kind"].rpartition(".")
+    arguments = {
+        name: build(value) if isinstance(value, dict) and "kind" in value else value
+        for name, value in kinds["arguments"].items()
+    }
+    return getattr(importlib.import_module(module), kind)(**arguments)
+
+
 def with_absolute_paths(class_: type, settings: dict[str, Any]) -> dict[str, Any]:
     """Settings whose paths hold from any folder.
 

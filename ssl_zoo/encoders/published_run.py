@@ -59,6 +59,23 @@ def encoder_of_run(kind: type[Kind], folder: Path) -> Kind:
     return encoder
 
 
+def part_of_run(folder: Path, name: str) -> tuple[dict[str, Any] | None, dict[str, Tensor]]:
+    """The settings and the weights of a part of the encoder that a run evaluates; no settings where it has no such.
+
+    Args:
+        folder: folder of the run.
+        name: the part, as the encoder's constructor calls it.
+
+    Raises:
+        InputError: the run has no checkpoint that can be read.
+    """
+    found = _read(folder)
+    state = {
+        weight.removeprefix(f"{name}."): value for weight, value in found.state.items() if weight.startswith(f"{name}.")
+    }
+    return found.settings["init_args"].get(name), state
+
+
 def _read(folder: Path) -> _Found:
     error: Exception | None = None
     for path in CHECKPOINTS:

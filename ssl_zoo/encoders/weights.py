@@ -39,6 +39,21 @@ def remember(encoder: Rebuildable, network: nn.Module, architecture: dict[str, A
         settings["pretrained"] = {"source": source, "architecture": architecture, "fingerprint": fingerprint(network)}
 
 
+def write_down(kept: dict[str, Any], settings: dict[str, Any]) -> None:
+    """Puts what `remember` has made of `pretrained` into other settings of the same, its parts' included.
+
+    Args:
+        kept: `class_path` and `init_args`, as the command line has them, with no more than the source's name.
+        settings: settings of the object that was built from them.
+    """
+    arguments = kept.get("init_args", {})
+    for name, value in settings.get("init_args", {}).items():
+        if name == "pretrained" and isinstance(value, dict):
+            arguments[name] = value
+        elif isinstance(value, dict) and isinstance(arguments.get(name), dict):
+            write_down(arguments[name], value)
+
+
 def source_of(pretrained: Pretrained | None) -> str | None:
     """The name, folder or file that weights came from; None where there are none."""
     return pretrained["source"] if isinstance(pretrained, dict) else pretrained

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ssl_zoo import metrics, optim
 from ssl_zoo.batch import Batch
 from ssl_zoo.encoders.base import Encoded, Encoder
-from ssl_zoo.encoders.weights import source_of
+from ssl_zoo.encoders.weights import source_of, write_down
 from ssl_zoo.errors import InputError
 from ssl_zoo.lightning_inside import logs_now, trainer_of
 from ssl_zoo.mixed_precision import precision_for
@@ -63,9 +63,7 @@ class Method(Rebuildable, L.LightningModule, ABC):
             warnings.filterwarnings("ignore", "Attribute '.*' is an instance of `nn.Module`")  # settings are kept
             self.save_hyperparameters(logger=False)
         keep_settings(self)
-        published = encoder.settings.get("init_args", {}).get("pretrained")
-        if isinstance(published, dict):  # the command line's settings have no more than its name
-            self.hparams["encoder"]["init_args"]["pretrained"] = published
+        write_down(self.hparams.get("encoder") or {}, encoder.settings)  # the command line has no more than names
         self.encoder, self.views, self.optimizer = encoder, None, optimizer
         if optimizer.layer_decay != 1:
             optim.depths_from_top(encoder)  # an encoder that cannot say is refused before the data is read

@@ -85,6 +85,10 @@ class Wav2Vec(Method):
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """The loss, and how often the true frame is the nearest."""
         features, mask = self.encoder.front_end(batch.inputs, batch.mask)
+        return self.contrast(features, mask, self.keys(batch))
+
+    def contrast(self, features: Tensor, mask: Tensor | None, keys: Tensor) -> dict[str, Tensor]:
+        """The same of the front end's frames ``(B, N, C)``, their mask ``(B, N)`` or None, and keys ``(B,)``."""
         targets = self.encoder.feature_norm(features)
         frames = targets.shape[1] - self.offset  # the others have nothing to predict
         if frames < 1:
@@ -97,7 +101,7 @@ class Wav2Vec(Method):
 
         counts = all_real(features, mask).sum(1)
         positives, valid = frames_ahead(counts, frames, self.offset, self.steps)
-        candidates = draw_candidates(positives, counts, self.negatives, fold_in(self.keys(batch), NEGATIVES))
+        candidates = draw_candidates(positives, counts, self.negatives, fold_in(keys, NEGATIVES))
         logits = candidate_logits(queries, targets, candidates)
         loss = global_mean(self._nats(logits), valid).share
         return {"loss": loss, "accuracy": global_mean(first_is_best(logits.detach()), valid).value}

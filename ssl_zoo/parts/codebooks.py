@@ -74,19 +74,19 @@ class GumbelQuantizer(nn.Module):
         """The codes, which are values and no weights."""
         return ["codebooks"]
 
-    def forward(self, vectors: Tensor, keys: Tensor, temperature: float) -> Quantized:
+    def forward(self, vectors: Tensor, keys: Tensor | None, temperature: float) -> Quantized:
         """Quantizes.
 
         Args:
             vectors: ``(B, K, C)``.
-            keys: ``(B,)`` int64, whose noise an example gets; unused in evaluation.
+            keys: ``(B,)`` int64, whose noise an example gets; unused in evaluation. None draws no noise.
             temperature: temperature of the softmax that gradients see, above 0.
         """
         # The draws compare numbers that may be close, and codes are to be the same in every precision.
         with torch.autocast(vectors.device.type, enabled=False):
             logits = self.logits(vectors.float()).unflatten(2, (self.groups, self.entries))
             if self.training:
-                noisy = logits + gumbel(keys, *logits.shape[1:])
+                noisy = logits if keys is None else logits + gumbel(keys, *logits.shape[1:])
                 soft = torch.softmax(noisy / temperature, dim=3)
                 hard = torch.zeros_like(soft).scatter_(3, noisy.argmax(3, keepdim=True), 1.0)
                 # In this order the value is exactly `hard`, so that equal codes have equal vectors.

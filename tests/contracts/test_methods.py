@@ -129,11 +129,15 @@ def another(encoder: type[Encoder]) -> type[Encoder] | None:
 
 @of_each_method
 def test_it_takes_another_encoder_and_colour_images(path, tmp_path):
-    encoder = class_of(settings_of(path)["model"]["init_args"]["encoder"]["class_path"])
+    own = settings_of(path)["model"]["init_args"]["encoder"]
+    encoder = class_of(own["class_path"])
     other = another(encoder)
     if other is None:
         pytest.skip(f"{encoder.__name__} is the only one of its kind")
-    options = [f"--model.encoder={other.__name__}", *tiny("model.encoder", {"class_path": other.__name__})]
+    # A front end that both take stays, as on the command line.
+    settings = {name: value for name, value in own["init_args"].items() if name in inspect.signature(other).parameters}
+    part = {"class_path": other.__name__, "init_args": settings}
+    options = [f"--model.encoder={other.__name__}", *tiny("model.encoder", part)]
     options += ["--trainer.max_steps=1", *UNWATCHED]
     if encoder.modality == "image":
         options += ["--data.source=ImageFolder", f"--data.source.root={write_images(tmp_path / 'images')}"]
