@@ -61,7 +61,10 @@ def data_of(modality: str) -> list[DataModule]:
 def build(part: dict[str, Any], data: DataModule) -> Any:
     """What YAML calls by `class_path`, as small as it can be, with what it takes from the data."""
     kind = class_of(part["class_path"])
-    arguments = {**part.get("init_args", {}), **kind.tiny()}
+    own = part.get("init_args", {})
+    # Such as a front end, without which some methods are none: it stays, and is made small itself.
+    small = {name: value for name, value in kind.tiny().items() if not is_part(own.get(name))}
+    arguments = {**own, **small}
     asked_for = inspect.signature(kind).parameters
     arguments |= {size: getattr(data, size) for size in SIZES if size in asked_for and hasattr(data, size)}
     return kind(**as_given(kind, arguments, data))
