@@ -3,10 +3,15 @@
 import pytest
 import torch
 
+from ssl_zoo.batch import Batch
 from ssl_zoo.encoders.audio_vit import AudioViT
 from ssl_zoo.encoders.log_mel import log_mel
 from ssl_zoo.encoders.positions import fixed_positions, sine_cosine_positions
 from ssl_zoo.errors import InputError
+from ssl_zoo.evaluation.extraction import representation_of
+from ssl_zoo.finetuning.train import FineTuner, Settings
+from ssl_zoo.tasks.examples import TaskBatch
+from ssl_zoo.tasks.heads import PlaceHead
 
 
 def make(**settings) -> AudioViT:
@@ -60,3 +65,24 @@ def test_sizes_that_do_not_fit_are_refused_in_a_sentence():
     ]:
         with pytest.raises(InputError, match=rf"{sentence}[^.]*\.$"):
             make(**settings)
+
+
+@torch.no_grad()
+def test_probes_and_fine_tuning_of_phones_see_one_vector_per_time():
+    encoder = make()
+    waves = torch.randn(2, 5000, generator=torch.Generator().manual_seed(0))
+    mask = torch.arange(5000) < torch.tensor([5000, 3000])[:, None]
+    batch = Batch(waves * mask, mask, None, torch.arange(2))
+    encoded = encoder(batch.inputs, batch.mask, layers=True)
+    representation = representation_of(encoder, lambda each, layers: encoder(each.inputs, each.mask, layers=layers))
+    found = representation.extract(batch, True)
+    assert {layer.shape for layer in found.sequences} == {(2, 14, 32)} and found.mask.sum(1).tolist() == [14, 8]
+    for layer, state in zip(found.sequences, encoded.layers, strict=True):
+        torch.testing.assert_close(layer[1, 5], state[1, 10:12].mean(0))  # both bands of the sixth time
+    head = PlaceHead(32, 3, encoder.offset, encoder.stride).eval()
+    tuner = FineTuner(encoder, head, Settings(1, 1, 1e-3)).eval()
+    # A place in the middle of every time's window, and one beyond the last real time.
+    places = torch.tensor([[encoder.offset + n * encoder.stride for n in range(8)] + [4900]])
+    scores = tuner(TaskBatch(batch.inputs[1:], batch.mask[1:], torch.zeros(1, 9), places))
+    times = encoded.sequence[1].view(14, 2, 32).mean(1)[[*range(8), 7]]
+    torch.testing.assert_close(scores, head.linear(times))
