@@ -225,6 +225,15 @@ def test_a_source_of_images(change, sentence):
     assert sentence in str(refused.value)
 
 
+def test_a_source_that_gives_other_images_at_every_call():
+    def noise(self, pixels, labels, names):
+        return torch.randint(0, 256, pixels.shape).byte(), labels, names
+
+    with pytest.raises(InputError, match=r"^Yours.load gives other images when it is called again \(.*: sort what is"):
+        contract.load(own("Yours", Mine, {"given": noise})())
+    assert len(contract.load(own("Yours", Mine, {"given": lambda self, *same: same})()).train) == 40
+
+
 def test_a_source_without_images():
     with pytest.raises(InputError, match=r"gives a tuple .*return LoadedImages"):
         contract.load(own("Yours", Mine, {"load": lambda self: (1, 2)})())

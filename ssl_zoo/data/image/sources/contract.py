@@ -1,6 +1,7 @@
 """Whether a source of the user's own hands over images as it must."""
 
 from collections.abc import Iterator
+from itertools import chain
 
 import torch
 from torch import Tensor
@@ -9,6 +10,8 @@ from ssl_zoo.data.image.sources.base import ArrayImages, Images, ImageSource, Lo
 from ssl_zoo.data.splits import PARTS
 from ssl_zoo.errors import InputError
 from ssl_zoo.own_code import is_own, own_errors, place_of
+
+_called_twice: set[type] = set()
 
 
 def load(source: ImageSource) -> LoadedImages:
@@ -24,10 +27,20 @@ def load(source: ImageSource) -> LoadedImages:
         return source.load()
     with own_errors():
         loaded = source.load()
-        for found, advice in _mistakes(source, loaded):
+        for found, advice in chain(_mistakes(source, loaded), _differences(source, loaded)):
             where = f"{type(source).__name__}.load {found} ({place_of(type(source), 'load')})"
             raise InputError(f"{where}: {advice}.")
     return loaded
+
+
+def _differences(source: ImageSource, loaded: LoadedImages) -> Iterator[tuple[str, str]]:
+    """Whether images in memory are others at the next call, with which no run can be evaluated; tried once."""
+    if type(source) in _called_twice or not isinstance(loaded.train, ArrayImages):
+        return
+    _called_twice.add(type(source))
+    again = source.load().train
+    if not isinstance(again, ArrayImages) or not torch.equal(again.pixels, loaded.train.pixels):
+        yield "gives other images when it is called again", "sort what is listed, and draw with a seed of its own"
 
 
 def _mistakes(source: ImageSource, loaded: LoadedImages) -> Iterator[tuple[str, str]]:
