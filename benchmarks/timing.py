@@ -11,6 +11,7 @@ import torch
 
 from ssl_zoo.batch import Batch
 from ssl_zoo.callbacks.exact_resume import ExactResume
+from ssl_zoo.callbacks.refits import Refits
 from ssl_zoo.callbacks.throughput import Throughput
 from ssl_zoo.hardware import fastest_precision
 from ssl_zoo.methods.base import Method
@@ -52,7 +53,7 @@ def train(model: L.LightningModule, data: Any, steps: int, precision: Any = PREC
             accelerator=DEVICE.type,
             devices=1,
             precision=precision if ours else "32-true",
-            callbacks=[ExactResume(), Throughput(), clock] if ours else [clock],
+            callbacks=[Refits(), ExactResume(), Throughput(), clock] if ours else [clock],
             default_root_dir=folder,
             max_steps=steps,
             limit_val_batches=0,
