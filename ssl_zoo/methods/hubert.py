@@ -100,7 +100,7 @@ class HuBERT(Method):
             self.register_buffer(
                 f"centres_{number}", torch.zeros(count, encoder.dim if number else encoder.content_dim)
             )
-        self.snapshot = Snapshot(encoder) if len(starts) > 1 else None
+        self.snapshot = Snapshot(encoder, self.layer) if len(starts) > 1 else None
         self.mask_vector = nn.Parameter(torch.rand(encoder.dim))
         self.head = nn.Linear(encoder.dim, code_dim)
         self.labels = nn.Parameter(torch.rand(max(clusters), code_dim))

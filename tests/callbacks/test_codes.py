@@ -25,13 +25,16 @@ MODEL = [
 ]  # fmt: skip
 
 
-def test_codes_are_logged_and_drawn_beside_phones(tmp_path):
+@pytest.mark.parametrize(
+    "lengths", [["--data.crop_seconds=0.3"], ["--data.crop_seconds=null", "--data.seconds_per_batch=16"]]
+)
+def test_codes_are_logged_and_drawn_beside_phones(lengths, tmp_path):
     shown = []
     draw = codes.draw
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(codes, "draw", lambda *arguments: (shown.append(arguments), draw(*arguments)))
         run([
-            "fit", *MODEL, "--data=AudioData", "--data.source=tests.made.Tones", "--data.crop_seconds=0.3",
+            "fit", *MODEL, "--data=AudioData", "--data.source=tests.made.Tones", *lengths,
             "--data.batch_size=4", "--trainer.max_steps=4", "--trainer.accelerator=cpu", "--probe_after_fit=false",
             "--trainer.enable_progress_bar=false", "--trainer.val_check_interval=2", "--trainer.log_every_n_steps=1",
             f"--runs_dir={tmp_path}",
