@@ -2,22 +2,24 @@
 
 import importlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import lightning as L
 from jsonargparse import Namespace
 
 from ssl_zoo.encoders.normalize import FROM_DATA
 from ssl_zoo.errors import InputError
 from ssl_zoo.rebuilding import with_absolute_paths
+from ssl_zoo.suggestions import settings_of
 
 
 def check_length_and_devices(trainer: Namespace) -> None:
     """Refuses what a Trainer would refuse, before data is read and in this project's words.
 
     Args:
-        trainer: its settings.
+        trainer: settings of the Trainer.
 
     Raises:
         InputError: it is to take less than no steps, an unknown time, or no device.
@@ -85,3 +87,25 @@ def make_paths_absolute(settings: Namespace) -> None:
         settings.init_args[name] = value
         if isinstance(value, Namespace):
             make_paths_absolute(value)
+
+
+def forget_sizes(method: L.LightningModule, parts: Iterable[str], sizes: Iterable[str]) -> None:
+    """Takes those sizes out of a method's settings that its parts do not take: it could not be rebuilt with them.
+
+    Args:
+        method: built, its settings changed in place.
+        parts: names of parts, such as `encoder` and `encoder.front_end`, each after what it is a part of.
+        sizes: what links from the data have filled in.
+    """
+    for path in reversed(list(parts)):  # parts of parts before what they are parts of
+        *owners, name = path.split(".")
+        part, settings = method, method.hparams
+        for owner in owners:
+            part, settings = getattr(part, owner), settings[owner]["init_args"]
+        part = getattr(part, name, None)
+        if part is None or "class_path" not in settings.get(name, {}):
+            settings.pop(name, None)
+            continue
+        kind: type = type(part)
+        for size in set(sizes) - set(settings_of(kind)):
+            settings[name]["init_args"].pop(size, None)

@@ -71,12 +71,12 @@ def explain(message: str, options: Iterable[str] = (), class_names: Collection[s
     if owners and (found := _NO_SETTING_OF_PART.search(message)):
         part, name = found["part"] or found["option_part"], found["name"] or found["option_name"]
         owner = _imported(owners[-1])
-        inner = settings_of_parts(owner).get(part)
-        if inner is None:  # what is wrong is the name of the part
+        taken = settings_of_parts(owner).get(part)
+        if taken is None:  # what is wrong is the name of the part
             settings = settings_of(owner)
             said = f"{place}: {owner.__name__} has no setting '{part}'{nearest(part, settings)}"
             return then(said, f"it has {', '.join(settings) or 'none'}.")
-        return then(f"{place}.{part} has no setting '{name}'{nearest(name, inner)}", f"it has {', '.join(inner)}.")
+        return then(f"{place}.{part} has no setting '{name}'{nearest(name, taken)}", f"it has {', '.join(taken)}.")
     found = _NO_PART.search(message)
     if owners and found and (belongs := settings_of_parts(_imported(owners[-1])).get(found[1])):
         place = ".".join(dict.fromkeys(place.split(".")))  # the message names the part twice
@@ -172,7 +172,7 @@ def no_option(option: str, known: Iterable[str], command: str = "") -> str:
     """The sentence that refuses an option.
 
     Args:
-        option: its name without dashes.
+        option: name of the option, without dashes.
         known: names of the options that there are.
         command: name of the command, where it is known.
     """

@@ -30,23 +30,26 @@ from ssl_zoo.callbacks.throughput import Throughput
 from ssl_zoo.data.sources.files import resolved
 from ssl_zoo.data_settings import (
     check_length_and_devices,
+    forget_sizes,
     make_paths_absolute,
     measure_where_asked,
     remembered_statistics,
 )
 from ssl_zoo.distributed import CPUSyncBatchNorm, leave_group
+from ssl_zoo.errors import InputError
 from ssl_zoo.evaluation.labelled import check_choices, nothing_to_evaluate
 from ssl_zoo.evaluation.probe import probe
 from ssl_zoo.hardware import check_accelerator, fastest_precision
 from ssl_zoo.own_code import own_errors, require_initialised
 from ssl_zoo.parsing import STRICT, LinesKept, StrictParser, beginning_of_help, parse, resolve_paths
+from ssl_zoo.runs.closing import number_lines
 from ssl_zoo.runs.directory import RunDirectoryCLI, say
 from ssl_zoo.runs.files import METRICS
 from ssl_zoo.runs.log import RunLog
 from ssl_zoo.save_config import SaveConfig
-from ssl_zoo.suggestions import settings_of
-from ssl_zoo.tracking.tensorboard import log_to_tensorboard, prepare_tensorboard
-from ssl_zoo.tracking.wandb import log_results, prepare_wandb
+from ssl_zoo.tracking.loggers import prepare_loggers
+from ssl_zoo.tracking.tensorboard import log_to_tensorboard
+from ssl_zoo.tracking.wandb import discard_wandb, log_results
 
 # What a method's parts, and parts of theirs, take from the data where they have such an argument; nobody types a number
 # twice.
@@ -160,15 +163,7 @@ class ZooCLI(RunDirectoryCLI):
         self.find_checkpoint()
         make_paths_absolute(config.data)
         make_paths_absolute(config.model)
-        loggers = config.trainer.logger
-        for logger in loggers if isinstance(loggers, list) else [loggers]:
-            if isinstance(logger, Namespace) and logger.class_path.endswith("WandbLogger"):
-                kept = not config.trainer.fast_dev_run  # which leaves nothing behind
-                prepare_wandb(logger.init_args, self.directory, config.experiment, str(self.subcommand), kept)
-            elif isinstance(logger, Namespace) and logger.class_path.endswith("tracking.tensorboard.TensorBoard"):
-                prepare_tensorboard(logger.init_args, self.directory, self.steps_kept)
-        if isinstance(loggers, list):  # an overlay that is given again, as to a run that is resumed, is the same logger
-            config.trainer.logger = [each for place, each in enumerate(loggers) if each not in loggers[:place]]
+        prepare_loggers(config, self.directory, str(self.subcommand), self.steps_kept)
 
     def instantiate_classes(self) -> None:
         """Builds the method, the data and the Trainer."""
@@ -194,22 +189,8 @@ class ZooCLI(RunDirectoryCLI):
         # Embedding other data is what `predict` is for: nothing is evaluated, and a warning will do.
         allowed = self.config[self.subcommand].allow_other_split or self.subcommand == "predict"
         self.datamodule.allow_other_split = allowed
-        self._clear_sizes()
+        forget_sizes(self.model, PARTS, SIZES)
         self.check_checkpoint()
-
-    def _clear_sizes(self) -> None:
-        for path in reversed(PARTS):  # parts of parts before what they are parts of
-            *owners, name = path.split(".")
-            part, settings = self.model, self.model.hparams
-            for owner in owners:
-                part, settings = getattr(part, owner), settings[owner]["init_args"]
-            part = getattr(part, name, None)
-            if part is None or "class_path" not in settings.get(name, {}):
-                settings.pop(name, None)
-                continue
-            kind: type = type(part)
-            for size in set(SIZES) - set(settings_of(kind)):
-                settings[name]["init_args"].pop(size, None)
 
     def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:
         """Adds the loggers, callbacks and plugins that every run has."""
@@ -243,8 +224,18 @@ class ZooCLI(RunDirectoryCLI):
             trainer.sync_batchnorm = True
         return super().instantiate_trainer(logger=loggers, **kwargs)
 
+    def run_subcommand(self, subcommand: str) -> None:
+        """Runs it; what is refused before the first step leaves no run with W&B, either."""
+        try:
+            super().run_subcommand(subcommand)
+        except InputError:
+            if subcommand == "fit" and self.resumed is None and self.trainer.global_step == 0:
+                discard_wandb(self.directory)
+                self.leave_nothing_empty()
+            raise
+
     def defaults_of(self, subcommand: str) -> dict[str, Any]:
-        """Numbers are printed by `after_validate` and `after_test`, and not as a table with all their digits."""
+        """Not the table of Lightning's: `after_validate` and `after_test` print the numbers."""
         return {"verbose": False} if subcommand in ("validate", "test") else {}
 
     def after_validate(self) -> None:
@@ -256,14 +247,8 @@ class ZooCLI(RunDirectoryCLI):
         self._say_numbers()
 
     def _say_numbers(self) -> None:
-        numbers = {name: float(value) for name, value in self.trainer.callback_metrics.items()}
-        if not numbers:
-            return
-        width = max(map(len, numbers))
-        lines = [f"{name:{width}}  {value:.4g}" for name, value in sorted(numbers.items())]
-        if (self.directory / METRICS).is_file():
-            lines += ["", f"All digits: {self.directory / METRICS}"]
-        say("\n".join(["", *lines]))
+        if numbers := {name: float(value) for name, value in self.trainer.callback_metrics.items()}:
+            say(number_lines(numbers, self.directory / METRICS))
 
     def after_fit(self) -> None:
         """Evaluates the run on test data on the first process, and hands trackers the results where they are used.

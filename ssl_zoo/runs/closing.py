@@ -1,4 +1,4 @@
-"""What a run ends with: where it lies, and what to type to go on with it."""
+"""What a command ends with: where a run lies, what to type to go on with it, and what was measured."""
 
 import shlex
 from pathlib import Path
@@ -23,3 +23,15 @@ def closing_lines(directory: Path, longer: str = "") -> str:
         commands["export"] = f"ssl-zoo export --run {run} --out {shlex.quote(str(directory / 'exported'))}"
     width = max(map(len, commands))
     return "\n".join([f"Run: {directory}", *(f"  {name:{width}}  {line}" for name, line in commands.items())])
+
+
+def number_lines(numbers: dict[str, float], kept: Path) -> str:
+    """Numbers by name with four digits, one a line, and where all their digits are.
+
+    Args:
+        numbers: at least one.
+        kept: file of the run's log; it need not be there.
+    """
+    width = max(map(len, numbers))
+    lines = [f"{name:{width}}  {value:.4g}" for name, value in sorted(numbers.items())]
+    return "\n".join(["", *lines, *(["", f"All digits: {kept}"] if kept.is_file() else [])])

@@ -1,20 +1,28 @@
 """What every run logs to Weights & Biases, under the same names: what it is, what counts of it, and what came of it."""
 
 import shlex
+import shutil
 import sys
+from contextlib import redirect_stderr
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 from lightning.pytorch.loggers import WandbLogger
+from lightning.pytorch.utilities import rank_zero_only
 
 from ssl_zoo import metrics
 from ssl_zoo.data.base import data_of
 from ssl_zoo.methods.base import Method
 from ssl_zoo.runs.directory import say
-from ssl_zoo.runs.files import RESULTS
+from ssl_zoo.runs.files import CONFIG, LOCK, RESULTS
 from ssl_zoo.runs.result_file import read_result
 from ssl_zoo.tracking.results import pictures_in, result_table, summary_of
+
+FOLDER = "wandb"
+# What a folder holds whose run was refused before its first step.
+OF_A_START = {FOLDER, CONFIG, LOCK, "hparams.yaml"}  # the last is Lightning's
 
 
 def has_wandb_key() -> bool:
@@ -109,6 +117,20 @@ def log_results(trainer: L.Trainer, directory: Path) -> None:
             columns, rows = result_table(result)
             run.log({metrics.RESULT_TABLE: wandb.Table(columns, rows)})
             run.summary.update(summary_of(result))
+
+
+@rank_zero_only
+def discard_wandb(directory: Path) -> None:
+    """Ends the W&B run of a start that was refused, and removes what it has written; other folders are left alone.
+
+    Args:
+        directory: folder of a run that has not begun.
+    """
+    if not (directory / FOLDER).is_dir() or {path.name for path in directory.iterdir()} - OF_A_START:
+        return
+    with redirect_stderr(StringIO()):  # where it would say how to upload what is removed
+        close_wandb()
+    shutil.rmtree(directory)
 
 
 def close_wandb() -> None:

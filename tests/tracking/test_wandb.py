@@ -265,3 +265,13 @@ def test_the_command_that_uploads_a_run_works_with_spaces_in_its_path(tmp_path, 
     tracking.prepare_wandb(settings, tmp_path / "my runs" / "a", "digits", "fit")
     (command,) = re.findall("`wandb sync (.+)`", capsys.readouterr().out)
     assert shlex.split(command) == [f"{tmp_path}/my runs/a/wandb/offline-run-*"]
+
+
+def test_a_start_that_is_refused_leaves_no_folder_with_wandb_either(tmp_path, monkeypatch, capsys):
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    overlays = [f"--config={ROOT / 'experiments' / name}.yaml" for name in ("quickstart", "wandb")]
+    with pytest.raises(SystemExit) as refused:
+        main(["fit", *overlays, f"--runs_dir={tmp_path / 'runs'}", "--data.batch_size=9000"])
+    said = capsys.readouterr().err
+    assert refused.value.code == 2 and "batch_size 9000 is larger than the training set" in said
+    assert not list(tmp_path.iterdir()) and "You can sync this run" not in said
