@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import threading
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -113,6 +114,16 @@ def test_large_images_are_decoded_one_at_a_time(
     monkeypatch.setattr(folder, "to_pixels", slowly)
     ImageFolder(tmp_path, on_corrupt="skip").load()
     assert max(together) == most
+
+
+@pytest.mark.parametrize("limit", [10, 30])  # at which Pillow gives an error, or a warning, which tests make errors
+def test_images_beyond_pillows_limit_are_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int) -> None:
+    write_images(tmp_path, ["large.png"])
+    write_images(tmp_path, ["small.png"], (2, 2))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
+    with pytest.warns(UserWarning, match=r"Left out 1 image file that is damaged, too large .*large.png"):
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        assert len(ImageFolder(tmp_path, on_corrupt="skip").load().train) == 1
 
 
 def test_nothing_but_damaged_files(tmp_path: Path) -> None:

@@ -31,7 +31,8 @@ def one_large_at_a_time(path: Path) -> Iterator[None]:
     try:
         with Image.open(path) as image:
             size = math.prod(image.size)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):  # `open_image` says what is wrong with it
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, Image.DecompressionBombWarning):
+        # `open_image` says what is wrong with it
         size = path.stat().st_size if path.is_file() else 0
     with _one_large if size > LARGE else nullcontext():
         yield
