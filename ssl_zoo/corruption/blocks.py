@@ -73,7 +73,8 @@ class RandomBlocks(Masking):
 
     def left(self, places: int) -> int:
         """The most real places of a row of at most so many that can be left to see."""
-        return places - (math.floor if self.rounding == "random" else math.ceil)(self.mask_ratio * places)
+        hidden = self.mask_ratio * places
+        return places - (math.floor(hidden) if self.rounding == "random" else math.ceil(hidden))
 
     def __call__(self, maskable: Tensor, keys: Tensor, grid: tuple[int, int] | None = None) -> Hidden:
         """As in `Masking`."""
