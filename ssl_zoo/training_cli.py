@@ -195,15 +195,8 @@ class ZooCLI(RunDirectoryCLI):
     def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:
         """Adds the loggers, callbacks and plugins that every run has."""
         config, trainer = self.config[self.subcommand], self.config_init[self.subcommand].trainer
-        callbacks: list[L.Callback] = [
-            BeforeTraining(),
-            Refits(),
-            StepLines(),
-            NormalizationCheck(),
-            ExactResume(),
-            Throughput(),
-            ViewsFigure(),
-        ]
+        callbacks: list[L.Callback] = [BeforeTraining(), Refits(), StepLines(), NormalizationCheck(), ExactResume()]
+        callbacks += [Throughput(), ViewsFigure()]
         if trainer.enable_progress_bar is not False:
             callbacks.append(StepProgress())
         callbacks += [Alarms(), MethodPictures(), MethodTexts(), CodeFigures()]  # what a method says, shows and writes
