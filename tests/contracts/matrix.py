@@ -1,11 +1,13 @@
 """Every method on every modality: which encoder it works with, or why none.
 
-`python -m tests.contracts.matrix` writes what it finds to where `ssl-zoo methods` and the documentation have it from.
+`python -m tests.contracts.matrix` writes what it finds to where `ssl-zoo methods` and the documentation have it from;
+with names of methods it tries these alone and keeps what was found of the others.
 """
 
 import inspect
 import os
 import re
+import sys
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -219,14 +221,18 @@ def on_page(found: Matrix) -> str:
     return f"{before}{BEGIN}\n{matrix.markdown(found)}\n{END}{rest.split(END)[1]}"
 
 
-def main() -> None:
-    """Tries everything and writes what it finds."""
+def main(names: list[str]) -> None:
+    """Tries what is asked for, or everything, and writes what it finds."""
+    methods = concrete(Method, ssl_zoo.methods)
+    known = {row.method: row for row in matrix.read().rows} if names else {}
     with tempfile.TemporaryDirectory() as folder:
         os.environ["SSL_ZOO_CACHE"] = folder
-        found = Matrix(parts(), [tried(method) for method in concrete(Method, ssl_zoo.methods)])
+        again = {method.__name__: tried(method) for method in methods if method.__name__ in names or not names}
+    rows = [(known | again)[method.__name__] for method in methods if method.__name__ in known | again]
+    found = Matrix(parts(), rows)
     matrix.write(found)
     PAGE.write_text(on_page(found), encoding="utf-8")
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])
