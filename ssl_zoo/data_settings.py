@@ -40,7 +40,7 @@ def check_length_and_devices(trainer: Namespace) -> None:
 
 
 def measure_where_asked(config: Namespace) -> None:
-    """Lets the data measure its training images where the encoder is to be normalised by what they are like.
+    """Lets the data measure its training images where the encoder is to be made by what they are like.
 
     Args:
         config: settings of a command that trains, changed in place.
@@ -49,6 +49,8 @@ def measure_where_asked(config: Namespace) -> None:
         InputError: the data measures no images.
     """
     encoder, data = config.model.get("init_args.encoder.init_args"), config.data.get("init_args")
+    if encoder is not None and data is not None and "colours" in encoder and "palette_colours" in data:
+        data.palette_colours = encoder.colours  # of an encoder that turns pixels into codes
     if encoder is None or FROM_DATA not in (encoder.get("mean"), encoder.get("std")):
         return
     if data is None or "measure_statistics" not in data:

@@ -69,7 +69,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "data": ("tasks",),
     "data/sources": ("data", "data/cache"),
     "data/audio": ("data", "data/cache", "data/sources", "encoders", "tasks"),
-    "data/image": ("data", "data/cache", "data/sources"),
+    "data/image": ("data", "data/cache", "data/sources", "parts"),
     "data/text": ("data", "data/cache", "data/sources"),
     "probes": ("data", "parts"),
     "runs": ("data", "encoders", "methods", "probes", "tasks"),

@@ -1,5 +1,6 @@
 """The images of all parts of a source in one numbering, decoded once into memory where they fit."""
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
@@ -12,6 +13,7 @@ from ssl_zoo.data.image.sources.base import ArrayImages, Images, Photographs, ro
 from ssl_zoo.data.splits import fixed_order
 
 SAMPLE = 64  # images that are looked at to learn how large and how bright a source's images are
+ALMOST = 1 / 16  # of the range, from black or white; where images use so little of it they need a value_range
 CHUNK = 64  # images that a thread reads at once
 
 
@@ -208,3 +210,20 @@ def fill(
             count += read_here
             if done is not None:
                 done(count)
+
+
+def warn_if_flat(found: Survey, name: str) -> None:
+    """Warns of images that look empty: files of 12 bits in 16 are common, and black if taken for what they say.
+
+    Args:
+        found: what some of the images are like.
+        name: the source's name.
+    """
+    colour = "black" if found.brightest <= ALMOST else "white" if found.darkest >= 1 - ALMOST else None
+    if colour is not None:
+        warnings.warn(
+            f"The images of {name} are nearly {colour}: none of those looked at uses more than a sixteenth of the "
+            "range of its type or of `value_range`. Set the source's `value_range` to the values that are black and "
+            "white.",
+            stacklevel=3,
+        )

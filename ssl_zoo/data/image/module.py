@@ -1,7 +1,6 @@
 """Images for pretraining and probing."""
 
 import os
-import warnings
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +16,8 @@ from ssl_zoo.data.base import DataModule, check_at_least
 from ssl_zoo.data.cache.folder import CACHE
 from ssl_zoo.data.examples import UNLABELLED, Examples
 from ssl_zoo.data.image.decoded import open_decoded
-from ssl_zoo.data.image.kept_images import JoinedImages, Survey, keep, survey
+from ssl_zoo.data.image.kept_images import JoinedImages, Survey, keep, survey, warn_if_flat
+from ssl_zoo.data.image.palette import colour_palette
 from ssl_zoo.data.image.photographs import shown
 from ssl_zoo.data.image.raw import images_of
 from ssl_zoo.data.image.sources.base import Images, ImageSource, LazyImages, LoadedImages
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from ssl_zoo.data.loader import TrainLoader
 
 IN_MEMORY_BYTES = 4 * 2**30
-ALMOST = 1 / 16  # of the range, from black or white; where images use so little of it they need a value_range
 
 
 class ImageExamples(Examples):
@@ -106,6 +105,8 @@ class ImageData(DataModule):
             images (of 10,000 chosen at random once where there are more), in place of their own `mean` and `std`; the
             encoder's `mean: data` sets it. Two lists of numbers are what was measured before, as a run that goes on
             keeps it.
+        palette_colours: colours of a palette that encoders of codes get, made of the training images by k-means where
+            they have several channels; the `colours` of such an encoder set it.
 
     Attributes:
         channels: 1 for grey, 3 for colour, any other number where the source says so.
@@ -130,11 +131,12 @@ class ImageData(DataModule):
         num_workers: int = 0,
         stored_size: int | None = None,
         measure_statistics: bool | tuple[list[float], list[float]] = False,
+        palette_colours: int | None = None,
     ) -> None:
         require_kind("ImageData", "source", source, ImageSource)
         super().__init__(batch_size, train_size, validation_fraction, test_fraction, num_workers)
         self.save_hyperparameters()
-        check_at_least(1, image_size=image_size, stored_size=stored_size)
+        check_at_least(1, image_size=image_size, stored_size=stored_size, palette_colours=palette_colours)
         self.source = source or Digits()
         require_said(self.source, ImageSource)
         self.channels = self.source.channels
@@ -144,8 +146,8 @@ class ImageData(DataModule):
         if stored_size is not None and stored_size < size:
             raise InputError(f"stored_size is {stored_size}: it must be at least the image_size of {size}.")
         self.image_size, self.stored_size, self.measure_statistics = size, stored_size, measure_statistics
-        self.source_name = self.source.name
-        self._middle_only = False
+        self.palette_colours = palette_colours
+        self.source_name, self._middle_only = self.source.name, False
 
     def prepare_data(self) -> None:
         """Lets one of several processes on a machine fetch what is missing, before all of them look for it."""
@@ -181,7 +183,7 @@ class ImageData(DataModule):
         self._middle_only = not self._has_views()
         images, self._kept_size, found = self._kept(joined, loaded.contents)
         if self.source.image_size is None:
-            self._warn_if_flat(found)
+            warn_if_flat(found, self.source_name)
         self.train_set, self.validation_set, self.test_set, self.pretrain_set = (
             ImageExamples(images, chosen, self.image_size)
             for chosen in (train, validation, test, torch.cat([train, unlabelled]))
@@ -222,14 +224,26 @@ class ImageData(DataModule):
             return list(mean), list(std)
         if not self.measure_statistics:
             return None
+        self._read_early()
+        return channel_statistics(self.train_set)
+
+    @cached_property
+    def palette(self) -> list[list[float]] | None:
+        """The palette's colours, where `palette_colours` asks for them; None of grey images, whose shades will do."""
+        if self.palette_colours is None or self.channels == 1:
+            return None
+        self._read_early()
+        return colour_palette(self.train_set, self.palette_colours)
+
+    def _read_early(self) -> None:
+        """Reads the images for numbers that are settings of encoders, which are built before anything is trained."""
         if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-            # The numbers are settings of encoders, so that every process needs them before any can have met another.
-            # One of a machine's fetches what is missing while the others wait; `prepare_data` comes too late for that.
+            # Every process needs them before any can have met another: one of a machine's fetches what is missing while
+            # the others wait; `prepare_data` comes too late for that.
             CACHE.expanduser().mkdir(parents=True, exist_ok=True)
             with FileLock(CACHE.expanduser() / "images.lock"):
                 load(self.source)
         self.setup()
-        return channel_statistics(self.train_set)
 
     def value_statistics(self, examples: int) -> tuple[list[float], list[float]]:
         """See `DataModule`; of values in [0, 1]."""
@@ -284,14 +298,3 @@ class ImageData(DataModule):
     def describe_inputs(self) -> str:
         """See `DataModule`."""
         return f"images of {self.image_size} x {self.image_size} pixels"
-
-    def _warn_if_flat(self, found: Survey) -> None:
-        """Files of 12 bits in 16 are common, and black when taken for what they say they are."""
-        colour = "black" if found.brightest <= ALMOST else "white" if found.darkest >= 1 - ALMOST else None
-        if colour is not None:
-            warnings.warn(
-                f"The images of {self.source_name} are nearly {colour}: none of those looked at uses more than a "
-                "sixteenth of the range of its type or of `value_range`. Set the source's `value_range` to the values "
-                "that are black and white.",
-                stacklevel=2,
-            )
