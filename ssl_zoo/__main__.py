@@ -1,5 +1,6 @@
 """`python -m ssl_zoo` is `ssl-zoo`."""
 
+import os
 import sys
 
 from ssl_zoo.launched import is_first, is_one_of_several
@@ -15,7 +16,11 @@ def main() -> None:
 
         try:
             if not is_one_of_several() and front.answer(sys.argv[1:]):
+                sys.stdout.flush()
                 return
+        except BrokenPipeError:  # `head` and the like have read enough; what is left goes nowhere, and says nothing
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return
         except InputError as error:  # a user's mistake: its sentence and code 2
             sys.stderr.write(f"ssl-zoo: error: {error}\n")
             sys.exit(2)

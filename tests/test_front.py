@@ -253,3 +253,13 @@ def test_one_of_several_processes_leaves_the_answer_to_them_all(monkeypatch):
     monkeypatch.setenv("RANK", "1")
     start()
     assert asked == ["all"]
+
+
+@pytest.mark.parametrize("command", ["methods", "experiments"])
+def test_a_reader_that_has_seen_enough_gets_no_traceback(command):
+    started = subprocess.Popen(
+        [sys.executable, "-m", "ssl_zoo", command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    started.stdout.close()  # before it has printed anything
+    assert started.stderr.read() == "" and started.wait() == 0
+    started.stderr.close()
