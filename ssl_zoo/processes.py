@@ -70,7 +70,7 @@ def _watch(children: list[subprocess.Popen[bytes]]) -> None:
         code = next(filter(None, codes), None)
         if code is None:
             continue
-        time.sleep(PATIENCE_SECONDS)  # for this process to meet with the same failure, or to be told of it
+        time.sleep(PATIENCE_SECONDS)  # for this process to meet with the same failure, or to be informed of it
         if not children:
             return
         for child in children:

@@ -57,7 +57,8 @@ def check_run(directory: Path) -> None:
     """
     if directory.is_dir() and ((directory / CONFIG).is_file() or any(directory.glob(f"{CHECKPOINTS}/*"))):
         return
-    below = sorted(path.parent for path in directory.glob(f"*/{CONFIG}"))
+    found = [path.parent for depth in ("*", "*/*") for path in directory.glob(f"{depth}/{CONFIG}")]
+    below = sorted(found, key=lambda folder: folder.name)  # which begins with the time
     known = f" such as {below[-1]}, the newest below it" if below else " like runs/<experiment>/<time>-<id>"
     raise InputError(f"There is no run at {directory}: give a folder{known}.")
 

@@ -157,10 +157,6 @@ def _method_and_checkpoint(directory: Path) -> tuple[Method, dict[str, Any]]:
     check_run(directory)
     paths = checkpoints_of(directory)
     if not any(path.is_file() for path in paths):
-        runs = sorted(path.parent for path in directory.glob(f"**/{CONFIG}"))
-        if not (directory / CONFIG).exists():
-            which = f"below it there are {len(runs)}, such as {runs[-1]}" if runs else "give one like runs/NAME/TIME-ID"
-            raise InputError(f"{directory} is no folder of a run: {which}.")
         raise InputError(f"The run {directory} has no checkpoint at {paths[0]}: it has not saved one yet.")
     path, checkpoint = read_newest_whole(paths)
     method = rebuild(checkpoint)

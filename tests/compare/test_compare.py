@@ -272,7 +272,7 @@ def test_the_command_takes_runs_and_folders(runs, tmp_path, capsys, monkeypatch)
     assert "Not ranked" not in capsys.readouterr().out and (tmp_path / "compare" / "report.html").is_file()
     for arguments, sentence in (
         (["nowhere"], "there is no folder nowhere"),
-        ([], "runs"),
+        ([], "compare needs RUNS"),
         ([str(runs), "--oot", "x"], "no option 'oot'"),
     ):
         with pytest.raises(SystemExit) as stopped:

@@ -29,7 +29,7 @@ def test_error_and_part_explained_are_those_of_plain_loops():
         mean = sum(true for _, true in column) / len(column)
         variance += sum((true - mean) ** 2 for _, true in column) / count
     found, explained = squared_error(predicted, targets, counted)
-    assert float(found) == pytest.approx(error, rel=1e-5) and not explained.requires_grad
+    assert float(found.detach()) == pytest.approx(error, rel=1e-5) and not explained.requires_grad
     assert float(explained) == pytest.approx(1 - error / variance, abs=1e-5)
     found.backward()
     assert not predicted.grad[~counted].any() and torch.equal(predicted.grad[counted] != 0, counted[counted])

@@ -223,7 +223,7 @@ def test_another_command_of_the_same_process_does_not_write_into_the_run(logged)
 
 
 KNOWN = {
-    *metrics.SUMMARIES.keys() - {"health/*"}, *(f"health/{name}" for name in (*FIGURES, "active_units")),
+    *metrics.SUMMARIES.keys() - {"health/*", "codes/*"}, *(f"health/{name}" for name in (*FIGURES, "active_units")),
     *metrics.COSTS, *picture_files(), metrics.STEP, metrics.LEARNING_RATE,
     metrics.PROJECTION_STD, metrics.RESULT_LINEAR, metrics.RESULT_KNN,
 }  # fmt: skip

@@ -53,7 +53,7 @@ def open_sealed(folder: Path, read: Callable[[Path], Opened], build: Callable[[P
         try:
             build(partial)
         except BaseException:  # Ctrl-C too: what is half made is of no use to anyone
-            shutil.rmtree(partial, ignore_errors=True)
+            shutil.rmtree(partial, ignore_errors=True)  # the error that is raised says more than what remains
             raise
         shutil.rmtree(folder, ignore_errors=True)  # where anything stays, the next line fails and says so
         os.replace(partial, folder)

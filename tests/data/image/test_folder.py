@@ -41,7 +41,7 @@ def test_sub_folders_are_classes_as_in_torchvision(tmp_path: Path) -> None:
     write_images(tmp_path / "cat", ["y.PNG"])
     (tmp_path / "cat" / "notes.txt").write_text("no image")
     (tmp_path / "empty").mkdir()
-    with pytest.warns(UserWarning, match=r"left out files of another kind \(\.txt\): 1\.$"):
+    with pytest.warns(UserWarning, match=r"left out files of another kind \(\.txt\): 1, empty folders: 1\.$"):
         loaded = ImageFolder(tmp_path).load()
     (tmp_path / "empty").rmdir()
     theirs = datasets.ImageFolder(str(tmp_path))

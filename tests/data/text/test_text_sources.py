@@ -301,11 +301,11 @@ def test_json_over_several_lines_is_named_as_such(tmp_path: Path, first: str, ev
 
 
 def test_columns_that_may_hold_classes_are_named_where_none_is_called_label(tmp_path: Path) -> None:
-    write(tmp_path, a_csv="id;text;topic\n1;bread;food\n2;moon;sky\n")
-    with pytest.warns(
-        UserWarning, match=r"no column called label; where id or topic holds classes, set --data\.source\.label"
+    write(tmp_path, a_csv="id;text;topic;tongue\n1;bread;food;en\n2;moon;sky;en\n3;sun;sky;en\n4;egg;food;en\n")
+    with pytest.warns(  # values that are all different, or all the same, are no classes
+        UserWarning, match=r"no column called label; where topic holds classes, set --data\.source\.label"
     ):
-        assert [each.label for each in documents(TextFiles(tmp_path))] == [-1, -1]
+        assert [each.label for each in documents(TextFiles(tmp_path))] == [-1] * 4
     assert TextFiles(tmp_path, label_column="topic").classes == ["food", "sky"]
 
 

@@ -25,6 +25,7 @@ UNREADABLE = "cannot be read"
 UTF16 = "is UTF-16 or UTF-32 and not UTF-8"
 MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)
 PIECE = 2**20  # bytes read at a time
+ROWS_LOOKED_AT = 1000  # of a table without labels, for columns whose values come again and again, as classes do
 # English in UTF-16 has zeros in one half of its bytes, and what else has so many is no text.
 MOST_ZEROS = 0.25
 # What JSON may have in place of a text.
@@ -189,13 +190,8 @@ def table_entries(path: Path, columns: Columns) -> Iterator[Entry | BadText]:
                     "--data.source.text_column to that of the texts."
                 )
             label = by_name.get(columns.label.casefold())
-            others = [head for place, head in enumerate(heads) if place != wanted]
-            if label is None and others:
-                warnings.warn(
-                    f"{name} has no column called {columns.label}; where {' or '.join(others)} holds classes, set "
-                    "--data.source.label_column to that.",
-                    stacklevel=2,
-                )
+            others = {head: set[str]() for place, head in enumerate(heads) if label is None and place != wanted}
+            looked_at = 0
             empty = True
             for row in rows:
                 if not row:
@@ -206,10 +202,21 @@ def table_entries(path: Path, columns: Columns) -> Iterator[Entry | BadText]:
                         f"{name} has {len(row)} cells in line {rows.line_num} but {len(heads)} columns: quote cells "
                         "that hold separators."
                     )
+                if looked_at < ROWS_LOOKED_AT:
+                    looked_at += 1
+                    for head, values in others.items():
+                        values.add(row[heads.index(head)])
                 if is_blank(row[wanted]):
                     yield BadText(f"line {rows.line_num} of {name}", BLANK)
                 else:
                     yield Entry(row[wanted], None if label is None else row[label], rows.line_num)
+            classes = [head for head, values in others.items() if 1 < len(values) <= looked_at / 2]
+            if classes:
+                warnings.warn(
+                    f"{name} has no column called {columns.label}; where {' or '.join(classes)} holds classes, set "
+                    "--data.source.label_column to that.",
+                    stacklevel=2,
+                )
         except csv.Error as error:
             raise InputError(f"{name} has no row of a table in line {rows.line_num} ({error}): mend it.") from error
     if empty:
