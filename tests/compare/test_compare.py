@@ -273,7 +273,7 @@ def test_the_command_takes_runs_and_folders(runs, tmp_path, capsys, monkeypatch)
     for arguments, sentence in (
         (["nowhere"], "there is no folder nowhere"),
         ([], "compare needs RUNS"),
-        ([str(runs), "--oot", "x"], "no option 'oot'"),
+        ([str(runs), "--oot", "x"], "no option '--oot'"),
     ):
         with pytest.raises(SystemExit) as stopped:
             main(["compare", *arguments])

@@ -202,7 +202,9 @@ def test_figures_that_are_no_table_are_named(capsys, tmp_path, finished):
 @pytest.mark.parametrize("command", [["probe"], ["predict"], ["export", "--out=exported"], ["finetune"]])
 def test_a_folder_that_is_none_of_a_run_is_not_called_one(tmp_path, finished, command):
     (tmp_path / "photos").mkdir()
-    with pytest.raises(InputError, match=r"^There is no run at .*photos: give a folder like runs/<experiment>/<time>-<id>\.$"):
+    with pytest.raises(
+        InputError, match=r"^There is no run at .*photos: give a folder like runs/<experiment>/<time>-<id>\.$"
+    ):
         run([*command, f"--run={tmp_path / 'photos'}"])
     above = finished.parents[2]
     with pytest.raises(InputError, match=rf"^There is no run at {above}: give a folder such as {above}/.*\.$"):
