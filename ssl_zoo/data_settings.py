@@ -101,10 +101,11 @@ def forget_sizes(method: L.LightningModule, parts: Iterable[str], sizes: Iterabl
     """
     for path in reversed(list(parts)):  # parts of parts before what they are parts of
         *owners, name = path.split(".")
-        part, settings = method, method.hparams
+        whole: Any = method
+        settings = method.hparams
         for owner in owners:
-            part, settings = getattr(part, owner), settings[owner]["init_args"]
-        part = getattr(part, name, None)
+            whole, settings = getattr(whole, owner), settings[owner]["init_args"]
+        part = getattr(whole, name, None)
         if part is None or "class_path" not in settings.get(name, {}):
             settings.pop(name, None)
             continue

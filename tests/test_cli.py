@@ -238,6 +238,8 @@ def test_unlabelled_images_are_pretrained_on_and_not_classified(capsys, tmp_path
 
 def test_probing_what_is_no_run(capsys, tmp_path):
     assert "no run at" in refused(capsys, "probe", "--run", str(tmp_path / "nowhere"))
+    assert "no run at" in refused(capsys, "probe", "--run", str(tmp_path))
+    (tmp_path / "config.yaml").touch()
     assert "no checkpoint" in refused(capsys, "probe", "--run", str(tmp_path))
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / "last.ckpt").write_bytes(b"half a file")

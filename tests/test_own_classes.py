@@ -330,19 +330,20 @@ def test_what_fails_after_the_last_step_costs_no_training(tmp_path):
 
 
 def test_a_package_that_is_installed_is_the_users_too(tmp_path, monkeypatch, capsys):
-    package = tmp_path / "site-packages" / "my_lab"
+    # Named unlike the others, so that it stays imported: classes of a package that is gone would trouble later parsers.
+    package = tmp_path / "site-packages" / "installed_lab"
     package.mkdir(parents=True)
     (package / "__init__.py").touch()
     (package / "methods.py").write_text(METHODS)
     (package / "broken.py").write_text("import ssl_zoo\n\n1 / 0\n")
     monkeypatch.syspath_prepend(package.parent)
     for name, sentence in (
-        ("methods.Late", "Late.losses failed with KeyError: 'key' (site-packages/my_lab/methods.py, line 3"),
+        ("methods.Late", "Late.losses failed with KeyError: 'key' (site-packages/installed_lab/methods.py, line 3"),
         ("methods.Uneven", "Uneven.losses gives a tensor of torch.float32 and shape (8, 128) as"),
-        ("broken.X", "by zero (site-packages/my_lab/broken.py, line 3): mend it there."),
+        ("broken.X", "by zero (site-packages/installed_lab/broken.py, line 3): mend it there."),
     ):
         with pytest.raises(SystemExit) as stopped:
-            main([*QUICKSTART, "--data.train_size=40", f"--model=my_lab.{name}"])
+            main([*QUICKSTART, "--data.train_size=40", f"--model=installed_lab.{name}"])
         said = capsys.readouterr().err
         assert stopped.value.code == 2 and sentence in said and "Traceback" not in said
 
