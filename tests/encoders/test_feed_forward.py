@@ -47,6 +47,13 @@ def gpt2(layer, vectors):
     return out, vectors + out
 
 
+def image_gpt(layer, vectors):
+    scale = (vectors.square().mean(-1, keepdim=True) + layer.ln_2.eps).sqrt()  # nothing is subtracted in this norm
+    hidden = vectors / scale * layer.ln_2.weight @ layer.mlp.c_fc.weight + layer.mlp.c_fc.bias
+    out = hidden * torch.sigmoid(1.702 * hidden) @ layer.mlp.c_proj.weight + layer.mlp.c_proj.bias
+    return out, vectors + out
+
+
 def wav2vec2_post(layer, vectors):
     part = layer.feed_forward
     out = linear(F.gelu(linear(vectors, part.intermediate_dense)), part.output_dense)
@@ -65,6 +72,7 @@ BY_HAND = {
     "BertLayer": (bert, "intermediate"),
     "ModernBertEncoderLayer": (modern_bert, "mlp_norm"),
     "GPT2Block": (gpt2, "ln_2"),
+    "ImageGPTBlock": (image_gpt, "ln_2"),
     "Wav2Vec2EncoderLayer": (wav2vec2_post, "feed_forward"),
     "Wav2Vec2EncoderLayerStableLayerNorm": (wav2vec2_pre, "final_layer_norm"),
 }
