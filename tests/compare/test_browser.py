@@ -20,8 +20,9 @@ from ssl_zoo.compare.compare import compare
 
 pytestmark = pytest.mark.slow
 
-SHOWN = "[...document.querySelectorAll('table')[0].tBodies[0].rows].filter(row => row.checkVisibility())"
-HEAD = "[...document.querySelectorAll('table')[0].querySelectorAll('button')].find(b => b.textContent == '{}')"
+TABLE = "document.querySelectorAll('section:not(#across) table')[0]"
+SHOWN = f"[...{TABLE}.tBodies[0].rows].filter(row => row.checkVisibility())"
+HEAD = f"[...{TABLE}.querySelectorAll('button')].find(b => b.textContent == '{{}}')"
 
 PATIENCE = 120  # seconds for one answer, on a machine that has much else to do
 
@@ -146,7 +147,7 @@ def page(write_run, tmp_path) -> Iterator[Page]:
 
 
 def column(page: Page, name: str) -> list[str]:
-    """The texts of a column of the first table, top to bottom, hidden rows left out."""
+    """The texts of a column of the first table of one data set, top to bottom, hidden rows left out."""
     place = f"{HEAD.format(name)}.closest('th').cellIndex"
     return json.loads(page.evaluate(f"JSON.stringify({SHOWN}.map(row => row.cells[{place}].textContent))"))
 
@@ -179,7 +180,10 @@ def test_the_report_in_a_browser(page):
     assert len(column(page, "experiment")) == 3
     page.click("document.querySelector('input[name=modality][value=image]')")
     assert column(page, "experiment") == []
-    texts = "[...document.querySelectorAll('tbody tr[data-kind]')].filter(row => row.checkVisibility())"
+    rows = (
+        "[...document.querySelectorAll('section:not(#across) tbody tr[data-kind]')]"  # those there have all modalities
+    )
+    texts = f"{rows}.filter(row => row.checkVisibility())"
     assert set(json.loads(page.evaluate(f"JSON.stringify({texts}.map(row => row.dataset.modality))"))) == {"text"}
 
     # Every picture shows, and there are no others: a name is text.
@@ -204,10 +208,15 @@ def test_the_report_in_a_browser(page):
     page.click("document.querySelector('button[type=reset]')")
     page.evaluate("new Promise(resolve => setTimeout(resolve, 50))")
     # The names stay where they are while numbers move below them.
-    left = "document.querySelector('tbody td:nth-child(2)').getBoundingClientRect().left"
-    page.evaluate("document.querySelector('.scroll:has(table)').scrollLeft = 200")
-    assert page.evaluate("document.querySelector('.scroll:has(table)').scrollLeft") == 200
-    assert page.evaluate(left) == page.evaluate("document.querySelector('.scroll').getBoundingClientRect().left")
+    name, box = "section:not(#across) tbody td:nth-child(2)", "section:not(#across) .scroll:has(table)"
+    page.evaluate(f"document.querySelector('{box}').scrollLeft = 200")
+    assert page.evaluate(f"document.querySelector('{box}').scrollLeft") == 200
+    left, edge = (f"document.querySelector('{each}').getBoundingClientRect().left" for each in (name, box))
+    assert page.evaluate(left) == page.evaluate(edge)
+    # Across modalities the names are the first column.
+    first, second = (f"#across td:nth-child({place})" for place in (1, 2))
+    shown = "getComputedStyle(document.querySelector('{}')).position"
+    assert [page.evaluate(shown.format(each)) for each in (first, second)] == ["sticky", "static"]
 
     # Nothing was asked for but the page itself, and nothing went wrong.
     asked = [event["request"]["url"] for event in page.happened("Network.requestWillBeSent")]
