@@ -1,4 +1,4 @@
-"""Which process of several this is, as launchers tell each of them before anything is imported."""
+"""Which process of several this is, as launchers number them before anything is imported."""
 
 import os
 

@@ -30,7 +30,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Before anything reads it: what tests tokenize and fetch does not stay in the user's cache.
 os.environ["SSL_ZOO_CACHE"] = tempfile.mkdtemp()
-atexit.register(shutil.rmtree, os.environ["SSL_ZOO_CACHE"], ignore_errors=True)
+atexit.register(shutil.rmtree, os.environ["SSL_ZOO_CACHE"], ignore_errors=True)  # the system clears its folder, too
 
 # What a map shows is tried in tests/evaluation/test_figures.py, with all its steps; whoever else draws one needs a map.
 figures.TSNE_STEPS = 250

@@ -113,7 +113,7 @@ class Encoder(Rebuildable, nn.Module, ABC):
         """Sees to it that images come as numbers in [0, 1], and vectors to a loss in float32, whoever calls what."""
         super().__init_subclass__()
         if "contents" in vars(cls):
-            cls.contents = torch.no_grad()(_of_unit_images(cls.contents))  # type: ignore[method-assign]  # what it is
+            cls.contents = torch.no_grad()(_of_unit_images(cls.contents))  # type: ignore[method-assign]  # the same method, wrapped
         for name in {"embed", "contextualize", "forward"} & vars(cls).keys():
             function = vars(cls)[name]
             setattr(cls, name, in_own_precision(_of_unit_images(function) if name != "contextualize" else function))
@@ -180,6 +180,11 @@ class Encoder(Rebuildable, nn.Module, ABC):
             inputs: raw inputs as those of `embed`.
         """
         return None
+
+    @property
+    def in_plane(self) -> bool:
+        """Whether the places lie in a plane, so that `grid` has rows and columns of them."""
+        return type(self).grid is not Encoder.grid
 
     def arrange(self, values: Tensor, inputs: Tensor) -> Tensor:
         """Numbers of all places put where they belong: a picture, of what `contents` gives or of a prediction of it.
@@ -281,4 +286,13 @@ def require_contents(encoder: Encoder, method: str) -> None:
         raise InputError(
             f"{method} predicts the pixels of patches or the log-mel frames of speech, and {type(encoder).__name__} "
             "has neither: take ViT for images, or AudioViT or Wav2Vec2Encoder for speech."
+        )
+
+
+def require_both_sides(encoder: Encoder, method: str) -> None:
+    """Raise `InputError` unless every vector of the encoder sees what stands behind it, too."""
+    if encoder.causal:
+        raise InputError(
+            f"{method} predicts what is hidden from both sides, of which {type(encoder).__name__} sees one: take ViT "
+            "for images, or AudioViT or Wav2Vec2Encoder for speech."
         )

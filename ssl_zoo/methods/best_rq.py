@@ -10,8 +10,7 @@ from ssl_zoo.corruption.blocks import RandomBlocks
 from ssl_zoo.corruption.hidden import all_real
 from ssl_zoo.corruption.masking import Masking
 from ssl_zoo.corruption.spans import RandomSpans
-from ssl_zoo.encoders.base import Encoder, require_contents, require_maskable
-from ssl_zoo.errors import InputError
+from ssl_zoo.encoders.base import Encoder, require_both_sides, require_contents, require_maskable
 from ssl_zoo.lightning_inside import trainer_of
 from ssl_zoo.methods.base import Method
 from ssl_zoo.mixed_precision import heads_in_mixed_precision
@@ -66,13 +65,9 @@ class BestRQ(Method):
         super().__init__(encoder, optimizer)
         require_maskable(encoder, "BestRQ")
         require_contents(encoder, "BestRQ")
-        if encoder.causal:
-            raise InputError(
-                f"BestRQ predicts what is hidden from both sides, of which {type(encoder).__name__} sees one: take "
-                "ViT for images, or AudioViT or Wav2Vec2Encoder for speech."
-            )
-        in_a_line = type(encoder).grid is Encoder.grid
-        self.masking = (RandomSpans(0.4, 20) if in_a_line else RandomBlocks()) if masking is None else masking
+        require_both_sides(encoder, "BestRQ")
+        usual = RandomBlocks() if encoder.in_plane else RandomSpans(0.4, 20)
+        self.masking = usual if masking is None else masking
         self.quantizer = RandomProjection(encoder.content_dim, entries, code_dim)
         self.fitted = Count()
         self.mask_vector = nn.Parameter(0.02 * torch.randn(encoder.dim))

@@ -136,7 +136,7 @@ class Data2Vec(Method):
             )
         (require_maskable if masks_per_target is None else require_droppable)(encoder, "Data2Vec")
         require_feed_forwards(encoder, "Data2Vec")
-        papers, plane = FIRST if masks_per_target is None else SECOND, type(encoder).grid is not Encoder.grid
+        papers, plane = FIRST if masks_per_target is None else SECOND, encoder.in_plane
         paper = papers.get(encoder.modality, papers["audio"])
         if masking is None:
             masking = papers["image"].masking if plane else paper.masking  # spans lie in a line

@@ -11,7 +11,7 @@ from ssl_zoo.corruption.blocks import RandomBlocks
 from ssl_zoo.corruption.hidden import all_real
 from ssl_zoo.corruption.masking import Masking
 from ssl_zoo.corruption.spans import RandomSpans
-from ssl_zoo.encoders.base import Encoder, require_contents, require_maskable
+from ssl_zoo.encoders.base import Encoder, require_both_sides, require_contents, require_maskable
 from ssl_zoo.errors import InputError
 from ssl_zoo.lightning_inside import trainer_of
 from ssl_zoo.methods.base import Method
@@ -87,12 +87,13 @@ class HuBERT(Method):
         super().__init__(encoder, optimizer)
         require_maskable(encoder, "HuBERT")
         require_contents(encoder, "HuBERT")
+        require_both_sides(encoder, "HuBERT")
         self.layer = encoder.num_layers // 2 if layer is None else layer
         _check(encoder, clusters, starts, self.layer)
         require_range("temperature", (temperature, temperature))
         require_at_least("code_dim", code_dim, 1)
-        in_a_line = type(encoder).grid is Encoder.grid
-        self.masking = (RandomSpans(0.8, 10) if in_a_line else RandomBlocks()) if masking is None else masking
+        usual = RandomBlocks() if encoder.in_plane else RandomSpans(0.8, 10)
+        self.masking = usual if masking is None else masking
         self.clusters, self.starts = clusters, starts
         self.temperature, self.visible_weight = temperature, visible_weight
         self.iterations = Count()
@@ -187,11 +188,6 @@ class HuBERT(Method):
 
 
 def _check(encoder: Encoder, clusters: tuple[int, ...], starts: tuple[float, ...], layer: int) -> None:
-    if encoder.causal:
-        raise InputError(
-            f"HuBERT predicts what is hidden from both sides, of which {type(encoder).__name__} sees one: take ViT for "
-            "images, or AudioViT or Wav2Vec2Encoder for speech."
-        )
     if len(clusters) != len(starts) or min(clusters, default=0) < 2:
         raise InputError(
             f"HuBERT: clusters is {list(clusters)} and starts {list(starts)}; give for each iteration a number of "

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ssl_zoo import metrics
 from ssl_zoo.batch import Batch
 from ssl_zoo.corruption.hidden import all_real
 from ssl_zoo.corruption.target_blocks import Blocks, TargetBlocks
@@ -17,8 +18,10 @@ from ssl_zoo.errors import InputError
 from ssl_zoo.methods.base import Method
 from ssl_zoo.mixed_precision import heads_in_mixed_precision
 from ssl_zoo.objectives.language_modeling import global_mean
+from ssl_zoo.objectives.squared_error import squared_error
 from ssl_zoo.optim import Optimizer
-from ssl_zoo.parts.alarms import Alarm
+from ssl_zoo.parts.alarms import Alarm, constant_places
+from ssl_zoo.parts.spread import global_std
 from ssl_zoo.parts.teacher import Teacher, linear_momentum
 from ssl_zoo.randomness import fold_in
 
@@ -115,13 +118,9 @@ class IJEPA(Method):
         blocks, predicted, targets = self.predict(batch)
         real = blocks.targets_real
         loss = global_mean(F.smooth_l1_loss(predicted, targets, reduction="none").mean(-1), real).share
-        with torch.no_grad():
-            weights = real / real.sum().clamp_min(1)
-            mean = (targets * weights[..., None]).sum((0, 1, 2))
-            variance = ((targets - mean).square() * weights[..., None]).sum((0, 1, 2))
-            error = ((predicted - targets).square().mean(-1) * weights).sum()
-        explained = 1 - error / variance.mean().clamp_min(1e-6)
-        return {"loss": loss, "target_std": variance.sqrt().mean(), "explained": explained}
+        guesses, truth, counted = (each.detach().flatten(1, 2) for each in (predicted, targets, real))
+        _, explained = squared_error(guesses, truth, counted[..., None])
+        return {"loss": loss, "target_std": global_std(truth, counted), "explained": explained}
 
     def predict(self, batch: Batch) -> Prediction:
         """The blocks of a batch, as they are predicted and as they are."""
@@ -140,8 +139,6 @@ class IJEPA(Method):
 
     def alarms(self, batch_size: int) -> list[Alarm]:
         """Collapsed targets, too."""
-        collapsed = (
-            "The targets have collapsed: the teacher gives all places nearly the same vector (train/target_std is "
-            "{train/target_std:.3f}), so predicting them teaches nothing. Lower the learning rate or raise momentum."
-        )
-        return [*super().alarms(batch_size), Alarm("train/target_std", collapsed, below=COLLAPSED)]
+        advice = "Lower the learning rate or raise momentum."
+        collapsed = constant_places(f"{metrics.TRAIN}/target_std", "targets", advice, below=COLLAPSED)
+        return [*super().alarms(batch_size), collapsed]

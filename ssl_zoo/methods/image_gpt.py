@@ -16,7 +16,8 @@ from ssl_zoo.mixed_precision import heads_in_mixed_precision
 from ssl_zoo.objectives.language_modeling import global_mean
 from ssl_zoo.objectives.token_loss import token_loss
 from ssl_zoo.optim import Optimizer
-from ssl_zoo.randomness import fold_in, uniform
+from ssl_zoo.parts.codebooks import gumbel
+from ssl_zoo.randomness import fold_in
 
 HIDING, DRAWING = 1, 2  # what an example's keys are folded with
 
@@ -129,8 +130,7 @@ class ImageGPT(Method):
         for place in range(begun.shape[1], total):
             logits = self.head(self.before_each(written[:, : place + 1])[:, -1]).float()
             if self.temperature > 0:  # the highest of logits plus Gumbel noise is a draw from their softmax
-                noise = uniform(fold_in(keys, place), logits.shape[1])
-                logits = logits / self.temperature - torch.log(-torch.log(noise))
+                logits = logits / self.temperature + gumbel(fold_in(keys, place), logits.shape[1])
             written[:, place] = logits.argmax(1)
         return written
 

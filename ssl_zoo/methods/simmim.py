@@ -8,8 +8,7 @@ from ssl_zoo.corruption.hidden import Hidden, all_real
 from ssl_zoo.corruption.masking import Masking
 from ssl_zoo.corruption.places import RandomPlaces
 from ssl_zoo.corruption.spans import RandomSpans
-from ssl_zoo.encoders.base import Encoder, require_contents, require_maskable
-from ssl_zoo.errors import InputError
+from ssl_zoo.encoders.base import Encoder, require_both_sides, require_contents, require_maskable
 from ssl_zoo.methods.base import Method
 from ssl_zoo.mixed_precision import heads_in_mixed_precision
 from ssl_zoo.objectives.absolute_error import absolute_error
@@ -59,13 +58,9 @@ class SimMIM(Method):
         super().__init__(encoder, optimizer)
         require_maskable(encoder, "SimMIM")
         require_contents(encoder, "SimMIM")
-        if encoder.causal:
-            raise InputError(
-                f"SimMIM predicts what is hidden from both sides, of which {type(encoder).__name__} sees one: take "
-                "ViT for images, or AudioViT or Wav2Vec2Encoder for speech."
-            )
-        in_a_line = type(encoder).grid is Encoder.grid
-        self.masking = (RandomSpans() if in_a_line else RandomPlaces(0.6)) if masking is None else masking
+        require_both_sides(encoder, "SimMIM")
+        usual = RandomPlaces(0.6) if encoder.in_plane else RandomSpans()
+        self.masking = usual if masking is None else masking
         self.normalize_targets = normalize_targets
         self.mask_vector = nn.Parameter(0.02 * torch.randn(encoder.dim))
         self.head = nn.Linear(encoder.dim, encoder.content_dim)

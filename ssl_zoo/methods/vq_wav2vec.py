@@ -15,7 +15,7 @@ from ssl_zoo.mixed_precision import heads_in_mixed_precision
 from ssl_zoo.objectives.language_modeling import global_mean
 from ssl_zoo.optim import Optimizer
 from ssl_zoo.parts.alarms import FEW_CODES, Alarm, collapsed_representation, few_codes, loss_at_chance
-from ssl_zoo.parts.codebooks import GumbelQuantizer, code_perplexity, code_use
+from ssl_zoo.parts.codebooks import GumbelQuantizer, code_perplexity, code_use, decayed_temperature
 from ssl_zoo.parts.coded_frames import CodedFrames
 from ssl_zoo.randomness import fold_in
 from ssl_zoo.views.base import require_probability, require_range
@@ -109,9 +109,7 @@ class VQWav2Vec(Wav2Vec):
     @property
     def quantizer_temperature(self) -> float:
         """The temperature of the Gumbel softmax now."""
-        first, last = self.gumbel_temperature
-        decayed = min(1.0, self.progress / self.gumbel_decay) if self.gumbel_decay > 0 else 1.0
-        return first * (last / first) ** decayed
+        return decayed_temperature(self.gumbel_temperature, self.gumbel_decay, self.progress)
 
     def alarms(self, batch_size: int) -> list[Alarm]:
         """Of the contrastive term, not of the whole loss; and few codes in use."""

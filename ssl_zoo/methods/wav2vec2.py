@@ -19,7 +19,7 @@ from ssl_zoo.objectives.frame_negatives import cosine_logits, draw_candidates, e
 from ssl_zoo.objectives.language_modeling import global_mean, token_nats
 from ssl_zoo.optim import Optimizer
 from ssl_zoo.parts.alarms import Alarm, collapsed_representation, loss_at_chance
-from ssl_zoo.parts.codebooks import GumbelQuantizer
+from ssl_zoo.parts.codebooks import GumbelQuantizer, decayed_temperature
 from ssl_zoo.randomness import fold_in
 from ssl_zoo.targets.frames import hidden_frames
 from ssl_zoo.views.base import require_at_least, require_probability, require_range
@@ -164,9 +164,7 @@ class Wav2Vec2(Method):
     @property
     def quantizer_temperature(self) -> float:
         """The temperature of the Gumbel softmax now."""
-        first, last = self.gumbel_temperature
-        decayed = min(1.0, self.progress / self.gumbel_decay) if self.gumbel_decay > 0 else 1.0
-        return first * (last / first) ** decayed
+        return decayed_temperature(self.gumbel_temperature, self.gumbel_decay, self.progress)
 
     def chance_loss(self, batch_size: int) -> float:
         """The log of the number of candidates, all being equally likely: of the contrastive term, logged by itself."""

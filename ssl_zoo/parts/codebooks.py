@@ -97,6 +97,18 @@ class GumbelQuantizer(nn.Module):
         return Quantized(chosen, logits.argmax(3), torch.softmax(logits, dim=3))
 
 
+def decayed_temperature(ends: tuple[float, float], decay: float, progress: float) -> float:
+    """The temperature of a Gumbel softmax that decays exponentially, as in the published code of wav2vec 2.0.
+
+    Args:
+        ends: temperature at the start, and from the end of the decay on.
+        decay: part of the run over which it decays; with 0 it is the last one throughout.
+        progress: part of the run that is over, in [0, 1].
+    """
+    first, last = ends
+    return first * (last / first) ** (min(1.0, progress / decay) if decay > 0 else 1.0)
+
+
 def gumbel(keys: Tensor, *shape: int) -> Tensor:
     """Standard Gumbel noise ``(B, *shape)`` float32 of the examples' keys ``(B,)``."""
     draws = uniform(keys, *shape).clamp_min(2.0**-25)  # 0 is drawn now and then, and its logarithm is not finite

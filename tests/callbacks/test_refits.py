@@ -81,7 +81,7 @@ def fit(model: Fits, folder: Path, *callbacks: L.Callback, path: Path | None = N
     )  # fmt: skip
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*does not have many workers")  # data lies in memory
-        warnings.filterwarnings("ignore", ".*`limit_val_batches=0`")  # as wanted
+        warnings.filterwarnings("ignore", ".*`limit_val_batches=0`")  # nothing is validated, as the test asks for
         try:
             trainer.fit(model, digits(), ckpt_path=path, weights_only=False)
         finally:

@@ -13,7 +13,7 @@ def kept_warnings() -> Iterator[list[str]]:
     """
     sentences: list[str] = []
     with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
+        warnings.simplefilter("always")  # each is collected, also one that was shown before
         yield sentences
     for warning in caught:
         if warning.category is not UserWarning:

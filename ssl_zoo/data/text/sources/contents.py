@@ -190,7 +190,7 @@ def table_entries(path: Path, columns: Columns) -> Iterator[Entry | BadText]:
                     "--data.source.text_column to that of the texts."
                 )
             label = by_name.get(columns.label.casefold())
-            others = {head: set[str]() for place, head in enumerate(heads) if label is None and place != wanted}
+            others = {place: set[str]() for place in range(len(heads)) if label is None and place != wanted}
             looked_at = 0
             empty = True
             for row in rows:
@@ -204,13 +204,13 @@ def table_entries(path: Path, columns: Columns) -> Iterator[Entry | BadText]:
                     )
                 if looked_at < ROWS_LOOKED_AT:
                     looked_at += 1
-                    for head, values in others.items():
-                        values.add(row[heads.index(head)])
+                    for place, values in others.items():
+                        values.add(row[place])
                 if is_blank(row[wanted]):
                     yield BadText(f"line {rows.line_num} of {name}", BLANK)
                 else:
                     yield Entry(row[wanted], None if label is None else row[label], rows.line_num)
-            classes = [head for head, values in others.items() if 1 < len(values) <= looked_at / 2]
+            classes = [heads[place] for place, values in others.items() if 1 < len(values) <= looked_at / 2]
             if classes:
                 warnings.warn(
                     f"{name} has no column called {columns.label}; where {' or '.join(classes)} holds classes, set "
