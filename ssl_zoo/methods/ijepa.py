@@ -18,7 +18,7 @@ from ssl_zoo.errors import InputError
 from ssl_zoo.methods.base import Method
 from ssl_zoo.mixed_precision import heads_in_mixed_precision
 from ssl_zoo.objectives.language_modeling import global_mean
-from ssl_zoo.objectives.squared_error import squared_error
+from ssl_zoo.objectives.prediction_error import squared_error
 from ssl_zoo.optim import Optimizer
 from ssl_zoo.parts.alarms import Alarm, constant_places
 from ssl_zoo.parts.spread import global_std

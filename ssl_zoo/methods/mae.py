@@ -12,7 +12,7 @@ from ssl_zoo.encoders.base import Encoder, require_contents, require_droppable
 from ssl_zoo.encoders.positions import fixed_positions
 from ssl_zoo.methods.base import Method
 from ssl_zoo.mixed_precision import heads_in_mixed_precision
-from ssl_zoo.objectives.squared_error import squared_error
+from ssl_zoo.objectives.prediction_error import squared_error
 from ssl_zoo.optim import Optimizer
 from ssl_zoo.parts.alarms import Alarm, nothing_explained
 from ssl_zoo.parts.reconstructions import reconstructions

@@ -12,7 +12,7 @@ from ssl_zoo.encoders.front_ends import LogMel
 from ssl_zoo.errors import InputError
 from ssl_zoo.methods.base import Method
 from ssl_zoo.mixed_precision import heads_in_mixed_precision
-from ssl_zoo.objectives.absolute_error import absolute_error
+from ssl_zoo.objectives.prediction_error import absolute_error
 from ssl_zoo.optim import Optimizer
 from ssl_zoo.parts.alarms import Alarm, nothing_explained
 from ssl_zoo.parts.reconstructions import reconstructions

@@ -11,7 +11,7 @@ from ssl_zoo.corruption.spans import RandomSpans
 from ssl_zoo.encoders.base import Encoder, require_both_sides, require_contents, require_maskable
 from ssl_zoo.methods.base import Method
 from ssl_zoo.mixed_precision import heads_in_mixed_precision
-from ssl_zoo.objectives.absolute_error import absolute_error
+from ssl_zoo.objectives.prediction_error import absolute_error
 from ssl_zoo.optim import Optimizer
 from ssl_zoo.parts.alarms import Alarm, nothing_explained
 from ssl_zoo.parts.reconstructions import reconstructions

@@ -1,13 +1,17 @@
-"""Mean absolute errors against plain loops, on one process and on two with different numbers of frames."""
+"""Mean squared and absolute errors against plain loops, on one process and on two with different numbers of frames."""
+
+from collections.abc import Callable
 
 import pytest
 import torch
 import torch.distributed as dist
 
-from ssl_zoo.objectives.absolute_error import absolute_error
+from ssl_zoo.objectives.prediction_error import absolute_error, squared_error
 from tests.two_processes import in_group
 
 SHAPE = (4, 6, 3)
+# With what each takes of a difference.
+BOTH = pytest.mark.parametrize(("error_of", "size"), [(squared_error, lambda d: d**2), (absolute_error, abs)])
 
 
 def made(share: slice = slice(None)) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -17,46 +21,53 @@ def made(share: slice = slice(None)) -> tuple[torch.Tensor, torch.Tensor, torch.
     return predicted[share].requires_grad_(), targets[share] + torch.tensor([5.0, 0.0, -3.0]), counted[share]
 
 
-def test_error_and_part_explained_are_those_of_plain_loops():
+@BOTH
+def test_error_and_part_explained_are_those_of_plain_loops(error_of, size):
     predicted, targets, counted = made()
     columns: list[list[tuple[float, float]]] = [[], [], []]
     for row, place, entry in counted.nonzero().tolist():
         columns[entry].append((predicted[row, place, entry].item(), targets[row, place, entry].item()))
     count = sum(map(len, columns))
-    error = sum(abs(guess - true) for column in columns for guess, true in column) / count
+    error = sum(size(guess - true) for column in columns for guess, true in column) / count
     deviation = 0.0
     for column in columns:
         mean = sum(true for _, true in column) / len(column)
-        deviation += sum(abs(true - mean) for _, true in column) / count
-    found, explained = absolute_error(predicted, targets, counted)
+        deviation += sum(size(true - mean) for _, true in column) / count
+    found, explained = error_of(predicted, targets, counted)
     assert found.item() == pytest.approx(error, rel=1e-5) and not explained.requires_grad
     assert float(explained) == pytest.approx(1 - error / deviation, abs=1e-5)
     found.backward()
     assert torch.equal(predicted.grad != 0, counted)
 
 
-def test_the_mean_explains_nothing_and_the_truth_everything():
+@BOTH
+def test_the_mean_explains_nothing_and_the_truth_everything(error_of, size):
     _, targets, counted = made()
     means = (targets * counted).sum((0, 1)) / counted.sum((0, 1))
-    assert float(absolute_error(means.expand_as(targets), targets, counted)[1]) == pytest.approx(0, abs=1e-5)
-    error, explained = absolute_error(targets, targets, counted)
+    assert float(error_of(means.expand_as(targets), targets, counted)[1]) == pytest.approx(0, abs=1e-5)
+    error, explained = error_of(targets, targets, counted)
     assert float(error) == 0 and float(explained) == 1
-    nothing, _ = absolute_error(targets + 1, targets, torch.zeros_like(counted))
+    nothing, _ = error_of(targets + 1, targets, torch.zeros_like(counted))
     assert float(nothing) == 0
 
 
-def share_of_the_error() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def share_of_the_error(
+    error_of: Callable[..., tuple[torch.Tensor, torch.Tensor]],
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     predicted, targets, counted = made(slice(2 * dist.get_rank(), 2 * dist.get_rank() + 2))
-    loss, explained = absolute_error(predicted, targets, counted)
+    loss, explained = error_of(predicted, targets, counted)
     loss.backward()
     return loss.detach(), explained, predicted.grad
 
 
-def test_two_processes_compute_what_one_does_on_the_whole_batch(two_processes):
+@BOTH
+def test_two_processes_compute_what_one_does_on_the_whole_batch(two_processes, error_of, size):
     predicted, targets, counted = made()
-    loss, explained = absolute_error(predicted, targets, counted)
+    loss, explained = error_of(predicted, targets, counted)
     loss.backward()
-    (loss_0, explained_0, gradient_0), (loss_1, explained_1, gradient_1) = two_processes(in_group, share_of_the_error)
+    (loss_0, explained_0, gradient_0), (loss_1, explained_1, gradient_1) = two_processes(
+        in_group, share_of_the_error, error_of
+    )
     torch.testing.assert_close((loss_0 + loss_1) / 2, loss.detach())
     torch.testing.assert_close(explained_0, explained)
     assert torch.equal(explained_0, explained_1)
