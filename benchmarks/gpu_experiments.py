@@ -29,6 +29,7 @@ from ssl_zoo import cli
 from ssl_zoo.batch import Batch
 from ssl_zoo.methods.base import Method
 from ssl_zoo.optim import make_optimizer
+from ssl_zoo.parts.coded_frames import FrozenCodes
 from ssl_zoo.probes.features import to_device
 from ssl_zoo.training_cli import ZooCLI, fit_settings
 
@@ -71,8 +72,11 @@ def options_of(path: Path, settings: dict[str, Any], data: dict[str, list[str]],
         options.append("--model.views.seconds=0.4")
     if settings["data"]["init_args"].get("seconds_per_batch") is None and "AudioData" in settings["data"]["class_path"]:
         options.append("--data.crop_seconds=0.5")
-    if "pretrained" in arguments["encoder"].get("init_args", {}):
+    encoder = arguments["encoder"].get("init_args", {})
+    if "pretrained" in encoder:
         options.append("--model.encoder.pretrained=null")  # weights of another run, which a new machine has not
+    if encoder.get("front_end", {}).get("class_path") == "FrozenCodes":
+        options.append(f"--model.encoder.front_end.pretrained={json.dumps(FrozenCodes.tiny()['pretrained'])}")
     if smoke:
         for network in ("encoder", "decoder"):
             width = arguments.get(network, {}).get("init_args", {}).get("width", 0)

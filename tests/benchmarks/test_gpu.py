@@ -9,6 +9,7 @@ from types import ModuleType
 
 import pytest
 import torch
+import yaml
 
 FOLDER = Path(__file__).parents[2] / "benchmarks"
 EXPERIMENTS = FOLDER.parent / "experiments"
@@ -49,6 +50,14 @@ OPTIONS += ["--trainer.accelerator=cpu", "--data.train_size=24", "--model.encode
 def test_a_device_that_computes_what_the_cpu_does_has_no_error(experiments) -> None:
     row = experiments.check(OPTIONS, torch.device("cpu"))
     assert "error" not in row and row["float32"] == row["CPU float32"] != row["after 3 steps"]
+
+
+def test_what_reads_the_codes_of_another_run_is_tried_where_there_is_none(experiments, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = EXPERIMENTS / "audio" / "vq_wav2vec_bert.yaml"
+    settings, data = yaml.safe_load(path.read_text()), experiments.make_data(tmp_path)
+    options = experiments.options_of(path, settings, data, smoke=True)
+    assert math.isfinite(experiments.check(options, torch.device("cpu"))["after 3 steps"])
 
 
 @pytest.mark.parametrize(
