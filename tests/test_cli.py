@@ -1,5 +1,6 @@
 """The command line as its users meet it: mistakes, overlays, a method of their own, W&B without a network."""
 
+import math
 import re
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import torch
 import yaml
 
 from ssl_zoo.cli import import_named, main, run
+from ssl_zoo.methods.simclr import SimCLR
 from ssl_zoo.runs.run import load_run
 from ssl_zoo.training_cli import fit_settings
 from tests.made import write_images
@@ -209,6 +211,14 @@ def test_a_run_that_diverges_says_so(capsys, tmp_path, validated, sentence):
     options.append("--trainer.limit_val_batches=1" if validated else "--trainer.limit_val_batches=0")
     options += ["--probe_after_fit=true", "--probe.ceiling=false", "--trainer.enable_progress_bar=false"]
     assert sentence in refused(capsys, "fit", "--config", SIMCLR, "--config", SMOKE, *DIGITS, *options)
+
+
+def test_a_loss_that_is_no_number_ends_a_run_whose_encoder_has_finite_vectors_still(capsys, tmp_path, monkeypatch):
+    losses = SimCLR.losses
+    monkeypatch.setattr(SimCLR, "losses", lambda self, batch: {"loss": losses(self, batch)["loss"] + math.nan})
+    options = ["--model.encoder.depth=10", "--model.encoder.width=8", f"--runs_dir={tmp_path}"]
+    error = refused(capsys, "fit", "--config", SIMCLR, "--config", SMOKE, *DIGITS, *options)
+    assert "SimCLR has diverged: after 2 steps its loss is not a finite number. Lower" in error
 
 
 def test_a_run_that_divides_by_zero_is_not_said_to_learn_too_fast(capsys, tmp_path):

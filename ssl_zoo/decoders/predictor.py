@@ -19,7 +19,7 @@ class PlacePredictor(nn.Module):
         heads: attention heads.
 
     Raises:
-        InputError: `dim` cannot be divided so.
+        InputError: `dim` cannot be divided so, or there is no layer.
     """
 
     def __init__(self, entering: int, leaving: int, dim: int, depth: int, heads: int) -> None:

@@ -22,7 +22,7 @@ class SequenceDecoder(nn.Module):
         heads: attention heads.
 
     Raises:
-        InputError: `dim` cannot be divided so.
+        InputError: `dim` cannot be divided so, or there is no layer.
     """
 
     def __init__(self, entering: int, leaving: int, dim: int = 512, depth: int = 8, heads: int = 16) -> None:
@@ -75,13 +75,17 @@ def transformer(owner: str, dim: int, depth: int, heads: int) -> tuple[Any, Any]
         heads: attention heads.
 
     Raises:
-        InputError: `dim` cannot be divided so.
+        InputError: `dim` cannot be divided so, or there is no layer.
     """
     from transformers import ViTConfig, ViTModel
 
     if heads < 1 or dim % heads:
         raise InputError(f"{owner}'s width {dim} is not a multiple of its {heads} heads; choose numbers that divide.")
-    if dim % 4:
+    if depth < 1:
+        raise InputError(
+            f"{owner} has {depth} layers, and without one nothing visible reaches what is predicted: give at least 1."
+        )
+    if dim % 4 or dim < 1:
         raise InputError(f"{owner}'s width is {dim}; give a multiple of 4, which positions need.")
     config = ViTConfig(
         hidden_size=dim,

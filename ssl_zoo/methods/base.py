@@ -215,15 +215,16 @@ class Method(Rebuildable, L.LightningModule, ABC):
         """The same losses on held-out data; returns its representations, for probes and health callbacks.
 
         Raises:
-            InputError: the run has diverged: its representations are not finite numbers.
+            InputError: the run has diverged: its representations, or its loss, are not finite numbers.
         """
-        self._log_losses(batch, metrics.VALIDATION)
+        loss = self._log_losses(batch, metrics.VALIDATION)
         vectors = self.encode(batch).pooled.float()
-        if not vectors.isfinite().all():
-            raise InputError(
-                f"{type(self).__name__} has diverged: after {self.global_step} steps its vectors are not finite "
-                f"numbers. {optim.advice_on_divergence(self.optimizer)}"
-            )
+        for values, what in ((vectors, "vectors are not finite numbers"), (loss, "loss is not a finite number")):
+            if values is not None and not values.isfinite().all():
+                raise InputError(
+                    f"{type(self).__name__} has diverged: after {self.global_step} steps its {what}. "
+                    f"{optim.advice_on_divergence(self.optimizer)}"
+                )
         return vectors
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
@@ -280,10 +281,13 @@ class Method(Rebuildable, L.LightningModule, ABC):
         else:
             nn.utils.clip_grad_norm_(self.parameters(), gradient_clip_val)
 
-    def _log_losses(self, batch: Batch, stage: str) -> None:
-        """Leaves out a last batch of one example where that has nothing to be contrasted with: a loss of 0 is none."""
-        if not self.has_no_negatives(len(batch.index) * self.trainer.world_size):
-            self._log(self.losses_in_precision(batch), stage, batch)
+    def _log_losses(self, batch: Batch, stage: str) -> Tensor | None:
+        """The loss; None of a last batch of one example that has nothing to be contrasted with: 0 is no loss then."""
+        if self.has_no_negatives(len(batch.index) * self.trainer.world_size):
+            return None
+        terms = self.losses_in_precision(batch)
+        self._log(terms, stage, batch)
+        return terms["loss"]
 
     def _log(self, terms: dict[str, Tensor], stage: str, batch: Batch) -> None:
         self.log_dict(

@@ -142,6 +142,8 @@ class Data2Vec(Method):
             masking = papers["image"].masking if plane else paper.masking  # spans lie in a line
         self.masking, self.masks = masking, 1 if masks_per_target is None else masks_per_target
         part = paper.part if top_layers is None else top_layers
+        if not 0 < part <= 1:
+            raise InputError(f"top_layers is {part}; give a part of the layers, above 0 and at most 1.")
         self.top_layers = max(1, round(part * len(encoder.feed_forwards())))
         self.normalization: Normalization = paper.normalization if normalization is None else normalization
         self.beta = paper.beta if beta is None else beta
@@ -149,8 +151,6 @@ class Data2Vec(Method):
         momentum = paper.momentum if momentum is None else momentum
         rise = paper.momentum_rise if momentum_rise is None else momentum_rise
         require_at_least("masks_per_target", self.masks, 1)
-        if not 0 < part <= 1:
-            raise InputError(f"top_layers is {part}; give a part of the layers, above 0 and at most 1.")
         require_at_least("beta", self.beta, 0)
         for name, value in (("momentum", min(momentum)), ("momentum", max(momentum)), ("momentum_rise", rise)):
             require_probability(name, value)

@@ -25,7 +25,7 @@ from ssl_zoo.parts.nearest import nearest
 from ssl_zoo.parts.refit import Count, Refit, some_places
 from ssl_zoo.parts.snapshot import Snapshot
 from ssl_zoo.randomness import fold_in, uniform
-from ssl_zoo.views.base import require_at_least, require_range
+from ssl_zoo.views.base import require_at_least
 
 # What keys are folded with, so that draws are independent of each other.
 MASKING, PLACES, CENTRES, LABELS = 1, 2, 3, 4
@@ -90,8 +90,10 @@ class HuBERT(Method):
         require_both_sides(encoder, "HuBERT")
         self.layer = encoder.num_layers // 2 if layer is None else layer
         _check(encoder, clusters, starts, self.layer)
-        require_range("temperature", (temperature, temperature))
+        if not temperature > 0:
+            raise InputError(f"HuBERT: temperature is {temperature}; give a number above 0.")
         require_at_least("code_dim", code_dim, 1)
+        require_at_least("visible_weight", visible_weight, 0)
         usual = RandomBlocks() if encoder.in_plane else RandomSpans(0.8, 10)
         self.masking = usual if masking is None else masking
         self.clusters, self.starts = clusters, starts
@@ -157,6 +159,11 @@ class HuBERT(Method):
             return some_places(vectors, real, uniform(fold_in(self.keys(batch), PLACES), real.shape[1]), PLACES_EACH)
 
         def fit(vectors: Tensor) -> Tensor:
+            if len(vectors) < max(self.clusters):  # later ones are as few: better now than in the middle of the run
+                raise InputError(
+                    f"HuBERT: there are {len(vectors)} places to make {max(self.clusters)} clusters of: set clusters "
+                    "lower, or give more data."
+                )
             return k_means(vectors, self.clusters[number], fold_in(self.noise_seed[None], CENTRES + 10 * number)[0])
 
         def use(centres: Tensor) -> None:
@@ -178,8 +185,8 @@ class HuBERT(Method):
             return encoder(batch.inputs, batch.mask, layers=True).layers[self.layer][:, self.encoder.prefix :]
 
     def chance_loss(self, batch_size: int) -> float:
-        """The log of the number of clusters, all being equally likely."""
-        return math.log(self.clusters_now)
+        """The log of the number of clusters, all being equally likely, at hidden places and at all others."""
+        return (1 + self.visible_weight) * math.log(self.clusters_now)
 
     def alarms(self, batch_size: int) -> list[Alarm]:
         """Too few clusters in use."""

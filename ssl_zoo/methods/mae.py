@@ -16,7 +16,7 @@ from ssl_zoo.objectives.prediction_error import squared_error
 from ssl_zoo.optim import Optimizer
 from ssl_zoo.parts.alarms import Alarm, nothing_explained
 from ssl_zoo.parts.reconstructions import reconstructions
-from ssl_zoo.targets.contents import own_scale
+from ssl_zoo.targets.contents import own_scale, require_scale
 
 
 class MAE(Method):
@@ -63,6 +63,8 @@ class MAE(Method):
         super().__init__(encoder, optimizer)
         require_droppable(encoder, "MAE")
         require_contents(encoder, "MAE")
+        if normalize_targets:
+            require_scale(encoder.content_dim, "MAE")
         self.masking = KeptPlaces(0.8 if encoder.modality == "audio" else 0.75) if masking is None else masking
         self.normalize_targets = normalize_targets
         self.patch_decoder = SequenceDecoder(

@@ -15,7 +15,7 @@ from ssl_zoo.objectives.prediction_error import absolute_error
 from ssl_zoo.optim import Optimizer
 from ssl_zoo.parts.alarms import Alarm, nothing_explained
 from ssl_zoo.parts.reconstructions import reconstructions
-from ssl_zoo.targets.contents import own_scale
+from ssl_zoo.targets.contents import own_scale, require_scale
 
 
 class SimMIM(Method):
@@ -58,6 +58,8 @@ class SimMIM(Method):
         super().__init__(encoder, optimizer)
         require_maskable(encoder, "SimMIM")
         require_contents(encoder, "SimMIM")
+        if normalize_targets:
+            require_scale(encoder.content_dim, "SimMIM")
         require_both_sides(encoder, "SimMIM")
         usual = RandomPlaces(0.6) if encoder.in_plane else RandomSpans()
         self.masking = usual if masking is None else masking

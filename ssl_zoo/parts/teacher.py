@@ -30,6 +30,9 @@ class Teacher(nn.Module):
         momentum: m in [0, 1], where 1 stands still: a number, or a function of the part of the run that is over.
         eval_mode: Whether the copy always works as in evaluation.
         shared: Names of parameters, or of parts with all of theirs, that are the student's own: m is 0 for them.
+
+    Raises:
+        InputError: the momentum is out of its range at the start or at the end of a run.
     """
 
     def __init__(
@@ -41,6 +44,11 @@ class Teacher(nn.Module):
         shared: Sequence[str] = (),
     ) -> None:
         super().__init__()
+        for value in (momentum(0.0), momentum(1.0)) if callable(momentum) else (momentum,):
+            if not 0 <= value <= 1:
+                raise InputError(
+                    f"momentum is {value:g}; a teacher follows with one from 0 to 1, and stands still at 1."
+                )
         self.module = deepcopy(student).requires_grad_(False)
         self.momentum, self.eval_mode = momentum, eval_mode
         self._student = (student,)  # in a tuple the student is no part of its teacher, nor saved twice

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from ssl_zoo.errors import InputError
+
 
 def own_scale(contents: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and (unbiased) standard deviation of every place's numbers, as MAE takes them (arXiv:2111.06377, section 3).
@@ -15,3 +17,12 @@ def own_scale(contents: Tensor) -> tuple[Tensor, Tensor]:
     """
     variance, mean = torch.var_mean(contents, dim=2, keepdim=True)
     return mean, (variance + 1e-6).sqrt()
+
+
+def require_scale(numbers: int, method: str) -> None:
+    """Raise `InputError` where what is at a place is so few numbers, P, that they have no scale of their own."""
+    if numbers < 2:
+        raise InputError(
+            f"{method} brings what it predicts of each place to zero mean and unit variance, and of the one number that "
+            "a place of this encoder has, nothing is left: set normalize_targets to false, or make patches larger."
+        )

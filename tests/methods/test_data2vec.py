@@ -418,6 +418,8 @@ def test_what_cannot_be_predicted_is_refused_in_a_sentence():
         Data2Vec(MLP(image_size=8))
     for settings, sentence in (
         ({"top_layers": 1.1}, "top_layers is 1.1"),
+        ({"top_layers": math.nan}, "top_layers is nan"),
+        ({"top_layers": math.inf}, "top_layers is inf"),
         ({"top_layers": 0.0}, "top_layers"),
         ({"beta": -1.0}, "beta is -1.0"),
         ({"momentum": (0.9, 1.1)}, "momentum is 1.1"),

@@ -176,6 +176,15 @@ def test_the_second_iteration_of_a_run_is_learnt_too():
     assert terms["loss"] < 0.8 * math.log(16)
 
 
+@each
+@torch.no_grad()
+def test_chance_is_the_loss_of_cosines_that_are_all_alike_at_hidden_and_at_visible_places(name):
+    for weight in (0.0, 0.5):
+        model, batch = make(name, 1, visible_weight=weight), batch_for(name)
+        model.labels.fill_(1.0)
+        torch.testing.assert_close(float(model.losses(batch)["loss"]), model.chance_loss(8), atol=1e-5, rtol=1e-5)
+
+
 def test_without_the_callback_that_reads_the_data_training_is_refused():
     model = HuBERT(small_encoder(), (8,), (0.0,))
     trainer = L.Trainer(
@@ -202,7 +211,9 @@ def test_what_cannot_work_is_refused():
     for settings, message in (
         ({"clusters": (5,)}, "give for each iteration"), ({"clusters": (5, 1)}, "at least 2"),
         ({"starts": (0.1, 0.4)}, "ascending from 0"), ({"starts": (0.0, 1.0)}, "below 1"),
-        ({"layer": 3}, "layers are 1 to 2"), ({"layer": 0}, "layers are 1 to 2"), ({"temperature": 0.0}, "temperature"),
+        ({"visible_weight": -1.0}, "visible_weight"), ({"layer": 3}, "layers are 1 to 2"), ({"layer": 0}, "layers are 1 to 2"), ({"temperature": 0.0}, "temperature"),
     ):  # fmt: skip
         with pytest.raises(InputError, match=message):
             make("image", **settings)
+    with pytest.raises(InputError, match="places to make 100000 clusters of: set clusters lower"):
+        make("image", clusters=(5, 100_000))  # before the first step, not when the second iteration begins

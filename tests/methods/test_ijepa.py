@@ -240,3 +240,8 @@ def test_what_it_cannot_do_is_refused_in_a_sentence():
         of_images(predictor_dim=18)
     with pytest.raises(InputError, match="The predictor's width 16 is not a multiple of its 3 heads"):
         of_images(predictor_heads=3)
+    with pytest.raises(InputError, match="The predictor has 0 layers, and without one nothing visible reaches"):
+        of_images(predictor_depth=0)
+    for momentum in (1.5, -0.5, float("nan")):
+        with pytest.raises(InputError, match=f"momentum is {momentum:g}; a teacher follows with one from 0 to 1"):
+            of_images(momentum=momentum)

@@ -327,5 +327,12 @@ def test_what_cannot_be_filled_in_is_refused_in_a_sentence():
         make(masking=RandomPlaces(1.0)).losses(images())
     with pytest.raises(InputError, match="width 16 is not a multiple of its 3 heads"):
         make(decoder_heads=3)
-    with pytest.raises(InputError, match="width is 18; give a multiple of 4"):
-        make(decoder_dim=18)
+    for dim in (18, 0):
+        with pytest.raises(InputError, match=f"width is {dim}; give a multiple of 4"):
+            make(decoder_dim=dim, decoder_heads=1)
+    with pytest.raises(InputError, match="decoder has 0 layers, and without one nothing visible reaches"):
+        make(decoder_depth=0)
+    single = ViT(SIDE, 1, dim=32, depth=1, heads=2, channels=1, pooling="mean")
+    with pytest.raises(InputError, match=r"MAE brings .* of the one number .* set normalize_targets to false"):
+        MAE(single)
+    assert MAE(single, normalize_targets=False).losses(images(channels=1))["loss"].isfinite()

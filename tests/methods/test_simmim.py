@@ -207,6 +207,8 @@ def test_what_cannot_be_filled_in_is_refused_in_a_sentence():
         SimMIM(BertEncoder({**vocabulary, "continuations": []}, dim=8, depth=1, heads=1))
     with pytest.raises(InputError, match="SimMIM predicts what is hidden from both sides, of which GRUEncoder"):
         SimMIM(GRUEncoder(WaveConvolutions(16, [10, 8, 4], [5, 4, 2]), dim=32))
+    with pytest.raises(InputError, match=r"SimMIM brings .* of the one number .* set normalize_targets to false"):
+        SimMIM(ViT(8, 1, dim=32, depth=1, heads=2, channels=1), normalize_targets=True)
     with pytest.raises(InputError, match="RandomSpans hides spans of places in a line"):
         model, batch = make("patches", RandomSpans())
         model.losses(batch)
