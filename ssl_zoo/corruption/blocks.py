@@ -14,6 +14,8 @@ from ssl_zoo.randomness import fold_in, uniform
 
 # What an example's keys are folded with, so that its draws are independent of each other; 1 is the number's.
 BLOCKS, REST = 0, 2
+# Draws of a row at most, each of which is compared with all places: enough for blocks of a five hundredth of them.
+MOST_BLOCKS = 1024
 
 
 class RandomBlocks(Masking):
@@ -50,7 +52,7 @@ class RandomBlocks(Masking):
         rounding: Literal["random", "up"] = "random",
     ) -> None:
         require_mask_ratio(mask_ratio)
-        if not 0 < area[0] <= area[1] <= 1:
+        if not 1e-9 <= area[0] <= area[1] <= 1:
             raise InputError(
                 f"RandomBlocks: area is {area}; give two parts of a whole in ascending order, like [0.1, 0.3]."
             )
@@ -66,6 +68,11 @@ class RandomBlocks(Masking):
         # So many of the smallest size have the part that is wanted, where they overlap by chance, and a little more.
         drawn = 1 - mask_ratio if inverse else mask_ratio
         self.blocks = max(1, math.ceil(math.log(max(1 - drawn, 1e-3)) / math.log(max(1 - area[0], 1e-3))) + 2)
+        if self.blocks > MOST_BLOCKS:
+            raise InputError(
+                f"RandomBlocks: blocks of {area[0]:g} of the places, the least that area allows, would take "
+                f"{self.blocks:,} for every example: raise it, or take RandomPlaces, which hides single places."
+            )
 
     def slots(self, places: int) -> int:
         """The most places of so many that can be hidden, K."""

@@ -42,7 +42,7 @@ class ImageGPTEncoder(Encoder):
         model: the model of the transformers library; `model.save_pretrained` writes it for others to load.
 
     Raises:
-        InputError: sizes do not fit each other, or the palette is of another number of channels.
+        InputError: sizes do not fit each other, or the palette has a single colour or another number of channels.
     """
 
     modality = "image"
@@ -80,6 +80,11 @@ class ImageGPTEncoder(Encoder):
             raise InputError(
                 f"ImageGPTEncoder: the palette is {list(found.shape)} numbers, but images have {channels} channels: "
                 "give a list of colours, each a number for every channel."
+            )
+        if len(found) < 2:
+            raise InputError(
+                "ImageGPTEncoder: a palette of one colour makes all images alike: set colours to 2 or more, and give "
+                "images of more than one colour."
             )
         self.register_buffer("palette", found)
         side = image_size // stride

@@ -23,6 +23,6 @@ def require_scale(numbers: int, method: str) -> None:
     """Raise `InputError` where what is at a place is so few numbers, P, that they have no scale of their own."""
     if numbers < 2:
         raise InputError(
-            f"{method} brings what it predicts of each place to zero mean and unit variance, and of the one number that "
-            "a place of this encoder has, nothing is left: set normalize_targets to false, or make patches larger."
+            f"{method} brings what it predicts of each place to zero mean and unit variance, and of the one number "
+            "that a place of this encoder has, nothing is left: set normalize_targets to false, or make patches larger."
         )

@@ -103,6 +103,7 @@ def test_what_means_nothing_is_refused_in_a_sentence():
         ({"mask_ratio": 0.0}, "mask_ratio is 0.0"),
         ({"area": (0.3, 0.1)}, r"area is \(0.3, 0.1\)"),
         ({"area": (0.0, 0.1)}, "area is"),
+        ({"area": (1e-5, 0.1)}, r"blocks of 1e-05 of the places, .* would take 91,631 for every example"),
         ({"aspect": 0.0}, "aspect is 0.0"),
     ]:
         with pytest.raises(InputError, match=f"{sentence}[^.]*"):

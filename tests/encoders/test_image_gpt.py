@@ -91,6 +91,7 @@ def test_what_does_not_fit_is_refused_in_a_sentence():
         ({"heads": 3}, "ImageGPTEncoder: dim 32 is not a multiple of heads 3"),
         ({"stride": 4}, "images of 6 pixels a side are not cut evenly by stride 4"),
         ({"colours": 7}, "colours is 7; give at least 8, two levels of 3 channels"),
+        ({"palette": [[0.5, 0.5, 0.5]]}, "a palette of one colour makes all images alike"),
         ({"palette": [[0.0], [1.0]]}, r"the palette is \[2, 1\] numbers, but images have 3 channels"),
     ):
         with pytest.raises(InputError, match=message):

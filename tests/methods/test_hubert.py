@@ -211,7 +211,8 @@ def test_what_cannot_work_is_refused():
     for settings, message in (
         ({"clusters": (5,)}, "give for each iteration"), ({"clusters": (5, 1)}, "at least 2"),
         ({"starts": (0.1, 0.4)}, "ascending from 0"), ({"starts": (0.0, 1.0)}, "below 1"),
-        ({"visible_weight": -1.0}, "visible_weight"), ({"layer": 3}, "layers are 1 to 2"), ({"layer": 0}, "layers are 1 to 2"), ({"temperature": 0.0}, "temperature"),
+        ({"visible_weight": -1.0}, "visible_weight"),
+        ({"layer": 3}, "layers are 1 to 2"), ({"layer": 0}, "layers are 1 to 2"), ({"temperature": 0.0}, "temperature"),
     ):  # fmt: skip
         with pytest.raises(InputError, match=message):
             make("image", **settings)
