@@ -106,6 +106,11 @@ class VQWav2Vec(Wav2Vec):
         logged = {"contrastive": contrast.detach(), "code_perplexity": perplexity, **penalties}
         return {**terms, "loss": loss, **logged}
 
+    @torch.no_grad()
+    def codes(self, batch: Batch) -> Tensor:
+        """``(B, N, G)`` int64, the codes of all places: the likeliest or nearest entries, without noise."""
+        return self.coded.quantize(batch.inputs, batch.mask)[0].codes
+
     @property
     def quantizer_temperature(self) -> float:
         """The temperature of the Gumbel softmax now."""

@@ -89,6 +89,10 @@ class VQWav2VecBERT(Method):
             "code_perplexity": torch.stack(used).sum(),
         }
 
+    def codes(self, batch: Batch) -> Tensor:
+        """``(B, N, G)`` int64, the codes of all places."""
+        return self.coded.codes(batch.inputs, batch.mask)[1]
+
     def fill_in(self, batch: Batch) -> tuple[Tensor, Tensor, Hidden, Tensor]:
         """Codes ``(B, N, G)``, which are real ``(B, N)``, which are hidden, and logits ``(B, K, G, V)`` of these."""
         vectors, codes, mask = self.coded.codes(batch.inputs, batch.mask)

@@ -58,6 +58,23 @@ def test_codes_are_logged_and_drawn_beside_phones(lengths, tmp_path):
         assert torch.equal(each.at_labels, each.codes[nearest_frames(each.moments, counts, 200, 160)])
 
 
+def test_pairs_of_codes_that_vq_wav2vec_learns_are_logged_and_drawn_too(tmp_path):
+    front_end = "--model.encoder.front_end"
+    run([
+        "fit", "--model=VQWav2Vec", "--model.steps=3", "--model.encoder=GRUEncoder", "--model.encoder.dim=16",
+        f"{front_end}=CodedFrames", f"{front_end}.quantizer=k_means", f"{front_end}.entries=8",
+        f"{front_end}.code_dim=16", f"{front_end}.front_end=LogMel", f"{front_end}.front_end.strides=[]",
+        "--data=AudioData", "--data.source=tests.made.Tones", "--data.crop_seconds=0.3", "--data.batch_size=4",
+        "--trainer.max_steps=2", "--trainer.accelerator=cpu", "--trainer.log_every_n_steps=1",
+        "--probe_after_fit=false", "--trainer.enable_progress_bar=false", "--trainer.val_check_interval=2",
+        f"--runs_dir={tmp_path}",
+    ])  # fmt: skip
+    (directory,) = tmp_path.glob("*/*")
+    assert (directory / "figures" / "codes.png").is_file()
+    ((_, pnmi),) = read_metrics(directory / METRICS)["codes/pnmi"]
+    assert pnmi > 0.5  # the entries begin as frames, of four tones whose spectra differ
+
+
 def test_data_without_labels_of_places_has_no_figures():
     data = ImageData(image_size=8, train_size=20)
     data.setup()

@@ -11,6 +11,7 @@ from ssl_zoo.encoders.audio_causal import GRUEncoder
 from ssl_zoo.encoders.front_ends import LogMel, WaveConvolutions
 from ssl_zoo.errors import InputError
 from ssl_zoo.methods.vq_wav2vec import NOISE, VQWav2Vec
+from ssl_zoo.parts.codebooks import Coding
 from ssl_zoo.parts.coded_frames import CodedFrames
 from ssl_zoo.randomness import fold_in
 from tests.methods.test_wav2vec import ROWS, M, by_loop, full, glides, noise, padded, train
@@ -92,6 +93,20 @@ def test_neither_the_order_of_a_batch_nor_padding_changes_anything(quantizer):
     for other in others:
         for name, value in other.items():
             torch.testing.assert_close(value, ours[name], atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("quantizer", KINDS)
+def test_codes_to_look_at_are_those_of_evaluation_and_leave_the_codebooks_as_they_are(quantizer):
+    model, batch = make(quantizer), padded()
+    assert isinstance(model, Coding)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    found = model.train().codes(batch)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert torch.equal(found, model.eval().codes(batch)) and found.shape[2] == 2
+    for row, length in enumerate(batch.mask.sum(1).tolist()):
+        if length >= 25:
+            alone = model.codes(Batch(batch.inputs[row : row + 1, :length], None, None, batch.index[row : row + 1]))
+            assert torch.equal(found[row, : alone.shape[1]], alone[0])
 
 
 @torch.no_grad()

@@ -124,6 +124,7 @@ def test_codes_are_those_of_evaluation_whoever_trains(quantizer):
     first, second = (frozen.codes(full().inputs) for _ in range(2))
     assert torch.equal(first[0], second[0]) and torch.equal(first[1], second[1])
     assert torch.equal(first[1], frozen.eval().codes(full().inputs)[1])
+    assert torch.equal(first[1], make(quantizer).train().codes(full()))
     assert all(torch.equal(value, before[name]) for name, value in frozen.state_dict().items())
 
 
