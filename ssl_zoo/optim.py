@@ -16,7 +16,7 @@ from ssl_zoo.errors import InputError
 from ssl_zoo.lars import LARS
 from ssl_zoo.suggestions import nearest
 
-Name = Literal["adamw", "sgd", "lars"]
+Name = Literal["adamw", "sgd", "lars", "adagrad"]
 Schedule = Literal["cosine", "linear", "constant", "wsd"]
 
 # What each optimizer takes besides what all of them take, and its values where none are given.
@@ -24,6 +24,7 @@ _OWN: dict[str, dict[str, Any]] = {
     "adamw": {"betas": (0.9, 0.999), "eps": 1e-8},
     "sgd": {"momentum": 0.9},
     "lars": {"momentum": 0.9, "trust": 0.001},
+    "adagrad": {"eps": 1e-10},
 }
 # Factors of the learning rate, in [0, 1], given the part in [0, 1] of the time after the warm-up that is over.
 _COURSES: dict[str, Callable[[float], float]] = {
@@ -39,7 +40,8 @@ class Optimizer:
     """How weights are updated, and how fast over the run.
 
     Args:
-        name: Update rule: `adamw` (arXiv:1711.05101), `sgd` with momentum, or `lars` (arXiv:1708.03888).
+        name: Update rule: `adamw` (arXiv:1711.05101), `sgd` with momentum, `lars` (arXiv:1708.03888), or `adagrad`
+            (Duchi et al., 2011), for tables of which a batch has few rows.
         learning_rate: Highest learning rate of the run, for the global batch.
         weight_decay: Weight decay of matrices and kernels; norms, biases, positions, class tokens and codebooks have
             none.
@@ -54,7 +56,7 @@ class Optimizer:
             zero, `constant`, or `wsd` (warm-up, stable, decay; arXiv:2404.06395), which is constant and falls linearly
             to zero in the last fifth.
         betas: Decay rates of AdamW's two running means; left out, 0.9 and 0.999.
-        eps: Number that AdamW adds to its denominator; left out, 1e-8.
+        eps: Number that AdamW and Adagrad add to their denominator; left out, 1e-8 and 1e-10.
         momentum: Momentum of SGD and LARS; left out, 0.9.
         trust: Trust coefficient of LARS; left out, SimCLR's 0.001.
 
@@ -206,6 +208,8 @@ def make_optimizer(settings: Optimizer, module: nn.Module, steady: Iterable[nn.M
     if settings.name == "sgd":
         # The fused one wants all parameters of a group to have a momentum, or none: of a trunk it comes later.
         return torch.optim.SGD(groups, lr=rate, fused=settings.freeze_encoder == 0, **settings.own)
+    if settings.name == "adagrad":
+        return torch.optim.Adagrad(groups, lr=rate, fused=True, **settings.own)
     return LARS(groups, lr=rate, **settings.own)
 
 

@@ -96,10 +96,10 @@ def test_lars_leaves_a_zero_weight_to_plain_sgd():
     torch.testing.assert_close(weight.detach(), torch.full((2, 2), -0.1))
 
 
-@pytest.mark.parametrize("name", ["adamw", "sgd", "lars"])
+@pytest.mark.parametrize("name", ["adamw", "sgd", "lars", "adagrad"])
 def test_every_optimizer_minimises(name):
     module, inputs = network(), torch.randn(16, 4)
-    optimizer = make_optimizer(Optimizer(name, 0.3 if name == "lars" else 0.01), module)
+    optimizer = make_optimizer(Optimizer(name, {"lars": 0.3, "adagrad": 0.03}.get(name, 0.01)), module)
     losses = []
     for _ in range(30):
         optimizer.zero_grad()
@@ -190,6 +190,12 @@ def test_every_setting_reaches_the_optimizer_and_what_is_left_out_is_pytorchs_ow
     plain, theirs = make_optimizer(Optimizer(), module).defaults, torch.optim.AdamW(module.parameters()).defaults
     assert {name: plain[name] for name in ("betas", "eps")} == {name: theirs[name] for name in ("betas", "eps")}
     assert make_optimizer(Optimizer("sgd", momentum=0.0), module).defaults["momentum"] == 0.0
+    adagrad, theirs = (
+        make_optimizer(Optimizer("adagrad", eps=1e-3), module).defaults,
+        torch.optim.Adagrad(module.parameters()).defaults,
+    )
+    assert adagrad["eps"] == 1e-3 and adagrad["initial_accumulator_value"] == theirs["initial_accumulator_value"] == 0
+    assert make_optimizer(Optimizer("adagrad"), module).defaults["eps"] == theirs["eps"]
     lars = make_optimizer(Optimizer("lars", momentum=0.5, trust=0.02), module).defaults
     assert (lars["momentum"], lars["trust"]) == (0.5, 0.02)
 
@@ -199,8 +205,12 @@ def test_every_setting_reaches_the_optimizer_and_what_is_left_out_is_pytorchs_ow
     [
         ({"momentum": 0.9}, "adamw takes no momentum, which is a setting of sgd and lars; it takes learning_rate"),
         ({"name": "sgd", "trust": 0.1}, "sgd takes no trust, which is a setting of lars; it takes .*momentum"),
+        ({"name": "adagrad", "momentum": 0.9}, "adagrad takes no momentum, .* it takes .*schedule, eps"),
         ({"name": "lars", "betas": (0.9, 0.95)}, "lars takes no betas, which is a setting of adamw"),
-        ({"name": "adam"}, "optimizer.name is 'adam', but must be one of adamw, sgd, lars, did you mean 'adamw'"),
+        (
+            {"name": "adam"},
+            "optimizer.name is 'adam', but must be one of adamw, sgd, lars, adagrad, did you mean 'adamw'",
+        ),
         ({"schedule": "step"}, "optimizer.schedule is 'step', but must be one of cosine, linear, constant, wsd"),
         ({"learning_rate": -1.0}, "optimizer.learning_rate is -1.0; it must be at least 0"),
         ({"learning_rate": math.nan}, "optimizer.learning_rate is nan"),
