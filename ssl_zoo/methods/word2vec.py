@@ -1,7 +1,7 @@
 """word2vec: the vectors of words are learnt by telling their neighbours from words drawn at random."""
 
 import math
-from typing import Literal
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,7 @@ from ssl_zoo.objectives.language_modeling import mean_of_total
 from ssl_zoo.optim import Optimizer
 from ssl_zoo.parts.refit import Count, Refit
 from ssl_zoo.randomness import fold_in, uniform
+from ssl_zoo.vocabulary import Vocabulary
 
 # What an example's keys are folded with, so that its draws are independent of each other.
 KEEPING, REACH, NOISE = 1, 2, 3
@@ -63,6 +64,7 @@ class Word2Vec(Method):
         InputError: the encoder reads no text, or a number is out of its range.
     """
 
+    vocabulary: Vocabulary
     keep: Tensor
     noise: Tensor
 
@@ -74,8 +76,8 @@ class Word2Vec(Method):
         negatives: int = 5,
         subsampling: float = 1e-3,
         noise_power: float = 0.75,
-        shared_negatives: int = 64,
-        optimizer: Optimizer = Optimizer("adagrad", 0.1, weight_decay=0.0, warmup=0.0, schedule="linear"),
+        shared_negatives: int = 32,
+        optimizer: Optimizer = Optimizer("adagrad", 0.2, weight_decay=0.0, warmup=0.0, schedule="linear"),
     ) -> None:
         super().__init__(encoder, optimizer)
         if encoder.modality != "text":
@@ -85,7 +87,7 @@ class Word2Vec(Method):
         _check(objective, window, negatives, subsampling, shared_negatives)
         self.objective, self.window, self.negatives = objective, window, negatives
         self.subsampling, self.noise_power, self.shared_negatives = subsampling, noise_power, shared_negatives
-        self.vocabulary = encoder.vocabulary
+        self.vocabulary = cast(Any, encoder).vocabulary  # which every encoder of texts has
         self.outputs = nn.Parameter(torch.zeros(self.vocabulary["size"], encoder.dim))
         usual = torch.ones(self.vocabulary["size"], dtype=torch.int64)
         usual[self.vocabulary["special"]] = 0
