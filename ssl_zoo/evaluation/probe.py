@@ -8,8 +8,10 @@ import torch
 from ssl_zoo import metrics
 from ssl_zoo.callbacks.online_probe import OnlineProbe
 from ssl_zoo.callbacks.throughput import Throughput
+from ssl_zoo.data.base import DataModule
 from ssl_zoo.data.probe_data import open_probe_data, require_same
 from ssl_zoo.data.representations import Representation
+from ssl_zoo.encoders.base import Encoder
 from ssl_zoo.errors import InputError
 from ssl_zoo.evaluation.evaluate import Choices, Extraction, evaluate
 from ssl_zoo.evaluation.extraction import representation_of
@@ -20,6 +22,7 @@ from ssl_zoo.evaluation.rows import Evaluated
 from ssl_zoo.evaluation.supervised import train_supervised
 from ssl_zoo.evaluation.tasks import has_tasks
 from ssl_zoo.evaluation.unlabelled import evaluate_unlabelled, write_unlabelled
+from ssl_zoo.evaluation.word_similarity import MISSING, read_pairs, word_similarities
 from ssl_zoo.methods.base import Method
 from ssl_zoo.probes.accuracy import Score, scores, summarize
 from ssl_zoo.probes.features import extract, to_device
@@ -36,6 +39,7 @@ from ssl_zoo.runs.results import (
     WITHOUT_LABELS,
     Budget,
     Result,
+    Similarities,
 )
 from ssl_zoo.runs.run import Run, load_run, rebuild, rebuild_as_loaded
 from ssl_zoo.whereabouts import duration, whereabouts
@@ -91,10 +95,11 @@ def probe(
     device, start = best_device(), start_of(loaded)
     methods = {name: loaded.method, start.row: start.method}
     encoders = {row: representation_of(method.encoder, method.to(device).encode) for row, method in methods.items()}
-    remarks = [*start.remarks, *([] if other is None else other.remarks)]
+    similarity, missing = _similarities({row: method.encoder for row, method in methods.items()}, loaded.data)
+    remarks = [*start.remarks, *([] if other is None else other.remarks), *missing]
     reason = nothing_to_evaluate(loaded.data)
     if reason and not has_tasks(loaded.data):
-        _without_labels(loaded, name, encoders, remarks, reason)
+        _without_labels(loaded, name, encoders, similarity, remarks, reason)
         return
     classes = count_classes(loaded.data, f"the run {run}")
     choices = Choices(labels_per_class, draws, layers)
@@ -104,14 +109,32 @@ def probe(
             evaluated.results[SUPERVISED] = {LINEAR: {ALL: _ceiling(loaded, classes)}}
     if not evaluated.results and not evaluated.tasks:
         raise InputError(f"There is nothing to evaluate on the data of the run {run}: no task has two classes.")
-    result = _describe(loaded, name, evaluated, remarks)
+    result = _describe(loaded, name, evaluated, remarks)._replace(word_similarity=similarity)
     # The results first: what follows is nice to have, and must not cost them.
     write_result(run, result)
     result = _with_flops(result, loaded._replace(data=pretrained_on))
     write_results(run, result, evaluated.kept, loaded.data)
 
 
-def _without_labels(run: Run, name: str, encoders: dict[str, Representation], before: list[str], reason: str) -> None:
+def _similarities(encoders: dict[str, Encoder], data: DataModule) -> tuple[Similarities, list[str]]:
+    """Of texts, how well vectors of words agree with people, and a sentence where that cannot be measured."""
+    tokens = data.tokens()
+    if tokens is None:
+        return {}, []
+    if not read_pairs():
+        return {}, [MISSING]
+    with whereabouts.during("word similarity"):
+        return word_similarities(encoders, tokens), []
+
+
+def _without_labels(
+    run: Run,
+    name: str,
+    encoders: dict[str, Representation],
+    similarity: Similarities,
+    before: list[str],
+    reason: str,
+) -> None:
     """Evaluates a run by what needs no labels."""
     if len(run.data.test_set) < 2:
         raise InputError(f"There is nothing to evaluate on the data of the run {run.directory}: {reason}.")
@@ -119,7 +142,7 @@ def _without_labels(run: Run, name: str, encoders: dict[str, Representation], be
     nothing = Evaluated({}, {}, {}, {}, [], WITHOUT_LABELS)
     result = _describe(run, name, nothing, before)
     # What the log has is of validation data and of all processes; a short run may have logged nothing.
-    result = result._replace(health=found.health[name] | result.health)
+    result = result._replace(health=found.health[name] | result.health, word_similarity=similarity)
     write_unlabelled(run.directory, _with_flops(result, run), found, run.data, reason)
 
 

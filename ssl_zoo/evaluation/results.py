@@ -10,7 +10,7 @@ from ssl_zoo.evaluation.figures import map_features
 from ssl_zoo.evaluation.kept_features import save_features
 from ssl_zoo.evaluation.pictures import PICTURES, Shown
 from ssl_zoo.evaluation.rows import Evaluated
-from ssl_zoo.evaluation.tables import print_layers, print_table, print_tasks
+from ssl_zoo.evaluation.tables import print_layers, print_table, print_tasks, print_word_similarity
 from ssl_zoo.probes.features import Features
 from ssl_zoo.runs import files
 from ssl_zoo.runs.result_file import write_result
@@ -60,6 +60,8 @@ def write_results(directory: Path, result: Result, kept: dict[str, Features], da
         print_layers(result)
     if result.tasks:
         print_tasks(result)
+    if result.word_similarity:
+        print_word_similarity(result)
     with whereabouts.during("maps of the features"):
         maps = {row: map_features(features.vectors) for row, features in kept.items()}
     if kept:

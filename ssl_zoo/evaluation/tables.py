@@ -79,6 +79,20 @@ def print_tasks(result: Result) -> None:
     print_fitting(title(result), caption, columns, lines, ELSEWHERE)
 
 
+def print_word_similarity(result: Result) -> None:
+    """Prints how well words' vectors agree with people on which words are alike."""
+    caption = "Spearman's rank correlation of the cosine of two words' vectors, without context, with people's scores"
+    columns = [Column("pairs of words", number=False), Column("representation", number=False)]
+    columns += [Column("rho"), Column("pairs")]
+    lines = []
+    for name, rows in result.word_similarity.items():
+        heading = name
+        for row, (rho, pairs, of) in rows.items():
+            lines.append(Row([heading, row, f"{rho:.3f}", f"{pairs} of {of}"], ends_section=row == list(rows)[-1]))
+            heading = ""
+    print_fitting(f"{title(result)}: words that are alike", caption, columns, lines)
+
+
 def undecided(result: Result) -> str:
     """A sentence on where the test part is too small to distinguish the run from a baseline; empty where nowhere."""
     means = {

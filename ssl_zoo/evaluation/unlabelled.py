@@ -22,7 +22,7 @@ from ssl_zoo.evaluation.neighbours import (
     find_neighbours,
     write_neighbours,
 )
-from ssl_zoo.evaluation.tables import title
+from ssl_zoo.evaluation.tables import print_word_similarity, title
 from ssl_zoo.probes.features import Features, choose_examples, extract
 from ssl_zoo.probes.health import FIGURES
 from ssl_zoo.runs import files
@@ -100,6 +100,8 @@ def write_unlabelled(directory: Path, result: Result, found: Unlabelled, data: D
     draw_neighbours(found.neighbours, data, figures / files.NEIGHBOURS)
     write_neighbours(found.neighbours, data, directory / files.NEIGHBOURS_IN_WORDS)
     _print_health(result, found.health)
+    if result.word_similarity:
+        print_word_similarity(result)
     remark = f"There is no accuracy to measure: {reason}."
     for sentence in (*result.remarks, remark):
         Console(soft_wrap=True).print(sentence, highlight=False, markup=False)

@@ -1,4 +1,4 @@
-"""word2vec: the vectors of words are learnt by telling their neighbours from words drawn at random."""
+"""word2vec: vectors of words are learnt by distinguishing their neighbours from words drawn at random."""
 
 import math
 from typing import Any, Literal, cast

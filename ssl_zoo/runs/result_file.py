@@ -27,6 +27,7 @@ from ssl_zoo.runs.results import (
     Parts,
     Result,
     TaskScore,
+    WordSimilarity,
 )
 from ssl_zoo.tasks.labels import CLASSES
 
@@ -45,6 +46,7 @@ def write_result(directory: Path, result: Result) -> None:
         "tasks": nested(result.tasks, 2, lambda score: without_unknown(score._asdict(), "balanced", "layers")),
         "task_sizes": result.task_sizes,
         "layers": {row: scores._asdict() for row, scores in result.layers.items()},
+        "word_similarity": nested(result.word_similarity, 2, lambda similarity: similarity._asdict()),
     }.items():
         if entries:
             record[name] = entries
@@ -117,6 +119,7 @@ def _typed(record: dict[str, Any]) -> Result:
         layers={str(row): _layer_scores(found) for row, found in record.get("layers", {}).items()},
         main_task=str(record.get("main_task", PHONES if PHONES in tasks else CLASSES)),
         meanings={str(row): str(meaning) for row, meaning in record.get("meanings", {}).items()},
+        word_similarity=nested(record.get("word_similarity", {}), 2, _word_similarity),
     )
 
 
@@ -124,6 +127,10 @@ def _task_score(found: Mapping[str, Any]) -> TaskScore:
     balanced = found.get("balanced")
     layers = [read_number(share) for share in found.get("layers", [])]
     return TaskScore(read_share(found["accuracy"]), None if balanced is None else read_share(balanced), layers)
+
+
+def _word_similarity(found: Mapping[str, Any]) -> WordSimilarity:
+    return WordSimilarity(read_number(found["rho"]), int(found["pairs"]), int(found["of"]))
 
 
 def _layer_scores(found: Mapping[str, Any]) -> LayerScores:

@@ -38,6 +38,23 @@ class TaskScore(NamedTuple):
     layers: list[float] = []  # noqa: RUF012  # a tuple's default, and never changed
 
 
+class WordSimilarity(NamedTuple):
+    """How well vectors of words agree with people on which words are alike.
+
+    Attributes:
+        rho: Spearman's rank correlation of cosines with people's scores, in [-1, 1].
+        pairs: pairs of words that it is of.
+        of: pairs in the whole set.
+    """
+
+    rho: float
+    pairs: int
+    of: int
+
+
+Similarities = dict[str, dict[str, WordSimilarity]]  # by set of pairs and by row
+
+
 class LayerScores(NamedTuple):
     """What linear probes of the single layers reach.
 
@@ -121,6 +138,8 @@ class Result(NamedTuple):
         layers: accuracy of every layer by row.
         main_task: the one that says most of a representation: one of `tasks`, or `classes`; `health` where it was
             evaluated without labels.
+        meanings: what the rows besides the run's own are, by row, as far as somebody says.
+        word_similarity: of texts, how well vectors of words agree with people, by set of pairs and by row.
     """
 
     protocol: int
@@ -143,6 +162,7 @@ class Result(NamedTuple):
     layers: dict[str, LayerScores]
     main_task: str
     meanings: dict[str, str] = {}  # noqa: RUF012  # a tuple's default, and never changed
+    word_similarity: Similarities = {}  # noqa: RUF012  # a tuple's default, and never changed
 
     @property
     def own_row(self) -> str:

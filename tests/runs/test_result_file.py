@@ -12,7 +12,11 @@ from tests.made_results import made
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
-    for result in (made(), made(tasks={}, task_sizes={}, layers={}, main_task="classes"), made(rows={}, seed=None)):
+    for result in (
+        made(),
+        made(tasks={}, task_sizes={}, layers={}, main_task="classes"),
+        made(rows={}, seed=None, word_similarity={}),
+    ):
         write_result(tmp_path, result)
         assert read_result(tmp_path) == result
     assert [path.name for path in tmp_path.iterdir()] == ["results.json"]
