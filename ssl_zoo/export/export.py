@@ -15,7 +15,7 @@ from ssl_zoo.encoders.text_base import TextEncoder
 from ssl_zoo.errors import InputError
 from ssl_zoo.export.card import write_card
 from ssl_zoo.export.loading import Loading
-from ssl_zoo.export.program import save_program
+from ssl_zoo.export.program import as_evaluated, save_program
 from ssl_zoo.export.torchvision_weights import save_for_torchvision
 from ssl_zoo.export.transformers_folder import save_text_encoder, save_vit, save_wav2vec2, without_bars
 from ssl_zoo.runs.run import Run, load_run, read_run
@@ -72,9 +72,9 @@ def write_export(run: Run, out: Path, licence: str | None = None) -> None:
         licence: licence of the weights, for the model card; none is named when left out.
     """
     out.mkdir(parents=True, exist_ok=True)
-    encoder = run.method.encoder
+    encoder = run.encoder
     # First, since it alone can fail.
-    program = save_program(encoder, run.data, run.data.stand_ins(EXAMPLES), out)
+    program = save_program(as_evaluated(run.method, encoder), run.data, run.data.stand_ins(EXAMPLES), out)
     with without_bars():
         libraries = _for_libraries(encoder, run.data, out)
     write_card(run, [*libraries, program], licence, out)

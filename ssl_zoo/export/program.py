@@ -12,9 +12,10 @@ from torch.nn import functional as F
 
 from ssl_zoo.batch import Batch
 from ssl_zoo.data.base import DataModule
-from ssl_zoo.encoders.base import Encoder
+from ssl_zoo.encoders.base import Encoded, Encoder
 from ssl_zoo.errors import InputError
 from ssl_zoo.export.loading import Loading
+from ssl_zoo.methods.base import Method
 
 FILE = "encoder.pt2"
 DYNAMIC = torch.export.Dim.DYNAMIC
@@ -33,6 +34,32 @@ def encode({arguments}):
 """
 
 
+class Evaluated(nn.Module):
+    """What probes see of a method that makes its features otherwise than its encoder does, such as of a middle layer.
+
+    Args:
+        method: a method in evaluation mode.
+    """
+
+    def __init__(self, method: Method) -> None:
+        super().__init__()
+        self.method, self.stride = method, method.encoder.stride
+
+    def forward(self, inputs: Tensor, mask: Tensor | None = None) -> Encoded:
+        """As an encoder's."""
+        return self.method.encode(Batch(inputs, mask, None, inputs.new_zeros(inputs.shape[0], dtype=torch.int64)))
+
+
+def as_evaluated(method: Method, encoder: Encoder) -> Encoder | Evaluated:
+    """The network whose features probes have seen: the encoder, but where a method has an `encode` of its own.
+
+    Args:
+        method: a method in evaluation mode.
+        encoder: the part of it that is evaluated.
+    """
+    return encoder if type(method).encode is Method.encode else Evaluated(method)
+
+
 class Program(nn.Module):
     """What is traced: raw inputs, and their mask where there is padding, to plain tensors by name.
 
@@ -40,7 +67,7 @@ class Program(nn.Module):
         encoder: an encoder in evaluation mode.
     """
 
-    def __init__(self, encoder: Encoder) -> None:
+    def __init__(self, encoder: Encoder | Evaluated) -> None:
         super().__init__()
         self.encoder = encoder
 
@@ -50,7 +77,7 @@ class Program(nn.Module):
         return {"pooled": encoded.pooled, "sequence": encoded.sequence}
 
 
-def save_program(encoder: Encoder, data: DataModule, batch: Batch, folder: Path) -> Loading:
+def save_program(encoder: Encoder | Evaluated, data: DataModule, batch: Batch, folder: Path) -> Loading:
     """Writes `encoder.pt2`, for batches of any size, and for examples of any size where the network takes them.
 
     Args:
@@ -92,7 +119,7 @@ def save_program(encoder: Encoder, data: DataModule, batch: Batch, folder: Path)
     return Loading("PyTorch alone", text, code)
 
 
-def _for_padded(encoder: Encoder, batch: Batch) -> ExportedProgram:
+def _for_padded(encoder: Encoder | Evaluated, batch: Batch) -> ExportedProgram:
     """For examples of any length, padded with a mask."""
     real = torch.ones_like(batch.inputs, dtype=torch.bool) if batch.mask is None else batch.mask
     arguments = batch.inputs, real
@@ -102,7 +129,7 @@ def _for_padded(encoder: Encoder, batch: Batch) -> ExportedProgram:
     return program
 
 
-def _for_any_size(encoder: Encoder, images: Tensor) -> ExportedProgram | None:
+def _for_any_size(encoder: Encoder | Evaluated, images: Tensor) -> ExportedProgram | None:
     """For images of any height and width; None where that cannot be, as for an MLP, or for a map of a single place.
 
     It is traced at a height, a width and a number of patches that have nothing in common with those the network was
@@ -121,6 +148,8 @@ def _for_any_size(encoder: Encoder, images: Tensor) -> ExportedProgram | None:
     return program
 
 
-def _traced(encoder: Encoder, arguments: tuple[Tensor, ...], axes: tuple[dict[int, Any], ...]) -> ExportedProgram:
+def _traced(
+    encoder: Encoder | Evaluated, arguments: tuple[Tensor, ...], axes: tuple[dict[int, Any], ...]
+) -> ExportedProgram:
     encoder(*arguments)  # what it makes once and keeps is no part of the program
     return torch.export.export(Program(encoder), arguments, dynamic_shapes=axes)

@@ -1,6 +1,5 @@
 """Fine-tuning a finished run: how much labelled data does the pretraining save?"""
 
-from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -193,7 +192,7 @@ def _compare(run: Run, task: Task, few: list[int], draws: int, settings: Setting
             def on_step(loss: Tensor, doing: str = doing) -> None:
                 work.advance(lambda: f"{doing}, loss {float(loss):.3f}")
 
-            encoder = deepcopy(run.method.encoder) if row == name else rebuild(run.checkpoint, seed=draw).encoder
+            encoder = run.encoder_to_train() if row == name else rebuild(run.checkpoint, seed=draw).encoder
             chosen = task.draw(number, draw)
             answers = fine_tune(encoder, task, chosen, draw, with_passes(settings, len(chosen), epochs), on_step)
             for figure, value in task.score(answers).items():

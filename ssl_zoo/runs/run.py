@@ -1,5 +1,6 @@
 """A finished run, read back from its directory alone."""
 
+from copy import deepcopy
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -57,6 +58,12 @@ class Run(NamedTuple):
         encoder = self.method.get_submodule(self.method.evaluated)
         assert isinstance(encoder, Encoder)
         return encoder
+
+    def encoder_to_train(self) -> Encoder:
+        """A copy of `encoder` for further training; of a teacher with the parameters fixed that its student's are."""
+        copy = deepcopy(self.method.encoder)
+        copy.load_state_dict(self.encoder.state_dict())
+        return copy
 
     @property
     def settings(self) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from huggingface_hub import ModelCard
+from safetensors.torch import load_file
 from transformers import AutoTokenizer
 from transformers.utils import logging
 
@@ -17,14 +18,17 @@ from ssl_zoo.cli import main, run
 from ssl_zoo.data.image.module import ImageData
 from ssl_zoo.data.text.module import Documents
 from ssl_zoo.encoders.base import Embedded, Encoded, Encoder
+from ssl_zoo.encoders.image_gpt import ImageGPTEncoder
 from ssl_zoo.errors import InputError
 from ssl_zoo.export.card import _data, write_card
 from ssl_zoo.export.export import write_export
 from ssl_zoo.export.program import save_program
 from ssl_zoo.export.transformers_folder import without_bars
+from ssl_zoo.methods.ijepa import IJEPA
+from ssl_zoo.methods.image_gpt import ImageGPT
 from ssl_zoo.runs.result_file import write_result
 from ssl_zoo.runs.results import TaskScore
-from tests.export.kinds import KINDS, LENGTH, SIZE, a_run, gru, make_run
+from tests.export.kinds import KINDS, LENGTH, SIZE, a_run, gru, images, make_run, vit
 from tests.made_results import made, score
 
 # An exported program takes a second of tracing and half a one of loading, and these differ little from others.
@@ -284,6 +288,28 @@ def test_an_encoder_that_cannot_be_traced_is_refused_in_a_sentence(tmp_path):
     batch = Batch(torch.rand(2, 1, 4, 4), None, None, torch.arange(2))
     with pytest.raises(InputError, match=r"torch\.export cannot follow the encoder Untraceable"):
         save_program(Untraceable(), ImageData(), batch, tmp_path)
+
+
+@pytest.mark.filterwarnings("ignore:The given buffer is not writable")  # torch.export's own reader
+@torch.no_grad()
+def test_what_is_exported_is_what_was_evaluated_a_teacher_or_a_middle_layer(tmp_path):
+    ijepa = IJEPA(vit(1, "mean", 0.5), predictor_dim=16, predictor_depth=1, predictor_heads=2)
+    for parameter in ijepa.teacher.parameters():
+        parameter.add_(0.1 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(0)))
+    encoder = ImageGPTEncoder(SIZE, 1, colours=4, stride=8, dim=32, depth=2, heads=2)
+    for method in (ijepa, ImageGPT(encoder, feature_layer=1)):
+        folder = tmp_path / type(method).__name__
+        loaded = a_run(method, images(1), folder)
+        write_export(loaded, folder / "out")
+        pixels = loaded.data.train_set.__getitems__(list(range(7))).inputs / 255
+        found = torch.export.load(folder / "out" / "encoder.pt2").module()(pixels)
+        expected = method.encode(Batch(pixels, None, None, torch.arange(7)))
+        torch.testing.assert_close(found["pooled"], expected.pooled, atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(found["sequence"], expected.sequence, atol=1e-4, rtol=1e-4)
+        assert (found["pooled"] - method.encoder(pixels).pooled).abs().max() > 0.01
+    weights = load_file(tmp_path / "IJEPA" / "out" / "model.safetensors")
+    ours = ijepa.teacher.module.state_dict()
+    assert any(torch.equal(value, each) for value in weights.values() for each in ours.values() if each.ndim > 1)
 
 
 def test_a_run_is_exported_from_the_command_line(tmp_path, capsys):

@@ -124,6 +124,28 @@ def test_rows_differ_in_the_weights_they_begin_with_and_in_nothing_else(text_run
     assert [call[2] for call in calls[::2]] == [0, 1, 0, 1]
 
 
+def test_where_a_teacher_is_evaluated_it_is_the_teacher_that_is_trained_further(tmp_path, monkeypatch):
+    run(
+        ["fit", "--model=IJEPA", "--model.encoder=ViT", "--model.encoder.dim=16", "--model.encoder.depth=1",
+         "--model.encoder.heads=2", "--model.encoder.patch_size=2", "--model.encoder.pooling=mean",
+         "--model.encoder.freeze_patches=true", "--model.predictor_dim=8", "--model.predictor_depth=1",
+         "--model.predictor_heads=1", "--model.optimizer.warmup=0", "--data=ImageData", "--data.batch_size=8",
+         "--trainer.max_steps=2", "--probe_after_fit=false", f"--runs_dir={tmp_path}", "--experiment=ijepa"]
+    )  # fmt: skip
+    (directory,) = tmp_path.glob("ijepa/*")
+    method, begun = load_run(directory).method, []
+    monkeypatch.setattr(
+        finetune_module, "fine_tune", lambda encoder, task, *_: begun.append(encoder) or [[0]] * len(task.test)
+    )
+    finetune(directory, labels_per_class=[2], draws=1, steps=1)
+    student, teacher, trained = (part.state_dict() for part in (method.encoder, method.teacher.module, begun[0]))
+    assert all(torch.equal(value, teacher[name]) for name, value in trained.items())
+    assert not all(torch.equal(value, student[name]) for name, value in trained.items())
+    both = zip(begun[0].parameters(), method.encoder.parameters(), strict=True)
+    learns = [own.requires_grad == its.requires_grad for own, its in both]  # and a teacher's parameters never
+    assert all(learns) and any(own.requires_grad for own in begun[0].parameters())
+
+
 def test_all_labels_are_seen_by_both_rows_as_often_as_asked_for(text_run, monkeypatch):
     """300 steps of 16 once saw 4,800 of 58,650 labels."""
     seen: list[tuple[int, list[int]]] = []
