@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ssl_zoo import metrics
 from ssl_zoo.batch import Batch
-from ssl_zoo.callbacks.first_examples import of_first_examples
+from ssl_zoo.callbacks.shown_examples import show_examples
 from ssl_zoo.data.base import DataModule, data_of
 from ssl_zoo.distributed import alone
 from ssl_zoo.methods.base import Method
@@ -74,7 +74,9 @@ class CodeFigures(L.Callback):
 
 
 def look(trainer: L.Trainer, method: L.LightningModule, most: int) -> list[Found]:
-    """Codes and labels of the first validation examples; nothing where a method has no codes, or data no such labels.
+    """Codes and labels of the first validation examples that have labels, of which other sources' examples have none.
+
+    Nothing where a method has no codes, or the data no such labels.
 
     Args:
         trainer: Trainer of the run.
@@ -87,6 +89,9 @@ def look(trainer: L.Trainer, method: L.LightningModule, most: int) -> list[Found
         return []
     assert isinstance(method, Method), "ssl_zoo trains methods"
     places, found = task.parts["validation"], method.encoder
+    rows = places.examples.unique()[:most].tolist()
+    if not rows:
+        return []
 
     def show(batch: Batch) -> list[Found]:
         grid = found.grid(batch.inputs)
@@ -95,20 +100,18 @@ def look(trainer: L.Trainer, method: L.LightningModule, most: int) -> list[Found
         codes = method.codes(batch)
         if codes.ndim == 3:  # of several groups: every combination is a code
             codes = codes.flatten(0, 1).unique(dim=0, return_inverse=True)[1].view(codes.shape[:2])
-        return _at_labels(batch, codes.cpu(), places, found.offset, found.stride)
+        return _at_labels(batch, codes.cpu(), rows, places, found.offset, found.stride)
 
     with alone():
-        return of_first_examples(trainer, method, data.parts()["validation"], most, show)
+        return show_examples(trainer, method, data.parts()["validation"], rows, show)
 
 
-def _at_labels(batch: Batch, codes: Tensor, places: Places, offset: int, stride: int) -> list[Found]:
-    """Of every example of a batch that has labels, which are the first examples of their part."""
+def _at_labels(batch: Batch, codes: Tensor, rows: list[int], places: Places, offset: int, stride: int) -> list[Found]:
+    """Of every example of a batch; `rows` says which of their part these are."""
     found = []
     lengths = [batch.inputs.shape[1]] * len(codes) if batch.mask is None else batch.mask.sum(1).tolist()
     for row, length in enumerate(lengths):
-        here, _ = places.of(torch.tensor([row]))
-        if not len(here):
-            continue
+        here, _ = places.of(torch.tensor(rows[row : row + 1]))
         moments = places.inputs[here]
         count = max(1, min(codes.shape[1], (int(length) - 2 * offset) // stride + 1))
         nearest = nearest_frames(moments, torch.full_like(moments, count), offset, stride)

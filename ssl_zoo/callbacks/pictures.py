@@ -7,7 +7,7 @@ import lightning as L
 from torch import Tensor
 
 from ssl_zoo import metrics
-from ssl_zoo.callbacks.first_examples import of_first_examples
+from ssl_zoo.callbacks.shown_examples import show_examples
 from ssl_zoo.data.base import data_of
 from ssl_zoo.data.pictures import as_colours, save_grid
 from ssl_zoo.methods.base import Method
@@ -28,7 +28,7 @@ class MethodPictures(L.Callback):
             return
         data = data_of(trainer)
         examples = data.as_validated(data.validation_set)
-        pictures = of_first_examples(trainer, pl_module, examples, pl_module.pictured, pl_module.pictures)
+        pictures = show_examples(trainer, pl_module, examples, range(pl_module.pictured), pl_module.pictures)
         for name, picture in pictures.items():
             path = Path(directory) / FIGURES / f"{name}.png"
             save(picture, path)

@@ -7,7 +7,7 @@ from typing import Any
 import lightning as L
 
 from ssl_zoo.batch import Batch
-from ssl_zoo.callbacks.first_examples import of_first_examples
+from ssl_zoo.callbacks.shown_examples import show_examples
 from ssl_zoo.data.base import data_of
 from ssl_zoo.data.tokens import Tokens
 from ssl_zoo.methods.base import Method
@@ -35,7 +35,7 @@ class MethodTexts(L.Callback):
         tokens = data.tokens()
         if tokens is None or directory is None or not trainer.is_global_zero:
             return
-        texts = of_first_examples(trainer, pl_module, data.validation_set, SAMPLES, pl_module.texts)
+        texts = show_examples(trainer, pl_module, data.validation_set, range(SAMPLES), pl_module.texts)
         if texts is not None:
             write(decode(texts, tokens), Path(directory) / files.SAMPLES)
 

@@ -4,18 +4,21 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from lightning.pytorch.plugins import Precision
 
 from ssl_zoo.callbacks import codes
 from ssl_zoo.callbacks.codes import look
 from ssl_zoo.cli import run
+from ssl_zoo.data.audio.module import AudioData
 from ssl_zoo.data.image.module import ImageData
 from ssl_zoo.encoders.audio import Wav2Vec2Encoder
 from ssl_zoo.encoders.front_ends import LogMel
 from ssl_zoo.methods.hubert import HuBERT
 from ssl_zoo.runs.files import METRICS
 from ssl_zoo.runs.logged import read_metrics
+from ssl_zoo.tasks.labels import PlaceLabels, Places
 from ssl_zoo.tasks.places import nearest_frames
-from tests.made import PITCHES, spell
+from tests.made import PITCHES, Tones, spell
 
 MODEL = [
     "--model=HuBERT", "--model.encoder=Wav2Vec2Encoder", "--model.encoder.front_end=LogMel",
@@ -73,6 +76,23 @@ def test_pairs_of_codes_that_vq_wav2vec_learns_are_logged_and_drawn_too(tmp_path
     assert (directory / "figures" / "codes.png").is_file()
     ((_, pnmi),) = read_metrics(directory / METRICS)["codes/pnmi"]
     assert pnmi > 0.5  # the entries begin as frames, of four tones whose spectra differ
+
+
+def test_figures_are_of_the_examples_that_have_phones_wherever_they_are():
+    data = AudioData(Tones(), crop_seconds=0.3, batch_size=4)
+    data.setup()
+    task = data.tasks()["phones"]
+    assert isinstance(task, PlaceLabels)
+    places = task.parts["validation"]
+    last = int(places.examples.max())
+    only = Places(*(values[places.examples == last] for values in places))
+    data.tasks = lambda: {"phones": task._replace(parts={**task.parts, "validation": only})}
+    encoder = Wav2Vec2Encoder(LogMel(strides=[]), dim=16, depth=1, heads=2, position_kernel=8, position_groups=2)
+    method = HuBERT(encoder, (5,), (0.0,), layer=1)
+    trainer = SimpleNamespace(datamodule=data, precision_plugin=Precision())
+    assert last >= 1
+    (found,) = look(trainer, method, 1)
+    assert torch.equal(found.labels, only.labels) and torch.equal(found.moments, only.inputs)
 
 
 def test_data_without_labels_of_places_has_no_figures():

@@ -1,6 +1,6 @@
 """What a trained method has to show of a few validation examples."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import lightning as L
@@ -13,19 +13,19 @@ from ssl_zoo.methods.base import Method
 Shown = TypeVar("Shown")
 
 
-def of_first_examples(
-    trainer: L.Trainer, method: Method, examples: Examples, most: int, show: Callable[[Batch], Shown]
+def show_examples(
+    trainer: L.Trainer, method: Method, examples: Examples, rows: Sequence[int], show: Callable[[Batch], Shown]
 ) -> Shown:
-    """What is shown of the first examples, on the method's device, without labels, gradients or dropout.
+    """What is shown of some examples, on the method's device, without labels, gradients or dropout.
 
     Args:
         trainer: the Trainer, whose precision holds.
         method: the method, which afterwards trains or not as before.
         examples: validation examples.
-        most: how many examples at most.
+        rows: which of them, in order; those that there are not are left out.
         show: makes what is shown of a batch.
     """
-    batch = examples.__getitems__(list(range(min(most, len(examples)))))
+    batch = examples.__getitems__([row for row in rows if row < len(examples)])
     batch = method.transfer_batch_to_device(batch._replace(labels=None), method.device, 0)
     was_training = method.training
     method.eval()
