@@ -76,7 +76,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "callbacks": ("data", "decoders", "encoders", "methods", "objectives", "parts", "probes", "runs", "tasks", "views"),
     "evaluation": ("callbacks", "data", "data/text", "encoders", "methods", "objectives", "probes", "runs", "tasks"),
     "tracking": ("data", "evaluation", "methods", "probes", "runs"),
-    "export": ("callbacks", "data", "data/text", "encoders", "runs"),
+    "export": ("callbacks", "data", "data/text", "encoders", "methods", "runs"),
     "finetuning": ("callbacks", "data", "data/text", "encoders", "evaluation", "probes", "runs", "tasks"),
     "compare": ("evaluation", "probes", "runs", "tasks"),
     "sweep": ("compare", "runs"),
