@@ -22,7 +22,7 @@ def show_examples(
         trainer: the Trainer, whose precision holds.
         method: the method, which afterwards trains or not as before.
         examples: validation examples.
-        rows: which of them, in order; those that there are not are left out.
+        rows: positions of those to show, in order; positions beyond the last example are left out.
         show: makes what is shown of a batch.
     """
     batch = examples.__getitems__([row for row in rows if row < len(examples)])
