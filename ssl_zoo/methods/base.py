@@ -293,6 +293,6 @@ class Method(Rebuildable, L.LightningModule, ABC):
         self.log_dict(
             {f"{stage}/{name}": value for name, value in terms.items()},
             batch_size=len(batch.index),
-            sync_dist=stage != metrics.TRAIN,
+            sync_dist=True,  # a rank's loss is that of its part of the global batch
             prog_bar=stage == metrics.TRAIN,
         )

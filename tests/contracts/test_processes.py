@@ -60,7 +60,7 @@ def test_a_failure_while_the_first_process_evaluates_holds_up_no_other(tmp_path)
 
 
 @pytest.mark.parametrize("examples", [2048, pytest.param(60, marks=pytest.mark.slow)])
-def test_what_is_logged_at_validation_is_that_of_one_process_on_the_same_examples(examples, two_processes, tmp_path):
+def test_what_is_logged_is_that_of_one_process_on_the_same_examples(examples, two_processes, tmp_path):
     # 143 validation examples in batches of 8: the two processes share a last one of 7, and one of them has it twice.
     options = ["--data.validation_fraction=0.0995", "--trainer.limit_val_batches=1.0", "--trainer.max_steps=2"]
     # As good as no training, so that the encoders are the same to the last digit.
@@ -69,6 +69,9 @@ def test_what_is_logged_at_validation_is_that_of_one_process_on_the_same_example
     one = fit(OWN[FAST], tmp_path / "one" / "runs", *options)
     two = fit_on_two(two_processes, OWN[FAST], tmp_path / "two" / "runs", *options)
     alone, shared = (read_metrics(directory / "metrics.csv") for directory in (one, two))
+    assert len(alone["train/loss"]) == 2  # of the whole batch too, where each of them has the loss of a part
+    for ours, theirs in zip(shared["train/loss"], alone["train/loss"], strict=True):
+        assert ours == pytest.approx(theirs, rel=1e-4)
     for name in ("health/rank", "health/std", "health/uniformity", "health/alignment"):
         assert shared[name][-1] == pytest.approx(alone[name][-1], rel=1e-4), name
     for name in ("probe/knn", "probe/linear"):  # a rounding error may turn one example's class
