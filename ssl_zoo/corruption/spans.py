@@ -37,6 +37,8 @@ class RandomSpans(Masking):
         require_mask_ratio(mask_ratio)
         if length < 1:
             raise InputError(f"mask_length is {length}; give a number of frames of at least 1.")
+        if least < 0:
+            raise InputError(f"RandomSpans: least is {least}; give a number of spans of at least 0.")
         self.mask_ratio, self.length, self.least = mask_ratio, length, least
 
     def most_spans(self, frames: int) -> int:

@@ -86,7 +86,7 @@ class Wav2Vec2Encoder(AudioEncoder):
             remember(self, model, model.config.to_dict())
             front_end = published_front_end(model)
         else:
-            if heads < 1 or dim % heads or position_groups < 1 or dim % position_groups:
+            if min(dim, heads) < 1 or dim % heads or position_groups < 1 or dim % position_groups:
                 raise InputError(
                     f"Wav2Vec2Encoder: dim {dim} is not a multiple of both heads {heads} and position_groups "
                     f"{position_groups}; choose numbers that divide."

@@ -62,7 +62,7 @@ class AudioViT(Encoder):
                 f"AudioViT: patches of {patch_frames} frames and {patch_bands} bands do not cut {mels} mels evenly; "
                 "set patch_frames to 1 or more, and patch_bands to a number that divides mels."
             )
-        if heads < 1 or dim % heads or dim % 4:
+        if min(dim, heads) < 1 or dim % heads or dim % 4:
             raise InputError(f"AudioViT: dim {dim} is not a multiple of both 4 and heads {heads}; choose others.")
         config = ViTConfig(
             hidden_size=dim,

@@ -66,7 +66,7 @@ class ImageGPTEncoder(Encoder):
         from transformers import ImageGPTConfig, ImageGPTModel
 
         super().__init__()
-        if heads < 1 or dim % heads:
+        if min(dim, heads) < 1 or dim % heads:
             raise InputError(
                 f"ImageGPTEncoder: dim {dim} is not a multiple of heads {heads}; choose numbers that divide."
             )

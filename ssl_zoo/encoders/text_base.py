@@ -175,7 +175,7 @@ def positions_at(positions: Tensor | None, places: Tensor | None) -> Tensor | No
 
 def check_heads(encoder: str, dim: int, heads: int) -> None:
     """Raise `InputError` unless `dim` can be divided among so many attention heads."""
-    if heads < 1 or dim % heads:
+    if min(dim, heads) < 1 or dim % heads:
         raise InputError(f"{encoder}: dim {dim} is not a multiple of heads {heads}; choose numbers that divide.")
 
 

@@ -189,7 +189,7 @@ def _new(
     """The description of a network that continues from nothing."""
     chosen = {name: DEFAULTS[name] if value is None else value for name, value in sizes.items()}
     dim, heads = chosen["dim"], chosen["heads"]
-    if heads < 1 or dim % heads:
+    if min(dim, heads) < 1 or dim % heads:
         raise InputError(f"ViT: dim {dim} is not a multiple of heads {heads}; choose numbers that divide.")
     check_size(image_size, chosen["patch_size"])
     if positions == "sincos" and dim % 4:

@@ -18,7 +18,7 @@ from ssl_zoo.parts.alarms import FEW_CODES, Alarm, collapsed_representation, few
 from ssl_zoo.parts.codebooks import GumbelQuantizer, code_perplexity, code_use, decayed_temperature
 from ssl_zoo.parts.coded_frames import CodedFrames
 from ssl_zoo.randomness import fold_in
-from ssl_zoo.views.base import require_probability, require_range
+from ssl_zoo.views.base import require_at_least, require_probability, require_range
 
 # What an example's keys are folded with; those of negatives are `Wav2Vec`'s.
 NOISE = 2
@@ -76,6 +76,7 @@ class VQWav2Vec(Wav2Vec):
             )
         require_range("gumbel_temperature", (gumbel_temperature[1], gumbel_temperature[0]))
         require_probability("gumbel_decay", gumbel_decay)
+        require_at_least("diversity_weight", diversity_weight, 0)
         self.diversity_weight = diversity_weight
         self.gumbel_temperature, self.gumbel_decay = gumbel_temperature, gumbel_decay
 

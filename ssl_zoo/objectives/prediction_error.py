@@ -25,7 +25,8 @@ def squared_error(predicted: Tensor, targets: Tensor, counted: Tensor) -> tuple[
 
     Returns:
         The error, a scalar float32 whose mean over ranks is that of the global batch, in value and gradient, and 0
-        where nothing counts; and `explained`, a scalar without gradient, the same on every rank.
+        where nothing counts; and `explained`, a scalar without gradient, the same on every rank, 0 where all targets
+        that count are alike.
     """
     return _error(predicted, targets, counted, torch.square)
 
@@ -53,4 +54,5 @@ def _error(
         totals, counts = all_gather(sums[None]).sum(0).unbind()
         deviations = size(targets - totals / counts.clamp_min(1.0)) * weights
         deviation = mean_of_total(deviations.sum(), weights.sum()).value
-    return share, 1 - error / deviation.clamp_min(1e-6)
+    # Of targets that are all alike, or where nothing counts, there is nothing to explain.
+    return share, torch.where(deviation > 1e-6, 1 - error / deviation.clamp_min(1e-6), 0.0)

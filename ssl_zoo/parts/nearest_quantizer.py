@@ -46,7 +46,7 @@ class NearestQuantizer(nn.Module):
         patience: steps after which an entry that is not used begins anew.
 
     Raises:
-        InputError: sizes cannot be divided among the groups, or there are too few groups or entries.
+        InputError: groups do not divide the sizes, or there are too few groups, entries or numbers in a group.
     """
 
     idle: Tensor
@@ -65,6 +65,11 @@ class NearestQuantizer(nn.Module):
             raise InputError(
                 f"groups {groups} divides not both the frames' size {dim} and code_dim {code_dim}; choose numbers that "
                 "divide."
+            )
+        if code_dim < 2 * groups:
+            raise InputError(
+                f"code_dim is {code_dim} for groups {groups}: give at least two numbers to each, as of one that is "
+                "normalised by itself nothing is left."
             )
         if entries < 2:
             raise InputError(f"entries is {entries}; a codebook needs at least 2.")

@@ -32,7 +32,7 @@ class RandomProjection(nn.Module):
         codebook: ``(V, code_dim)``, each of length 1.
 
     Raises:
-        InputError: there are fewer than two entries, or there is nothing to project to.
+        InputError: there are fewer than two entries, or fewer than two numbers to project to.
     """
 
     mean: Tensor
@@ -42,8 +42,8 @@ class RandomProjection(nn.Module):
 
     def __init__(self, dim: int, entries: int = 8192, code_dim: int = 16) -> None:
         super().__init__()
-        if entries < 2 or code_dim < 1:
-            raise InputError(f"entries is {entries} and code_dim {code_dim}: they must be at least 2 and at least 1.")
+        if entries < 2 or code_dim < 2:  # of a single number nothing but the sign is left at length 1
+            raise InputError(f"entries is {entries} and code_dim {code_dim}: each must be at least 2.")
         self.register_buffer("mean", torch.zeros(dim))
         self.register_buffer("deviation", torch.ones(dim))
         self.register_buffer("projection", nn.init.xavier_uniform_(torch.empty(dim, code_dim)))

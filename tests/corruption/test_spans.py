@@ -125,3 +125,8 @@ def test_what_cannot_work_is_refused():
             RandomSpans(ratio)
     with pytest.raises(InputError, match="mask_length"):
         RandomSpans(0.65, 0)
+
+
+def test_a_number_of_spans_below_0_is_refused():
+    with pytest.raises(InputError, match="least is -1; give a number of spans of at least 0"):
+        RandomSpans(0.65, 10, -1)

@@ -61,6 +61,7 @@ def test_sizes_that_do_not_fit_are_refused_in_a_sentence():
         ({"patch_bands": 30}, "AudioViT: patches of 2 frames and 30 bands do not cut 80 mels evenly"),
         ({"patch_frames": 0}, "AudioViT: patches of 0 frames"),
         ({"dim": 30}, "AudioViT: dim 30 is not a multiple of both 4 and heads 2"),
+        ({"dim": 0}, "AudioViT: dim 0 is not"),
         ({"heads": 5}, "AudioViT: dim 32 is not a multiple of both 4 and heads 5"),
     ]:
         with pytest.raises(InputError, match=rf"{sentence}[^.]*\.$"):

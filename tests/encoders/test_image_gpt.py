@@ -88,6 +88,7 @@ def test_the_palette_comes_back_with_the_weights():
 
 def test_what_does_not_fit_is_refused_in_a_sentence():
     for settings, message in (
+        ({"dim": 0}, "ImageGPTEncoder: dim 0 is not"),
         ({"heads": 3}, "ImageGPTEncoder: dim 32 is not a multiple of heads 3"),
         ({"stride": 4}, "images of 6 pixels a side are not cut evenly by stride 4"),
         ({"colours": 7}, "colours is 7; give at least 8, two levels of 3 channels"),

@@ -145,3 +145,5 @@ def test_its_alarms_are_about_the_contrast_and_codes_that_are_all_alike():
 def test_an_encoder_without_codes_is_refused_in_a_sentence():
     with pytest.raises(InputError, match=r"^VQWav2Vec learns codes .* LogMel, has none: take CodedFrames[^.]*\.$"):
         VQWav2Vec(GRUEncoder(LogMel(dim=16), dim=16))
+    with pytest.raises(InputError, match="diversity_weight is -1"):
+        make("gumbel", diversity_weight=-1.0)

@@ -72,3 +72,11 @@ def test_two_processes_compute_what_one_does_on_the_whole_batch(two_processes, e
     torch.testing.assert_close(explained_0, explained)
     assert torch.equal(explained_0, explained_1)
     torch.testing.assert_close(torch.cat([gradient_0, gradient_1]) / 2, predicted.grad)
+
+
+@BOTH
+def test_where_targets_are_all_alike_or_nothing_counts_there_is_nothing_to_explain(error_of, size):
+    predicted, targets, counted = made()
+    constant = torch.full_like(targets, 0.3)
+    for given in ((predicted, constant, counted), (constant, constant, counted), (predicted, targets, counted & False)):
+        assert float(error_of(*given)[1]) == 0

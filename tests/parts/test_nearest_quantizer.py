@@ -145,3 +145,5 @@ def test_sizes_that_do_not_divide_are_refused():
             NearestQuantizer(sizes[0], sizes[1], 5, sizes[2])
     with pytest.raises(InputError, match="entries is 1; a codebook needs at least 2"):
         NearestQuantizer(6, 2, 1, 8)
+    with pytest.raises(InputError, match="code_dim is 2 for groups 2: give at least two numbers to each"):
+        NearestQuantizer(6, 2, 5, 2)

@@ -68,5 +68,6 @@ def test_perplexity_of_codes():
 def test_what_cannot_work_is_refused():
     with pytest.raises(InputError, match="entries is 1"):
         RandomProjection(6, 1)
-    with pytest.raises(InputError, match="code_dim 0"):
-        RandomProjection(6, 10, 0)
+    for code_dim in (0, 1):
+        with pytest.raises(InputError, match=f"code_dim {code_dim}"):
+            RandomProjection(6, 10, code_dim)
