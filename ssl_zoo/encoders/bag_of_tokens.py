@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from ssl_zoo.encoders.base import Embedded, Encoded, Encoder
 from ssl_zoo.vocabulary import Vocabulary
@@ -12,14 +13,16 @@ from ssl_zoo.vocabulary import Vocabulary
 class BagOfTokens(Encoder):
     """A table of token vectors without context, as word2vec learns it (Mikolov et al., 2013, arXiv:1301.3781).
 
-    The sequence is the tokens' own vectors. Pooled is their mean over a row's real tokens that stand for text: those
-    that begin and end a document are the same in every text. The order of the words is lost.
+    The sequence is the tokens' own vectors. Pooled is their mean over a row's real tokens that stand for text, as those
+    that begin and end a document are the same in every text, brought to length 1. The order of the words is lost.
 
     Vectors begin as in the authors' released code, uniform in ``[-0.5, 0.5] / dim``.
 
     Args:
         vocabulary: vocabulary of the tokenizer; comes from the data.
         dim: size of the token vectors.
+        unit_length: whether the mean is brought to length 1. Its length says how many words a text has and how much
+            they agree, which drowns what it is about where a probe has few labels.
 
     Attributes:
         token_embedding: the vectors of the vocabulary, ``(size, dim)``.
@@ -30,9 +33,9 @@ class BagOfTokens(Encoder):
     num_layers = 1
     means_text: Tensor
 
-    def __init__(self, vocabulary: Vocabulary, dim: int = 200) -> None:
+    def __init__(self, vocabulary: Vocabulary, dim: int = 200, unit_length: bool = True) -> None:
         super().__init__()
-        self.vocabulary, self.dim = vocabulary, dim
+        self.vocabulary, self.dim, self.unit_length = vocabulary, dim, unit_length
         self.token_embedding = nn.Embedding(vocabulary["size"], dim)
         nn.init.uniform_(self.token_embedding.weight, -0.5 / dim, 0.5 / dim)
         means_text = torch.ones(vocabulary["size"], dtype=torch.bool)
@@ -56,7 +59,8 @@ class BagOfTokens(Encoder):
         self.require_all(places)
         vectors, counted = embedded.vectors, embedded.hints["counted"]
         total = vectors.masked_fill(~counted[..., None], 0).sum(1, dtype=torch.float32)
-        pooled = (total / counted.sum(1, keepdim=True).clamp_min(1)).to(vectors.dtype)
+        pooled = total / counted.sum(1, keepdim=True).clamp_min(1)
+        pooled = (F.normalize(pooled, dim=1) if self.unit_length else pooled).to(vectors.dtype)
         real = None if embedded.mask is None else embedded.mask > 0
         return Encoded(vectors, pooled, real, (vectors,) if layers else ())
 

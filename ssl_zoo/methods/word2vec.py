@@ -32,7 +32,8 @@ class Word2Vec(Method):
         loss = -1/|P| * sum over (i, j) in P of [ log s(u_j . v_i) + sum over n != j of log s(-u_n . v_i) ]
 
     with s(x) = 1 / (1 + exp(-x)) and r_i uniform in 1..window at every step. CBOW puts the mean over the window of v in
-    place of v_i, and i itself in place of j. Frequent tokens are left out before windows are laid, anew at every step:
+    place of v_i, and i itself in place of j, with the gradient of that mean, which the released code does not divide
+    (Irsoy et al., 2020, arXiv:2012.15332). Frequent tokens are left out before windows are laid, anew at every step:
     one that makes up the part f of all tokens stays with probability (sqrt(f/t) + 1) t/f, which is the authors'
     released code; the paper has sqrt(t/f). Tokens that begin and end documents are in no pair.
 
