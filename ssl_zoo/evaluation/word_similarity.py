@@ -93,7 +93,8 @@ def _vectors(encoder: Encoder, tokens: Tokens, pairs: list[Pair]) -> Vectors:
     table = encoder.embed(flat[:, None]).vectors[:, 0].float().cpu()
     split = dict(zip(words, table.split([len(each) for each in ids.values()]), strict=True))
     means = {word: vectors.mean(0) if len(vectors) else torch.zeros(table.shape[1]) for word, vectors in split.items()}
-    first, second = (torch.stack([means[pair[side]] for pair in pairs]) for side in (0, 1))
+    first = torch.stack([means[pair.first] for pair in pairs])
+    second = torch.stack([means[pair.second] for pair in pairs])
     unknown = tokenizer.special["unknown"]
     known = {word: len(each) > 0 and unknown not in each for word, each in ids.items()}
     both = torch.tensor([known[pair.first] and known[pair.second] for pair in pairs])
