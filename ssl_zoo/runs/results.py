@@ -139,7 +139,7 @@ class Result(NamedTuple):
         main_task: the one that says most of a representation: one of `tasks`, or `classes`; `health` where it was
             evaluated without labels.
         meanings: what the rows besides the run's own are, by row, as far as somebody says.
-        word_similarity: of texts, how well vectors of words agree with people, by set of pairs and by row.
+        word_similarity: how well vectors of words agree with people, by set of pairs and by row; of texts alone.
     """
 
     protocol: int
