@@ -42,7 +42,7 @@ def refused(capsys: pytest.CaptureFixture[str], *args: str) -> str:
         ),
         (
             "--model.optimizer.name=adam",
-            "model.optimizer.name: expected one of 'adamw', 'sgd', 'lars', got adam, did you",
+            "model.optimizer.name: expected one of 'adamw', 'sgd', 'lars', 'adagrad', got adam, did you",
         ),
         ("--model.learning_rat=0.1", "SimCLR has no setting 'learning_rat', did you mean 'optimizer.learning_rate'"),
         ("--model.optimizer.betas=[0.9]", "model.optimizer.betas: expected a tuple with 2 elements, got [0.9]."),

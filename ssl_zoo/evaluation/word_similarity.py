@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from scipy.stats import spearmanr
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -70,6 +69,8 @@ def word_similarities(encoders: dict[str, Encoder], tokens: Tokens) -> Similarit
         encoders: encoders of texts by row, in evaluation mode.
         tokens: how texts become inputs of theirs.
     """
+    from scipy.stats import spearmanr
+
     found: Similarities = {}
     for name, pairs in read_pairs().items():
         scores = torch.tensor([pair.score for pair in pairs])

@@ -12,6 +12,7 @@ from ssl_zoo.encoders.base import Encoder
 from ssl_zoo.errors import InputError
 from ssl_zoo.lightning_inside import trainer_of
 from ssl_zoo.methods.base import Method
+from ssl_zoo.mixed_precision import heads_in_mixed_precision
 from ssl_zoo.objectives.language_modeling import mean_of_total
 from ssl_zoo.optim import Optimizer
 from ssl_zoo.parts.refit import Count, Refit
@@ -96,6 +97,7 @@ class Word2Vec(Method):
         self.register_buffer("noise", cumulative_noise(usual, noise_power))
         self.counted = Count()
 
+    @heads_in_mixed_precision
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """The loss per pair."""
         if self.training and trainer_of(self) is not None and not self.counted.value:
@@ -106,17 +108,15 @@ class Word2Vec(Method):
         keys = self.keys(batch)
         tokens, reach, documents = self._without_frequent(batch, keys)
         near = neighbours(reach, documents).float()
-        vectors = self.encoder.embed(tokens, documents).vectors
-        if self.objective == "cbow":
-            around = near.sum(2, keepdim=True)
-            vectors, near = (
-                torch.bmm(near / around.clamp_min(1), vectors),
-                torch.diag_embed((around[..., 0] > 0).float()),
-            )
+        vectors = self.encoder.embed(tokens, documents).vectors.float()
         drawn = torch.searchsorted(self.noise, uniform(fold_in(keys, NOISE), self.shared_negatives), right=True)
-        count = torch.bmm(near, (tokens[:, :, None] != drawn[:, None]).float()) * (self.negatives / drawn.shape[1])
-        outputs = F.embedding(torch.cat([tokens, drawn], 1), self.outputs)
-        scores = torch.bmm(vectors, outputs.transpose(1, 2))
+        with torch.autocast(tokens.device.type, enabled=False):  # there is no network whose errors would drown these
+            if self.objective == "cbow":
+                around = near.sum(2, keepdim=True)
+                vectors = torch.bmm(near / around.clamp_min(1), vectors)
+                near = torch.diag_embed((around[..., 0] > 0).float())
+            count = torch.bmm(near, (tokens[:, :, None] != drawn[:, None]).float()) * (self.negatives / drawn.shape[1])
+            scores = torch.bmm(vectors, F.embedding(torch.cat([tokens, drawn], 1), self.outputs).transpose(1, 2))
         of_neighbours, of_drawn = scores.split([tokens.shape[1], drawn.shape[1]], 2)
         total = (F.softplus(-of_neighbours) * near).sum() + (F.softplus(of_drawn) * count).sum()
         return {"loss": mean_of_total(total, near.sum()).share}
