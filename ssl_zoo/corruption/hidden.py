@@ -72,7 +72,10 @@ class Hidden(NamedTuple):
         if slots is None:
             slots = int(seen.sum(1).max())
         if slots < 1:
-            raise InputError("Everything is hidden, and nothing is left to see: lower the masking's mask_ratio.")
+            raise InputError(
+                "Everything is hidden, and nothing is left to see: lower the masking's mask_ratio, or leave out "
+                "recordings of so few frames by data.min_seconds."
+            )
         everywhere_as_many = real is None and slots + self.positions.shape[1] == self.mask.shape[1]
         left = Hidden.of_mask(seen, slots)
         return left.positions, None if everywhere_as_many else left.valid

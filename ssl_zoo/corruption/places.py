@@ -84,7 +84,7 @@ class KeptPlaces(Masking):
         if not 0 < self.left(places) < places:
             raise InputError(
                 f"KeptPlaces: a mask_ratio of {self.mask_ratio} hides none or all of {places} places; change it, or "
-                "make more places of an input, such as by the encoder's patch_size."
+                "make more places of an input: of images by a smaller patch_size, of speech by more data.min_seconds."
             )
         order = _in_order(uniform(fold_in(keys, KEPT), places), maskable)
         # A row too short for the ratio keeps one.

@@ -78,7 +78,7 @@ class APC(Method):
         if predicting < 1:
             raise InputError(
                 f"APC predicts the frame {self.steps} ahead, and the longest recording of a batch has "
-                f"{embedded.vectors.shape[1]} frames: raise data.crop_seconds or lower steps."
+                f"{embedded.vectors.shape[1]} frames: raise data.min_seconds and data.crop_seconds, or lower steps."
             )
         predicted = self.head(self.encoder.contextualize(embedded).sequence[:, :predicting])
         targets = self.encoder.contents(batch.inputs, batch.mask)[:, self.steps :]
