@@ -187,5 +187,5 @@ def test_what_cannot_work_is_refused():
     for encoder in (Wav2Vec2Encoder(LogMel(), 16, 1, 1, position_kernel=8), MLP(hidden=[8])):
         with pytest.raises(InputError, match=f"causal encoder of frames.*{type(encoder).__name__} is not"):
             APC(encoder)
-    with pytest.raises(InputError, match=r"3 ahead, and the longest.*2 frames: raise data\.crop_seconds"):
+    with pytest.raises(InputError, match=r"3 ahead, and the longest.*2 frames: raise data\.min_seconds"):
         make().losses(Batch(torch.randn(2, SEEN + STRIDE), None, None, torch.arange(2)))
