@@ -10,7 +10,7 @@ second, those included that are left out as too frequent:
 - limit: ssl_zoo's method and optimizer in a bare loop on one ready-made batch;
 - gensim: its compiled loop, of which only training is timed and not the vocabulary.
 
-Then word similarity of both after the passes of a turn. The peer is no dependency of the project:
+Then word similarity of both after the passes of a turn. The peer comes with the extra `words`:
 
     uv run --extra words python benchmarks/word2vec_wordnet.py
 

@@ -5,6 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ssl_zoo.errors import InputError
+
 NAME = "ssl_zoo"
 
 
@@ -46,3 +48,9 @@ def attend(
             module, query.float(), key.float(), value.float(), attention_mask, **settings
         )
     return vectors.to(query.dtype), weights
+
+
+def check_heads(encoder: str, dim: int, heads: int) -> None:
+    """Raise `InputError` unless `dim` can be divided among so many attention heads."""
+    if min(dim, heads) < 1 or dim % heads:
+        raise InputError(f"{encoder}: dim {dim} is not a multiple of heads {heads}; choose numbers that divide.")

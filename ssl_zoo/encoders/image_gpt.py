@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ssl_zoo.encoders.attention import attend
+from ssl_zoo.encoders.attention import attend, check_heads
 from ssl_zoo.encoders.base import Embedded, Encoded, Encoder, mean_over_places
 from ssl_zoo.errors import InputError
 
@@ -66,10 +66,7 @@ class ImageGPTEncoder(Encoder):
         from transformers import ImageGPTConfig, ImageGPTModel
 
         super().__init__()
-        if min(dim, heads) < 1 or dim % heads:
-            raise InputError(
-                f"ImageGPTEncoder: dim {dim} is not a multiple of heads {heads}; choose numbers that divide."
-            )
+        check_heads("ImageGPTEncoder", dim, heads)
         if stride < 1 or image_size % stride:
             raise InputError(
                 f"ImageGPTEncoder: images of {image_size} pixels a side are not cut evenly by stride {stride}; take "

@@ -5,8 +5,9 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from ssl_zoo.encoders.attention import check_heads
 from ssl_zoo.encoders.base import Embedded
-from ssl_zoo.encoders.text_base import Layer, TextEncoder, check_heads, load_pretrained
+from ssl_zoo.encoders.text_base import Layer, TextEncoder, load_pretrained
 from ssl_zoo.encoders.weights import Pretrained
 from ssl_zoo.errors import InputError
 from ssl_zoo.vocabulary import Vocabulary

@@ -6,12 +6,11 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from ssl_zoo.encoders.attention import attend
+from ssl_zoo.encoders.attention import attend, check_heads
 from ssl_zoo.encoders.base import Embedded
 from ssl_zoo.encoders.text_base import (
     Layer,
     TextEncoder,
-    check_heads,
     load_pretrained,
     positions_at,
     positions_in_documents,

@@ -173,12 +173,6 @@ def positions_at(positions: Tensor | None, places: Tensor | None) -> Tensor | No
     return positions.gather(1, places)
 
 
-def check_heads(encoder: str, dim: int, heads: int) -> None:
-    """Raise `InputError` unless `dim` can be divided among so many attention heads."""
-    if min(dim, heads) < 1 or dim % heads:
-        raise InputError(f"{encoder}: dim {dim} is not a multiple of heads {heads}; choose numbers that divide.")
-
-
 def load_pretrained(architecture: Any, source: Pretrained, vocabulary: Vocabulary, **settings: Any) -> Any:
     """A published model in float32, in training mode.
 

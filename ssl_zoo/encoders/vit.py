@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ssl_zoo.encoders.attention import use_fast_attention
+from ssl_zoo.encoders.attention import check_heads, use_fast_attention
 from ssl_zoo.encoders.base import Embedded, Encoded, mean_over_places
 from ssl_zoo.encoders.normalize import Measured, Normalize, Number
 from ssl_zoo.encoders.patches import PatchEncoder
@@ -189,8 +189,7 @@ def _new(
     """The description of a network that continues from nothing."""
     chosen = {name: DEFAULTS[name] if value is None else value for name, value in sizes.items()}
     dim, heads = chosen["dim"], chosen["heads"]
-    if min(dim, heads) < 1 or dim % heads:
-        raise InputError(f"ViT: dim {dim} is not a multiple of heads {heads}; choose numbers that divide.")
+    check_heads("ViT", dim, heads)
     check_size(image_size, chosen["patch_size"])
     if positions == "sincos" and dim % 4:
         raise InputError(f"ViT: dim {dim} is not a multiple of 4, which positions of sines and cosines need.")

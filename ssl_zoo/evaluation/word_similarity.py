@@ -47,11 +47,12 @@ class Vectors(NamedTuple):
 def read_pairs() -> dict[str, list[Pair]]:
     """The sets that are there, by name: WordSim-353 (Finkelstein et al., 2002) and SimLex-999 (Hill et al., 2015)."""
     package = find_spec("gensim")
-    places = [] if package is None else [Path(place) for place in package.submodule_search_locations or []]
-    found = {}
+    if package is None or package.origin is None:
+        return {}
+    folder, found = Path(package.origin).parent / "test" / "test_data", {}
     for name, file in SETS.items():
-        path = next((place / "test" / "test_data" / file for place in places), Path(file))
-        if package is not None and path.is_file():  # some distributions leave test data out
+        path = folder / file
+        if path.is_file():  # some distributions leave test data out
             lines = [line.split("\t") for line in path.read_text(encoding="utf-8").splitlines() if line[:1] != "#"]
             found[name] = [Pair(first, second, float(score)) for first, second, score in lines]
     return found
