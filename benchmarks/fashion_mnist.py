@@ -183,7 +183,7 @@ class PilImages(Dataset[Any]):
 def train_on_fixed_views(model: Method, batch: Batch, steps: int) -> float:
     """The arithmetic alone, in images per second."""
     views = model.to(DEVICE).make_views(to_device(batch, DEVICE))
-    model.make_views = lambda batch: views  # type: ignore[method-assign]  # made once
+    model.make_views = lambda batch: views  # type: ignore[method-assign]  # of this object alone: the cost of views is left out
     return BATCH_SIZE * train_on_one_batch(model, batch, steps)
 
 

@@ -160,6 +160,6 @@ def _quiet() -> None:
         ".*smaller than the logging interval",  # steps are counted over the whole run
         ".*isinstance.treespec, LeafSpec.. is deprecated",  # Lightning's own
     ):
-        warnings.filterwarnings("ignore", message)  # reasons stand above, one by one
+        warnings.filterwarnings("ignore", message)  # a user can do nothing about it
     for logger in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(logger).setLevel(logging.WARNING)  # which devices exist, which seed was set, advertisements

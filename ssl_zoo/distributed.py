@@ -101,7 +101,7 @@ class CPUSyncBatchNorm(LayerSync):
         """`model`, its batch-norm layers made local again in place."""
         for module in model.modules():
             if isinstance(module, _GlobalBatchNorm):
-                module.__class__ = module.local_class  # type: ignore[assignment]  # what it was before `apply`
+                module.__class__ = module.local_class  # type: ignore[assignment]  # mypy knows classes only as fixed; `apply` has changed it before
         return model
 
 

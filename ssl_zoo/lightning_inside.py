@@ -57,7 +57,7 @@ def begun_batches(trainer: L.Trainer) -> int:
 
 def leave_signals_alone(trainer: L.Trainer) -> None:
     """Keeps ranks from agreeing on SIGTERM, for which the device would wait after every batch."""
-    trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None  # type: ignore[method-assign]  # no-op
+    trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None  # type: ignore[method-assign]  # of this trainer alone
 
 
 def pass_no_signals_on(trainer: L.Trainer) -> None:
@@ -82,7 +82,7 @@ def have_children_watched(watch: Callable[[list[subprocess.Popen[bytes]]], None]
     Args:
         watch: Begins to watch the processes of the list that it is given, and comes back.
     """
-    subprocess_script._launch_process_observer = watch  # type: ignore[assignment]  # a function like it
+    subprocess_script._launch_process_observer = watch  # type: ignore[assignment]  # mypy compares the names of arguments, and Lightning gives it by position
 
 
 def loops_within_epoch(trainer: L.Trainer) -> dict[str, Any]:

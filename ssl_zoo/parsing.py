@@ -126,7 +126,7 @@ def _refuse_empty_parts(settings: Namespace, place: str = "") -> None:
 def _is_group(class_: type, name: str) -> bool:
     """Whether an argument of a class is a group of settings."""
     try:
-        hint = get_type_hints(class_.__init__).get(name)  # type: ignore[misc]  # of this class and no other
+        hint = get_type_hints(class_.__init__).get(name)  # type: ignore[misc]  # a subclass may have another, and none is asked
     except NameError:  # types that are imported for type checkers alone
         return False
     return isinstance(hint, type) and is_dataclass(hint)

@@ -147,7 +147,7 @@ def with_absolute_paths(class_: type, settings: dict[str, Any]) -> dict[str, Any
         settings: arguments by name.
     """
     try:
-        hints = typing.get_type_hints(class_.__init__)  # type: ignore[misc]  # of this class and no other
+        hints = typing.get_type_hints(class_.__init__)  # type: ignore[misc]  # a subclass may have another, and none is asked
     except NameError:  # types that are imported for type checkers alone
         return settings
     paths = {name for name, hint in hints.items() if Path in (hint, *typing.get_args(hint))}

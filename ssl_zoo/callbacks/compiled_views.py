@@ -35,7 +35,7 @@ class CompiledViews(L.Callback):
         if pl_module.views is not None:
             self.forward = self.forward or CompiledForward(pl_module.views, self.backend)
             # On this object alone, for as long as it trains.
-            pl_module.views.forward = self.forward  # type: ignore[method-assign]  # not for all views
+            pl_module.views.forward = self.forward  # type: ignore[method-assign]  # other views of the class stay as they are
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
         """Takes it away: pictures and validation have batches of other shapes."""

@@ -39,7 +39,7 @@ class ShuffledSampler(DistributedSampler[int]):
 
     def __init__(self, length: int, batch_size: int, seed: int, rank: int, world_size: int) -> None:
         # The base class asks for a data set and uses its length alone.
-        super().__init__(range(length), world_size, rank, seed=seed, drop_last=True)  # type: ignore[arg-type]  # a range has one
+        super().__init__(range(length), world_size, rank, seed=seed, drop_last=True)  # type: ignore[arg-type]  # of a data set only the length is asked
         self.length, self.batch_size = length, batch_size
         self.batches_per_epoch = length // batch_size
         self.first_batch = 0
@@ -84,7 +84,7 @@ class OrderedSampler(DistributedSampler[int]):
 
     def __init__(self, length: int, batch_size: int, rank: int, world_size: int, order: Tensor | None = None) -> None:
         # The base class asks for a data set and uses its length alone.
-        super().__init__(range(length), world_size, rank, shuffle=False)  # type: ignore[arg-type]  # a range has one
+        super().__init__(range(length), world_size, rank, shuffle=False)  # type: ignore[arg-type]  # of a data set only the length is asked
         self.length, self.batch_size = length, batch_size
         self.order = torch.arange(length) if order is None else order
 

@@ -43,7 +43,7 @@ class ConvDecoder(Decoder):
             if isinstance(module, nn.ConvTranspose2d):
                 # Of its 16 taps each output sees 4, so that many times the entering channels feed it.
                 nn.init.normal_(module.weight, std=math.sqrt(2 / (4 * module.in_channels)))
-                nn.init.zeros_(module.bias)  # type: ignore[arg-type]  # these have one
+                nn.init.zeros_(module.bias)  # type: ignore[arg-type]  # None only without a bias, and these layers have one
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
 
     @classmethod

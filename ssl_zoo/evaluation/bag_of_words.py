@@ -128,6 +128,6 @@ def _fit(classifier: Any, known: Any, labels: np.ndarray, penalty: float) -> Any
     classifier.C = 1 / (penalty * len(labels))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # the limit of iterations is meant
-        # With one label per class there are as many classes as examples, and no regression is meant.
-        warnings.filterwarnings("ignore", "The number of unique classes is greater than 50%", UserWarning)  # meant
+        # With one label per class there are as many classes as examples, which scikit-learn takes for a regression.
+        warnings.filterwarnings("ignore", "The number of unique classes is greater than 50%", UserWarning)  # it is none
         return classifier.fit(known, labels)

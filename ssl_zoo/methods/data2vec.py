@@ -204,7 +204,7 @@ class Data2Vec(Method):
 
     def targets(self, batch: Batch, mask: Tensor | None) -> Tensor:
         """What the teacher makes of every place, ``(B, N, D)``, of the whole input; `mask` is that of the places."""
-        encoder: Encoder = self.teacher.module  # type: ignore[assignment]  # a copy of one
+        encoder: Encoder = self.teacher.module  # type: ignore[assignment]  # a teacher holds any module, and this one is a copy of the encoder
         with recorded(encoder) as outputs:
             self.teacher(batch.inputs, batch.mask)
         return mean_of_layers(outputs[-self.top_layers :], mask, self.normalization)

@@ -99,7 +99,7 @@ class VAE(Method):
         require_probability("kl_warmup", kl_warmup)
         for name, value in {"beta": beta, "free_bits": free_bits, "importance_samples": importance_samples}.items():
             require_at_least(name, value, 0)
-        likelihood = likelihood or decoder.likelihoods[0]  # type: ignore[assignment]  # they are among these
+        likelihood = likelihood or decoder.likelihoods[0]  # type: ignore[assignment]  # a decoder names them by str, and all are of this type
         if likelihood not in decoder.likelihoods:
             raise InputError(
                 f"likelihood is {likelihood}, but what {type(decoder).__name__} gives is "

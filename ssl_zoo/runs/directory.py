@@ -77,7 +77,7 @@ class RunDirectoryCLI(CommandLine):
             return None
         return 0 if self.checkpoint is None else int(self.checkpoint[1]["global_step"])
 
-    def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]  # only ever asked of an object
+    def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]  # a static method there, and Lightning asks an object for it
         """Lightning's commands, or the one of them that is asked for: to describe one takes as long as a short run."""
         every = super().subcommands()
         return {name: skipped for name, skipped in every.items() if self.asked_for in (name, None)} or every

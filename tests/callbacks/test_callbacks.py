@@ -60,7 +60,7 @@ def fit(model: SimCLR, folder: Path, *callbacks: L.Callback, steps: int = 60, **
             ".*does not have many workers",  # the data lies in memory
             ".*smaller than the logging interval",  # steps are counted over the whole run
         ):
-            warnings.filterwarnings("ignore", message)  # reasons stand above
+            warnings.filterwarnings("ignore", message)  # it is not what is tested
         trainer.fit(model, datamodule=ImageData(image_size=8, batch_size=64))
     return trainer
 

@@ -74,7 +74,7 @@ def build(part: dict[str, Any], data: DataModule) -> Any:
 
 def as_given(kind: type, settings: dict[str, Any], data: DataModule) -> dict[str, Any]:
     """What a constructor gets of settings in YAML: objects for parts, and tuples where it wants them."""
-    hints = get_type_hints(kind.__init__)  # type: ignore[misc]  # of this class and no other
+    hints = get_type_hints(kind.__init__)  # type: ignore[misc]  # a subclass may have another, and none is asked
     given = {}
     for name, value in settings.items():
         kinds = [get_origin(each) for each in (hints.get(name), *get_args(hints.get(name)))]

@@ -39,7 +39,7 @@ def photographs(tmp_path: Path) -> Path:
 
 
 def ready(root: Path, **settings: object) -> ImageData:
-    data = ImageData(ImageFolder(root, **settings), image_size=12, batch_size=4)  # type: ignore[arg-type]  # of the source
+    data = ImageData(ImageFolder(root, **settings), image_size=12, batch_size=4)  # type: ignore[arg-type]  # settings are of several types
     data.setup()
     return data
 
@@ -96,7 +96,7 @@ def test_a_changed_file_is_seen(photographs: Path, much: bool, monkeypatch: pyte
     path = photographs / "cat" / "1.bmp"  # of a size that does not depend on what is in it
     Image.fromarray(black).save(path)
     before = ready(photographs)
-    position = [before.name_of(place) for place in range(25)].index(str(path))  # type: ignore[misc]  # it has names
+    position = [before.name_of(place) for place in range(25)].index(str(path))  # type: ignore[misc]  # None only of data without files
     assert before.train_set.images.original(position).max() == 0
     Image.fromarray(black + 255).save(path)
     assert ready(photographs).train_set.images.original(position).min() == 255

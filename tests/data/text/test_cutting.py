@@ -14,7 +14,7 @@ LINES = [f"{number} sees the house of {number * number}\n" for number in range(6
 
 
 def ready(root: Path, **settings: object) -> TextData:
-    data = TextData(TextFiles(root), tokenizer="characters", length=17, batch_size=4, **settings)  # type: ignore[arg-type]  # of the data
+    data = TextData(TextFiles(root), tokenizer="characters", length=17, batch_size=4, **settings)  # type: ignore[arg-type]  # settings are of several types
     data.setup()
     return data
 

@@ -86,7 +86,7 @@ def _numbers(image: Image.Image, channels: int, name: str) -> np.ndarray:
     """``(H, W, C)`` of the type that the file has."""
     # Pillow scales portable grey maps to 16 bits itself and holds them as it holds files of 32.
     sixteen = image.format == "PPM"
-    unsigned = image.format == "TIFF" and image.tag_v2.get(339, (1,)) == (1,)  # type: ignore[attr-defined]  # has tags
+    unsigned = image.format == "TIFF" and image.tag_v2.get(339, (1,)) == (1,)  # type: ignore[attr-defined]  # Pillow's type for TIFF has it, its base class has not
     image = _upright(image)
     if image.mode == "F" or image.mode.startswith("I"):
         array = np.array(image)[..., None]
