@@ -209,7 +209,8 @@ def make_optimizer(settings: Optimizer, module: nn.Module, steady: Iterable[nn.M
         # The fused one wants all parameters of a group to have a momentum, or none: of a trunk it comes later.
         return torch.optim.SGD(groups, lr=rate, fused=settings.freeze_encoder == 0, **settings.own)
     if settings.name == "adagrad":
-        return torch.optim.Adagrad(groups, lr=rate, fused=True, **settings.own)
+        on_cpu = all(parameter.device.type == "cpu" for group in groups for parameter in group["params"])
+        return torch.optim.Adagrad(groups, lr=rate, fused=on_cpu, **settings.own)  # CUDA has no fused one
     return LARS(groups, lr=rate, **settings.own)
 
 

@@ -183,6 +183,12 @@ def test_a_run_that_goes_on_for_longer_takes_its_next_step_at_the_rate_of_the_lo
         assert longer_schedule.get_last_lr() == [longer.param_groups[0]["lr"]]
 
 
+def test_adagrad_is_fused_on_a_cpu_alone_as_cuda_has_no_such_kernel():
+    module = network()
+    assert make_optimizer(Optimizer("adagrad"), module).defaults["fused"]
+    assert not make_optimizer(Optimizer("adagrad"), module.to("meta")).defaults["fused"]
+
+
 def test_every_setting_reaches_the_optimizer_and_what_is_left_out_is_pytorchs_own():
     module = network()
     adamw = make_optimizer(Optimizer("adamw", 0.5, betas=(0.8, 0.95), eps=1e-6), module).defaults
