@@ -138,9 +138,8 @@ class GRUEncoder(AudioEncoder):
         """Vectors in the context of earlier ones; padding lies to the right, out of sight."""
         self.require_all(places)
         states = [embedded.vectors]
-        # A state that is added to hundreds of times wants float32.
-        with torch.autocast(embedded.vectors.device.type, enabled=False):
-            for layer in self.layers:
-                entering = states[-1].float()
-                states.append(layer(entering) + entering if self.residual else layer(entering))
+        for layer in self.layers:
+            # A state that is added to hundreds of times wants float32, and stays what enters; products need it not.
+            entering = states[-1].float()
+            states.append(layer(entering) + entering if self.residual else layer(entering))
         return self.encoded(states[-1], embedded.mask, states if layers else [])
