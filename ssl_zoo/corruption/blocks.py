@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from ssl_zoo.corruption.hidden import Hidden, require_mask_ratio
-from ssl_zoo.corruption.masking import Masking
-from ssl_zoo.corruption.places import number_hidden
+from ssl_zoo.corruption.masking import Masking, require_several
+from ssl_zoo.corruption.places import ROUNDED_OFF, number_hidden
 from ssl_zoo.errors import InputError
 from ssl_zoo.randomness import fold_in, uniform
 
@@ -28,13 +28,13 @@ class RandomBlocks(Masking):
     section 3.3). Where padding comes last, and ends a line of the plane, blocks lie among what is real.
 
     Of a row's n places ``floor(mask_ratio * n + u)`` are hidden, u uniform in [0, 1), so that the expectation is
-    exactly the ratio.
+    exactly the ratio; but at least one and, unless the ratio is 1, not all, where there are several.
 
     Args:
-        mask_ratio: Part of the places to hide, in (0, 1].
+        mask_ratio: Part of the places to hide, in (0, 1]; 1 leaves nothing to see.
         area: Part of a row's places that a block has, at least and at most; uniform in between.
-        aspect: Smallest ratio of a block's height to its width, in (0, 1]; the largest is its inverse, and the ratio's
-            logarithm is uniform in between. In a line a block is a span.
+        aspect: Smallest ratio of a block's height to its width, in [0.001, 1]; the largest is its inverse, and the
+            ratio's logarithm is uniform in between. In a line a block is a span.
         inverse: Whether the blocks are what is left to see.
         rounding: How the number of hidden places becomes whole: `random` as above, or `up`, which hides equally many in
             all rows of a length, so that what is left of them needs no padding.
@@ -52,12 +52,15 @@ class RandomBlocks(Masking):
         rounding: Literal["random", "up"] = "random",
     ) -> None:
         require_mask_ratio(mask_ratio)
-        if not 1e-9 <= area[0] <= area[1] <= 1:
+        if not 0 < area[0] <= area[1] <= 1:
             raise InputError(
                 f"RandomBlocks: area is {area}; give two parts of a whole in ascending order, like [0.1, 0.3]."
             )
-        if not 0 < aspect <= 1:
-            raise InputError(f"RandomBlocks: aspect is {aspect}; give a number above 0 and at most 1.")
+        if not 1e-3 <= aspect <= 1:
+            raise InputError(
+                f"RandomBlocks: aspect is {aspect}; give a number of at least 0.001, with which blocks are lines "
+                "already, and at most 1."
+            )
         self.mask_ratio, self.area, self.aspect, self.inverse, self.rounding = (
             mask_ratio,
             area,
@@ -66,26 +69,28 @@ class RandomBlocks(Masking):
             rounding,
         )
         # So many of the smallest size have the part that is wanted, where they overlap by chance, and a little more.
-        drawn = 1 - mask_ratio if inverse else mask_ratio
-        self.blocks = max(1, math.ceil(math.log(max(1 - drawn, 1e-3)) / math.log(max(1 - area[0], 1e-3))) + 2)
+        drawn, least = 1 - mask_ratio if inverse else mask_ratio, max(area[0], 1e-9)
+        self.blocks = max(1, math.ceil(math.log(max(1 - drawn, 1e-3)) / math.log(max(1 - least, 1e-3))) + 2)
         if self.blocks > MOST_BLOCKS:
             raise InputError(
-                f"RandomBlocks: blocks of {area[0]:g} of the places, the least that area allows, would take "
-                f"{self.blocks:,} for every example: raise it, or take RandomPlaces, which hides single places."
+                f"RandomBlocks: blocks of {area[0]:g} of the places, the least that area allows, would take at "
+                f"least {self.blocks:,} for every example: raise it, or take RandomPlaces, which hides single places."
             )
 
     def slots(self, places: int) -> int:
         """The most places of so many that can be hidden, K."""
-        return min(places, max(1, math.ceil(self.mask_ratio * places) + (self.rounding == "random")))
+        if self.rounding == "up":
+            return self._most(places)
+        return min(places, max(1, math.ceil(self.mask_ratio * places) + 1))
 
     def left(self, places: int) -> int:
         """The most real places of a row of at most so many that can be left to see."""
-        hidden = self.mask_ratio * places
-        return places - (math.floor(hidden) if self.rounding == "random" else math.ceil(hidden))
+        return places - (math.floor(self.mask_ratio * places) if self.rounding == "random" else self._most(places))
 
     def __call__(self, maskable: Tensor, keys: Tensor, grid: tuple[int, int] | None = None) -> Hidden:
         """As in `Masking`."""
         places = maskable.shape[1]
+        require_several("RandomBlocks", places)
         columns = 1 if grid is None else grid[1]
         number = self._number(maskable, keys)
         wanted = maskable.sum(1, keepdim=True) - number if self.inverse else number
@@ -99,7 +104,15 @@ class RandomBlocks(Masking):
         """``(B, 1)`` int64, how many places of every row are to be hidden."""
         if self.rounding == "random":
             return number_hidden(maskable, keys, self.mask_ratio)
-        return torch.ceil(self.mask_ratio * maskable.sum(1, keepdim=True).double()).long()
+        count = maskable.sum(1, keepdim=True)
+        number = torch.ceil(self.mask_ratio * count.double() - ROUNDED_OFF).long()
+        most = count if self.mask_ratio == 1 else (count - 1).clamp(min=1)
+        return number.clamp(min=1).minimum(most).minimum(count)
+
+    def _most(self, places: int) -> int:
+        """How many of so many places are hidden where the number is rounded up."""
+        number = max(1, math.ceil(self.mask_ratio * places - ROUNDED_OFF))
+        return number if self.mask_ratio == 1 else min(number, max(1, places - 1))
 
     def _reached(self, maskable: Tensor, keys: Tensor, columns: int) -> Tensor:
         """``(B, N)`` float64: the number of the first block that reaches a place, and a fraction for where in it."""

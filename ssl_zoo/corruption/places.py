@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ssl_zoo.corruption.hidden import Hidden, require_mask_ratio
-from ssl_zoo.corruption.masking import Masking
+from ssl_zoo.corruption.masking import Masking, require_several
 from ssl_zoo.errors import InputError
 from ssl_zoo.randomness import fold_in, uniform
 
@@ -18,15 +18,18 @@ LONGEST_WORD = 8
 ORDER, NUMBER, LAST_WORD = range(3)
 KEPT = 1  # by itself, where no number is drawn
 
+# What binary fractions may lack to a whole number: 5 * (1 - 0.8) is 0.9999999999999998.
+ROUNDED_OFF = 1e-9
+
 
 class RandomPlaces(Masking):
     """Hides single places, drawn anew at every step.
 
     Of a row's n places that may be hidden ``floor(mask_ratio * n + u)`` are, u uniform in [0, 1), so that the
-    expectation is exactly the ratio; but at least one, where there is one.
+    expectation is exactly the ratio; but at least one and, unless the ratio is 1, not all, where there are several.
 
     Args:
-        mask_ratio: Part of the places to hide, in (0, 1].
+        mask_ratio: Part of the places to hide, in (0, 1]; 1 leaves nothing to see.
 
     Raises:
         InputError: `mask_ratio` is out of its range.
@@ -47,6 +50,7 @@ class RandomPlaces(Masking):
     def __call__(self, maskable: Tensor, keys: Tensor, grid: tuple[int, int] | None = None) -> Hidden:
         """As in `Masking`; how places lie plays no part."""
         places = maskable.shape[1]
+        require_several("RandomPlaces", places)
         positions = _in_order(uniform(fold_in(keys, ORDER), places), maskable)[:, : self.slots(places)]
         slot = torch.arange(positions.shape[1], device=keys.device)
         return Hidden.of_slots(positions, slot < number_hidden(maskable, keys, self.mask_ratio), places)
@@ -76,7 +80,7 @@ class KeptPlaces(Masking):
 
     def left(self, places: int) -> int:
         """The most real places of a row of at most so many that can be left to see."""
-        return int(places * (1 - self.mask_ratio))
+        return math.floor(places * (1 - self.mask_ratio) + ROUNDED_OFF)
 
     def __call__(self, maskable: Tensor, keys: Tensor, grid: tuple[int, int] | None = None) -> Hidden:
         """As in `Masking`; how places lie plays no part."""
@@ -88,7 +92,7 @@ class KeptPlaces(Masking):
             )
         order = _in_order(uniform(fold_in(keys, KEPT), places), maskable)
         # A row too short for the ratio keeps one.
-        kept = torch.floor(maskable.sum(1, keepdim=True).double() * (1 - self.mask_ratio)).clamp(min=1)
+        kept = torch.floor(maskable.sum(1, keepdim=True).double() * (1 - self.mask_ratio) + ROUNDED_OFF).clamp(min=1)
         rank = torch.empty_like(order).scatter_(1, order, torch.arange(places, device=keys.device).expand_as(order))
         return Hidden.of_mask((rank >= kept) & maskable, self.slots(places))
 
@@ -98,7 +102,8 @@ class RandomWords:
 
     As `RandomPlaces`, with the same expectation, but all pieces of a word are hidden or none. Words are taken in random
     order while they fit into the row's number of places. The first that does not fit is taken with the probability that
-    keeps the expectation, and is the last: a row has at most `LONGEST_WORD` - 1 places more than its number.
+    keeps the expectation, and is the last: a row has at most `LONGEST_WORD` - 1 places more than its number. Of several
+    words one is left, unless the ratio is 1.
 
     Args:
         mask_ratio: Part of the places to hide, in (0, 1].
@@ -132,7 +137,9 @@ class RandomWords:
         slot = torch.arange(positions.shape[1], device=keys.device).expand_as(positions)
         before = torch.where(F.pad(word[:, 1:] != word[:, :-1], (1, 0), value=True), slot, 0).cummax(1).values
         room = number_hidden(maskable, keys, self.mask_ratio) - before
-        rounded_up = (room > 0) & ((uniform(fold_in(keys, LAST_WORD), 1) * size < room) | (before == 0))
+        some_left = before + size < maskable.sum(1, keepdim=True)
+        rounded_up = (uniform(fold_in(keys, LAST_WORD), 1) * size < room) & some_left
+        rounded_up = (room > 0) & (rounded_up | (before == 0))
         valid = maskable.gather(1, positions) & ((size <= room) | rounded_up)
         return Hidden.of_slots(positions, valid, places)
 
@@ -152,6 +159,8 @@ def words_of(joined: Tensor) -> Tensor:
 def number_hidden(maskable: Tensor, keys: Tensor, mask_ratio: float) -> Tensor:
     """``(B, 1)`` int64, how many places of every row are to be hidden: in expectation exactly the ratio.
 
+    Of several places at least one is, and one is left unless the ratio is 1: rounding decides nothing else.
+
     Args:
         maskable: ``(B, N)`` bool, True where a place may be hidden.
         keys: ``(B,)`` int64.
@@ -159,7 +168,8 @@ def number_hidden(maskable: Tensor, keys: Tensor, mask_ratio: float) -> Tensor:
     """
     count = maskable.sum(1)
     rounding = uniform(fold_in(keys, NUMBER), 1)[:, 0]
-    return torch.floor(mask_ratio * count + rounding).long().clamp(min=1).minimum(count)[:, None]
+    most = count if mask_ratio == 1 else torch.where(count > 1, count - 1, count)
+    return torch.floor(mask_ratio * count + rounding).long().clamp(min=1).minimum(most)[:, None]
 
 
 def _in_order(draws: Tensor, maskable: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ssl_zoo.corruption.hidden import Hidden, require_mask_ratio
-from ssl_zoo.corruption.masking import Masking
+from ssl_zoo.corruption.masking import Masking, require_several
 from ssl_zoo.errors import InputError
 from ssl_zoo.randomness import fold_in, uniform
 
@@ -21,13 +21,14 @@ class RandomSpans(Masking):
     [0, 1), but at least `least`. Their starts are drawn without replacement from the T - length + 1 frames at which a
     whole span fits, so that no span reaches into padding; spans may overlap, and with the paper's 0.65 and 10 about
     half of the frames are hidden. In a recording shorter than two spans a span is half of it, and never does one start
-    everywhere: something must be left to see. Recordings of different lengths are not made to have equally many hidden
-    frames: that would cut spans up.
+    everywhere: something must be left to see. Where the spans of a short recording happen to cover all of it, only the
+    first that was drawn is hidden. Recordings of different lengths are not made to have equally many hidden frames:
+    that would cut spans up.
 
     Args:
         mask_ratio: Part of the frames to hide if spans did not overlap, in (0, 1].
         length: Frames of a span.
-        least: Spans that every recording gets, where they fit.
+        least: Spans that every recording gets, where they fit; at least 1.
 
     Raises:
         InputError: an argument is out of its range.
@@ -37,8 +38,8 @@ class RandomSpans(Masking):
         require_mask_ratio(mask_ratio)
         if length < 1:
             raise InputError(f"mask_length is {length}; give a number of frames of at least 1.")
-        if least < 0:
-            raise InputError(f"RandomSpans: least is {least}; give a number of spans of at least 0.")
+        if least < 1:
+            raise InputError(f"RandomSpans: least is {least}; give a number of spans of at least 1.")
         self.mask_ratio, self.length, self.least = mask_ratio, length, least
 
     def most_spans(self, frames: int) -> int:
@@ -59,6 +60,7 @@ class RandomSpans(Masking):
                 "RandomPlaces."
             )
         real, frames = maskable, maskable.shape[1]
+        require_several("RandomSpans", frames)
         count = real.sum(1, keepdim=True)
         length = (count // 2).clamp(1, self.length)
         places = count - length + 1
@@ -73,4 +75,9 @@ class RandomSpans(Masking):
         # One more span covers a frame from its start on, one fewer from its end on.
         change = torch.zeros(len(real), frames + 1, dtype=torch.int64, device=real.device)
         change.scatter_add_(1, starts, drawn).scatter_add_(1, (starts + length).clamp_max(frames), -drawn)
-        return Hidden.of_mask((change.cumsum(1)[:, :-1] > 0) & real, self.slots(frames))
+        hidden = (change.cumsum(1)[:, :-1] > 0) & real
+        # Of one frame nothing else could be hidden; of several a span is half at most.
+        covered = (hidden == real).all(1, keepdim=True) & (count > 1)
+        place, first = torch.arange(frames, device=real.device), starts[:, :1]
+        alone = (place >= first) & (place < first + length) & real
+        return Hidden.of_mask(torch.where(covered, alone, hidden), self.slots(frames))

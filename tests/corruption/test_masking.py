@@ -6,7 +6,8 @@ import torch
 import ssl_zoo.corruption
 from ssl_zoo.corruption.blocks import RandomBlocks
 from ssl_zoo.corruption.masking import Masking
-from ssl_zoo.corruption.places import KeptPlaces
+from ssl_zoo.corruption.places import KeptPlaces, RandomPlaces
+from ssl_zoo.corruption.spans import RandomSpans
 from ssl_zoo.errors import InputError
 from ssl_zoo.randomness import example_keys
 from tests.contracts.found import concrete
@@ -40,6 +41,50 @@ def test_slots_and_what_is_left_are_bounds_and_a_row_depends_on_itself_alone(kin
     assert torch.equal(longer.mask[:, :24], hidden.mask) and not longer.mask[:, 24:].any()
     assert not torch.equal(masking(real, keys(240, seed=1)).mask, hidden.mask)
     assert masking.settings["init_args"]["mask_ratio"] == ratio
+
+
+@pytest.mark.parametrize("kind", MASKINGS, ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("ratio", [0.001, 0.2, 0.5, 0.8, 0.999])
+def test_of_few_places_some_are_hidden_and_some_are_left_or_the_batch_is_refused(kind, ratio):
+    planes = {4: (2, 2), 6: (3, 2), 8: (2, 4)} if kind is RandomBlocks else {}
+    lacking = []
+    for masking in [make(kind, ratio), *([RandomBlocks(ratio, rounding="up")] if kind is RandomBlocks else [])]:
+        for places in range(1, 9):
+            real = torch.arange(places) < torch.tensor([places, max(2, places // 2)] * 300)[:, None]
+            try:
+                hidden = masking(real, keys(600), planes.get(places))
+            except InputError as error:
+                lacking.append(places)
+                assert str(places) in str(error) or "a single place" in str(error)
+                continue
+            left = (real & ~hidden.mask).sum(1)
+            assert hidden.mask.any(1).all() and (left > 0).all(), places
+            assert int(left.max()) <= masking.left(places) and hidden.valid.sum(1).equal(hidden.mask.sum(1))
+    if kind is KeptPlaces:  # of which a row keeps as many as the ratio says
+        assert lacking == [places for places in range(1, 9) if places * (1 - ratio) < 0.99999]
+    else:
+        assert set(lacking) == {1}
+
+
+def test_whole_numbers_are_not_missed_for_the_rounding_of_fractions():
+    for ratio, places, left in ((0.8, 5, 1), (0.9, 10, 1), (0.55, 100, 45), (0.4, 5, 3), (0.75, 49, 12)):
+        real = torch.ones(3, places, dtype=torch.bool)
+        kept, blocks = KeptPlaces(ratio), RandomBlocks(ratio, rounding="up")
+        assert kept.left(places) == left == int((~kept(real, keys(3)).mask).sum(1).unique())
+        assert blocks.left(places) == left == int((~blocks(real, keys(3)).mask).sum(1).unique())
+
+
+def test_of_spans_that_would_cover_a_short_recording_one_is_hidden():
+    """Two of ten frames, one after the other in twenty: 1 in 55 draws."""
+    real = torch.ones(4000, 20, dtype=torch.bool)
+    left = (~RandomSpans(1.0, 10)(real, keys(4000)).mask).sum(1)
+    assert left.min() > 0 and left.max() == 10
+
+
+def test_only_a_ratio_of_1_leaves_nothing():
+    real = torch.ones(50, 6, dtype=torch.bool)
+    for masking in (RandomPlaces(1.0), RandomBlocks(1.0), RandomBlocks(1.0, rounding="up")):
+        assert masking(real, keys(50)).mask.all()
 
 
 PLANES = {
@@ -103,8 +148,12 @@ def test_what_means_nothing_is_refused_in_a_sentence():
         ({"mask_ratio": 0.0}, "mask_ratio is 0.0"),
         ({"area": (0.3, 0.1)}, r"area is \(0.3, 0.1\)"),
         ({"area": (0.0, 0.1)}, "area is"),
-        ({"area": (1e-5, 0.1)}, r"blocks of 1e-05 of the places, .* would take 91,631 for every example"),
+        ({"area": (1e-5, 0.1)}, r"blocks of 1e-05 of the places, .* would take at least 91,631 for every example"),
+        ({"area": (1e-12, 0.1)}, r"blocks of 1e-12 of the places, .* RandomPlaces, which hides single places"),
+        ({"area": (5e-324, 0.1)}, "blocks of 4.94066e-324 of the places"),
         ({"aspect": 0.0}, "aspect is 0.0"),
+        ({"aspect": 1e-300}, "aspect is 1e-300"),
+        ({"aspect": float("inf")}, "aspect is inf"),
     ]:
         with pytest.raises(InputError, match=f"{sentence}[^.]*"):
             RandomBlocks(**settings)

@@ -60,6 +60,15 @@ def test_a_words_places_know_where_it_begins():
     assert long == [place - place % LONGEST_WORD for place in range(2 * LONGEST_WORD + 1)]
 
 
+@pytest.mark.parametrize("ratio", [0.3, 0.9, 0.999])
+def test_of_several_words_one_is_left(ratio):
+    joined = torch.rand(2000, 7, generator=torch.Generator().manual_seed(0)) < 0.5
+    words = words_of(joined)
+    several = (words != 0).any(1)
+    mask = RandomWords(ratio)(torch.ones(2000, 8, dtype=torch.bool), keys(2000), words).mask
+    assert mask.any(1).all() and not mask[several].all(1).any()
+
+
 def test_words_are_hidden_whole():
     joined = torch.rand(500, PLACES - 1, generator=torch.Generator().manual_seed(0)) < 0.6
     words = words_of(joined)
