@@ -22,17 +22,33 @@ def check_length_and_devices(trainer: Namespace) -> None:
         trainer: settings of the Trainer.
 
     Raises:
-        InputError: it is to take less than no steps, an unknown time, or no device.
+        InputError: it is to take less than no steps, an unknown time or none, or no device, to validate every 0 steps,
+            or to do what no run here does.
     """
     for name, what in (("max_steps", "steps"), ("max_epochs", "epochs")):
         value = trainer.get(name)
         if isinstance(value, int) and value < -1:
             raise InputError(f"trainer.{name} is {value}: give a number of {what}, or -1 for no end.")
+    for name, otherwise in (
+        ("accumulate_grad_batches", "leave it out"),
+        ("check_val_every_n_epoch", "null to count steps and not epochs"),
+        ("val_check_interval", "set trainer.limit_val_batches to 0 to validate never"),
+    ):
+        value = trainer.get(name)
+        if isinstance(value, int | float) and value <= 0:
+            raise InputError(f"trainer.{name} is {value}: give a number above 0, or {otherwise}.")
     time = trainer.get("max_time")
-    if isinstance(time, str) and re.fullmatch(r"\d+:\d+:\d+:\d+", time.strip()) is None:
+    if isinstance(time, str) and (re.fullmatch(r"\d+:\d+:\d+:\d+", time.strip()) is None or not time.strip(" 0:")):
         raise InputError(
             f"trainer.max_time is {time}: give days:hours:minutes:seconds, such as 00:00:05:00 for five minutes."
         )
+    if trainer.get("precision") in ("16-true", "bf16-true"):
+        raise InputError(
+            f"trainer.precision is {trainer.precision}, but weights and losses are float32 here: take "
+            f"{trainer.precision.removesuffix('-true')}-mixed."
+        )
+    if trainer.get("barebones"):
+        raise InputError("trainer.barebones is true, but a run has a log, checkpoints and probes: leave it out.")
     devices = trainer.get("devices")
     number = int(devices) if re.fullmatch(r"-?\d+", str(devices)) else 1
     if number == 0 or number < -1:
@@ -46,10 +62,11 @@ def measure_where_asked(config: Namespace) -> None:
         config: settings of a command that trains, changed in place.
 
     Raises:
-        InputError: the data measures no images.
+        InputError: the data measures no images, or the method refuses the encoder whatever is measured.
     """
     encoder, data = config.model.get("init_args.encoder.init_args"), config.data.get("init_args")
     if encoder is not None and data is not None and "colours" in encoder and "palette_colours" in data:
+        _refuse_causal(config.model.class_path, config.model.init_args.encoder)
         data.palette_colours = encoder.colours  # of an encoder that turns pixels into codes
     if encoder is None or FROM_DATA not in (encoder.get("mean"), encoder.get("std")):
         return
@@ -57,6 +74,17 @@ def measure_where_asked(config: Namespace) -> None:
         kind = config.data.class_path.rpartition(".")[2]
         raise InputError(f"model.encoder's mean or std is `data`, but {kind} measures no images: give numbers.")
     data.measure_statistics = data.measure_statistics or True
+
+
+def _refuse_causal(method: str, encoder: Namespace) -> None:
+    """Refuses before a palette is made, which takes seconds, what the method would refuse after it."""
+    needy, kind = (getattr(importlib.import_module(path.rpartition(".")[0]), path.rpartition(".")[2])
+                   for path in (method, encoder.class_path))  # fmt: skip
+    if getattr(needy, "both_sides", False) and encoder.init_args.get("causal", kind.causal):
+        raise InputError(
+            f"{needy.__name__} predicts what is hidden from both sides, of which {kind.__name__} sees one: set "
+            "model.encoder.causal to false, or take ViT."
+        )
 
 
 @contextmanager

@@ -26,6 +26,15 @@ INSTANTIATE = "lightning.pytorch.cli.instantiate_module"
 _BEGUN = {"ready": 1, "started": 1, "processed": 0, "completed": 0}
 
 
+def is_lightnings_own(error: BaseException) -> bool:
+    """Whether an error was raised by a line of Lightning itself, as its checks of settings are."""
+    step, names = error.__traceback__, [""]
+    while step is not None:
+        names.append(step.tb_frame.f_globals.get("__name__", ""))
+        step = step.tb_next
+    return names[-1].partition(".")[0] in ("lightning", "lightning_fabric", "lightning_utilities", "pytorch_lightning")
+
+
 def logs_now(trainer: L.Trainer) -> bool:
     """Whether what is logged at this step is kept."""
     return trainer._logger_connector.should_update_logs

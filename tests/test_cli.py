@@ -11,6 +11,7 @@ import torch
 import yaml
 
 from ssl_zoo.cli import import_named, main, run
+from ssl_zoo.errors import InputError
 from ssl_zoo.methods.simclr import SimCLR
 from ssl_zoo.runs.run import load_run
 from ssl_zoo.training_cli import fit_settings
@@ -194,6 +195,23 @@ def fit_folder(root: Path, *options: str) -> list[str]:
     source = ["--data.source=ImageFolder", f"--data.source.root={root}", "--data.image_size=12"]
     source.append("--model.encoder.mean=0.5")  # a range, which fits any images
     return ["fit", "--config", SIMCLR, "--config", SMOKE, *source, "--data.train_size=null", *options]
+
+
+@pytest.mark.parametrize("name", ["SimMIM", "HuBERT", "BestRQ", "Data2Vec"])
+def test_an_encoder_that_sees_one_side_is_refused_before_colours_are_clustered(capsys, tmp_path, monkeypatch, name):
+    def cluster(*_: object) -> None:
+        raise AssertionError("a palette is made")
+
+    monkeypatch.setattr("ssl_zoo.data.image.module.colour_palette", cluster)
+    root = write_images(tmp_path / "colours", 12, classes=0, size=(9, 9, 3))
+    options = ["--model", name, "--model.encoder=ImageGPTEncoder", "--model.encoder.dim=8", "--model.encoder.heads=1",
+               "--model.encoder.depth=1", "--data=ImageData", "--data.image_size=8", "--data.source=ImageFolder",
+               f"--data.source.root={root}", f"--runs_dir={tmp_path / 'runs'}"]  # fmt: skip
+    sentence = f"{name} predicts what is hidden from both sides, of which ImageGPTEncoder sees one: set model.encoder.c"
+    assert sentence in refused(capsys, "fit", *options)
+    assert not (tmp_path / "runs").exists()
+    with pytest.raises(InputError, match="a palette is made"):
+        run(["fit", *options, "--model.encoder.causal=false"])
 
 
 @pytest.mark.parametrize(

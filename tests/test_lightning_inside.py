@@ -16,6 +16,7 @@ from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 from lightning.pytorch.loops.training_epoch_loop import _TrainingEpochLoop
 from lightning.pytorch.strategies.launchers.subprocess_script import _SubprocessScriptLauncher
 from lightning.pytorch.trainer.connectors.signal_connector import _SignalConnector
+from lightning.pytorch.utilities import rank_zero_only
 from torch.utils.data import DataLoader, TensorDataset
 
 import ssl_zoo
@@ -24,6 +25,7 @@ from ssl_zoo.lightning_inside import (
     children_of,
     finished_batches,
     finished_epochs,
+    is_lightnings_own,
     leave_signals_alone,
     logs_now,
     loops_in_validation,
@@ -203,3 +205,14 @@ def test_no_other_module_uses_lightnings_private_parts() -> None:
         if path.name != "lightning_inside.py"
     }
     assert not {path: names for path, names in found.items() if names}
+
+
+def test_lightnings_own_checks_are_known_from_what_fails_below_them():
+    @rank_zero_only
+    def fails() -> None:
+        raise ValueError("nobody expects this")
+
+    for call, own in ((lambda: L.Trainer(strategy="quickly"), True), (fails, False)):
+        with pytest.raises(ValueError, match=r"invalid strategy|nobody expects") as caught:
+            call()
+        assert is_lightnings_own(caught.value) == own

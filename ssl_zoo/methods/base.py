@@ -41,6 +41,7 @@ class Method(Rebuildable, L.LightningModule, ABC):
     Attributes:
         evaluated: Name of the part that `encode` asks and that other runs continue from: `encoder`, or where the paper
             evaluates a teacher, such as `teacher.module`, that.
+        both_sides: Whether it refuses causal encoders; said of the class, to be known before data is read.
         pictured: Number of validation examples, at most, that `pictures` is given.
 
     Raises:
@@ -51,6 +52,7 @@ class Method(Rebuildable, L.LightningModule, ABC):
     views: Views | None
     noise_seed: Tensor
     evaluated: str = "encoder"
+    both_sides: bool = False
     pictured: int = 12
     _total_steps: int | None = None  # as a `configure_optimizers` of a subclass's own leaves it
     _steps_frozen: int = 0
@@ -58,8 +60,7 @@ class Method(Rebuildable, L.LightningModule, ABC):
     def __init__(self, encoder: Encoder, optimizer: Optimizer = Optimizer()) -> None:
         super().__init__()
         require_said(encoder, Encoder)
-        with warnings.catch_warnings():
-            # Lightning advises to leave modules out. Their settings are what rebuilds them from a checkpoint alone.
+        with warnings.catch_warnings():  # Lightning advises to leave out modules, whose settings rebuild them
             warnings.filterwarnings("ignore", "Attribute '.*' is an instance of `nn.Module`")  # settings are kept
             self.save_hyperparameters(logger=False)
         keep_settings(self)

@@ -54,6 +54,8 @@ class BestRQ(Method):
         InputError: the encoder is causal or reads text, its vectors cannot be replaced, or a size is out of its range.
     """
 
+    both_sides = True
+
     def __init__(
         self,
         encoder: Encoder,

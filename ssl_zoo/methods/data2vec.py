@@ -112,6 +112,8 @@ class Data2Vec(Method):
 
     is_special: Tensor | None
 
+    both_sides = True
+
     def __init__(
         self,
         encoder: Encoder,

@@ -48,6 +48,8 @@ class SimMIM(Method):
         InputError: the encoder is causal or reads text, or its vectors cannot be replaced.
     """
 
+    both_sides = True
+
     def __init__(
         self,
         encoder: Encoder,
