@@ -5,7 +5,8 @@ Each does what no public way does. What they are for is said where they are used
 
 import subprocess
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from copy import deepcopy
 from typing import Any
 
@@ -18,6 +19,8 @@ from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 from lightning.pytorch.strategies.launchers import subprocess_script
 
+from ssl_zoo.errors import InputError, reason_of
+
 # Keys under which its command line keeps among hyperparameters what they belong to, and who builds it again.
 CLASS_PATH, INSTANTIATOR = "_class_path", "_instantiator"
 INSTANTIATE = "lightning.pytorch.cli.instantiate_module"
@@ -26,13 +29,28 @@ INSTANTIATE = "lightning.pytorch.cli.instantiate_module"
 _BEGUN = {"ready": 1, "started": 1, "processed": 0, "completed": 0}
 
 
-def is_lightnings_own(error: BaseException) -> bool:
-    """Whether an error was raised by a line of Lightning itself, as its checks of settings are."""
+@contextmanager
+def refusals_in_words() -> Iterator[None]:
+    """Within, what Lightning itself refuses of a Trainer's settings is one sentence; what fails below it stays.
+
+    Raises:
+        InputError: one of its own checks has failed.
+    """
+    try:
+        yield
+    except (ValueError, TypeError, RuntimeError, ImportError) as error:  # whatever its checks raise says why in words
+        if isinstance(error, InputError) or not _is_lightnings_own(error):
+            raise
+        raise InputError(f"trainer: {reason_of(error).rstrip('.')}; change these settings of the Trainer.") from error
+
+
+def _is_lightnings_own(error: BaseException) -> bool:
+    """Whether an error was raised by a line of Lightning itself."""
     step, names = error.__traceback__, [""]
     while step is not None:
         names.append(step.tb_frame.f_globals.get("__name__", ""))
         step = step.tb_next
-    return names[-1].partition(".")[0] in ("lightning", "lightning_fabric", "lightning_utilities", "pytorch_lightning")
+    return names[-1].partition(".")[0] in ("lightning", "lightning_utilities")
 
 
 def logs_now(trainer: L.Trainer) -> bool:

@@ -36,11 +36,11 @@ from ssl_zoo.data_settings import (
     remembered_statistics,
 )
 from ssl_zoo.distributed import CPUSyncBatchNorm, leave_group
-from ssl_zoo.errors import InputError, reason_of
+from ssl_zoo.errors import InputError
 from ssl_zoo.evaluation.labelled import check_choices, nothing_to_evaluate
 from ssl_zoo.evaluation.probe import probe
 from ssl_zoo.hardware import check_accelerator, fastest_precision
-from ssl_zoo.lightning_inside import is_lightnings_own
+from ssl_zoo.lightning_inside import refusals_in_words
 from ssl_zoo.own_code import own_errors, require_initialised
 from ssl_zoo.parsing import STRICT, LinesKept, StrictParser, beginning_of_help, parse, resolve_paths
 from ssl_zoo.runs.closing import number_lines
@@ -216,19 +216,8 @@ class ZooCLI(RunDirectoryCLI):
             trainer.plugins = [*(trainer.plugins or []), CPUSyncBatchNorm()]
         else:
             trainer.sync_batchnorm = True
-        try:
+        with refusals_in_words():
             return super().instantiate_trainer(logger=loggers, **kwargs)
-        except (
-            ValueError,
-            TypeError,
-            RuntimeError,
-            ImportError,
-        ) as error:  # of Lightning's checks: they say it in words
-            if isinstance(error, InputError) or not is_lightnings_own(error):
-                raise
-            raise InputError(
-                f"trainer: {reason_of(error).rstrip('.')}; change these settings of the Trainer."
-            ) from error
 
     def run_subcommand(self, subcommand: str) -> None:
         """Runs it; what is refused before the first step leaves no run with W&B, either."""
