@@ -1,9 +1,11 @@
 """What a method fits to the training data as a whole: the data is read for it between two steps."""
 
+from collections.abc import Iterable
+
 import lightning as L
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import Subset
 
 from ssl_zoo.data.base import data_of
@@ -48,6 +50,8 @@ def catch_up(trainer: L.Trainer, method: L.LightningModule) -> None:
             if vectors is None:
                 return
             due.use(due.fit(vectors.to(method.device)))
+            for optimizer in trainer.optimizers:
+                forget(optimizer, due.renewed)
         left = method.refits()
         if len(left) >= len(pending):
             raise InputError(
@@ -55,6 +59,21 @@ def catch_up(trainer: L.Trainer, method: L.LightningModule) -> None:
                 "what `use` has taken."
             )
         pending = left
+
+
+def forget(optimizer: torch.optim.Optimizer, parameters: Iterable[nn.Parameter]) -> None:
+    """Makes an optimizer treat parameters as in its first step: its sums and its count of their steps are zero again.
+
+    They are set to zero and not left out, as a fused optimizer wants all parameters of a group to have a momentum.
+
+    Args:
+        optimizer: Optimizer that updates them, or none of them.
+        parameters: Those whose values are new.
+    """
+    for parameter in parameters:
+        for value in optimizer.state.get(parameter, {}).values():
+            if isinstance(value, Tensor):
+                value.zero_()
 
 
 @torch.no_grad()

@@ -28,7 +28,7 @@ from ssl_zoo.randomness import fold_in, uniform
 from ssl_zoo.views.base import require_at_least
 
 # What keys are folded with, so that draws are independent of each other.
-MASKING, PLACES, CENTRES, LABELS = 1, 2, 3, 4
+MASKING, PLACES, CENTRES, LABELS, WEIGHT, BIAS = range(1, 7)
 # What clusters are made of: so many examples of the training data, and places of each.
 EXAMPLES, PLACES_EACH = 1024, 50
 
@@ -46,8 +46,9 @@ class HuBERT(Method):
     The first clusters are of raw content: the log-mel frames that a place of speech covers, or the pixels of a patch.
     The paper's are of MFCCs and their differences, which images do not have; of a hundred clusters those take away 42 %
     of the entropy of phones in Debian's speech, and clusters of log-mel frames 39 %. Later ones are of what a layer of
-    the encoder itself makes of inputs with nothing hidden, as it is when the iteration begins; the encoder goes on from
-    there, where the paper's begins anew, and the l_k are drawn anew. Codes are computed at every step, by the nearest
+    the encoder itself makes of inputs with nothing hidden, as it is when the iteration begins. A, b and the l_k belong
+    to the clusters (equation 3): they are drawn anew, and the optimizer begins with them as at a first step. The
+    encoder goes on from where it is, where the paper's begins anew. Codes are computed at every step, by the nearest
     centre and from a copy of the encoder as it was: there are as many as places, and they are those of the very crop.
 
     Watch `train/accuracy`, how often the cluster is predicted; `train/loss` against log K, where nothing is learnt; and
@@ -71,6 +72,8 @@ class HuBERT(Method):
         InputError: the encoder is causal or reads text, its vectors cannot be replaced, or an argument is out of its
             range.
     """
+
+    both_sides = True
 
     def __init__(
         self,
@@ -172,10 +175,15 @@ class HuBERT(Method):
                 self.snapshot.take()
                 key = fold_in(self.noise_seed[None], LABELS + 10 * number)
                 self.labels.data.copy_(uniform(key, *self.labels.shape)[0])
+                bound = self.head.in_features**-0.5  # as PyTorch draws the weights of a layer
+                for parameter, name in ((self.head.weight, WEIGHT), (self.head.bias, BIAS)):
+                    key = fold_in(self.noise_seed[None], name + 10 * number)
+                    parameter.data.copy_(bound * (2 * uniform(key, *parameter.shape)[0] - 1))
             self.iterations.value = number + 1
 
         what = f"clusters of layer {self.layer}" if number else "clusters of what is at a place"
-        return Refit(self.starts[number], what, collect, fit, use, EXAMPLES)
+        renewed = (self.labels, *self.head.parameters()) if number else ()
+        return Refit(self.starts[number], what, collect, fit, use, EXAMPLES, renewed)
 
     def _content(self, batch: Batch, number: int, encoder: nn.Module) -> Tensor:
         """``(B, N, P)``, what the clusters of an iteration are of; without gradient."""

@@ -24,6 +24,8 @@ class Refit(NamedTuple):
             device; the same tensor of the same vectors.
         use: takes that tensor; afterwards the method asks for this no more.
         examples: the most examples to read, a random choice that is always the same; None reads all.
+        renewed: parameters that `use` draws anew. What the optimizer has summed up of the gradients of the old ones is
+            set to zero, as before a first step.
     """
 
     at: float
@@ -32,6 +34,7 @@ class Refit(NamedTuple):
     fit: Callable[[Tensor], Tensor]
     use: Callable[[Tensor], None]
     examples: int | None = None
+    renewed: tuple[nn.Parameter, ...] = ()
 
 
 class Count(nn.Module):

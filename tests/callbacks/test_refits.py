@@ -40,8 +40,10 @@ class Fits(Method):
         self.examples: int | None = None
 
     def refits(self) -> list[Refit]:
+        first = tuple(self.encoder.parameters())[:1]  # of which Adam has summed up something when it is due again
         return [
-            Refit(at, "means", self.collect, self.fit_mean, self.take, self.examples) for at in AT[self.done.value :]
+            Refit(at, "means", self.collect, self.fit_mean, self.take, self.examples, first)
+            for at in AT[self.done.value :]
         ]
 
     def collect(self, batch: Batch) -> tuple[Tensor, Tensor]:

@@ -10,12 +10,15 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader
 from torchaudio.models.wav2vec2.components import LogitGenerator
 
+from ssl_zoo.callbacks.refits import Refits
 from ssl_zoo.corruption.hidden import Hidden
 from ssl_zoo.corruption.spans import RandomSpans
+from ssl_zoo.data.image.module import ImageData
 from ssl_zoo.encoders.audio_causal import GRUEncoder
 from ssl_zoo.encoders.front_ends import LogMel
 from ssl_zoo.encoders.image import MLP
 from ssl_zoo.encoders.text import BertEncoder
+from ssl_zoo.encoders.vit import ViT
 from ssl_zoo.errors import InputError
 from ssl_zoo.methods.hubert import MASKING, HuBERT
 from ssl_zoo.randomness import fold_in
@@ -141,7 +144,7 @@ def test_later_codes_are_of_the_encoder_as_it_was_without_dropout_and_without_wh
     assert torch.equal(model.codes(batch), before)
 
 
-def test_an_iteration_begins_with_new_vectors_for_new_clusters_and_the_same_encoder():
+def test_an_iteration_begins_with_a_new_head_for_new_clusters_and_the_same_encoder():
     model, batch = make("image", 1), batch_for("image")
     start = {name: value.clone() for name, value in model.state_dict().items()}
     assert model.clusters_now == 5 and [refit.at for refit in model.refits()] == [0.4]
@@ -149,12 +152,49 @@ def test_an_iteration_begins_with_new_vectors_for_new_clusters_and_the_same_enco
     assert model.clusters_now == 7 and model.refits() == []
     for name, value in model.state_dict().items():
         changed = not torch.equal(value, start[name])
-        new = name in ("labels", "centres_1", "iterations._extra_state") or name.startswith("snapshot")
-        assert new or not changed, name
-    assert not torch.equal(model.labels, start["labels"])
+        head = name in ("labels", "head.weight", "head.bias")
+        new = head or name in ("centres_1", "iterations._extra_state") or name.startswith("snapshot")
+        assert (new or not changed) and (changed or not head), name
+    bound = 32**-0.5
+    for weights in model.head.parameters():  # as PyTorch begins with
+        assert weights.abs().max() < bound and float(weights.detach().std()) == pytest.approx(bound / 3**0.5, rel=0.2)
     again = HuBERT(ENCODERS["image"](), clusters=(5, 7), code_dim=24)
     again.load_state_dict(model.state_dict())
     assert torch.equal(again.eval().codes(batch), model.codes(batch)) and again.clusters_now == 7
+
+
+class Moments(L.Callback):
+    """After every step, by parameter, how often Adam has updated it, and the sum of what it has summed up."""
+
+    def __init__(self) -> None:
+        self.found: list[dict[str, tuple[float, float]]] = []
+
+    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: object) -> None:
+        states = trainer.optimizers[0].state
+        self.found.append({
+            name: (float(states[each]["step"]), float(states[each]["exp_avg_sq"].abs().sum()))
+            for name, each in pl_module.named_parameters() if each in states
+        })  # fmt: skip
+
+
+def test_adam_begins_with_a_new_head_as_at_a_first_step_and_goes_on_with_the_encoder(tmp_path):
+    torch.manual_seed(0)
+    encoder = ViT(8, 4, dim=16, depth=2, heads=2, channels=1)
+    model, watched = HuBERT(encoder, (4, 6), (0.0, 0.5), code_dim=8), Moments()
+    data = ImageData(image_size=8, batch_size=16, train_size=48)
+    trainer = L.Trainer(
+        accelerator="cpu", max_steps=6, logger=False, enable_checkpointing=False, enable_progress_bar=False,
+        enable_model_summary=False, log_every_n_steps=1, limit_val_batches=0, callbacks=[Refits(), watched],
+    )  # fmt: skip
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*does not have many workers")  # the data lies in memory
+        trainer.fit(model, data)
+    assert model.iterations.value == 2
+    for name, (steps, _) in watched.found[-1].items():
+        new = name in ("labels", "head.weight", "head.bias")
+        assert steps == (3 if new else 6), name
+        at_start = watched.found[2][name]  # right after the third step, when the second iteration begins
+        assert (at_start == (0.0, 0.0)) == new, name
 
 
 def test_it_predicts_hidden_clusters_from_what_is_around_them_and_with_nothing_around_it_cannot():
