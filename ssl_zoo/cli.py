@@ -19,11 +19,12 @@ from ssl_zoo import front
 from ssl_zoo.class_help import explain_class
 from ssl_zoo.commands import COMMANDS, function_of
 from ssl_zoo.errors import InputError
+from ssl_zoo.launched import is_first, is_one_of_several
 from ssl_zoo.own_code import own_errors, warnings_in_own_lines
 from ssl_zoo.packaged import with_located_configs
 from ssl_zoo.parsing import STRICT, parse
 from ssl_zoo.predict_cli import names_run, predict_run
-from ssl_zoo.processes import another_has_spoken, in_group, leave, speaks
+from ssl_zoo.processes import OthersGone, another_has_spoken, in_group, leave, speaks
 from ssl_zoo.signals import Stopped, requests
 from ssl_zoo.tracking.wandb import close_wandb
 from ssl_zoo.training_cli import ZooCLI, fit_settings
@@ -47,7 +48,8 @@ DISK_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 def main(args: list[str] | None = None) -> None:
     """Runs one command and ends it with an exit code and one sentence on standard error where it fails.
 
-    The code is 2 after a user's mistake and on a full disk, 130 after Ctrl-C, 143 after SIGTERM.
+    The code is 2 after a user's mistake and on a full disk, 1 where another process of the run is gone, 130 after
+    Ctrl-C, 143 after SIGTERM.
 
     Args:
         args: the command line without the program's name; None reads `sys.argv`.
@@ -57,6 +59,8 @@ def main(args: list[str] | None = None) -> None:
     try:
         with warnings_in_own_lines():
             run(sys.argv[1:] if args is None else args)
+    except OthersGone as gone:  # of which nothing more is known here: its sentence, and the code of a failure
+        _refuse(str(gone), 1)
     except (InputError, MisconfigurationException) as error:  # a user's mistake: its sentence and code 2
         _refuse(str(error))
     except OSError as error:  # of a disk: a sentence and code 2
@@ -81,10 +85,10 @@ def main(args: list[str] | None = None) -> None:
             requests.give_back()
 
 
-def _refuse(sentence: str) -> NoReturn:
+def _refuse(sentence: str, code: int = 2) -> NoReturn:
     if speaks(sentence):
         sys.stderr.write(f"ssl-zoo: error: {sentence}\n")
-    leave(2, close_wandb)
+    leave(code, close_wandb)
 
 
 def run(args: list[str]) -> None:
@@ -107,7 +111,8 @@ def _run(args: list[str]) -> None:
     if args[:1] == ["predict"] and names_run(args):
         predict_run(args[1:])
     elif args and args[0] in COMMANDS and not COMMANDS[args[0]].is_lightnings:
-        _run_function(args[0], args[1:])
+        if not is_one_of_several() or is_first():  # they work in one process: two would write the same files
+            _run_function(args[0], args[1:])
     else:
         ZooCLI(args)
         close_wandb()

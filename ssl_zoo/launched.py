@@ -13,3 +13,8 @@ def is_one_of_several() -> bool:
 def is_first() -> bool:
     """Whether this process is the one that speaks; one that nobody has numbered is."""
     return next((os.environ[name] for name in _NUMBERS if name in os.environ), "0") == "0"
+
+
+def outlived_by_first() -> bool:
+    """Whether Lightning has started this process from the first one, which ends after it unless it is killed."""
+    return "LOCAL_RANK" in os.environ and "RANK" not in os.environ and "SLURM_PROCID" not in os.environ

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,12 +17,48 @@ import torch.distributed as dist
 from lightning.pytorch.utilities import rank_zero_only
 from torch.distributed.distributed_c10d import _get_default_store
 
+from ssl_zoo.errors import InputError
+from ssl_zoo.launched import outlived_by_first
 from ssl_zoo.lightning_inside import children_of
 from ssl_zoo.signals import NAMES, requests
+
+# What gloo, NCCL and the store where processes meet say where the other end of a connection is gone.
+_GONE = re.compile(
+    r"(closed|reset) by (remote )?peer|Broken pipe|remote process exited|Connection refused|failed to recv|recvValue",
+    re.I,
+)
 
 # For the other processes of this machine to end by themselves, and for an answer of the store where processes meet.
 PATIENCE_SECONDS = 5.0
 LOOK_SECONDS = 1.0  # between two looks at the other processes
+
+
+class OthersGone(InputError):
+    """Another process of the run has ended: by a failure that it says itself, or killed, of which it cannot.
+
+    Args:
+        how_to_go_on: what was saved, and the command that goes on.
+    """
+
+    def __init__(self, how_to_go_on: str) -> None:
+        super().__init__(
+            "another process of this run is gone (killed, out of memory, or failed as it says), so that this one "
+            f"stopped {how_to_go_on}."
+        )
+
+
+def lacks_another(error: BaseException) -> bool:
+    """Whether an error says no more than that another process of this run is gone.
+
+    What gloo and NCCL refuse for another reason, such as tensors of different sizes, is no such error.
+
+    Args:
+        error: raised within a run of several processes.
+    """
+    if not in_group() or not isinstance(error, RuntimeError):
+        return False
+    of_group = isinstance(error, dist.DistError) or "gloo" in str(error).lower()
+    return of_group and _GONE.search(str(error)) is not None
 
 
 def end_children(trainer: L.Trainer, number: int | None = signal.SIGTERM) -> None:
@@ -88,7 +125,7 @@ def speaks(sentence: str) -> bool:
     """Whether this process is to say why the command fails.
 
     All processes refuse the same settings with the same sentence; the first to come says it. Before they have met
-    anywhere, the one with number 0 does.
+    anywhere, the one with number 0 does. Where that one is gone, it has said why, unless it was to outlive this one.
 
     Args:
         sentence: what is to be said.
@@ -99,8 +136,8 @@ def speaks(sentence: str) -> bool:
             return rank_zero_only.rank == 0  # type: ignore[attr-defined]  # which Lightning sets
         store.set(_said(), "1")
         return store.add(f"{_said()}/{hashlib.sha256(sentence.encode()).hexdigest()}", 1) == 1
-    except RuntimeError:  # the process that held the store has ended, and has said it
-        return False
+    except RuntimeError:  # the process that held the store has ended, and has said it; one that was killed could not
+        return outlived_by_first() and os.environ["LOCAL_RANK"] == "1"
 
 
 def another_has_spoken() -> bool:
@@ -108,8 +145,8 @@ def another_has_spoken() -> bool:
     try:
         store = _meeting_place()
         return store is not None and bool(store.check([_said()]))
-    except RuntimeError:  # the process that held the store has ended, and has said why
-        return True
+    except RuntimeError:  # the process that held the store has ended, and has said why; one that was killed could not
+        return not outlived_by_first()
     except ValueError:  # there is no store any more: the processes have parted
         return False
 

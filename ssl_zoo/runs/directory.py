@@ -1,6 +1,7 @@
 """Where a run lives, and how `ssl-zoo fit --resume` takes it up again: its settings, its checkpoint, its end."""
 
 import secrets
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from datetime import datetime
@@ -14,7 +15,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from ssl_zoo.errors import InputError
 from ssl_zoo.lightning_inside import CommandLine, have_children_watched, pass_no_signals_on
 from ssl_zoo.own_code import own_errors
-from ssl_zoo.processes import end_children, watch_children
+from ssl_zoo.processes import OthersGone, end_children, lacks_another, watch_children
 from ssl_zoo.runs.checkpoints import before, check_weights, read_newest_whole
 from ssl_zoo.runs.closing import closing_lines
 from ssl_zoo.runs.files import CONFIG, RESULTS
@@ -149,7 +150,7 @@ class RunDirectoryCLI(CommandLine):
         self._new_folders = folders_to_make(self.directory)
         if self.resumed is None:
             check_name(config.experiment)
-        for name in ("resume", "root"):  # taken from the command line before it is parsed
+        for name in ("resume", "root"):  # taken from the command line
             if config.get(name) is not None:
                 raise InputError(f"{name} is for the command line, as --{name}, and for no file: leave it out there.")
         if self.subcommand == "fit":
@@ -247,11 +248,10 @@ class RunDirectoryCLI(CommandLine):
                 stopped.sentence = how_to_go_on(stopped.sentence, self.directory, self.trainer.global_step)
             end_children(self.trainer, int(stopped.code or 0) - 128)
             raise
-        except InputError:
-            end_children(self.trainer, None)
-            raise
-        except BaseException:  # Ctrl-C too: the other processes must not wait for this one
-            end_children(self.trainer)
+        except BaseException as error:  # Ctrl-C too: the other processes must not wait for this one
+            end_children(self.trainer, None if isinstance(error, InputError) else signal.SIGTERM)
+            if lacks_another(error):
+                raise OthersGone(how_to_go_on("", self.directory, self.trainer.global_step)) from error
             raise
         if subcommand == "fit":
             self._close(finished=True)
@@ -284,8 +284,9 @@ def _bring_up_to_date(path: Path) -> None:
 
 def _check_output(directory: Path, config: Namespace) -> None:
     check_writable(directory)
-    if config.trainer.max_steps == 0:
-        raise InputError("trainer.max_steps is 0: nothing would be trained; make it at least 1.")
+    for name in ("max_steps", "max_epochs"):
+        if config.trainer.get(name) == 0:
+            raise InputError(f"trainer.{name} is 0: nothing would be trained; make it at least 1.")
     if config.trainer.enable_checkpointing is False and config.probe_after_fit and not config.trainer.fast_dev_run:
         raise InputError(
             "trainer.enable_checkpointing is false, but a checkpoint is what is probed after training: leave it out, "

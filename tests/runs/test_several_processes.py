@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from signal import SIGTERM
+from signal import SIGKILL, SIGTERM
 from threading import Thread
 from typing import Any, NamedTuple
 
@@ -17,7 +17,7 @@ from lightning.fabric.plugins.environments.lightning import find_free_network_po
 
 from ssl_zoo import cli, processes
 from ssl_zoo.cli import run
-from ssl_zoo.processes import end_children, speaks
+from ssl_zoo.processes import end_children, lacks_another, speaks
 from tests.runs.test_stopped_runs import ROOT, directory, fit, learned
 
 TWO = ["--trainer.devices=2", "--trainer.strategy=ddp", "--trainer.max_steps=100000", "--trainer.log_every_n_steps=1"]
@@ -217,6 +217,64 @@ def test_children_are_ended_by_the_signal_or_else_by_force(monkeypatch):
     with child("import sys; print(flush=True); sys.exit(2)") as (trainer, process):
         end_children(trainer, None)
         assert process.returncode == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", ["by Lightning", "by hand"])
+@pytest.mark.parametrize("rank", [0, 1])
+def test_where_one_of_two_processes_is_killed_the_other_says_so_and_how_to_go_on(tmp_path, launcher, rank):
+    ended = LAUNCHERS[launcher](
+        fit(tmp_path, *TWO, "--checkpoint_minutes=0", *sends("on_after_backward", 5, "SIGKILL", rank))
+    )
+    folder = directory(tmp_path)
+    assert "Traceback" not in ended.errors and 0 not in ended.codes, ended.errors
+    # By hand the store where processes meet is gone with the first one, and it may have said something.
+    why = "another process of this run is gone (killed, out of memory, or failed as it says), so that this one stopped"
+    sentence = f"ssl-zoo: error: {why} at once; the checkpoint is {folder}"
+    assert ended.errors.count("ssl-zoo: ") == ended.errors.count(sentence) == (launcher == "by Lightning" or rank == 1)
+    alone = ["--trainer.devices=1", "--trainer.strategy=auto", "--trainer.callbacks=null", "--trainer.max_steps=7"]
+    run(["fit", f"--resume={folder}", *alone])
+    assert learned(folder)["step"] == 7
+
+
+def lose(rank: int, folder: str) -> None:
+    torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
+    torch.distributed.barrier()
+    if rank == 1:
+        os.kill(os.getpid(), SIGKILL)
+    try:
+        torch.distributed.all_reduce(torch.ones(3))
+    except RuntimeError as error:  # what the test looks at
+        found = [(lacks_another(error), str(error))]
+    for error in (
+        RuntimeError("[enforce fail at ../third_party/gloo/gloo/transport/tcp/pair.cc:446] op.preamble.length <= 8"),
+        RuntimeError("Broken pipe"),  # to anything else
+        ValueError("gloo: Connection closed by peer"),
+    ):
+        found.append((lacks_another(error), str(error)))
+    torch.save(found, f"{folder}/found.pt")
+    os._exit(0)  # without waiting for connections
+
+
+def test_what_is_said_of_a_process_that_was_killed_is_known_from_other_errors_of_a_group(tmp_path):
+    context = torch.multiprocessing.start_processes(
+        lose, (str(tmp_path),), nprocs=2, join=False, start_method="forkserver"
+    )
+    for process in context.processes:
+        process.join(60)
+    (gone, said), *others = torch.load(tmp_path / "found.pt")
+    assert gone, said
+    assert others and not any(lacks for lacks, _ in others), others
+    assert not lacks_another(RuntimeError("gloo: Connection closed by peer"))  # there is no group here
+
+
+@pytest.mark.parametrize(("rank", "does"), [("0", ["probe"]), ("1", [])])
+def test_what_works_in_one_process_is_done_by_the_first_of_several(monkeypatch, rank, does):
+    done: list[str] = []
+    monkeypatch.setenv("RANK", rank)
+    monkeypatch.setattr(cli, "_run_function", lambda name, args: done.append(name))
+    cli._run(["probe", "--run=runs/simclr/one"])
+    assert done == does
 
 
 def speak(rank: int, folder: str) -> None:
