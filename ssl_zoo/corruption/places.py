@@ -1,21 +1,17 @@
-"""Places and words that are hidden one by one, for a whole batch at once and in shapes that are known beforehand."""
+"""Places that are hidden one by one, for a whole batch at once and in shapes that are known beforehand."""
 
 import math
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from ssl_zoo.corruption.hidden import Hidden, require_mask_ratio
 from ssl_zoo.corruption.masking import Masking, require_several
 from ssl_zoo.errors import InputError
 from ssl_zoo.randomness import fold_in, uniform
 
-# Words of more pieces count as several words.
-LONGEST_WORD = 8
-
 # What an example's keys are folded with, so that its draws are independent of each other.
-ORDER, NUMBER, LAST_WORD = range(3)
+ORDER, NUMBER = range(2)
 KEPT = 1  # by itself, where no number is drawn
 
 # What binary fractions may lack to a whole number: 5 * (1 - 0.8) is 0.9999999999999998.
@@ -51,7 +47,7 @@ class RandomPlaces(Masking):
         """As in `Masking`; how places lie plays no part."""
         places = maskable.shape[1]
         require_several("RandomPlaces", places)
-        positions = _in_order(uniform(fold_in(keys, ORDER), places), maskable)[:, : self.slots(places)]
+        positions = in_order(uniform(fold_in(keys, ORDER), places), maskable)[:, : self.slots(places)]
         slot = torch.arange(positions.shape[1], device=keys.device)
         return Hidden.of_slots(positions, slot < number_hidden(maskable, keys, self.mask_ratio), places)
 
@@ -90,70 +86,11 @@ class KeptPlaces(Masking):
                 f"KeptPlaces: a mask_ratio of {self.mask_ratio} hides none or all of {places} places; change it, or "
                 "make more places of an input: of images by a smaller patch_size, of speech by more data.min_seconds."
             )
-        order = _in_order(uniform(fold_in(keys, KEPT), places), maskable)
+        order = in_order(uniform(fold_in(keys, KEPT), places), maskable)
         # A row too short for the ratio keeps one.
         kept = torch.floor(maskable.sum(1, keepdim=True).double() * (1 - self.mask_ratio) + ROUNDED_OFF).clamp(min=1)
         rank = torch.empty_like(order).scatter_(1, order, torch.arange(places, device=keys.device).expand_as(order))
         return Hidden.of_mask((rank >= kept) & maskable, self.slots(places))
-
-
-class RandomWords:
-    """Hides whole words, drawn anew at every step, so that a word's other pieces do not give one away.
-
-    As `RandomPlaces`, with the same expectation, but all pieces of a word are hidden or none. Words are taken in random
-    order while they fit into the row's number of places. The first that does not fit is taken with the probability that
-    keeps the expectation, and is the last: a row has at most `LONGEST_WORD` - 1 places more than its number. Of several
-    words one is left, unless the ratio is 1.
-
-    Args:
-        mask_ratio: Part of the places to hide, in (0, 1].
-
-    Raises:
-        InputError: `mask_ratio` is out of its range.
-    """
-
-    def __init__(self, mask_ratio: float) -> None:
-        require_mask_ratio(mask_ratio)
-        self.mask_ratio = mask_ratio
-
-    def slots(self, places: int) -> int:
-        """The most places of so many that can be hidden, K."""
-        return min(places, math.ceil(self.mask_ratio * places) + LONGEST_WORD)
-
-    def __call__(self, maskable: Tensor, keys: Tensor, words: Tensor) -> Hidden:
-        """Draws the words of a batch.
-
-        Args:
-            maskable: ``(B, N)`` bool, True where a place may be hidden.
-            keys: ``(B,)`` int64; what a row gets depends on its key, on `maskable` and on its words alone.
-            words: ``(B, N)`` int64, where the word of each place begins, as `words_of` finds it.
-        """
-        places = maskable.shape[1]
-        draws = uniform(fold_in(keys, ORDER), places).gather(1, words)  # a word's draw is that of its first piece
-        positions = _in_order(draws, maskable)[:, : self.slots(places)]
-        # From here on slots lie in a row, sorted by word.
-        word = words.gather(1, positions)
-        size = torch.zeros_like(words).scatter_add(1, words, maskable.long()).gather(1, word)
-        slot = torch.arange(positions.shape[1], device=keys.device).expand_as(positions)
-        before = torch.where(F.pad(word[:, 1:] != word[:, :-1], (1, 0), value=True), slot, 0).cummax(1).values
-        room = number_hidden(maskable, keys, self.mask_ratio) - before
-        some_left = before + size < maskable.sum(1, keepdim=True)
-        rounded_up = (uniform(fold_in(keys, LAST_WORD), 1) * size < room) & some_left
-        rounded_up = (room > 0) & (rounded_up | (before == 0))
-        valid = maskable.gather(1, positions) & ((size <= room) | rounded_up)
-        return Hidden.of_slots(positions, valid, places)
-
-
-def words_of(joined: Tensor) -> Tensor:
-    """``(B, N)`` int64, where the word of each place begins.
-
-    Args:
-        joined: ``(B, N - 1)`` bool, whether each place but the first goes on with the word before it.
-    """
-    starts = F.pad(~joined, (1, 0), value=True)
-    place = torch.arange(starts.shape[1], device=joined.device).expand_as(starts)
-    first = torch.where(starts, place, 0).cummax(1).values
-    return place - (place - first) % LONGEST_WORD
 
 
 def number_hidden(maskable: Tensor, keys: Tensor, mask_ratio: float) -> Tensor:
@@ -172,6 +109,6 @@ def number_hidden(maskable: Tensor, keys: Tensor, mask_ratio: float) -> Tensor:
     return torch.floor(mask_ratio * count + rounding).long().clamp(min=1).minimum(most)[:, None]
 
 
-def _in_order(draws: Tensor, maskable: Tensor) -> Tensor:
+def in_order(draws: Tensor, maskable: Tensor) -> Tensor:
     """``(B, N)`` int64, places in the order of their draws in [0, 1), and after them those that must not be hidden."""
     return draws.masked_fill(~maskable, 2.0).argsort(dim=1, stable=True)

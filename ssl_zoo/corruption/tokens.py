@@ -4,7 +4,8 @@ import torch
 from torch import Tensor, nn
 
 from ssl_zoo.corruption.hidden import Hidden
-from ssl_zoo.corruption.places import RandomPlaces, RandomWords, words_of
+from ssl_zoo.corruption.masking import Masking
+from ssl_zoo.corruption.words import WordMasking, Words
 from ssl_zoo.errors import InputError
 from ssl_zoo.randomness import fold_in, uniform
 from ssl_zoo.vocabulary import Vocabulary
@@ -13,7 +14,7 @@ from ssl_zoo.vocabulary import Vocabulary
 # others stay as they are, so that an encoder cannot know which of the tokens it sees are right.
 HIDDEN, REPLACED = 0.8, 0.1
 
-# What an example's keys are folded with; lower numbers are those of the places drawn.
+# What an example's keys are folded with; other numbers are those of the places drawn.
 CHANGE, TOKEN = 3, 4
 
 
@@ -22,18 +23,17 @@ class TokenCorruption(nn.Module):
 
     As in BERT (Devlin et al., 2018, arXiv:1810.04805, section 3.1) of the tokens drawn 80 % become the mask token, 10 %
     a random token and 10 % stay, each on its own; as in RoBERTa (Liu et al., 2019, arXiv:1907.11692) every epoch draws
-    others. Tokens that stand for no text, and padding, are never drawn. How many are, `RandomPlaces` and `RandomWords`
-    say; with whole words, as in the later release of BERT, a word's pieces are drawn together.
+    others. Tokens that stand for no text, and padding, are never drawn. Which of the others are, and how many, the
+    masking says.
 
     Args:
         vocabulary: Properties of the tokens.
-        mask_ratio: Part of the text to predict, in (0, 1].
-        whole_words: Draw words rather than tokens.
+        masking: What is drawn: single tokens, words, or several of them in a row.
         hidden: Part of the tokens drawn that the mask token hides.
         replaced: Part of the tokens drawn that random tokens stand for; the rest of them stay.
 
     Raises:
-        InputError: the vocabulary has no mask token, or `mask_ratio` is out of its range.
+        InputError: the vocabulary has no mask token.
     """
 
     is_special: Tensor
@@ -43,17 +43,15 @@ class TokenCorruption(nn.Module):
     def __init__(
         self,
         vocabulary: Vocabulary,
-        mask_ratio: float = 0.15,
-        whole_words: bool = False,
+        masking: Masking,
         hidden: float = HIDDEN,
         replaced: float = REPLACED,
     ) -> None:
         super().__init__()
         if vocabulary["mask"] is None:
             raise InputError("The tokenizer has no mask token to hide tokens with: take another, like wordpiece.")
-        self.mask_token, self.whole_words = vocabulary["mask"], whole_words
+        self.mask_token, self.masking = vocabulary["mask"], masking
         self.hidden, self.replaced = hidden, replaced
-        self.places, self.words = RandomPlaces(mask_ratio), RandomWords(mask_ratio)
         special, continues = (
             torch.zeros(vocabulary["size"], dtype=torch.bool).index_fill_(0, torch.tensor(ids, dtype=torch.int64), True)
             for ids in (vocabulary["special"], vocabulary["continuations"])
@@ -77,10 +75,10 @@ class TokenCorruption(nn.Module):
         maskable = ~self.is_special[inputs]
         if mask is not None:
             maskable = maskable & (mask > 0)
-        if self.whole_words:
-            hidden = self.words(maskable, keys, words_of(self._joined(inputs, mask, maskable)))
+        if isinstance(self.masking, WordMasking):
+            hidden = self.masking(maskable, keys, words=self._words(inputs, mask, maskable))
         else:
-            hidden = self.places(maskable, keys)
+            hidden = self.masking(maskable, keys)
 
         truth = hidden.at(inputs)
         change, token = (uniform(fold_in(keys, number), truth.shape[1]) for number in (CHANGE, TOKEN))
@@ -89,10 +87,9 @@ class TokenCorruption(nn.Module):
         shown = torch.where(change < self.hidden, self.mask_token, shown)
         return inputs.scatter(1, hidden.positions, torch.where(hidden.valid, shown, truth)), hidden
 
-    def _joined(self, inputs: Tensor, mask: Tensor | None, maskable: Tensor) -> Tensor:
-        """``(B, T - 1)`` bool, whether each token but the first is a further piece of the word before it.
-
-        A word does not reach over a special token, nor over the border of two documents.
-        """
-        joined = self.continues[inputs[:, 1:]] & maskable[:, 1:] & maskable[:, :-1]
-        return joined if mask is None else joined & (mask[:, 1:] == mask[:, :-1])
+    def _words(self, inputs: Tensor, mask: Tensor | None, maskable: Tensor) -> Words:
+        """A word, and a text, does not reach over a special token, nor over the border of two documents."""
+        follows = maskable[:, 1:] & maskable[:, :-1]
+        if mask is not None:
+            follows = follows & (mask[:, 1:] == mask[:, :-1])
+        return Words.of(follows, self.continues[inputs[:, 1:]])

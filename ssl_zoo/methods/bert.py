@@ -8,8 +8,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ssl_zoo.batch import Batch
+from ssl_zoo.corruption.masking import Masking
+from ssl_zoo.corruption.places import RandomPlaces
 from ssl_zoo.corruption.sentence_pairs import SentencePairs
 from ssl_zoo.corruption.tokens import TokenCorruption
+from ssl_zoo.corruption.words import RandomWords
 from ssl_zoo.encoders.text_base import TextEncoder
 from ssl_zoo.errors import InputError
 from ssl_zoo.methods.base import Method
@@ -31,8 +34,9 @@ class BERT(Method):
 
         loss = -1/|M| * sum over i in M of log softmax(E g(h_i) + b)[x_i]
 
-    E are the encoder's own token embeddings and g is a layer with GELU and norm. It is computed at the positions in M
-    only. A sentence task adds the mean of -log p(pair is spoilt or not), predicted from the first token's vector.
+    E are the encoder's own token embeddings and g is a layer with GELU and norm, as wide as those. It is computed at
+    the positions in M only. A sentence task adds the mean of -log p(pair is spoilt or not), predicted from the first
+    token's vector.
 
     Watch `train/accuracy`, the part of hidden tokens predicted right, and `train/perplexity`, among how many equally
     likely tokens the model still wavers. At first it learns how frequent tokens are, which says little; after that
@@ -40,15 +44,17 @@ class BERT(Method):
 
     Args:
         encoder: The network to pretrain; bidirectional.
-        mask_ratio: Part of the text to predict; 0.15 is the paper's, larger models bear 0.4 (arXiv:2202.08005).
+        mask_ratio: Part of the text to predict; None takes the paper's 0.15, larger models bear 0.4 (arXiv:2202.08005).
         whole_words: Hide all pieces of a word together, which keeps the rest of a word from giving it away.
+        masking: What is predicted, in place of `mask_ratio` and `whole_words`, such as `RandomNGrams`, ALBERT's, or
+            `RandomWordSpans`, SpanBERT's; None takes single tokens, or words.
         sentence_task: A second task: `nsp` predicts whether one piece of text follows another (the paper's), `sop` in
             which order two pieces stand (ALBERT's); `none` is RoBERTa's choice. It needs documents, not packed rows.
         optimizer: Settings of the optimizer and of the learning rate over the run.
 
     Raises:
         InputError: the encoder is causal or reads no text, its tokenizer lacks a token that the task needs,
-            `mask_ratio` is out of its range, or packed rows come with a sentence task.
+            `mask_ratio` is out of its range or given beside a masking, or packed rows come with a sentence task.
     """
 
     encoder: TextEncoder
@@ -56,19 +62,29 @@ class BERT(Method):
     def __init__(
         self,
         encoder: TextEncoder,
-        mask_ratio: float = 0.15,
+        mask_ratio: float | None = None,
         whole_words: bool = False,
+        masking: Masking | None = None,
         sentence_task: Literal["none", "nsp", "sop"] = "none",
         optimizer: Optimizer = Optimizer(),
     ) -> None:
         super().__init__(encoder, optimizer)
-        if encoder.modality != "text" or encoder.causal:
+        if not isinstance(encoder, TextEncoder) or encoder.causal:
             raise InputError(
                 "BERT predicts hidden words from both sides and needs a bidirectional text encoder, which "
                 f"{type(encoder).__name__} is not: take BertEncoder or ModernBertEncoder."
             )
-        self.corruption = TokenCorruption(encoder.vocabulary, mask_ratio, whole_words)
-        self.head = nn.Sequential(nn.Linear(encoder.dim, encoder.dim), nn.GELU(), nn.LayerNorm(encoder.dim, eps=1e-12))
+        if masking is None:
+            masking = (RandomWords if whole_words else RandomPlaces)(0.15 if mask_ratio is None else mask_ratio)
+        elif whole_words or mask_ratio is not None:
+            raise InputError(
+                "BERT: mask_ratio and whole_words say what is predicted where there is no masking, which has a "
+                "mask_ratio of its own: set model.mask_ratio to null and model.whole_words to false, or leave out "
+                "masking."
+            )
+        self.corruption = TokenCorruption(encoder.vocabulary, masking)
+        width = encoder.token_embedding.embedding_dim
+        self.head = nn.Sequential(nn.Linear(encoder.dim, width), nn.GELU(), nn.LayerNorm(width, eps=1e-12))
         self.head_bias = nn.Parameter(torch.zeros(encoder.vocabulary["size"]))
         initialize_head(self.head)
         self.pairs: SentencePairs | None = None

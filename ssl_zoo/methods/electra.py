@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from ssl_zoo.batch import Batch
 from ssl_zoo.corruption.hidden import Hidden, all_real
+from ssl_zoo.corruption.places import RandomPlaces
 from ssl_zoo.corruption.tokens import TokenCorruption
 from ssl_zoo.encoders.text_base import TextEncoder
 from ssl_zoo.errors import InputError
@@ -78,7 +79,7 @@ class ELECTRA(Method):
             )
         require_at_least("weight", weight, 0)
         self.mask_ratio, self.weight = mask_ratio, weight
-        self.corruption = TokenCorruption(encoder.vocabulary, mask_ratio, hidden=HIDDEN, replaced=0.0)
+        self.corruption = TokenCorruption(encoder.vocabulary, RandomPlaces(mask_ratio), HIDDEN, replaced=0.0)
         self.generator = narrower(encoder, generator_width)
         self.to_generator = nn.Linear(encoder.dim, self.generator.dim)
         self.generator_head = nn.Sequential(
@@ -167,6 +168,11 @@ def narrower(encoder: TextEncoder, part: float) -> TextEncoder:
         raise InputError(
             f"ELECTRA makes its generator of {type(encoder).__name__} by dim, depth and heads, but its constructor has "
             f"no {' and no '.join(sorted(missing))}: take BertEncoder or ModernBertEncoder."
+        )
+    if encoder.token_embedding.embedding_dim != encoder.dim:
+        raise InputError(
+            f"ELECTRA's networks read embeddings as wide as the encoder's layers, which those of "
+            f"{type(encoder).__name__} are not: take BertEncoder or ModernBertEncoder."
         )
     heads = max(1, int(part * config.num_attention_heads))
     dim = max(1, round(part * encoder.dim / (2 * heads))) * 2 * heads  # rotations turn pairs

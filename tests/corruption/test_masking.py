@@ -5,9 +5,11 @@ import torch
 
 import ssl_zoo.corruption
 from ssl_zoo.corruption.blocks import RandomBlocks
+from ssl_zoo.corruption.hidden import Hidden
 from ssl_zoo.corruption.masking import Masking
 from ssl_zoo.corruption.places import KeptPlaces, RandomPlaces
 from ssl_zoo.corruption.spans import RandomSpans
+from ssl_zoo.corruption.words import WordMasking, Words
 from ssl_zoo.errors import InputError
 from ssl_zoo.randomness import example_keys
 from tests.contracts.found import concrete
@@ -25,21 +27,29 @@ def make(kind: type[Masking], ratio: float = 0.6) -> Masking:
     return kind(mask_ratio=ratio)  # type: ignore[call-arg]  # the base class has no arguments, and all kinds have this one
 
 
+def drawn(masking: Masking, maskable: torch.Tensor, keys: torch.Tensor, grid: tuple[int, int] | None = None) -> Hidden:
+    """What is hidden; of texts each place is a word, and a row is one text."""
+    if not isinstance(masking, WordMasking):
+        return masking(maskable, keys, grid)
+    follows = torch.ones_like(maskable[:, 1:])
+    return masking(maskable, keys, words=Words.of(follows, ~follows))
+
+
 @pytest.mark.parametrize("kind", MASKINGS, ids=lambda kind: kind.__name__)
 @pytest.mark.parametrize("ratio", [0.1, 0.5, 0.8])
 def test_slots_and_what_is_left_are_bounds_and_a_row_depends_on_itself_alone(kind, ratio):
     masking, lengths = make(kind, ratio), torch.tensor([24, 20, 12, 16, 4, 8] * 40)
     real = torch.arange(24) < lengths[:, None]
-    hidden = masking(real, keys(240))
+    hidden = drawn(masking, real, keys(240))
     assert hidden.positions.shape == (240, masking.slots(24)) and not (hidden.mask & ~real).any()
     assert torch.equal(hidden.mask.sum(1), hidden.valid.sum(1)) and hidden.mask.any()
     assert torch.equal(torch.zeros_like(real).scatter(1, hidden.positions, hidden.valid), hidden.mask)
     assert int((real & ~hidden.mask).sum(1).max()) <= masking.left(24)
     order = torch.randperm(240, generator=torch.Generator().manual_seed(1))
-    assert torch.equal(masking(real[order], keys(240)[order]).mask, hidden.mask[order])
-    longer = masking(torch.nn.functional.pad(real, (0, 8)), keys(240))
+    assert torch.equal(drawn(masking, real[order], keys(240)[order]).mask, hidden.mask[order])
+    longer = drawn(masking, torch.nn.functional.pad(real, (0, 8)), keys(240))
     assert torch.equal(longer.mask[:, :24], hidden.mask) and not longer.mask[:, 24:].any()
-    assert not torch.equal(masking(real, keys(240, seed=1)).mask, hidden.mask)
+    assert not torch.equal(drawn(masking, real, keys(240, seed=1)).mask, hidden.mask)
     assert masking.settings["init_args"]["mask_ratio"] == ratio
 
 
@@ -52,7 +62,7 @@ def test_of_few_places_some_are_hidden_and_some_are_left_or_the_batch_is_refused
         for places in range(1, 9):
             real = torch.arange(places) < torch.tensor([places, max(2, places // 2)] * 300)[:, None]
             try:
-                hidden = masking(real, keys(600), planes.get(places))
+                hidden = drawn(masking, real, keys(600), planes.get(places))
             except InputError as error:  # a refusal is the other right answer
                 lacking.append(places)
                 assert str(places) in str(error) or "a single place" in str(error)
@@ -140,7 +150,7 @@ def test_one_kept_block_is_a_rectangle_around_the_edges_of_what_is_real():
 def test_shapes_are_known_without_values():
     for kind in MASKINGS:
         everything = torch.ones(8, PLANE, dtype=torch.bool, device="meta")
-        assert make(kind)(everything, keys(8).to("meta")).mask.shape == (8, PLANE)
+        assert drawn(make(kind), everything, keys(8).to("meta")).mask.shape == (8, PLANE)
 
 
 def test_what_means_nothing_is_refused_in_a_sentence():

@@ -1,11 +1,11 @@
-"""Single places and whole words, on rows of any kind; tests of tokens hold them to BERT's shares."""
+"""Single places, on rows of any kind; tests of tokens hold them to BERT's shares."""
 
 import math
 
 import pytest
 import torch
 
-from ssl_zoo.corruption.places import LONGEST_WORD, RandomPlaces, RandomWords, words_of
+from ssl_zoo.corruption.places import RandomPlaces
 from ssl_zoo.randomness import example_keys
 
 ROWS, PLACES = 20_000, 49
@@ -42,46 +42,14 @@ def test_a_row_depends_on_its_key_and_its_places_alone():
 @pytest.mark.parametrize("ratio", [0.01, 0.3, 0.75, 1.0])
 def test_slots_hold_all_hidden_places_whatever_is_drawn(ratio):
     real = torch.arange(PLACES) < torch.arange(PLACES + 1).repeat(40)[:, None]
-    words = words_of(torch.rand(len(real), PLACES - 1, generator=torch.Generator().manual_seed(0)) < 0.6)
-    for drawn, slots in (
-        (RandomPlaces(ratio)(real, keys(len(real))), math.ceil(ratio * PLACES) + 1),
-        (RandomWords(ratio)(real, keys(len(real)), words), math.ceil(ratio * PLACES) + LONGEST_WORD),
-    ):
-        assert drawn.positions.shape == drawn.valid.shape == (len(real), min(PLACES, slots))
-        assert torch.equal(drawn.mask.sum(1), drawn.valid.sum(1))
-        assert all(len(set(row)) == len(row) for row in drawn.positions.tolist())
-        assert torch.equal(torch.zeros_like(real).scatter(1, drawn.positions, drawn.valid), drawn.mask)
-
-
-def test_a_words_places_know_where_it_begins():
-    joined = torch.tensor([[True, False, True, True], [False] * 4])
-    assert words_of(joined).tolist() == [[0, 0, 2, 2, 2], [0, 1, 2, 3, 4]]
-    long = words_of(torch.ones(1, 2 * LONGEST_WORD, dtype=torch.bool))[0].tolist()
-    assert long == [place - place % LONGEST_WORD for place in range(2 * LONGEST_WORD + 1)]
-
-
-@pytest.mark.parametrize("ratio", [0.3, 0.9, 0.999])
-def test_of_several_words_one_is_left(ratio):
-    joined = torch.rand(2000, 7, generator=torch.Generator().manual_seed(0)) < 0.5
-    words = words_of(joined)
-    several = (words != 0).any(1)
-    mask = RandomWords(ratio)(torch.ones(2000, 8, dtype=torch.bool), keys(2000), words).mask
-    assert mask.any(1).all() and not mask[several].all(1).any()
-
-
-def test_words_are_hidden_whole():
-    joined = torch.rand(500, PLACES - 1, generator=torch.Generator().manual_seed(0)) < 0.6
-    words = words_of(joined)
-    mask = RandomWords(0.3)(torch.ones(500, PLACES, dtype=torch.bool), keys(500), words).mask
-    assert torch.equal(mask, mask.gather(1, words))  # a place is hidden where its word's first one is
-    assert mask.any(1).all()
+    drawn = RandomPlaces(ratio)(real, keys(len(real)))
+    assert drawn.positions.shape == drawn.valid.shape == (len(real), min(PLACES, math.ceil(ratio * PLACES) + 1))
+    assert torch.equal(drawn.mask.sum(1), drawn.valid.sum(1))
+    assert all(len(set(row)) == len(row) for row in drawn.positions.tolist())
+    assert torch.equal(torch.zeros_like(real).scatter(1, drawn.positions, drawn.valid), drawn.mask)
 
 
 def test_nothing_waits_for_the_device():
     """On the meta device there are shapes and no values, so that whatever asks for a value fails."""
-    real, words = (
-        torch.ones(8, PLACES, dtype=torch.bool).to("meta"),
-        torch.zeros(8, PLACES, dtype=torch.int64).to("meta"),
-    )
+    real = torch.ones(8, PLACES, dtype=torch.bool).to("meta")
     assert RandomPlaces(0.5)(real, keys(8).to("meta")).mask.shape == (8, PLACES)
-    assert RandomWords(0.5)(real, keys(8).to("meta"), words).mask.shape == (8, PLACES)

@@ -7,6 +7,7 @@ from transformers import BertForMaskedLM
 
 from ssl_zoo.batch import Batch
 from ssl_zoo.corruption.hidden import Hidden
+from ssl_zoo.corruption.words import RandomNGrams, RandomWords, RandomWordSpans
 from ssl_zoo.encoders.image import MLP
 from ssl_zoo.encoders.modern_bert import ModernBertEncoder
 from ssl_zoo.encoders.text import BertEncoder, GPT2Encoder
@@ -72,9 +73,18 @@ def reference(model: BERT) -> BertForMaskedLM:
     return whole
 
 
-@pytest.mark.parametrize("whole_words", [False, True])
-def test_loss_and_gradients_are_those_of_the_librarys_model(whole_words):
-    model, batch = scaled(make(mask_ratio=0.3, whole_words=whole_words)), padded()
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"mask_ratio": 0.3},
+        {"mask_ratio": 0.3, "whole_words": True},
+        {"masking": RandomNGrams(0.3)},
+        {"masking": RandomWordSpans(0.3)},
+    ],
+    ids=["tokens", "words", "n-grams", "spans"],
+)
+def test_loss_and_gradients_are_those_of_the_librarys_model(settings):
+    model, batch = scaled(make(**settings)), padded()
     with torch.no_grad():
         model.head_bias.normal_()
     whole = reference(model)
@@ -185,6 +195,17 @@ def test_an_examples_part_does_not_depend_on_its_place_in_the_batch():
             torch.testing.assert_close(value, theirs[name], atol=1e-5, rtol=1e-5)
 
 
+def test_words_are_hidden_in_the_same_places_whichever_way_they_are_asked_for():
+    for settings in ({}, {"mask_ratio": 0.4}):
+        named = make(masking=RandomWords(settings.get("mask_ratio", 0.15)))
+        expected = corrupted(make(whole_words=True, **settings), padded())
+        found = corrupted(named, padded())
+        assert torch.equal(found[0], expected[0]) and all(map(torch.equal, found[1], expected[1]))
+    assert (
+        int(corrupted(make(masking=RandomNGrams(1.0)), padded())[1].mask.sum()) == int(padded().mask.sum()) - 2 * ROWS
+    )
+
+
 def test_validation_hides_the_same_tokens_every_time_and_training_others():
     model, batch = make(), padded()
     model.eval()
@@ -275,6 +296,11 @@ def test_what_cannot_work_is_refused():
         BERT(BertEncoder({**VOCABULARY, "mask": None}, dim=8, depth=1, heads=1))
     with pytest.raises(InputError, match="begin with a token"):
         BERT(BertEncoder({**VOCABULARY, "begin": None}, dim=8, depth=1, heads=1), sentence_task="nsp")
+    for settings in ({"mask_ratio": 0.15}, {"whole_words": True}):
+        with pytest.raises(
+            InputError, match=r"^BERT: mask_ratio and whole_words say [^.]* set model\.mask_ratio to null"
+        ):
+            make(masking=RandomNGrams(), **settings)
     packed = padded()._replace(mask=torch.ones(ROWS, LENGTH, dtype=torch.int64))
     with pytest.raises(InputError, match=r"set data\.packing to false"):
         make(sentence_task="sop").losses(packed)
