@@ -116,7 +116,7 @@ def save_text_encoder(encoder: TextEncoder, data: DataModule, folder: Path) -> L
     tokens = data.tokens()
     assert tokens is not None, "what encoders of text read are tokens"
     encoder.model.save_pretrained(folder)
-    segments = encoder.model.config.model_type == "bert"
+    segments = encoder.model.config.model_type in ("bert", "albert")
     save_tokenizer(tokens.tokenizer, tokens.length, segments, folder)
     pooled = "sequence[:, 0]" if encoder.pooling == "cls" else "(sequence * real).sum(1) / real.sum(1)"
     options = ", add_pooling_layer=False" if segments else ""

@@ -97,7 +97,10 @@ def experiment_of(method: type[Method], modality: str) -> Path | None:
 
 
 def of_modality(base: type, package: Any, modality: str) -> list[str]:
-    """Names of the classes whose module is about this modality, those first that experiments use, then by name."""
+    """Names of the classes whose module is about this modality, those first that experiments use, then by name.
+
+    An encoder that is made of another one, as `AlbertEncoder` is of `BertEncoder`, comes after the plain ones.
+    """
     kinds = concrete(base, package)
     if base is Encoder:
         kinds = [kind for kind in kinds if kind.modality == SHORT[modality]]
@@ -105,7 +108,7 @@ def of_modality(base: type, package: Any, modality: str) -> list[str]:
         kinds = [kind for kind in kinds if kind.__module__.split(".")[-1].split("_")[0] == SHORT[modality]]
     given = {"vocabulary", "front_end", *SIZES}
     fillable = [
-        kind.__name__
+        (derived(kind, kinds), kind.__name__)
         for kind in kinds
         if all(
             each.default is not each.empty or each.name in given or each.name in kind.tiny()
@@ -113,7 +116,12 @@ def of_modality(base: type, package: Any, modality: str) -> list[str]:
         )
     ]
     used = " ".join(path.read_text() for path in EXPERIMENTS)
-    return sorted(fillable, key=lambda name: (name not in used, name))
+    return [name for _, name in sorted(fillable, key=lambda each: (each[1] not in used, *each))]
+
+
+def derived(kind: type, kinds: list[type]) -> bool:
+    """Whether an encoder is derived from another of these."""
+    return issubclass(kind, Encoder) and any(issubclass(kind, each) for each in kinds if each is not kind)
 
 
 class Finite(L.Callback):

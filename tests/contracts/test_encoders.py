@@ -26,7 +26,8 @@ VOCABULARY = {
 }  # fmt: skip
 
 # What data gives an encoder; the rest is for each to say, with `tiny`.
-SIZES = {"vocabulary": VOCABULARY, "channels": 3, "image_size": 16}
+SPELLING = [None] * 5 + [f"word{token}" for token in range(5, 40)]
+SIZES = {"vocabulary": VOCABULARY, "spelling": SPELLING, "channels": 3, "image_size": 16}
 BATCH = 6
 ENCODERS: list[type[Encoder]] = concrete(Encoder, ssl_zoo.encoders)
 
@@ -367,17 +368,21 @@ def test_a_layers_vectors_depend_on_its_parameters_and_those_of_the_layers_below
     last_norm = {parameter for norm in norms for parameter in norm.parameters()}
     assert not [names[p] for p in names.keys() - from_top.keys() - last_norm]
     encoded = encoder(*inputs(encoder), layers=True)
-    reached = []
+    reached, parameters = [], []
     for state in (*encoded.layers, encoded.sequence):
         if not state.requires_grad:  # inputs as they are
             reached.append(-1)
+            parameters.append(frozenset())
             continue
         gradients = torch.autograd.grad(state.sum(), list(from_top), retain_graph=True, allow_unused=True)
         used = [number for number, gradient in zip(from_top.values(), gradients, strict=True) if gradient is not None]
         assert set(used) == set(range(min(used), layers + 1))  # from the input up, without a gap
         reached.append(layers - min(used))
+        parameters.append(frozenset(n for n, gradient in enumerate(gradients) if gradient is not None))
     assert reached[-1] == layers - 1 and reached == sorted(reached)
-    assert len(set(reached[:-1])) == len(encoded.layers)
+    # Layers that share all their parameters are one.
+    assert len(set(reached[:-1])) == len(set(parameters[:-1])) > 1
+    assert encoder.settings["init_args"].get("shared") or len(set(reached[:-1])) == len(encoded.layers)
 
 
 def test_no_parameter_is_in_two_layers(encoder):
