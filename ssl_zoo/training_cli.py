@@ -55,7 +55,7 @@ from ssl_zoo.tracking.wandb import discard_wandb, log_results
 # What a method's parts, and parts of theirs, take from the data where they have such an argument; nobody types a number
 # twice.
 PARTS = ("encoder", "encoder.front_end", "decoder", "views")
-SIZES = ("channels", "image_size", "sample_rate", "crop_seconds", "vocabulary", "statistics", "palette")
+SIZES = ("channels", "image_size", "sample_rate", "crop_seconds", "vocabulary", "spelling", "statistics", "palette")
 
 
 def fit_settings(options: list[str]) -> dict[str, Any]:

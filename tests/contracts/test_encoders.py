@@ -218,6 +218,19 @@ def test_leaving_places_out_equals_hiding_them_from_attention(encoder, padded):
     assert (whole[kept] - hidden.sequence[kept]).abs().max() > 1e-2
 
 
+def test_the_halves_of_a_two_way_encoder_see_one_side_each(encoder):
+    if not encoder.two_way:
+        pytest.skip("its vectors have no such halves")
+    data, mask = inputs(encoder)
+    embedded = uneven(encoder).embed(data, mask)
+    vectors = embedded.vectors.detach().requires_grad_()
+    sequence = encoder.contextualize(embedded._replace(vectors=vectors)).sequence
+    ahead, back = sequence[0, 7].chunk(2)
+    for half, unseen, seen in ((ahead, slice(8, None), slice(0, 8)), (back, slice(0, 7), slice(7, None))):
+        (gradient,) = torch.autograd.grad(half.sum(), vectors, retain_graph=True)
+        assert (gradient[0, unseen] == 0).all() and (gradient[0, seen] != 0).any(1).all()
+
+
 @torch.no_grad()
 def test_all_places_in_order_are_no_places(encoder):
     data, mask = inputs(encoder)

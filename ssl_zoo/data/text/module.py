@@ -135,6 +135,11 @@ class TextData(DataModule):
         """What encoders and methods know of the tokenizer; errors as for `corpus`."""
         return self.tokens().tokenizer.vocabulary()
 
+    @property
+    def spelling(self) -> list[str | None]:
+        """How every token is written, in the order of the ids, for encoders that read characters."""
+        return self.tokens().tokenizer.spelling()
+
     def decode(self, ids: Tensor) -> str:
         """The text of ``(T,)`` token ids, without special tokens."""
         return self.tokens().tokenizer.decode(ids.tolist())

@@ -117,6 +117,11 @@ class TextTokenizer:
             hash=self.hash,
         )
 
+    def spelling(self) -> list[str | None]:
+        """How every token is written, in the order of the ids; None for those that stand for no text."""
+        written = {token: word for word, token in self.backend.get_vocab(with_added_tokens=True).items()}
+        return [None if token in self.special_ids else written.get(token) for token in range(self.size)]
+
 
 def continuations(words: dict[str, int], special: set[int], model: models.Model) -> list[int]:
     """The ids, ascending, of the tokens that go on with a word.

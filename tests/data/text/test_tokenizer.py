@@ -211,6 +211,16 @@ def test_vocabulary_lies_in_a_checkpoint_and_says_what_is_so(tmp_path: Path) -> 
                                            if word.startswith("##")]  # fmt: skip
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_token_says_how_it_is_written_and_special_ones_do_not(kind: str) -> None:
+    tokenizer = train_tokenizer(kind, TEXTS, 300)
+    spelling = tokenizer.spelling()
+    assert spelling[:5] == [None] * 5 and len(spelling) == tokenizer.size
+    assert {word: token for token, word in enumerate(spelling) if word is not None} == {
+        word: token for word, token in words_of(tokenizer).items() if token >= 5
+    }
+
+
 def test_continuations_of_every_kind_of_tokenizer() -> None:
     pieces = {"[PAD]": 0, "play": 1, "##ing": 2, "##s": 3, "#": 4, "##": 5}
     assert continuations(pieces, {0}, models.WordPiece(pieces, unk_token="[PAD]")) == [2, 3, 5]
