@@ -102,8 +102,8 @@ class DecoderLayer(nn.Module):
         Args:
             vectors: ``(B, T, D)``.
             memory: keys and values of the encoder's vectors.
-            memory_mask: as the mask of `Attention`.
-            before: of the tokens before these, which is then one; None where these are the first.
+            memory_mask: broadcasts to ``(B, H, T, N)``, True where the encoder's vector is real; None where all are.
+            before: keys and values of the tokens before this one; None where these are the first.
         """
         normed = self.own_norm(vectors)
         written = self.own.look_up(normed)
@@ -172,8 +172,8 @@ class TokenDecoder(nn.Module):
 
         Args:
             vectors: ``(B, 1, D)`` of that token.
-            state: as `begin` or the step before gave it.
-            memory_mask: as that of `forward`.
+            state: what `begin` or the step before gave.
+            memory_mask: ``(B, N)`` bool, True where the encoder's sequence is real; None where all is.
             positions: ``(B, 1)`` int64, where the token stands; None where that is behind the others.
         """
         if positions is None:

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 
@@ -15,3 +16,35 @@ class Texts(NamedTuple):
 
     ids: Tensor
     own: Tensor
+
+
+def filled_in(shown: Tensor, written: Tensor, size: int, end: int, pad: int) -> Texts:
+    """Texts with gaps, in which stands what was written for them; what was written for no gap comes last.
+
+    Args:
+        shown: ``(B, S)`` int64 token ids; those from `size` on are sentinels, each of which stands for a gap.
+        written: ``(B, L)`` int64 token ids, what belongs into a gap behind its sentinel.
+        size: number of tokens.
+        end: the token that ends what was written.
+        pad: the token that fills rows up.
+    """
+    rows: list[list[tuple[int, bool]]] = []
+    for given, made in zip(shown.tolist(), written.tolist(), strict=True):
+        gap, gaps = -1, dict[int, list[int]]({-1: []})
+        for token in made[: made.index(end)] if end in made else made:
+            if token >= size:
+                gap = token
+                gaps.setdefault(gap, [])
+            else:
+                gaps[gap].append(token)
+        row: list[tuple[int, bool]] = []
+        for token in given:
+            row += [(token, False)] if token < size else [(each, True) for each in gaps.pop(token, [])]
+        rows.append(row + [(token, True) for rest in gaps.values() for token in rest])
+    width = max(map(len, rows), default=0)
+    filled = [row + [(pad, False)] * (width - len(row)) for row in rows]
+    ids, own = ([[token[column] for token in row] for row in filled] for column in (0, 1))
+    return Texts(
+        torch.tensor(ids, dtype=torch.int64, device=shown.device),
+        torch.tensor(own, dtype=torch.bool, device=shown.device),
+    )

@@ -1,7 +1,9 @@
 """Which runs a sweep consists of."""
 
 import hashlib
+import itertools
 import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -39,7 +41,9 @@ class Experiment(NamedTuple):
     folder: Path
 
 
-def plan(paths: list[Path], overrides: list[str], terms: Terms, out: Path, read: ReadSettings) -> list[Experiment]:
+def plan(
+    paths: list[Path], overrides: list[str], terms: Terms, out: Path, read: ReadSettings, variants: Path | None = None
+) -> list[Experiment]:
     """The experiments of a sweep, each checked before any is trained.
 
     Args:
@@ -48,6 +52,7 @@ def plan(paths: list[Path], overrides: list[str], terms: Terms, out: Path, read:
         terms: how long runs are.
         out: folder of the sweep.
         read: gives the settings that options of `ssl-zoo fit` come to.
+        variants: file of the variants that every experiment is trained in, as `read_variants` has them; None for none.
 
     Raises:
         InputError: a file or an option cannot be used, or there is nothing to run.
@@ -56,12 +61,15 @@ def plan(paths: list[Path], overrides: list[str], terms: Terms, out: Path, read:
         if option in OWN or (terms != Terms(None, None) and option in OWN_LENGTH):
             raise InputError(f"sweep: {option} is for the sweep to set: leave it out after the --.")
     experiments: dict[Path, Experiment] = {}
-    for path in find_experiments(paths):
-        options = ["--config", str(path), *overrides]
+    changes = {"": []} if variants is None else read_variants(variants)
+    for path, (variant, changed) in itertools.product(find_experiments(paths), changes.items()):
+        name = f"{path.stem}-{variant}" if variant else path.stem
+        named = [f"--experiment={name}"] if variant else []
+        options = ["--config", str(path), *named, *changed, *overrides]
         settings = {name: value for name, value in read(options).items() if name not in NOT_PART}
         digest = hashlib.sha256(json.dumps([settings, terms], sort_keys=True, default=str).encode()).hexdigest()
-        folder = out / f"{path.stem}-{digest[:8]}"
-        experiments.setdefault(folder, Experiment(path.stem, options, settings, folder))
+        folder = out / f"{name}-{digest[:8]}"
+        experiments.setdefault(folder, Experiment(name, options, settings, folder))
     return list(experiments.values())
 
 
@@ -82,6 +90,36 @@ def find_experiments(paths: list[Path]) -> Iterator[Path]:
             yield from found
         else:
             yield path
+
+
+def read_variants(path: Path) -> dict[str, list[str]]:
+    """Options of `ssl-zoo fit` by the name of the variant that they make of an experiment.
+
+    Args:
+        path: YAML file, or the name of one that comes with the package: names, below each of them settings such as
+            `model.masking` with their values.
+
+    Raises:
+        InputError: it is no such file.
+    """
+    path = Path(locate(str(path)))
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"sweep: the variants {path} cannot be read ({error.strerror}): give a YAML file.") from error
+    except yaml.YAMLError as error:
+        raise InputError(f"sweep: {path} is no YAML: {' '.join(str(error).split())}.") from error
+    if not isinstance(content, dict) or not content or not all(isinstance(each, dict) for each in content.values()):
+        raise InputError(f"sweep: {path} holds no variants: give names, and below each of them settings with values.")
+    for name in content:
+        if not re.fullmatch(r"[\w.-]+", str(name)):
+            raise InputError(f"sweep: {path} has a variant called {name}: name it by letters, digits, _, - and dots.")
+    return {
+        str(name): [
+            f"--{setting}={value if isinstance(value, str) else json.dumps(value)}" for setting, value in each.items()
+        ]
+        for name, each in content.items()
+    }
 
 
 def has_model(path: Path) -> bool:

@@ -31,6 +31,7 @@ def sweep(
     samples: int | None = None,
     out: Path = Path("runs/sweep"),
     list_only: bool = False,
+    variants: Path | None = None,
 ) -> None:
     """Trains experiments on equal terms, each with several seeds and one after the other, and compares them.
 
@@ -48,6 +49,8 @@ def sweep(
         samples: examples that each run sees in training, instead of a time.
         out: folder for the runs, for sweep.json, and for the comparison.
         list_only: print the commands that remain to be run, one a line, and run none (for a batch system).
+        variants: YAML file with names, and below each of them settings with their values: every experiment is trained
+            once for each name, with these settings.
 
     Raises:
         InputError: a file, an option or the folder cannot be used.
@@ -56,7 +59,7 @@ def sweep(
     if seeds < 1:
         raise InputError(f"sweep: --seeds is {seeds}: it must be at least 1.")
     terms = read_terms(budget, samples)
-    planned = plan(experiments, overrides, terms, out, read)
+    planned = plan(experiments, overrides, terms, out, read, variants)
     out.mkdir(parents=True, exist_ok=True)
     first = requests.take()
     try:

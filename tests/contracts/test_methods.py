@@ -94,6 +94,8 @@ def test_two_processes_compute_what_one_does_on_the_whole_batch(path, finished, 
     encoder = inspect.signature(class_of(settings_of(path)["model"]["init_args"]["encoder"]["class_path"])).parameters
     # Each process draws it for itself.
     options += [f"--model.encoder.{name}=0" for name in encoder if name.endswith("dropout")]
+    arguments = inspect.signature(class_of(method_of(path))).parameters
+    options += [f"--model.{name}=0" for name in arguments if name.endswith("dropout")]
     directories = [fit(path, tmp_path / "one" / "runs", *options)]
     directories.append(fit_on_two(two_processes, path, tmp_path / "two" / "runs", *options))
     start, unlike = (checkpoint(each, "start.ckpt")["state_dict"] for each in (directories[0], finished(path)))

@@ -25,9 +25,9 @@ def inputs() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
 
 def reference(decoder: TokenDecoder) -> nn.TransformerDecoder:
     """PyTorch's own with the same weights."""
-    heads = decoder.layers[0].own.heads
-    layer = nn.TransformerDecoderLayer(DIM, heads, 4 * DIM, 0.0, "gelu", batch_first=True, norm_first=True)
-    theirs = nn.TransformerDecoder(layer, len(decoder.layers), nn.LayerNorm(DIM)).eval()
+    heads, dim = decoder.layers[0].own.heads, decoder.positions.shape[1]
+    layer = nn.TransformerDecoderLayer(dim, heads, 4 * dim, 0.0, "gelu", batch_first=True, norm_first=True)
+    theirs = nn.TransformerDecoder(layer, len(decoder.layers), nn.LayerNorm(dim)).eval()
     theirs.norm.load_state_dict(decoder.norm.state_dict())
     for ours, other in zip(decoder.layers, theirs.layers, strict=True):
         for mine, its in ((ours.own, other.self_attn), (ours.other, other.multihead_attn)):

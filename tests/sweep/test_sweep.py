@@ -17,7 +17,9 @@ import yaml
 from ssl_zoo.errors import InputError
 from ssl_zoo.sweep import calibrate, commands, process
 from ssl_zoo.sweep import sweep as sweeping
+from ssl_zoo.sweep.plan import plan, read_variants
 from ssl_zoo.sweep.state import read_state
+from ssl_zoo.sweep.terms import Terms
 
 # Writes down how it was called, and leaves what a run of 10 examples per second would leave. The experiment's name says
 # how it goes: `broken` fails, `slow` waits to be interrupted.
@@ -299,3 +301,30 @@ def test_two_sweeps_do_not_share_a_folder_at_once(sweep):
     sweep.out.mkdir()
     with FileLock(sweep.out / "sweep.lock"), pytest.raises(InputError, match="another sweep is at work"):
         sweep()
+
+
+def test_variants_are_runs_of_their_own_under_their_own_names(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "one.yaml"
+    path.write_text("model: {}\n")
+    variants = tmp_path / "variants.yaml"
+    variants.write_text("small:\n  model.dim: 8\n  model.kind: {class_path: A, init_args: {b: null}}\nlarge: {}\n")
+    planned = plan([path], ["--later=1"], Terms(None, None), tmp_path / "out", read, variants)
+    named = ["--experiment=one-small", "--model.dim=8", '--model.kind={"class_path": "A", "init_args": {"b": null}}']
+    assert planned[0].options == ["--config", str(path), *named, "--later=1"]
+    assert planned[1].options == ["--config", str(path), "--experiment=one-large", "--later=1"]
+    assert [each.name for each in planned] == ["one-small", "one-large"] and len({each.folder for each in planned}) == 2
+    assert [each.folder.name.rsplit("-", 1)[0] for each in planned] == ["one-small", "one-large"]
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [("- a\n", "holds no variants"), ("a: 1\n", "holds no variants"), ("", "holds no variants"),
+     ("a/b: {}\n", "a variant called a/b"), ("a: {\n", "is no YAML"), (None, "cannot be read")],
+)  # fmt: skip
+def test_files_that_hold_no_variants_are_refused_in_a_sentence(tmp_path, content, sentence):
+    path = tmp_path / "variants.yaml"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(InputError, match=sentence):
+        read_variants(path)
