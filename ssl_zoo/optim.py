@@ -208,9 +208,8 @@ def make_optimizer(settings: Optimizer, module: nn.Module, steady: Iterable[nn.M
     if settings.name == "sgd":
         # The fused one wants all parameters of a group to have a momentum, or none: of a trunk it comes later.
         return torch.optim.SGD(groups, lr=rate, fused=settings.freeze_encoder == 0, **settings.own)
-    if settings.name == "adagrad":
-        on_cpu = all(parameter.device.type == "cpu" for group in groups for parameter in group["params"])
-        return torch.optim.Adagrad(groups, lr=rate, fused=on_cpu, **settings.own)  # CUDA has no fused one
+    if settings.name == "adagrad":  # CUDA has no fused one
+        return torch.optim.Adagrad(groups, lr=rate, fused=groups[0]["params"][0].device.type == "cpu", **settings.own)
     return LARS(groups, lr=rate, **settings.own)
 
 
