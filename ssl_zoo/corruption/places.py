@@ -81,6 +81,7 @@ class KeptPlaces(Masking):
     def __call__(self, maskable: Tensor, keys: Tensor, grid: tuple[int, int] | None = None) -> Hidden:
         """As in `Masking`; how places lie plays no part."""
         places = maskable.shape[1]
+        require_several("KeptPlaces", places)
         if not 0 < self.left(places) < places:
             raise InputError(
                 f"KeptPlaces: a mask_ratio of {self.mask_ratio} hides none or all of {places} places; change it, or "
