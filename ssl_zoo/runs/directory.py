@@ -219,8 +219,7 @@ class RunDirectoryCLI(CommandLine):
         config = self.config["fit"]
         only_probed = False
         if self.resumed is not None and config.probe_after_fit:
-            # Results of another step are of before the run was taken up with more.
-            only_probed = evaluated_steps(self.resumed) != content["global_step"]
+            only_probed = evaluated_steps(self.resumed) != content["global_step"]  # or results are of fewer steps
         if not only_probed:
             check_unfinished(content, path, config.trainer.max_steps, config.trainer.max_epochs)
         if self.resumed is not None:
@@ -251,7 +250,8 @@ class RunDirectoryCLI(CommandLine):
         except BaseException as error:  # Ctrl-C too: the other processes must not wait for this one
             end_children(self.trainer, None if isinstance(error, InputError) else signal.SIGTERM)
             if lacks_another(error):
-                raise OthersGone(how_to_go_on("", self.directory, self.trainer.global_step)) from error
+                kept = getattr(self.trainer.checkpoint_callback, "dirpath", None) or self.directory / CONFIG
+                raise OthersGone(how_to_go_on("", Path(kept).parent, self.trainer.global_step)) from error
             raise
         if subcommand == "fit":
             self._close(finished=True)

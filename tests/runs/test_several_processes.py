@@ -231,7 +231,11 @@ def test_where_one_of_two_processes_is_killed_the_other_says_so_and_how_to_go_on
     # By hand the store where processes meet is gone with the first one, and it may have said something.
     why = "another process of this run is gone (killed, out of memory, or failed as it says), so that this one stopped"
     sentence = f"ssl-zoo: error: {why} at once; the checkpoint is {folder}"
-    assert ended.errors.count("ssl-zoo: ") == ended.errors.count(sentence) == (launcher == "by Lightning" or rank == 1)
+    assert (
+        ended.errors.count("ssl-zoo: error: ")
+        == ended.errors.count(sentence)
+        == (launcher == "by Lightning" or rank == 1)
+    )
     alone = ["--trainer.devices=1", "--trainer.strategy=auto", "--trainer.callbacks=null", "--trainer.max_steps=7"]
     run(["fit", f"--resume={folder}", *alone])
     assert learned(folder)["step"] == 7
