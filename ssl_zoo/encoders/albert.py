@@ -90,7 +90,8 @@ class AlbertEncoder(BertEncoder):
                 **rates,
             )
             model = AlbertModel(config, add_pooling_layer=False)
-            first, *others = (group.albert_layers[0] for group in model.encoder.albert_layer_groups)
+            groups: Any = model.encoder.albert_layer_groups
+            first, *others = (group.albert_layers[0] for group in groups)
             for layer in others:
                 for part in SHARED[shared]:
                     setattr(layer, part, getattr(first, part))

@@ -1,5 +1,7 @@
 """What characters say of a token: a convolutional network on its spelling, as in ELMo."""
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
@@ -52,7 +54,7 @@ class CharacterCNN(nn.Module):
         total = sum(number for _, number in filters)
         self.highways = nn.ModuleList(nn.Linear(total, 2 * total) for _ in range(HIGHWAYS))
         for highway in self.highways:
-            nn.init.constant_(highway.bias[total:], CARRIED)
+            nn.init.constant_(cast(nn.Linear, highway).bias[total:], CARRIED)
         self.projection = nn.Linear(total, dim)
 
     def forward(self, tokens: Tensor) -> Tensor:

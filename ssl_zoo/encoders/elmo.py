@@ -145,7 +145,7 @@ def without_onednn() -> Iterator[None]:
     PyTorch's own `mkldnn.flags` sets other flags as well, and warns of one of them.
     """
     before = torch.backends.mkldnn.enabled
-    torch.backends.mkldnn.enabled = False
+    torch.backends.mkldnn.enabled = False  # type: ignore[assignment]  # a property of a module, whose setter has no type
     try:
         yield
     finally:
