@@ -206,7 +206,7 @@ def lengths(shares: list[float], keys: Tensor, number: int) -> tuple[Tensor, Ten
     Args:
         shares: in proportion to the probabilities of 1, 2, ... words.
         keys: ``(B,)`` int64.
-        number: of words of a row at most.
+        number: most words that a row has.
 
     Returns:
         ``(B, number)`` int64 twice: drawn in these shares, and what is left of such a one behind a word of a long text

@@ -65,7 +65,7 @@ class SentenceDecoder(nn.Module):
 
         Args:
             latents: ``(B, L)`` float32.
-            length: of the texts at most.
+            length: most tokens that a text may have.
 
         Returns:
             ``(B, length)`` int64, the end token where it was written, padding after it.

@@ -72,9 +72,9 @@ def spelt(spelling: list[str | None], most: int, least: int) -> Tensor:
     """Every token as symbols, ``(V, C)`` int64, C what the longest takes, with padding on the right.
 
     Args:
-        spelling: as in `CharacterCNN`.
+        spelling: how every token is written, None for those that stand for no text.
         most: bytes that are read of a token.
-        least: of C, which is as wide as the widest filter.
+        least: least width C of the result, that of the widest filter.
     """
     rows, special = [], SPECIAL
     for written in spelling:
