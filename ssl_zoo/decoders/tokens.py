@@ -1,6 +1,6 @@
 """A decoder of tokens: it writes a text one token after the other, and looks at what an encoder has made of another."""
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -163,7 +163,7 @@ class TokenDecoder(nn.Module):
 
     def begin(self, memory: Tensor) -> State:
         """The state before anything is written, given the encoder's sequence ``(B, N, D)``."""
-        return State([], [layer.other.look_up(memory) for layer in self.layers])
+        return State([], [cast(DecoderLayer, layer).other.look_up(memory) for layer in self.layers])
 
     def step(
         self, vectors: Tensor, state: State, memory_mask: Tensor | None, positions: Tensor | None = None
