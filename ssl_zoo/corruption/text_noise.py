@@ -104,9 +104,9 @@ class TextNoise(nn.Module):
         return places + (self._most_inserted(places) if self.shown in ("mask_spans", "sentinels") else 0)
 
     def most_targets(self, places: int) -> int:
-        """The most tokens that are written of a row of so many."""
+        """The most tokens that are written of a row of so many; in_place, the places at which they can stand."""
         slots = self.masking.slots(places)
-        most = {"full": places + 1, "hidden": slots + 1, "in_place": slots}
+        most = {"full": places + 1, "hidden": slots + 1, "in_place": places}
         return most.get(self.written, 2 * slots + 1 + self._most_inserted(places))
 
     def _most_inserted(self, places: int) -> int:
@@ -194,6 +194,8 @@ class TextNoise(nn.Module):
 
     def _in_place(self, source: Tensor, hidden: Hidden, start: int) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """MASS: hidden tokens where they stand in the text, each after the token before it, which may be visible."""
+        # Maskings of single places give them in random order, in which none would come after the one before it.
+        hidden = Hidden.of_mask(hidden.mask, hidden.positions.shape[1])
         places = hidden.positions
         previous = (places - 1).clamp_min(0)
         before = torch.where(hidden.mask.gather(1, previous), -1, source.gather(1, previous))

@@ -58,7 +58,7 @@ class Denoising(Method):
         shuffle_documents: Whether the documents of a packed row come in random order, and `full` is the right one:
             BART's permutation of sentences.
         sentinels: Number of different sentinels, the most spans of a row.
-        max_targets: The most tokens that the decoder writes.
+        max_targets: The most tokens that the decoder writes; with in_place, that a row has, at whose places it writes.
         decoder_depth: Transformer layers of the decoder.
         decoder_heads: Attention heads of the decoder.
         decoder_dropout: Rate of dropout in the decoder, in training.
@@ -96,7 +96,7 @@ class Denoising(Method):
         require_kind("Denoising", "masking", masking, Masking)
         require_at_least("sentinels", sentinels, 1)
         require_at_least("max_targets", max_targets, 1)
-        if min(replaced, kept) < 0 or replaced + kept > 1:
+        if not (replaced >= 0 and kept >= 0 and replaced + kept <= 1):
             raise InputError(f"replaced is {replaced} and kept {kept}; give parts of a whole, 1 together at most.")
         if replaced + kept > 0 and inputs != "mask_tokens":
             raise InputError(f"replaced and kept are about single tokens: leave them at 0, as inputs is {inputs}.")
@@ -190,6 +190,10 @@ class Denoising(Method):
         noised = self.make_noise(batch)
         written = self.write(noised)
         shown = noised.inputs.masked_fill(~noised.mask, self.noise.pad)
+        if noised.positions is not None and self.noise.shown not in ("mask_tokens", "permute"):
+            # What is shown stands elsewhere than in the text: what is written comes after it, and no token ends it.
+            written = written.masked_fill(~noised.valid, self.noise.pad)
+            return filled_in(shown, written, self.noise.size, -1, self.noise.pad)
         if noised.positions is not None:
             own = torch.zeros_like(noised.mask).scatter(1, noised.positions, noised.hidden)
             return Texts(torch.zeros_like(shown).scatter(1, noised.positions, written).where(own, shown), own)

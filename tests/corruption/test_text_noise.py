@@ -93,6 +93,16 @@ def test_in_place_a_token_is_read_and_written_where_it_stands_and_after_its_neig
     assert first.before[0][first.valid[0]].tolist() == [START, -1]
 
 
+def test_in_place_single_tokens_in_random_order_are_written_after_their_neighbours_too():
+    ids = torch.randint(5, 30, (50, 20), generator=torch.Generator().manual_seed(0))
+    found = make(RandomPlaces(0.7), "mask_tokens", "in_place")(ids, None, example_keys(0, 1, torch.arange(50)))
+    for row, text in enumerate(ids.tolist()):
+        valid = found.valid[row]
+        places = found.positions[row][valid].tolist()
+        assert found.targets[row][valid].tolist() == [text[place] for place in places]
+        assert found.read()[row][valid].tolist() == [text[place - 1] if place else START for place in places]
+
+
 def test_a_text_that_does_not_end_here_is_closed_where_the_whole_of_it_is_written_too():
     assert written(noised("drop", "full", text=[A, B, C, D, E, F])) == [A, B, C, D, E, F, END]
 

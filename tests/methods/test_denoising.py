@@ -271,14 +271,34 @@ def test_what_cannot_work_is_refused():
         make("bert", replaced=0.8, kept=0.3)
     with pytest.raises(InputError, match="leave them at 0, as inputs is sentinels"):
         make(replaced=0.1)
+    with pytest.raises(InputError, match=r"replaced is nan and kept 0\.1; give parts of a whole"):
+        make("mass", replaced=math.nan)
     with pytest.raises(InputError, match="masking is 'Suffix', which is no Masking"):
         make(masking="Suffix")
     with pytest.raises(InputError, match="up to 25 are written, but max_targets is 20"):
         make("bert", max_targets=20).losses(padded())
+    with pytest.raises(InputError, match="up to 24 are written, but max_targets is 16"):
+        make("mass", max_targets=16).losses(padded())  # a token at the row's end stands at place 23
     with pytest.raises(InputError, match=r"up to \d+ are read, but the encoder's max_length is 24"):
         model = make("bart")
         model.encoder.max_length = LENGTH
         model.losses(padded())
+
+
+@pytest.mark.parametrize("inputs", ["mask_tokens", "mask_spans", "sentinels", "drop", "permute"])
+@pytest.mark.parametrize(
+    "masking", [RandomPlaces(0.6), Fragment(), Infilling()], ids=["places", "fragment", "infilling"]
+)
+def test_whatever_the_encoder_is_shown_tokens_are_written_in_place_and_make_texts(inputs, masking):
+    model, batch = make(masking=masking, inputs=inputs, targets="in_place").eval(), padded()
+    noised, texts = model.make_noise(batch), model.texts(batch)
+    visible = noised.mask & (noised.inputs < SIZE) & (noised.inputs != model.noise.mask_token)
+    for row in range(ROWS):
+        own = texts.own[row]
+        assert int(own.sum()) == int(noised.valid[row].sum()) or inputs not in ("mask_tokens", "permute")
+        if inputs != "permute":
+            given = texts.ids[row][~own]
+            assert set(noised.inputs[row][visible[row]].tolist()) <= {*given.tolist()}
 
 
 VARIANTS = yaml.safe_load((FOLDER / "text" / "denoising_variants.yaml").read_text())
