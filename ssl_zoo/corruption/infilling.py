@@ -65,8 +65,9 @@ class Infilling(Masking):
         budget = torch.ceil(self.mask_ratio * count.double()).long()
         if self.mask_ratio < 1:  # something is left to see
             budget = budget.minimum(count - 1).clamp_min(0)
-        # More lengths than places, which add up to far more than the budget unless their mean is very small.
-        draws = uniform(fold_in(keys, LENGTHS), width + 16).double()
+        # So many lengths add up to the budget in all rows but very few; a small mean takes more of them than of places.
+        mean = self.slots(width) / self.mean_length
+        draws = uniform(fold_in(keys, LENGTHS), max(width + 16, math.ceil(mean + 8 * math.sqrt(mean)))).double()
         lengths = torch.searchsorted(self._up_to.to(draws.device), draws, right=True)
         before = lengths.cumsum(1) - lengths
         drawn = before < budget

@@ -57,7 +57,7 @@ class SegmentedSpans(Masking):
 
     def __init__(self, mask_ratio: float = 0.15, mean_length: float = 3.0, roll: bool = True) -> None:
         require_mask_ratio(mask_ratio)
-        if mean_length < 1:
+        if not mean_length >= 1:  # as of nan
             raise InputError(f"SegmentedSpans: mean_length is {mean_length}; give a number of places of at least 1.")
         self.mask_ratio, self.mean_length, self.roll = mask_ratio, mean_length, roll
 

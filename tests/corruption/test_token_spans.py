@@ -135,6 +135,12 @@ def test_infilling_is_the_released_procedure(places, ratio, mean):
     assert not (spans.inserted & mask & ~starts).any() and spans.inserted.any()
 
 
+def test_infilling_hides_its_part_of_a_text_however_many_of_its_spans_are_empty():
+    hidden = Infilling(0.3, 0.1)(torch.ones(200, 120, dtype=torch.bool), keys(200)).mask
+    # One span in twenty has two tokens or more, which others may overlap.
+    assert 0.28 < float(hidden.float().mean()) <= 0.3
+
+
 def test_what_cannot_work_is_refused():
     for kind in (SegmentedSpans, Suffix, Fragment, Infilling):
         with pytest.raises(InputError, match=r"mask_ratio is 1\.5; give a number above 0"):
@@ -145,3 +151,5 @@ def test_what_cannot_work_is_refused():
         SegmentedSpans(mean_length=0.5)
     with pytest.raises(InputError, match="mean_length is 0"):
         Infilling(mean_length=0)
+    with pytest.raises(InputError, match="mean_length is nan"):
+        SegmentedSpans(mean_length=math.nan)
