@@ -135,13 +135,13 @@ class RandomWords(WordMasking):
 class RandomNGrams(WordMasking):
     """Hides one to three words in a row, the more the rarer, as ALBERT (Lan et al., 2019, arXiv:1909.11942, section 4).
 
-    Of n words in a row, n at most `longest`, are
+    Of what is hidden at once, the part that has n words, n at most `longest`, is
 
         p(n) = (1/n) / sum over k = 1..longest of 1/k
 
-    of what is hidden. A text is cut into stretches of that many words, anew at every step, as if it began somewhere in
-    a longer one, and stretches are taken in random order until the row's number of places is reached; of the last one
-    only the first words that fit. No stretch reaches over the end of a document. Two can be neighbours, as they can in
+    A text is cut into stretches of that many words, anew at every step, as if it began somewhere in a longer one, and
+    stretches are taken in random order until the row's number of places is reached; of the last one only the first
+    words that fit. No stretch reaches over the end of a document. Two can be neighbours, as they can in
     the authors' code, which draws beginnings instead and leaves out what overlaps: that takes one draw after the other.
 
     Args:
@@ -165,12 +165,12 @@ class RandomNGrams(WordMasking):
 class RandomWordSpans(WordMasking):
     """Hides spans of words of geometric length, as SpanBERT (Joshi et al., 2019, arXiv:1907.10529, section 3.1).
 
-    Of n words in a row, n at most `longest`, are
+    Of the spans, the part that has n words, n at most `longest`, is
 
         p(n) = stop * (1 - stop)**(n - 1) / (1 - (1 - stop)**longest)
 
-    of what is hidden: 3.8 words on average with the paper's numbers. All else is as in `RandomNGrams`. Every token of a
-    span is replaced or left on its own, where the paper decides for all of a span.
+    which is 3.8 words on average with the paper's numbers. All else is as in `RandomNGrams`. Every token of a span is
+    replaced or left on its own, where the paper decides for all of a span.
 
     Args:
         mask_ratio: Part of the places to hide, in (0, 1].
