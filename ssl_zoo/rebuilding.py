@@ -32,10 +32,15 @@ class Rebuildable:
     settings: dict[str, Any]
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
-        """Takes the arguments down before anything is made of them."""
-        built = super().__new__(cls)
+        """Takes the arguments down before anything is made of them.
+
+        Raises:
+            InputError: a rate of dropout is none.
+        """
+        built, settings = super().__new__(cls), _taken_down(cls, args, kwargs)
+        _require_rates(cls.__name__, settings.get("init_args", {}))
         # Not by assignment, which a module that is not initialised yet refuses.
-        object.__setattr__(built, "settings", _taken_down(cls, args, kwargs))
+        object.__setattr__(built, "settings", settings)
         return built
 
     @classmethod
@@ -155,6 +160,13 @@ def with_absolute_paths(class_: type, settings: dict[str, Any]) -> dict[str, Any
         name: _absolute(value) if isinstance(value, str | Path) and (name in paths or _is_there(value)) else value
         for name, value in settings.items()
     }
+
+
+def _require_rates(owner: str, arguments: dict[str, Any]) -> None:
+    """Refuses rates of dropout of which the layers that get them would raise an error of their own."""
+    for name, value in arguments.items():
+        if name.endswith("dropout") and isinstance(value, int | float) and not 0 <= value <= 1:
+            raise InputError(f"{owner}: {name} is {value}; give a probability between 0 and 1.")
 
 
 def _taken_down(class_: type, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:

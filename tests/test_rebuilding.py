@@ -18,7 +18,7 @@ from ssl_zoo.data.text.module import TextData
 from ssl_zoo.encoders.audio import Wav2Vec2Encoder
 from ssl_zoo.encoders.base import Encoder
 from ssl_zoo.encoders.front_ends import WaveConvolutions
-from ssl_zoo.encoders.image import ResNet
+from ssl_zoo.encoders.image import ResNet, ViT
 from ssl_zoo.errors import InputError
 from ssl_zoo.methods.base import Method
 from ssl_zoo.methods.simclr import SimCLR
@@ -132,3 +132,9 @@ def test_the_name_of_a_source_is_for_yaml_and_python_wants_an_object(kind, sourc
     with pytest.raises(InputError, match=advice) as error:
         kind(source)
     assert str(error.value).startswith(f"{kind.__name__}: source is ") and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("rate", [2.0, -1, float("nan")])
+def test_a_rate_of_dropout_that_is_none_has_a_sentence_in_whatever_class(rate):
+    with pytest.raises(InputError, match=r"^ViT: dropout is .*; give a probability between 0 and 1\.$"):
+        ViT(8, dropout=rate)

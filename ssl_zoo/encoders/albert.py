@@ -71,8 +71,9 @@ class AlbertEncoder(BertEncoder):
             model = load_pretrained(AlbertModel, pretrained, vocabulary, add_pooling_layer=False, **rates)
         else:
             check_heads("AlbertEncoder", dim, heads)
-            if embedding_dim < 1:
-                raise InputError(f"AlbertEncoder: embedding_dim is {embedding_dim}; give a number of at least 1.")
+            for name, size in {"embedding_dim": embedding_dim, "depth": depth, "max_length": max_length}.items():
+                if size < 1:
+                    raise InputError(f"AlbertEncoder: {name} is {size}; give a number of at least 1.")
             begin, end = vocabulary["begin"], vocabulary["end"]
             config = AlbertConfig(
                 vocab_size=vocabulary["size"],

@@ -102,5 +102,7 @@ def test_a_layers_input_is_as_wide_as_the_layer():
 def test_what_cannot_work_is_refused_in_a_sentence():
     with pytest.raises(InputError, match=r"^AlbertEncoder: embedding_dim is 0; [^.]*\.$"):
         make(embedding_dim=0)
+    with pytest.raises(InputError, match=r"^AlbertEncoder: depth is 0; give a number of at least 1\.$"):
+        make(depth=0, shared="none")
     with pytest.raises(InputError, match=r"^ELECTRA's networks read embeddings [^.]* AlbertEncoder are not: [^.]*\.$"):
         ELECTRA(make())
