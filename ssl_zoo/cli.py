@@ -59,8 +59,10 @@ def main(args: list[str] | None = None) -> None:
     try:
         with warnings_in_own_lines():
             run(sys.argv[1:] if args is None else args)
-    except OthersGone as gone:  # of which nothing more is known here: its sentence, and the code of a failure
-        _refuse(str(gone), 1)
+    except OthersGone as gone:
+        if another_has_spoken():  # of a mistake, with which both end
+            leave(2, close_wandb)
+        _refuse(str(gone), 1)  # nothing more is known here
     except (InputError, MisconfigurationException) as error:  # a user's mistake: its sentence and code 2
         _refuse(str(error))
     except OSError as error:  # of a disk: a sentence and code 2
