@@ -59,8 +59,8 @@ def main(args: list[str] | None = None) -> None:
     try:
         with warnings_in_own_lines():
             run(sys.argv[1:] if args is None else args)
-    except OthersGone as gone:
-        if another_has_spoken():  # of a mistake, with which both end
+    except OthersGone as gone:  # which ends this one as well: its sentence, unless another has said why
+        if another_has_spoken():
             leave(2, close_wandb)
         _refuse(str(gone), 1)  # nothing more is known here
     except (InputError, MisconfigurationException) as error:  # a user's mistake: its sentence and code 2

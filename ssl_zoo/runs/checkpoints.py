@@ -197,11 +197,15 @@ def is_whole(path: Path) -> bool:
 def _keep(path: Path) -> None:
     """Gives a file its second name; where a file system has no links, it loses the first one a moment too early."""
     kept = before(path)
-    kept.unlink(missing_ok=True)
+    draft = kept.with_name(f".{kept.name}.draft")
+    draft.unlink(missing_ok=True)
     try:
-        os.link(path, kept)
+        os.link(path, draft)
     except OSError:  # a file system without hard links
         os.replace(path, kept)
+        return
+    os.replace(draft, kept)  # at once, so that a process that is killed here leaves a file of this name
+    draft.unlink(missing_ok=True)  # where both were names of one file, neither has replaced the other
 
 
 def _sync_folder(folder: Path) -> None:
