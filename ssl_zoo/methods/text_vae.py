@@ -3,7 +3,6 @@
 import torch
 from torch import Tensor, nn
 
-from ssl_zoo import metrics
 from ssl_zoo.batch import Batch
 from ssl_zoo.decoders.sentences import SentenceDecoder
 from ssl_zoo.encoders.base import Encoder
@@ -14,8 +13,8 @@ from ssl_zoo.objectives import elbo
 from ssl_zoo.objectives.language_modeling import global_mean
 from ssl_zoo.objectives.token_loss import token_loss
 from ssl_zoo.optim import Optimizer
-from ssl_zoo.parts.alarms import Alarm
-from ssl_zoo.parts.latent_space import interpolate
+from ssl_zoo.parts.alarms import Alarm, collapsed_posterior
+from ssl_zoo.parts.latent_space import interpolate, posterior
 from ssl_zoo.parts.texts import Texts
 from ssl_zoo.randomness import fold_in, normal, uniform
 from ssl_zoo.targets.tokens import next_tokens
@@ -24,8 +23,6 @@ from ssl_zoo.vocabulary import Vocabulary
 
 # What an example's keys are folded with, so that its draws are independent of each other.
 LATENT, DROPPED = 1, 2
-# Share of the latent dimensions that must be active, and never fewer than one.
-FEW_ACTIVE = 0.05
 # Texts between two, both ends included.
 STEPS = 6
 
@@ -132,10 +129,7 @@ class TextVAE(Method):
 
     def posterior_of(self, pooled: Tensor) -> tuple[Tensor, Tensor]:
         """The posterior, given the encoder's pooled vectors ``(B, D)``."""
-        with torch.autocast(pooled.device.type, enabled=False):  # the code is small; rounding it would buy no time
-            mean, raw = self.posterior_head(pooled.float()).chunk(2, dim=1)
-        # Unbounded, its exponential can overflow in the first steps; a clamp would leave no gradient to come back by.
-        return mean, 10 * torch.tanh(raw / 10)
+        return posterior(self.posterior_head, pooled)
 
     def texts(self, batch: Batch) -> Texts | None:
         """Pairs of texts as they are, and between them what is written from their codes and from those in between."""
@@ -159,10 +153,8 @@ class TextVAE(Method):
 
     def alarms(self, batch_size: int) -> list[Alarm]:
         """A collapsed posterior, too."""
-        name = metrics.HEALTH_ACTIVE_UNITS
-        sentence = (
-            f"The posterior has collapsed: {{{name}:.0f}} of {self.latent_dim} latent dimensions distinguish texts; "
+        advice = (
             "raise word_dropout, let the KL's weight rise over a larger part of the run (kl_warmup), or give every "
-            "dimension free_bits."
+            "dimension free_bits"
         )
-        return [*super().alarms(batch_size), Alarm(name, sentence, below=max(1, FEW_ACTIVE * self.latent_dim))]
+        return [*super().alarms(batch_size), collapsed_posterior(self.latent_dim, advice)]

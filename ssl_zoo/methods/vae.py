@@ -16,8 +16,8 @@ from ssl_zoo.methods.base import Method
 from ssl_zoo.mixed_precision import heads_in_mixed_precision
 from ssl_zoo.objectives import elbo
 from ssl_zoo.optim import Optimizer
-from ssl_zoo.parts.alarms import Alarm
-from ssl_zoo.parts.latent_space import interpolate, manifold
+from ssl_zoo.parts.alarms import Alarm, collapsed_posterior
+from ssl_zoo.parts.latent_space import interpolate, manifold, posterior
 from ssl_zoo.randomness import fold_in, normal, uniform
 from ssl_zoo.views.base import require_at_least, require_probability
 
@@ -25,8 +25,6 @@ from ssl_zoo.views.base import require_at_least, require_probability
 LATENT, DEQUANTIZATION, IMPORTANCE = 1, 2, 3
 # Images decoded at once in the importance-weighted bound.
 CHUNK = 2048
-# Share of the latent dimensions that must be active, and never fewer than one.
-FEW_ACTIVE = 0.05
 REBUILT_ROWS = ["inputs", "reconstructions"]
 # Pictures: examples that are rebuilt, and rows; images in an interpolation, both ends included.
 REBUILT, SAMPLES, INTERPOLATIONS, MANIFOLD, STEPS = 12, 8, 8, 15, 10
@@ -154,10 +152,7 @@ class VAE(Method):
 
     def posterior_of(self, pooled: Tensor) -> tuple[Tensor, Tensor]:
         """The posterior, given the encoder's pooled vectors ``(B, D)``."""
-        with torch.autocast(pooled.device.type, enabled=False):  # the code is small; rounding it would buy no time
-            mean, raw = self.posterior_head(pooled.float()).chunk(2, dim=1)
-        # Unbounded, its exponential can overflow in the first steps; a clamp would leave no gradient to come back by.
-        return mean, 10 * torch.tanh(raw / 10)
+        return posterior(self.posterior_head, pooled)
 
     def targets(self, inputs: Tensor, keys: Tensor) -> Tensor:
         """The images ``(B, C, H, W)`` whose likelihood counts; 8-bit ones are dequantised for the Gaussian."""
@@ -236,12 +231,8 @@ class VAE(Method):
 
     def alarms(self, batch_size: int) -> list[Alarm]:
         """A collapsed posterior, too."""
-        name, size = metrics.HEALTH_ACTIVE_UNITS, self.decoder.latent_dim
-        sentence = (
-            f"The posterior has collapsed: {{{name}:.0f}} of {size} latent dimensions distinguish examples; lower "
-            "beta, warm it up over a larger part of the run (kl_warmup), or give every dimension free_bits."
-        )
-        return [*super().alarms(batch_size), Alarm(name, sentence, below=max(1, FEW_ACTIVE * size))]
+        advice = "lower beta, warm it up over a larger part of the run (kl_warmup), or give every dimension free_bits"
+        return [*super().alarms(batch_size), collapsed_posterior(self.decoder.latent_dim, advice)]
 
     @torch.no_grad()
     def importance_bound(self, batch: Batch, samples: int) -> Tensor:

@@ -16,6 +16,8 @@ FEW_CODES = 1.5
 AT_CHANCE = 0.995
 # Part of the targets' variance or deviation that anything but a constant prediction explains.
 EXPLAINED = 0.02
+# Share of the latent dimensions that must be active, and never fewer than one.
+FEW_ACTIVE = 0.05
 
 
 class Alarm(NamedTuple):
@@ -96,6 +98,18 @@ def few_codes(advice: str) -> Alarm:
         f"are in use, so there is little to predict. {advice}",
         below=FEW_CODES,
     )
+
+
+def collapsed_posterior(latent_dim: int, advice: str) -> Alarm:
+    """Too few latent dimensions say anything about an example.
+
+    Args:
+        latent_dim: number of latent dimensions.
+        advice: what to do about it, as the rest of the sentence.
+    """
+    name = metrics.HEALTH_ACTIVE_UNITS
+    sentence = f"The posterior has collapsed: {{{name}:.0f}} of {latent_dim} latent dimensions distinguish examples; "
+    return Alarm(name, f"{sentence}{advice}.", below=max(1, FEW_ACTIVE * latent_dim))
 
 
 def loss_at_chance(chance: float, metric: str = f"{metrics.TRAIN}/loss") -> Alarm:

@@ -1,7 +1,20 @@
-"""Points of a latent space that show what a generative method has learnt there."""
+"""The latent space of a variational autoencoder: where the posterior puts an example, and points to look at."""
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+
+def posterior(head: nn.Linear, pooled: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and log variance of a diagonal Gaussian q(z | x), each ``(B, L)`` float32.
+
+    Args:
+        head: layer from an encoder's D dimensions to 2 L.
+        pooled: ``(B, D)``, the encoder's pooled vectors.
+    """
+    with torch.autocast(pooled.device.type, enabled=False):  # the code is small; rounding it would buy no time
+        mean, raw = head(pooled.float()).chunk(2, dim=1)
+    # Unbounded, its exponential can overflow in the first steps; a clamp would leave no gradient to come back by.
+    return mean, 10 * torch.tanh(raw / 10)
 
 
 def interpolate(first: Tensor, second: Tensor, steps: int) -> Tensor:
