@@ -219,7 +219,7 @@ def test_children_are_ended_by_the_signal_or_else_by_force(monkeypatch):
         assert process.returncode == 2
 
 
-@pytest.mark.slow
+@pytest.mark.slow  # starts two processes each time, and goes on with what they leave
 @pytest.mark.parametrize("launcher", ["by Lightning", "by hand"])
 @pytest.mark.parametrize("rank", [0, 1])
 def test_where_one_of_two_processes_is_killed_the_other_says_so_and_how_to_go_on(tmp_path, launcher, rank):
