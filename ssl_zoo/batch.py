@@ -23,7 +23,9 @@ class Batch(NamedTuple):
             Where views are to be cut from more of an image than `inputs` shows, `whole` ``(B, C, T, T)`` is all of it,
             of the kind of `inputs` and stretched to a square, and `aspect` ``(B,)`` float32 its true width / height.
             Of tokens, `bytes` ``(B, T)`` int64 are how many bytes of the text each stands for (see
-            `ssl_zoo.data.text.token_bytes`), 0 where the input is padding.
+            `ssl_zoo.data.text.token_bytes`), 0 where the input is padding. Where texts come in pairs, `target`
+            ``(B, U)`` int64 is the token ids of what each is to be translated into, with its begin and end, and
+            `target_mask` ``(B, U)`` bool says where these are real.
     """
 
     inputs: Tensor

@@ -1,4 +1,4 @@
-"""Parts of a corpus as examples: documents one by one, or rows packed from them."""
+"""Parts of a corpus as examples: documents one by one, rows packed from them, or texts with their translations."""
 
 import numpy as np
 import torch
@@ -84,3 +84,46 @@ class Documents(Examples):
         labels = None if self.labels is None else self.labels[local]
         fields = {"bytes": torch.from_numpy(shares)}
         return Batch(torch.from_numpy(inputs), mask, labels, self.chosen[local], fields)
+
+
+class Pairs(Examples):
+    """Documents with the ones that follow them in the corpus, their translations.
+
+    Args:
+        corpus: all documents, of a source of pairs.
+        chosen: ``(N,)`` int64, positions in `corpus` of the texts that are translated; they become `Batch.index`.
+        length: the most tokens of a document.
+    """
+
+    labels = None
+
+    def __init__(self, corpus: Corpus, chosen: Tensor, length: int) -> None:
+        self.sources, self.targets = (Documents(corpus, each, length) for each in (chosen, chosen + 1))
+        self.lengths: Tensor = self.sources.lengths
+
+    @property
+    def positions(self) -> Tensor:
+        """See `Examples`."""
+        return self.sources.chosen
+
+    def __len__(self) -> int:
+        """Number of pairs."""
+        return len(self.sources)
+
+    def __getitems__(self, positions: list[int]) -> Batch:
+        """The texts at these positions, with their translations among the fields."""
+        batch, other = self.sources.__getitems__(positions), self.targets.__getitems__(positions)
+        real = torch.ones_like(other.inputs, dtype=torch.bool) if other.mask is None else other.mask
+        return batch._replace(labels=None, fields={**(batch.fields or {}), "target": other.inputs, "target_mask": real})
+
+
+def short_pairs(corpus: Corpus, chosen: Tensor, length: int) -> Tensor:
+    """Those of the pairs in which neither text has more than `length` tokens: a translation is of a whole text.
+
+    Args:
+        corpus: all documents, of a source of pairs.
+        chosen: ``(N,)`` int64, positions of the texts that are translated.
+        length: the most tokens of a document.
+    """
+    sizes = torch.from_numpy(np.diff(corpus.offsets))
+    return chosen[(sizes[chosen] <= length) & (sizes[chosen + 1] <= length)]

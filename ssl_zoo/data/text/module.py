@@ -16,12 +16,13 @@ from ssl_zoo.data.representations import Baseline, TokenCounts
 from ssl_zoo.data.same_split import OtherSplit
 from ssl_zoo.data.splits import Split, identity, split_hash
 from ssl_zoo.data.text.corpus import Corpus, open_corpus
-from ssl_zoo.data.text.documents import Documents, PackedRows
+from ssl_zoo.data.text.documents import Documents, PackedRows, Pairs, short_pairs
 from ssl_zoo.data.text.kept_tokenizer import as_kept, from_kept
 from ssl_zoo.data.text.raw import texts_of
 from ssl_zoo.data.text.sources.base import UNLABELLED, TextSource, texts_that
 from ssl_zoo.data.text.sources.contents import NOT_UTF8, UTF16
 from ssl_zoo.data.text.sources.files import TextFiles
+from ssl_zoo.data.text.sources.pairs import PairSource
 from ssl_zoo.data.text.sources.python_docs import PythonDocs
 from ssl_zoo.data.text.tokenizer import TRAINERS, TextTokenizer, check_trained
 from ssl_zoo.data.tokens import Tokens
@@ -42,6 +43,9 @@ class TextData(DataModule):
     then a tenth of the training documents (`validation_fraction`) for validation. The split is by whole documents, with
     every class in proportion in each part, and depends on no seed. Where a source has labels, its training documents
     without one serve only for pretraining.
+
+    Of a source of pairs an example is a text, and its translation stands among the batch's fields; one tokenizer reads
+    both. Pairs are split as wholes, and those with a text of more than `length` tokens are left out.
 
     Tokens are made once and kept in ~/.cache/ssl_zoo/text, from where they are mapped: a second run starts at once, and
     memory does not grow with the text.
@@ -107,6 +111,11 @@ class TextData(DataModule):
         self.source_name, self.finer = self.source.name, self.source.finer
         self.on_error = on_error
         self.tokenizer, self.vocab_size, self.length, self.packing = tokenizer, vocab_size, length, packing
+        self.paired = isinstance(self.source, PairSource)
+        if self.paired and packing:
+            raise InputError(
+                f"{self.source_name} has pairs of texts, of which rows cannot be packed: set data.packing to false."
+            )
 
     @cached_property
     def corpus(self) -> Corpus:
@@ -155,6 +164,8 @@ class TextData(DataModule):
             warnings.warn(remark, stacklevel=2)
         self._answer_bad()
         train, validation, test, unlabelled = self._split(corpus.labels, corpus.parts)
+        if self.paired:
+            train, validation, test = map(self._short, (train, validation, test))
         self.classes = corpus.classes
         self.name_of = corpus.name_of if corpus.named else None
         self.identity = identity(corpus.digest, corpus.classes)
@@ -218,7 +229,18 @@ class TextData(DataModule):
             )
 
     def _documents(self, chosen: Tensor) -> Examples:
-        return Documents(self.corpus, chosen, self.length)
+        kind = Pairs if self.paired else Documents
+        return kind(self.corpus, chosen, self.length)
+
+    def _short(self, chosen: Tensor) -> Tensor:
+        """Of pairs those that are short enough."""
+        short = short_pairs(self.corpus, chosen, self.length)
+        if not len(short):
+            raise InputError(
+                f"{self.source_name} has no pair of texts of at most {self.length} tokens in one of its parts: raise "
+                "data.length, or give more pairs."
+            )
+        return short
 
     def _packed(self, chosen: Tensor, purpose: str) -> Examples:
         tokens = self.corpus.packed(chosen.numpy())
@@ -240,12 +262,16 @@ class TextData(DataModule):
         return data
 
     def _split(self, labels: np.ndarray, parts: np.ndarray) -> Split:
-        """Positions of the documents of each part."""
+        """Positions of the documents of each part, or of the first of every pair."""
+        if self.paired:
+            cut = self.split(torch.tensor(labels[::2]), torch.tensor(parts[::2]), "pairs")
+            return Split(*(2 * each for each in cut))
         return self.split(torch.tensor(labels), torch.tensor(parts), "documents")
 
     def _choose_pretraining(self, labels: np.ndarray, parts: np.ndarray) -> np.ndarray:
         train, _, _, unlabelled = self._split(labels, parts)
-        return torch.cat([train, unlabelled]).sort().values.numpy()
+        read = torch.cat([train, unlabelled, *([train + 1] if self.paired else [])])  # translations, too
+        return read.sort().values.numpy()
 
     def state_dict(self) -> dict[str, Any]:
         """The seed of the order, the split, which tokenizer it is, and the tokenizer itself."""

@@ -7,7 +7,9 @@ from pathlib import Path
 
 from ssl_zoo.data.sources.debian import locate
 from ssl_zoo.data.sources.files import resolved
+from ssl_zoo.data.splits import Part
 from ssl_zoo.data.text.sources.base import Document, TextSource
+from ssl_zoo.data.text.sources.pairs import Pair, PairSource
 from ssl_zoo.errors import InputError
 
 PACKAGE = "debian-handbook"
@@ -18,6 +20,10 @@ LANGUAGES = [
     *("en-US", "nb-NO", "ca-ES", "pt-BR", "de-DE", "id-ID", "es-ES", "it-IT", "zh-CN", "fr-FR", "ja-JP", "ar-MA"),
     *("fa-IR", "ru-RU", "sv-SE", "zh-TW"),
 ]
+# Paragraphs of which a larger part of the words is the same were not translated, but corrected.
+MOST_ALIKE = 0.6
+# Of the pages.
+TEST, VALIDATION = 0.15, 0.1
 
 
 class DebianHandbook(TextSource):
@@ -82,6 +88,75 @@ class DebianHandbook(TextSource):
                 known = ", ".join(sorted(path.parent.name for path in folder.glob("*/index.html"))) or "none"
                 raise InputError(f"languages has {language}, but {folder} has {known}: choose among these.")
         return folder
+
+
+class TranslatedHandbook(PairSource):
+    """Paragraphs of the handbook beside their translations, some 2,000 for every language.
+
+    Pages that have as many paragraphs in both languages are put side by side, paragraph by paragraph; pairs that say
+    the same in the same words, or nearly so, are left out. Whole pages are held out for validation and testing, the
+    same in every language, and a pair with a text that stands on pages of several parts belongs to the first of them or
+    to none: no text of a test pair is trained on, in any language.
+
+    The data, and where it is looked for, are those of `DebianHandbook`.
+
+    Args:
+        sources: languages to translate from, as the package names their folders.
+        target: language to translate into.
+        root: folder into which the package was unpacked.
+
+    Raises:
+        InputError: no language is named, one twice, or `root` lacks one.
+    """
+
+    licence = DebianHandbook.licence
+
+    def __init__(
+        self,
+        sources: list[str] = ["fr-FR"],  # noqa: B006  # never changed, and --help shows it
+        target: str = ENGLISH,
+        root: str | Path | None = None,
+    ) -> None:
+        if not sources or len({*sources, target}) <= len(sources):
+            raise InputError(f"sources is {sources} and target {target}: name languages, each once.")
+        self.sources, self.target, self.root = list(sources), target, None if root is None else resolved(root)
+        self.name = f"Debian's handbook into {target}"
+        self._book()  # which looks into `root`
+
+    def fingerprint(self) -> str:
+        """A checksum of the pages, which languages are read, and what is made of them."""
+        made = f"{MOST_ALIKE} {TEST} {VALIDATION}"
+        return hashlib.sha256(f"{self._book().fingerprint()} {made}".encode()).hexdigest()
+
+    def pairs(self) -> Iterator[Pair]:
+        """The pairs language by language, in the order of the pages' names."""
+        folder = self._book()._folder()
+        parts: dict[str, Part] = {}  # of every text, that of its first page
+        for language in self.sources:
+            for page in _pages(folder / self.target):
+                path, part = folder / language / page.name, _part(page.name)
+                texts, targets = (read_paragraphs(each) if each.exists() else [] for each in (path, page))
+                if len(texts) != len(targets):
+                    continue
+                for number, (text, target) in enumerate(zip(texts, targets, strict=True), start=1):
+                    first = {parts.setdefault(each, part) for each in (text, target)}
+                    if first == {part} and not _alike(text, target):
+                        yield Pair(text, target, part, f"{language}/{page.name}, paragraph {number}")
+
+    def _book(self) -> DebianHandbook:
+        return DebianHandbook([*self.sources, self.target], self.root)
+
+
+def _part(page: str) -> Part:
+    """The part that a page belongs to in all languages: by its name, so that no edition changes it."""
+    place = int.from_bytes(hashlib.sha256(page.encode()).digest()[:4]) / 2**32
+    return "test" if place < TEST else "validation" if place < TEST + VALIDATION else "train"
+
+
+def _alike(one: str, other: str) -> bool:
+    """Whether so many words of the shorter text are in the longer one that it is hardly a translation."""
+    words = [set(text.lower().split()) for text in (one, other)]
+    return len(words[0] & words[1]) > MOST_ALIKE * min(map(len, words))
 
 
 def read_paragraphs(path: Path) -> list[str]:
