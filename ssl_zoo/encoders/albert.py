@@ -46,6 +46,8 @@ class AlbertEncoder(BertEncoder):
         pretrained: a model's name on the Hugging Face Hub or a folder that `save_pretrained` wrote; its sizes then
             stand for `dim`, `embedding_dim`, `depth`, `heads`, `shared` and `max_length`. Take the same for the data's
             `tokenizer`.
+        token_vectors: a run of this project, or an experiment's folder for its newest one, whose token vectors this
+            encoder's begin as, such as word2vec's; it has read the same tokens and has vectors of the same width.
 
     Raises:
         InputError: sizes do not fit each other, or the published model cannot be read or does not fit the vocabulary.
@@ -63,6 +65,7 @@ class AlbertEncoder(BertEncoder):
         dropout: float = 0.1,
         pooling: Literal["mean", "cls"] = "mean",
         pretrained: Pretrained | None = None,
+        token_vectors: Pretrained | None = None,
     ) -> None:
         from transformers import AlbertConfig, AlbertModel
 

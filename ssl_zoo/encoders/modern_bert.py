@@ -29,6 +29,8 @@ class ModernBertEncoder(TextEncoder):
         pooling: what becomes the vector of a text: `mean` over real tokens, or `cls`, the first one.
         pretrained: a model's name on the Hugging Face Hub or a folder that `save_pretrained` wrote; its sizes then
             stand for `dim`, `depth`, `heads`, `max_length` and `window`. Take the same for the data's `tokenizer`.
+        token_vectors: a run of this project, or an experiment's folder for its newest one, whose token vectors this
+            encoder's begin as, such as word2vec's; it has read the same tokens and has vectors of the same width.
 
     Raises:
         InputError: sizes do not fit each other, or the published model cannot be read or does not fit the vocabulary.
@@ -47,6 +49,7 @@ class ModernBertEncoder(TextEncoder):
         dropout: float = 0.0,
         pooling: Literal["mean", "cls"] = "mean",
         pretrained: Pretrained | None = None,
+        token_vectors: Pretrained | None = None,
     ) -> None:
         from transformers import ModernBertConfig, ModernBertModel
 

@@ -1,5 +1,6 @@
 """The encoder of one of this project's own runs, read from its last checkpoint to continue from."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -8,6 +9,7 @@ from torch import Tensor
 
 from ssl_zoo.encoders.base import Encoder
 from ssl_zoo.errors import InputError
+from ssl_zoo.rebuilding import build, kinds_in
 
 Kind = TypeVar("Kind", bound=Encoder)
 
@@ -46,15 +48,25 @@ def encoder_of_run(kind: type[Kind], folder: Path) -> Kind:
             f"pretrained: the run {folder} has trained a {name} and this encoder is a {kind.__name__}; take {name} as "
             "the encoder, or another run."
         )
+    return _built(found, folder, lambda: kind(**found.settings["init_args"]))
+
+
+def any_encoder_of_run(folder: Path) -> Encoder:
+    """As `encoder_of_run`, of whatever class it is."""
+    found = _read(folder)
+    return _built(found, folder, lambda: build(kinds_in(found.settings)))
+
+
+def _built(found: _Found, folder: Path, make: Callable[[], Kind]) -> Kind:
     with torch.random.fork_rng():
         try:
-            encoder = kind(**found.settings["init_args"])
+            encoder = make()
             encoder.load_state_dict(found.state)
-        except (RuntimeError, TypeError) as error:  # settings or weights of another version
+        except (ImportError, AttributeError, RuntimeError, TypeError) as error:  # of another version, or code elsewhere
             reason = str(error).strip().split("\n")[-1].strip()
             raise InputError(
-                f"pretrained: the encoder of the run {folder} cannot be built again ({reason}); take the version of "
-                "ssl_zoo that trained it, and export it."
+                f"The encoder of the run {folder} cannot be built again ({reason}); take the version of ssl_zoo that "
+                "trained it, and export it."
             ) from error
     return encoder
 

@@ -37,6 +37,8 @@ class BertEncoder(TextEncoder):
             something once a sentence task or fine-tuning has trained it.
         pretrained: a model's name on the Hugging Face Hub or a folder that `save_pretrained` wrote; its sizes then
             stand for `dim`, `depth`, `heads` and `max_length`. Take the same for the data's `tokenizer`.
+        token_vectors: a run of this project, or an experiment's folder for its newest one, whose token vectors this
+            encoder's begin as, such as word2vec's; it has read the same tokens and has vectors of the same width.
 
     Raises:
         InputError: sizes do not fit each other, or the published model cannot be read or does not fit the vocabulary.
@@ -54,6 +56,7 @@ class BertEncoder(TextEncoder):
         dropout: float = 0.1,
         pooling: Literal["mean", "cls"] = "mean",
         pretrained: Pretrained | None = None,
+        token_vectors: Pretrained | None = None,
     ) -> None:
         from transformers import BertConfig, BertModel
 
@@ -133,6 +136,8 @@ class GPT2Encoder(TextEncoder):
             pretrained model has its own.
         pretrained: a model's name on the Hugging Face Hub or a folder that `save_pretrained` wrote; its sizes then
             stand for `dim`, `depth`, `heads` and `max_length`. Take the same for the data's `tokenizer`.
+        token_vectors: a run of this project, or an experiment's folder for its newest one, whose token vectors this
+            encoder's begin as, such as word2vec's; it has read the same tokens and has vectors of the same width.
 
     Raises:
         InputError: sizes do not fit each other, or the published model cannot be read or does not fit the vocabulary.
@@ -150,6 +155,7 @@ class GPT2Encoder(TextEncoder):
         dropout: float = 0.1,
         bias: bool = True,
         pretrained: Pretrained | None = None,
+        token_vectors: Pretrained | None = None,
     ) -> None:
         from transformers import GPT2Config, GPT2Model
 

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from ssl_zoo.encoders.attention import use_fast_attention
 from ssl_zoo.encoders.base import Embedded, Encoded, Encoder
 from ssl_zoo.encoders.pretrained import load_model
+from ssl_zoo.encoders.token_vectors import begin_as_those_of
 from ssl_zoo.encoders.weights import Pretrained, remember, source_of
 from ssl_zoo.errors import InputError
 from ssl_zoo.vocabulary import Vocabulary
@@ -55,8 +56,15 @@ class TextEncoder(Encoder):
         self.vocabulary, self.model, self.pooling = vocabulary, model, pooling
         self.dim, self.num_layers = model.config.hidden_size, model.config.num_hidden_layers + 1
         self.max_length = model.config.max_position_embeddings
-        if self.settings["init_args"].get("pretrained") is not None:
+        source, pretrained = (self.settings["init_args"].get(name) for name in ("token_vectors", "pretrained"))
+        if None not in (source, pretrained):
+            raise InputError(
+                f"{type(self).__name__}: pretrained brings token vectors of its own; leave out token_vectors, or it."
+            )
+        if pretrained is not None:
             remember(self, model, model.config.to_dict())
+        if isinstance(source, str):
+            begin_as_those_of(source, self, self.token_embedding, vocabulary)
         use_fast_attention(model)
 
     @classmethod

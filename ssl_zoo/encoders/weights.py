@@ -2,7 +2,8 @@
 
 import warnings
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -16,6 +17,9 @@ from ssl_zoo.rebuilding import Rebuildable
 # What an encoder's `pretrained` may be: a name, folder or file, or what `remember` makes of it.
 Pretrained = str | dict[str, Any]
 
+# Settings of encoders that name such, each with all that a checkpoint needs to know of them once they are in.
+CONTINUING = ("pretrained", "token_vectors")
+
 # Beside the network in many files: classifiers, and what only their pretraining needed.
 HEADS = ("head.", "heads.", "fc.", "classifier.", "decoder", "mask_token", "pooler.", "embeddings.mask_token")
 
@@ -24,23 +28,24 @@ PATCHES = "embeddings.patch_embeddings.projection"
 POSITIONS = "embeddings.position_embeddings"
 
 
-def remember(encoder: Rebuildable, network: nn.Module, architecture: dict[str, Any]) -> None:
+def remember(encoder: Rebuildable, network: nn.Module, architecture: dict[str, Any], name: str = "pretrained") -> None:
     """Keeps among an encoder's settings what its network is made of, so that a checkpoint needs no published file.
 
     Args:
-        encoder: whose setting `pretrained` becomes `source`, `architecture` and `fingerprint`.
+        encoder: whose setting becomes `source`, `architecture` and `fingerprint`.
         network: the network with the published weights.
         architecture: plain values from which the encoder builds the network with other weights.
+        name: the setting, one of `CONTINUING`.
     """
     settings = encoder.settings["init_args"]
-    source = settings["pretrained"]
+    source = settings[name]
     if isinstance(source, str):
         source = str(find_run(source) or source)  # not whichever run will be the newest one then
-        settings["pretrained"] = {"source": source, "architecture": architecture, "fingerprint": fingerprint(network)}
+        settings[name] = {"source": source, "architecture": architecture, "fingerprint": fingerprint(network)}
 
 
 def write_down(kept: dict[str, Any], settings: dict[str, Any]) -> None:
-    """Puts what `remember` has made of `pretrained` into other settings of the same, its parts' included.
+    """Puts what `remember` has made of settings into other settings of the same, its parts' included.
 
     Args:
         kept: `class_path` and `init_args`, as the command line has them, with no more than the source's name.
@@ -48,10 +53,29 @@ def write_down(kept: dict[str, Any], settings: dict[str, Any]) -> None:
     """
     arguments = kept.get("init_args", {})
     for name, value in settings.get("init_args", {}).items():
-        if name == "pretrained" and isinstance(value, dict):
+        if name in CONTINUING and isinstance(value, dict):
             arguments[name] = value
         elif isinstance(value, dict) and isinstance(arguments.get(name), dict):
             write_down(arguments[name], value)
+
+
+@contextmanager
+def remembered(given: Any, kept: dict[str, Any]) -> Iterator[None]:
+    """Within, settings of an encoder name no weights that its checkpoint has, so that nothing is read of them.
+
+    Args:
+        given: a `Namespace` of settings as config.yaml has them, which they are again afterwards.
+        kept: the checkpoint's, with what `remember` made of them.
+    """
+    names = [name for name in CONTINUING if isinstance(kept.get(name), dict) and isinstance(given.get(name), str)]
+    replaced = {name: given[name] for name in names}
+    for name in names:
+        given[name] = kept[name]
+    try:
+        yield
+    finally:
+        for name, value in replaced.items():
+            given[name] = value
 
 
 def source_of(pretrained: Pretrained | None) -> str | None:

@@ -12,6 +12,7 @@ from ssl_zoo.data.base import DataModule
 from ssl_zoo.data.probe_data import open_probe_data, require_same
 from ssl_zoo.data.representations import Representation
 from ssl_zoo.encoders.base import Encoder
+from ssl_zoo.encoders.weights import source_of
 from ssl_zoo.errors import InputError
 from ssl_zoo.evaluation.evaluate import Choices, Extraction, evaluate
 from ssl_zoo.evaluation.extraction import representation_of
@@ -220,6 +221,8 @@ def _describe(run: Run, name: str, evaluated: Evaluated, before: list[str]) -> R
     method, data = run.method, run.data
     health, damage = _logged_health(run.directory / METRICS)
     split = [] if data.split_remark is None else [data.split_remark]
+    tokens = source_of(method.encoder.settings["init_args"].get("token_vectors"))
+    begun = [] if tokens is None else [f"Before training the encoder's token vectors were those of the run {tokens}."]
     return Result(
         protocol=PROTOCOL,
         run=run.directory.name,
@@ -234,7 +237,7 @@ def _describe(run: Run, name: str, evaluated: Evaluated, before: list[str]) -> R
         budget=Budget(int(run.checkpoint["global_step"]), **cost),
         chance_loss=method.chance_loss(data.batch_size),
         health=health,
-        remarks=[*split, *before, *evaluated.remarks, *damage],
+        remarks=[*split, *begun, *before, *evaluated.remarks, *damage],
         **found_by(evaluated),
     )
 

@@ -11,6 +11,7 @@ from ssl_zoo.corruption.hidden import Hidden, all_real
 from ssl_zoo.corruption.places import RandomPlaces
 from ssl_zoo.corruption.tokens import TokenCorruption
 from ssl_zoo.encoders.text_base import TextEncoder
+from ssl_zoo.encoders.weights import CONTINUING
 from ssl_zoo.errors import InputError
 from ssl_zoo.methods.base import Method
 from ssl_zoo.mixed_precision import heads_in_mixed_precision
@@ -177,6 +178,7 @@ def narrower(encoder: TextEncoder, part: float) -> TextEncoder:
     heads = max(1, int(part * config.num_attention_heads))
     dim = max(1, round(part * encoder.dim / (2 * heads))) * 2 * heads  # rotations turn pairs
     sizes = {"dim": dim, "heads": heads, "depth": config.num_hidden_layers, "max_length": encoder.max_length}
-    small = type(encoder)(**{**arguments, **sizes, "pretrained": None})
+    drawn = dict.fromkeys(name for name in CONTINUING if name in arguments)
+    small = type(encoder)(**{**arguments, **sizes, **drawn})
     small.model.embeddings = encoder.model.embeddings
     return small

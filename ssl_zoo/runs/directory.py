@@ -12,6 +12,7 @@ import yaml
 from jsonargparse import Namespace
 from lightning.pytorch.utilities import rank_zero_only
 
+from ssl_zoo.encoders.weights import remembered
 from ssl_zoo.errors import InputError
 from ssl_zoo.lightning_inside import CommandLine, have_children_watched, pass_no_signals_on
 from ssl_zoo.own_code import own_errors
@@ -187,16 +188,9 @@ class RunDirectoryCLI(CommandLine):
         """Within, an encoder whose run goes on from a checkpoint needs the published weights no more."""
         encoder = self.config[self.subcommand].model.init_args.get("encoder")
         saved = {} if self.checkpoint is None else self.checkpoint[1].get("hyper_parameters", {})
-        remembered = ((saved.get("encoder") or {}).get("init_args") or {}).get("pretrained")
-        given = None if encoder is None else encoder.get("init_args", Namespace()).get("pretrained")
-        if not isinstance(remembered, dict) or not isinstance(given, str):
+        kept = (saved.get("encoder") or {}).get("init_args") or {}
+        with remembered(Namespace() if encoder is None else encoder.get("init_args", Namespace()), kept):
             yield
-            return
-        encoder.init_args.pretrained = remembered
-        try:
-            yield
-        finally:
-            encoder.init_args.pretrained = given  # what config.yaml says
 
     def check_checkpoint(self) -> None:
         """Whether the model can go on from the checkpoint.
