@@ -11,6 +11,7 @@ from jsonargparse import Namespace
 
 from ssl_zoo.encoders.normalize import FROM_DATA
 from ssl_zoo.errors import InputError
+from ssl_zoo.hardware import check_processes
 from ssl_zoo.rebuilding import with_absolute_paths
 from ssl_zoo.suggestions import settings_of
 
@@ -22,8 +23,8 @@ def check_length_and_devices(trainer: Namespace) -> None:
         trainer: settings of the Trainer.
 
     Raises:
-        InputError: it is to take less than no steps, an unknown time or none, or no device, to validate every 0 steps,
-            or to do what no run here does.
+        InputError: it is to take less than no steps, an unknown time or none, or no device, more processes than a CPU
+            has cores, to validate every 0 steps, or to do what no run here does.
     """
     for name, what in (("max_steps", "steps"), ("max_epochs", "epochs")):
         value = trainer.get(name)
@@ -53,6 +54,7 @@ def check_length_and_devices(trainer: Namespace) -> None:
     number = int(devices) if re.fullmatch(r"-?\d+", str(devices)) else 1
     if number == 0 or number < -1:
         raise InputError(f"trainer.devices is {devices}: give 1 or more, -1 for all, or leave it out.")
+    check_processes(trainer.get("accelerator"), number)
 
 
 def measure_where_asked(config: Namespace) -> None:

@@ -28,6 +28,24 @@ def check_accelerator(accelerator: object) -> None:
         )
 
 
+def check_processes(accelerator: object, number: int) -> None:
+    """Refuses more processes on a machine's CPU than it has cores: each has the data and the network in its memory.
+
+    Args:
+        accelerator: the Trainer's.
+        number: processes that are to run on this machine.
+
+    Raises:
+        InputError: they are to share the cores of a CPU, and there are fewer.
+    """
+    on_cpu = accelerator == "cpu" or (accelerator in (None, "auto") and not torch.cuda.is_available())
+    if on_cpu and number > (cores := usable_cores()):
+        raise InputError(
+            f"trainer.devices is {number}, which on a CPU is as many processes with the data and the network in memory "
+            f"each, and {cores} cores may be used here: give at most {cores}, or leave it out."
+        )
+
+
 def fastest_precision(accelerator: str = "auto") -> Literal["bf16-mixed", "32-true"]:
     """Mixed bfloat16 where the hardware multiplies it natively, float32 elsewhere.
 
@@ -67,8 +85,12 @@ def hardware_name(device: torch.device) -> str:
     facts = Path("/proc/cpuinfo")
     lines = facts.read_text().splitlines() if facts.is_file() else []
     models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{models[0] if models else platform.machine()}, {cores} cores"
+    return f"{models[0] if models else platform.machine()}, {usable_cores()} cores"
+
+
+def usable_cores() -> int:
+    """CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def autocast_type(kind: str) -> torch.dtype | None:

@@ -10,9 +10,14 @@ def is_one_of_several() -> bool:
     return any(name in os.environ for name in _NUMBERS)
 
 
+def number() -> str:
+    """This process's number among all of the run; 0 where nobody has numbered it."""
+    return next((os.environ[name] for name in _NUMBERS if name in os.environ), "0")
+
+
 def is_first() -> bool:
     """Whether this process is the one that speaks; one that nobody has numbered is."""
-    return next((os.environ[name] for name in _NUMBERS if name in os.environ), "0") == "0"
+    return number() == "0"
 
 
 def outlived_by_first() -> bool:

@@ -8,7 +8,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
+from pathlib import Path
 from threading import Thread
 from typing import Any, NoReturn
 
@@ -18,7 +20,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from torch.distributed.distributed_c10d import _get_default_store
 
 from ssl_zoo.errors import InputError
-from ssl_zoo.launched import outlived_by_first
+from ssl_zoo.launched import number, outlived_by_first
 from ssl_zoo.lightning_inside import children_of
 from ssl_zoo.signals import NAMES, requests
 
@@ -31,6 +33,8 @@ _GONE = re.compile(
 # For the other processes of this machine to end by themselves, and for an answer of the store where processes meet.
 PATIENCE_SECONDS = 5.0
 LOOK_SECONDS = 1.0  # between two looks at the other processes
+BEGAN = time.time()
+CLOCKS_APART_SECONDS = 2.0  # of a disk and of a machine that shares it
 
 
 class OthersGone(InputError):
@@ -137,7 +141,7 @@ def speaks(sentence: str) -> bool:
         store.set(_said(), "1")
         return store.add(f"{_said()}/{hashlib.sha256(sentence.encode()).hexdigest()}", 1) == 1
     except RuntimeError:  # the process that held the store has ended, and has said it; one that was killed could not
-        return outlived_by_first() and os.environ["LOCAL_RANK"] == "1"
+        return number() == "1" and not _first_left_a_note()
 
 
 def another_has_spoken() -> bool:
@@ -146,9 +150,36 @@ def another_has_spoken() -> bool:
         store = _meeting_place()
         return store is not None and bool(store.check([_said()]))
     except RuntimeError:  # the process that held the store has ended, and has said why; one that was killed could not
-        return not outlived_by_first()
+        return _first_left_a_note()
     except ValueError:  # there is no store any more: the processes have parted
         return False
+
+
+def _note() -> Path:
+    """A file in which the process that holds the store leaves word that it ended by itself; one that is killed cannot.
+
+    The store would be gone by the time that the others look, as they notice nothing before it is.
+    """
+    where = f"{os.environ.get('MASTER_ADDR', 'here')}-{os.environ.get('MASTER_PORT', '0')}"
+    return Path(os.environ.get("SSL_ZOO_CACHE", "~/.cache/ssl_zoo")).expanduser() / "ended" / where
+
+
+def _leave_note() -> None:
+    with suppress(OSError):  # a disk that is full: the others then say that this process is gone, and how to go on
+        _note().parent.mkdir(parents=True, exist_ok=True)
+        _note().touch()
+
+
+def _first_left_a_note() -> bool:
+    """Whether the first process ended by itself, in which case it has said why.
+
+    Lightning starts the others from the first one, which ends after them unless it is killed.
+    """
+    if outlived_by_first():
+        return False
+    with suppress(OSError):  # there is none
+        return _note().stat().st_mtime >= BEGAN - CLOCKS_APART_SECONDS
+    return False
 
 
 def _said() -> str:
@@ -185,6 +216,8 @@ def leave(code: int, before: Callable[[], None]) -> NoReturn:
     if not in_group():
         sys.exit(code)
     before()
+    if number() == "0":
+        _leave_note()
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)

@@ -4,6 +4,8 @@ from typing import Any
 
 import lightning as L
 
+from ssl_zoo.errors import InputError
+
 
 class Fails(L.Callback):
     """Raises an error that nobody expects, on one rank or on all.
@@ -21,3 +23,11 @@ class Fails(L.Callback):
     def _fail(self, trainer: L.Trainer, *_: Any, **__: Any) -> None:
         if trainer.global_step == self.step and self.rank in (-1, trainer.global_rank):
             raise RuntimeError("nobody expects this")
+
+
+class Refuses(Fails):
+    """Finds a mistake of the user's instead; arguments as there."""
+
+    def _fail(self, trainer: L.Trainer, *_: Any, **__: Any) -> None:
+        if trainer.global_step == self.step and self.rank in (-1, trainer.global_rank):
+            raise InputError("nobody can go on from here: give something else.")

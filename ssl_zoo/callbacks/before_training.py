@@ -12,6 +12,17 @@ from ssl_zoo.optim import batches_per_epoch, total_steps
 class BeforeTraining(L.Callback):
     """Refuses settings that only the data, the method and the Trainer together show to be wrong."""
 
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        """Asks the method whether it can work with such texts, before anything is written.
+
+        Raises:
+            InputError: it cannot.
+        """
+        assert isinstance(pl_module, Method), "ssl_zoo trains methods"
+        tokens = data_of(trainer).tokens() if stage == "fit" else None
+        if tokens is not None:
+            pl_module.check_texts(tokens.length, tokens.packed)
+
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Looks at the batch and at how many there are.
 

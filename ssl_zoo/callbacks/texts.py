@@ -72,8 +72,11 @@ def decode(texts: Texts, tokens: Tokens) -> list[str]:
     """Texts in words, a bar wherever what was given and what the method has written meet."""
     found = []
     for ids, own in zip(texts.ids.tolist(), texts.own.tolist(), strict=True):
-        parts = groupby(zip(ids, own, strict=True), key=lambda token: token[1])
-        found.append("│".join(tokens.tokenizer.decode([token for token, _ in part]) for _, part in parts))
+        groups = groupby(zip(ids, own, strict=True), key=lambda token: token[1])
+        parts = [(written, tokens.tokenizer.decode([token for token, _ in group])) for written, group in groups]
+        if len(parts) > 1 and parts[-1] == (False, ""):  # what fills a row up
+            parts.pop()
+        found.append("│".join(text for _, text in parts))
     return found
 
 

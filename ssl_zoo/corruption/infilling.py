@@ -49,6 +49,13 @@ class Infilling(Masking):
         mean = self.slots(places) / self.mean_length * math.exp(-self.mean_length)
         return 4 + math.ceil(mean + 8 * math.sqrt(mean))
 
+    def most_spans(self, places: int) -> int:
+        """The most spans of a row of so many places, empty ones among them, as unlikely to be passed as those."""
+        hidden = self.slots(places)
+        return self.most_inserted(places) + min(
+            hidden, math.ceil((hidden + 8 * math.sqrt(hidden)) / self.mean_length) + 4
+        )
+
     def __call__(self, maskable: Tensor, keys: Tensor, grid: tuple[int, int] | None = None) -> Hidden:
         """As in `Masking`, of places in a line: the hidden places of `spans`."""
         require_line("Infilling", maskable, grid)

@@ -26,6 +26,14 @@ class Masking(Rebuildable, ABC):
             places: number of places of the longest row, N.
         """
 
+    def most_spans(self, places: int) -> int:
+        """The most spans that hidden places form in a row of at most so many, all of which may be hidden.
+
+        Args:
+            places: number of places of the longest row, N.
+        """
+        return min(self.slots(places), (places + 1) // 2)
+
     def left(self, places: int) -> int:
         """The most real places of a row of at most so many that can be left to see.
 

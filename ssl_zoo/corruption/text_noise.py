@@ -73,6 +73,7 @@ class TextNoise(nn.Module):
         self.masking, self.shown, self.written, self.sentinels = masking, inputs, targets, sentinels
         self.replaced, self.kept, self.shuffle_documents = replaced, kept, shuffle_documents
         self.size, self.pad, self.end = vocabulary["size"], vocabulary["pad"], vocabulary["end"]
+        self.numbered = "sentinels" in (inputs, targets)
         self.mask_token = self.pad if vocabulary["mask"] is None else vocabulary["mask"]  # with others it is not read
         special = torch.zeros(vocabulary["size"], dtype=torch.bool)
         special[vocabulary["special"]] = True
@@ -86,9 +87,6 @@ class TextNoise(nn.Module):
             inputs: ``(B, N)`` int64 token ids.
             mask: ``(B, N)``, as in `ssl_zoo.batch.Batch`, or None.
             keys: ``(B,)`` int64, one per example; what a row gets depends on nothing else than its key and its tokens.
-
-        Raises:
-            InputError: documents are to be shuffled and rows are not packed, or a row may need more sentinels.
         """
         real = torch.ones_like(inputs, dtype=torch.bool) if mask is None else mask > 0
         order = self._order(inputs, mask, keys)
@@ -99,6 +97,26 @@ class TextNoise(nn.Module):
         targets = self._write(inputs, source, real, spans, order)
         return Noised(shown, there, *targets)
 
+    def check(self, places: int, packed: bool) -> None:
+        """Refuses what rows of a data set would show to be wrong at some step or other.
+
+        Args:
+            places: the most tokens of a row.
+            packed: whether a row is cut from documents one after the other.
+
+        Raises:
+            InputError: documents are to be shuffled and a row has one, or a row can have more spans than there are
+                sentinels.
+        """
+        if self.shuffle_documents and not packed:
+            raise InputError("Documents are shuffled within packed rows: set data.packing to true.")
+        most = self.masking.most_spans(places)
+        if self.numbered and most > self.sentinels:
+            raise InputError(
+                f"A row of {places} tokens can have {most} spans, and there are {self.sentinels} sentinels: raise "
+                "model.sentinels, or lower data.length."
+            )
+
     def most_inputs(self, places: int) -> int:
         """The most tokens that the encoder is shown of a row of so many."""
         return places + (self._most_inserted(places) if self.shown in ("mask_spans", "sentinels") else 0)
@@ -107,7 +125,7 @@ class TextNoise(nn.Module):
         """The most tokens that are written of a row of so many; in_place, the places at which they can stand."""
         slots = self.masking.slots(places)
         most = {"full": places + 1, "hidden": slots + 1, "in_place": places}
-        return most.get(self.written, 2 * slots + 1 + self._most_inserted(places))
+        return most.get(self.written, slots + min(self.sentinels, slots + self._most_inserted(places)) + 1)
 
     def _most_inserted(self, places: int) -> int:
         return self.masking.most_inserted(places) if isinstance(self.masking, Infilling) else 0
@@ -116,16 +134,16 @@ class TextNoise(nn.Module):
         """``(B, N)`` int64, the places of the tokens in the order in which their documents come; None as they are."""
         if not self.shuffle_documents:
             return None
-        if mask is not None and mask.dtype == torch.bool:
-            raise InputError("Documents are shuffled within packed rows: set data.packing to true.")
-        documents = torch.ones_like(inputs) if mask is None else mask
+        documents = torch.ones_like(inputs) if mask is None else mask.long()  # bool: each row's one document
         draws = uniform(fold_in(keys, DOCUMENTS), inputs.shape[1] + 1).gather(1, documents)
         return draws.masked_fill(documents == 0, 2.0).argsort(dim=1, stable=True)
 
     def _spans(self, maskable: Tensor, keys: Tensor) -> TextSpans:
         if isinstance(self.masking, Infilling):
-            return self.masking.spans(maskable, keys)
-        return TextSpans.of_runs(self.masking(maskable, keys))
+            spans = self.masking.spans(maskable, keys)
+        else:
+            spans = TextSpans.of_runs(self.masking(maskable, keys))
+        return spans.first(self.sentinels) if self.numbered else spans
 
     def _show(self, source: Tensor, real: Tensor, spans: TextSpans, keys: Tensor) -> tuple[Tensor, Tensor]:
         """What the encoder sees ``(B, S)``, and which of it is real."""
@@ -136,7 +154,7 @@ class TextNoise(nn.Module):
             return hidden.put(source, others).masked_fill(~real, self.pad), real
         if self.shown == "mask_tokens":
             return hidden.put(source, self._masked(hidden.at(source), keys)).masked_fill(~real, self.pad), real
-        marks, visible = _marks(spans), real & ~hidden.mask
+        marks, visible = spans.marks(), real & ~hidden.mask
         if self.shown == "drop":
             return self._compact(source, visible, width, least=1)
         filler = self._numbered(marks) if self.shown == "sentinels" else marks.long() * self.mask_token
@@ -153,13 +171,6 @@ class TextNoise(nn.Module):
 
     def _numbered(self, marks: Tensor) -> Tensor:
         """A sentinel of its own for every span of a row ``(B, N, 2)``, counted up along the row."""
-        width = marks.shape[1]
-        most = min(self.masking.slots(width), (width + 1) // 2) + self._most_inserted(width)
-        if most > self.sentinels:
-            raise InputError(
-                f"A row of {width} tokens can have {most} spans, and there are {self.sentinels} sentinels: raise "
-                "model.sentinels, or lower data.length."
-            )
         return (marks.flatten(1).cumsum(1) - 1).clamp_min(0).view(marks.shape) + self.size
 
     def _write(
@@ -178,7 +189,7 @@ class TextNoise(nn.Module):
             text, keep = source, hidden.mask
             tokens, kept, is_hidden = source, keep, keep
         if self.written == "sentinels":
-            marks = _marks(spans)
+            marks = spans.marks()
             tokens = torch.cat([self._numbered(marks), source[..., None]], dim=2).flatten(1)
             kept = torch.cat([marks, keep[..., None]], dim=2).flatten(1)
             is_hidden = torch.cat([torch.zeros_like(marks), keep[..., None]], dim=2).flatten(1)
@@ -221,8 +232,3 @@ class TextNoise(nn.Module):
         place = torch.arange(chosen.shape[1], device=values.device)
         ids = values.gather(1, chosen).masked_fill(place >= number, self.pad)
         return ids, place < number.clamp_min(least), chosen
-
-
-def _marks(spans: TextSpans) -> Tensor:
-    """``(B, N, 2)`` bool, in front of every place: whether an empty span stands there, and whether one begins."""
-    return torch.stack([spans.inserted, spans.starts], dim=2)

@@ -37,6 +37,20 @@ class TextSpans(NamedTuple):
         mask = hidden.mask
         return cls(hidden, mask & ~F.pad(mask[:, :-1], (1, 0)), torch.zeros_like(mask))
 
+    def marks(self) -> Tensor:
+        """``(B, N, 2)`` bool, in front of every place: whether an empty span stands there, and whether one begins."""
+        return torch.stack([self.inserted, self.starts], dim=2)
+
+    def first(self, most: int) -> Self:
+        """The first so many spans of every row; what others would hide is visible."""
+        marks = self.marks()
+        number = marks.flatten(1).cumsum(1).view(marks.shape)
+        mask, kept = self.hidden.mask & (number[..., 1] <= most), marks & (number <= most)
+        valid = self.hidden.valid & mask.gather(1, self.hidden.positions)
+        slots = (~valid).long().argsort(dim=1, stable=True)  # those with a hidden place stay in front
+        hidden = Hidden(mask, self.hidden.positions.gather(1, slots), valid.gather(1, slots))
+        return type(self)(hidden, kept[..., 1], kept[..., 0])
+
 
 class SegmentedSpans(Masking):
     """Hides spans of random lengths (T5, Raffel et al., 2019, arXiv:1910.10683, section 3.3.4, and its released code).
@@ -64,6 +78,11 @@ class SegmentedSpans(Masking):
     def slots(self, places: int) -> int:
         """The most places of so many that can be hidden, K."""
         return min(places, math.ceil(self.mask_ratio * places) + 1)
+
+    def most_spans(self, places: int) -> int:
+        """The most spans of a row of at most so many places, one more where the last may run over the row's end."""
+        number = max(1, round(self.mask_ratio * places))
+        return min(super().most_spans(places), max(1, round(number / self.mean_length)) + self.roll)
 
     def __call__(self, maskable: Tensor, keys: Tensor, grid: tuple[int, int] | None = None) -> Hidden:
         """As in `Masking`, of places in a line."""
@@ -106,6 +125,10 @@ class Suffix(Masking):
         """The most places of so many that can be hidden, K."""
         return max(1, places - 1)
 
+    def most_spans(self, places: int) -> int:
+        """One."""
+        return 1
+
     def __call__(self, maskable: Tensor, keys: Tensor, grid: tuple[int, int] | None = None) -> Hidden:
         """As in `Masking`, of places in a line."""
         require_line("Suffix", maskable, grid)
@@ -136,6 +159,10 @@ class Fragment(Masking):
     def slots(self, places: int) -> int:
         """The most places of so many that can be hidden, K."""
         return max(1, math.floor(self.mask_ratio * places + 0.5))
+
+    def most_spans(self, places: int) -> int:
+        """One."""
+        return 1
 
     def __call__(self, maskable: Tensor, keys: Tensor, grid: tuple[int, int] | None = None) -> Hidden:
         """As in `Masking`, of places in a line."""

@@ -7,9 +7,8 @@ from torch import Tensor, nn
 from ssl_zoo.encoders.attention import check_heads
 from ssl_zoo.encoders.base import Embedded
 from ssl_zoo.encoders.text import BertEncoder
-from ssl_zoo.encoders.text_base import Layer, TextEncoder, load_pretrained
+from ssl_zoo.encoders.text_base import Layer, TextEncoder, check_sizes, load_pretrained
 from ssl_zoo.encoders.weights import Pretrained
-from ssl_zoo.errors import InputError
 from ssl_zoo.vocabulary import Vocabulary
 
 # The parts of a layer, and those that each way of sharing has once for all layers (section 3.1, table 4 of the paper).
@@ -50,7 +49,8 @@ class AlbertEncoder(BertEncoder):
             encoder's begin as, such as word2vec's; it has read the same tokens and has vectors of the same width.
 
     Raises:
-        InputError: sizes do not fit each other, or the published model cannot be read or does not fit the vocabulary.
+        InputError: a size is below 1 or does not fit the others, or the published model cannot be read or does not fit
+            the vocabulary.
     """
 
     def __init__(
@@ -74,9 +74,7 @@ class AlbertEncoder(BertEncoder):
             model = load_pretrained(AlbertModel, pretrained, vocabulary, add_pooling_layer=False, **rates)
         else:
             check_heads("AlbertEncoder", dim, heads)
-            for name, size in {"embedding_dim": embedding_dim, "depth": depth, "max_length": max_length}.items():
-                if size < 1:
-                    raise InputError(f"AlbertEncoder: {name} is {size}; give a number of at least 1.")
+            check_sizes("AlbertEncoder", embedding_dim=embedding_dim, depth=depth, max_length=max_length)
             begin, end = vocabulary["begin"], vocabulary["end"]
             config = AlbertConfig(
                 vocab_size=vocabulary["size"],

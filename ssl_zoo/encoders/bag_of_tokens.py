@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ssl_zoo.encoders.base import Embedded, Encoded, Encoder
+from ssl_zoo.encoders.text_base import check_sizes
 from ssl_zoo.vocabulary import Vocabulary
 
 
@@ -26,6 +27,9 @@ class BagOfTokens(Encoder):
 
     Attributes:
         token_embedding: the vectors of the vocabulary, ``(size, dim)``.
+
+    Raises:
+        InputError: `dim` is less than 1.
     """
 
     modality = "text"
@@ -35,6 +39,7 @@ class BagOfTokens(Encoder):
 
     def __init__(self, vocabulary: Vocabulary, dim: int = 200, unit_length: bool = True) -> None:
         super().__init__()
+        check_sizes("BagOfTokens", dim=dim)
         self.vocabulary, self.dim, self.unit_length = vocabulary, dim, unit_length
         self.token_embedding = nn.Embedding(vocabulary["size"], dim)
         nn.init.uniform_(self.token_embedding.weight, -0.5 / dim, 0.5 / dim)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from ssl_zoo.encoders.base import Embedded, Encoded, Encoder, mean_over_places
 from ssl_zoo.encoders.characters import CharacterCNN
+from ssl_zoo.encoders.text_base import check_sizes
 from ssl_zoo.errors import InputError
 from ssl_zoo.vocabulary import Vocabulary
 
@@ -65,6 +66,7 @@ class ElmoEncoder(Encoder):
                 f"ElmoEncoder: dim is {dim}, cells {cells} and depth {depth}; give numbers of at least 1, of which dim "
                 "is even, as each direction has half of it."
             )
+        check_sizes("ElmoEncoder", max_length=max_length)
         if dim // 2 >= cells:
             raise InputError(
                 f"ElmoEncoder: cells is {cells}, which a projection to the {dim // 2} dimensions of a direction does "

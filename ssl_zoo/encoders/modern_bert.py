@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from ssl_zoo.encoders.attention import check_heads
 from ssl_zoo.encoders.base import Embedded
-from ssl_zoo.encoders.text_base import Layer, TextEncoder, load_pretrained
+from ssl_zoo.encoders.text_base import Layer, TextEncoder, check_sizes, load_pretrained
 from ssl_zoo.encoders.weights import Pretrained
 from ssl_zoo.errors import InputError
 from ssl_zoo.vocabulary import Vocabulary
@@ -33,7 +33,8 @@ class ModernBertEncoder(TextEncoder):
             encoder's begin as, such as word2vec's; it has read the same tokens and has vectors of the same width.
 
     Raises:
-        InputError: sizes do not fit each other, or the published model cannot be read or does not fit the vocabulary.
+        InputError: a size is below 1 or does not fit the others, or the published model cannot be read or does not fit
+            the vocabulary.
     """
 
     causal = False
@@ -58,6 +59,7 @@ class ModernBertEncoder(TextEncoder):
             model = load_pretrained(ModernBertModel, pretrained, vocabulary, **rates)
         else:
             check_heads("ModernBertEncoder", dim, heads)
+            check_sizes("ModernBertEncoder", depth=depth, max_length=max_length, window=window)
             if dim // heads % 2:
                 raise InputError(
                     f"ModernBertEncoder: {dim // heads} dimensions a head, but rotations turn pairs; "

@@ -11,6 +11,7 @@ from ssl_zoo.encoders.base import Embedded
 from ssl_zoo.encoders.text_base import (
     Layer,
     TextEncoder,
+    check_sizes,
     load_pretrained,
     positions_at,
     positions_in_documents,
@@ -41,7 +42,8 @@ class BertEncoder(TextEncoder):
             encoder's begin as, such as word2vec's; it has read the same tokens and has vectors of the same width.
 
     Raises:
-        InputError: sizes do not fit each other, or the published model cannot be read or does not fit the vocabulary.
+        InputError: a size is below 1 or does not fit the others, or the published model cannot be read or does not fit
+            the vocabulary.
     """
 
     causal = False
@@ -65,6 +67,7 @@ class BertEncoder(TextEncoder):
             model = load_pretrained(BertModel, pretrained, vocabulary, add_pooling_layer=False, **rates)
         else:
             check_heads("BertEncoder", dim, heads)
+            check_sizes("BertEncoder", depth=depth, max_length=max_length)
             config = BertConfig(
                 vocab_size=vocabulary["size"],
                 hidden_size=dim,
@@ -140,7 +143,8 @@ class GPT2Encoder(TextEncoder):
             encoder's begin as, such as word2vec's; it has read the same tokens and has vectors of the same width.
 
     Raises:
-        InputError: sizes do not fit each other, or the published model cannot be read or does not fit the vocabulary.
+        InputError: a size is below 1 or does not fit the others, or the published model cannot be read or does not fit
+            the vocabulary.
     """
 
     causal = True
@@ -164,6 +168,7 @@ class GPT2Encoder(TextEncoder):
             model = load_pretrained(GPT2Model, pretrained, vocabulary, **rates)
         else:
             check_heads("GPT2Encoder", dim, heads)
+            check_sizes("GPT2Encoder", depth=depth, max_length=max_length)
             begin, end = vocabulary["begin"], vocabulary["end"]
             config = GPT2Config(
                 vocab_size=vocabulary["size"],

@@ -150,6 +150,13 @@ class TextEncoder(Encoder):
             )
 
 
+def check_sizes(encoder: str, **sizes: int) -> None:
+    """Raise `InputError` unless every one of an encoder's sizes, by the argument's name, is at least 1."""
+    for name, size in sizes.items():
+        if size < 1:
+            raise InputError(f"{encoder}: {name} is {size}; give a number of at least 1.")
+
+
 def since_start(counts: Tensor, documents: Tensor) -> Tensor:
     """Running counts along packed rows as counts from the start of each token's document.
 

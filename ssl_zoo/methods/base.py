@@ -172,6 +172,9 @@ class Method(Rebuildable, L.LightningModule, ABC):
             if isinstance(module, Teacher):
                 module.follow(self.progress)
 
+    def check_texts(self, length: int, packed: bool) -> None:
+        """Raise `InputError` where rows of at most so many tokens cannot work, or single documents (not `packed`)."""
+
     def refits(self) -> list[Refit]:
         """What is still to be fitted to the training data as a whole, and when; nothing unless a method says so."""
         return []
@@ -222,10 +225,8 @@ class Method(Rebuildable, L.LightningModule, ABC):
         vectors = self.encode(batch).pooled.float()
         for values, what in ((vectors, "vectors are not finite numbers"), (loss, "loss is not a finite number")):
             if values is not None and not values.isfinite().all():
-                raise InputError(
-                    f"{type(self).__name__} has diverged: after {self.global_step} steps its {what}. "
-                    f"{optim.advice_on_divergence(self.optimizer)}"
-                )
+                where = f"{type(self).__name__} has diverged: after {self.global_step} steps its {what}."
+                raise InputError(f"{where} {optim.advice_on_divergence(self.optimizer)}")
         return vectors
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:

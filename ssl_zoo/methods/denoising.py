@@ -10,6 +10,7 @@ from ssl_zoo.batch import Batch
 from ssl_zoo.corruption.masking import Masking
 from ssl_zoo.corruption.text_noise import Noised, Shown, TextNoise, Written
 from ssl_zoo.corruption.token_spans import SegmentedSpans
+from ssl_zoo.corruption.words import WordMasking
 from ssl_zoo.decoders.tokens import TokenDecoder
 from ssl_zoo.decoders.writing import write
 from ssl_zoo.encoders.base import Encoded
@@ -57,7 +58,8 @@ class Denoising(Method):
         kept: Part of the hidden tokens that are shown as they are; with mask_tokens.
         shuffle_documents: Whether the documents of a packed row come in random order, and `full` is the right one:
             BART's permutation of sentences.
-        sentinels: Number of different sentinels, the most spans of a row.
+        sentinels: Number of different sentinels, the most spans of a row. Where ends of documents cut spans into more,
+            those behind the last sentinel stay visible.
         max_targets: The most tokens that the decoder writes; with in_place, that a row has, at whose places it writes.
         decoder_depth: Transformer layers of the decoder.
         decoder_heads: Attention heads of the decoder.
@@ -94,6 +96,11 @@ class Denoising(Method):
                 f"{type(encoder).__name__} is not: take BertEncoder or ModernBertEncoder."
             )
         require_kind("Denoising", "masking", masking, Masking)
+        if isinstance(masking, WordMasking):
+            raise InputError(
+                f"masking is {type(masking).__name__}, and Denoising knows of no words: take SegmentedSpans or "
+                "RandomPlaces."
+            )
         require_at_least("sentinels", sentinels, 1)
         require_at_least("max_targets", max_targets, 1)
         if not (replaced >= 0 and kept >= 0 and replaced + kept <= 1):
@@ -135,23 +142,22 @@ class Denoising(Method):
         return {"loss": loss, "accuracy": accuracy, "perplexity": nats.exp()}
 
     def make_noise(self, batch: Batch) -> Noised:
-        """What the encoder reads and the decoder writes of a batch.
+        """What the encoder reads and the decoder writes of a batch."""
+        return self.noise(batch.inputs, batch.mask, self.keys(batch))
 
-        Raises:
-            InputError: rows are too long for the encoder or the decoder.
-        """
-        width, most = batch.inputs.shape[1], self.noise.most_targets(batch.inputs.shape[1])
-        if most > self.decoder.max_length:
+    def check_texts(self, length: int, packed: bool) -> None:
+        """Rows that are too long for the encoder, the decoder or the sentinels, and single documents to be shuffled."""
+        self.noise.check(length, packed)
+        if (most := self.noise.most_targets(length)) > self.decoder.max_length:
             raise InputError(
-                f"Of rows of {width} tokens up to {most} are written, but max_targets is {self.decoder.max_length}: "
+                f"Of rows of {length} tokens up to {most} are written, but max_targets is {self.decoder.max_length}: "
                 "raise model.max_targets, or lower data.length."
             )
-        if (read := self.noise.most_inputs(width)) > self.encoder.max_length:
+        if (read := self.noise.most_inputs(length)) > self.encoder.max_length:
             raise InputError(
-                f"Of rows of {width} tokens and empty spans up to {read} are read, but the encoder's max_length is "
+                f"Of rows of {length} tokens and empty spans up to {read} are read, but the encoder's max_length is "
                 f"{self.encoder.max_length}: raise it, or lower data.length."
             )
-        return self.noise(batch.inputs, batch.mask, self.keys(batch))
 
     def table(self) -> Tensor:
         """``(V + S + 1, D)``, vectors of tokens, of sentinels, and of what begins all that is written.

@@ -42,6 +42,8 @@ class TextVAE(Method):
 
     Watch `kl` and `health/active_units`: with a KL of less than 0.1 the code says nothing. `elbo` is the bound itself,
     at weight 1; in training its texts lack words, in validation they are whole. `perplexity` is exp of -elbo per token.
+    The loss in validation is -elbo, without `free_bits`: a bound on the negative log-likelihood, by which moments of a
+    run compare whatever the weight is in training.
 
     When training ends, texts are written from codes between those of two (section 4.3): where the code means something
     they pass from one's sense or form to the other's, in sentences all the way.
@@ -106,8 +108,11 @@ class TextVAE(Method):
         nats = token_loss(vectors, self.decoder.tokens.weight, self.decoder.bias, following, valid).mean
         tokens = global_mean(valid.sum(1), torch.ones_like(keys)).value  # of a text
         divergences = elbo.kl_to_standard_normal(mean, log_variance)
-        weight = min(1.0, self.progress / self.kl_warmup if self.kl_warmup else 1.0)
-        loss = nats.share * tokens + weight * elbo.free_bits(divergences, self.free_bits)
+        pressure = divergences.sum(1).mean()
+        if self.training:
+            weight = min(1.0, self.progress / self.kl_warmup if self.kl_warmup else 1.0)
+            pressure = weight * elbo.free_bits(divergences, self.free_bits)
+        loss = nats.share * tokens + pressure
 
         reconstruction, kl = -nats.value * tokens, divergences.detach().sum(1).mean()
         bound = reconstruction - kl

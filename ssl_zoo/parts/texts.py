@@ -21,6 +21,8 @@ class Texts(NamedTuple):
 def filled_in(shown: Tensor, written: Tensor, size: int, end: int, pad: int) -> Texts:
     """Texts with gaps, in which stands what was written for them; what was written for no gap comes last.
 
+    Where nothing was written at all, padding stands for it: what was given is seen to end there.
+
     Args:
         shown: ``(B, S)`` int64 token ids; those from `size` on are sentinels, each of which stands for a gap.
         written: ``(B, L)`` int64 token ids, what belongs into a gap behind its sentinel.
@@ -40,7 +42,8 @@ def filled_in(shown: Tensor, written: Tensor, size: int, end: int, pad: int) -> 
         row: list[tuple[int, bool]] = []
         for token in given:
             row += [(token, False)] if token < size else [(each, True) for each in gaps.pop(token, [])]
-        rows.append(row + [(token, True) for rest in gaps.values() for token in rest])
+        row += [(token, True) for rest in gaps.values() for token in rest]
+        rows.append(row if any(own for _, own in row) else [*row, (pad, True)])
     width = max(map(len, rows), default=0)
     filled = [row + [(pad, False)] * (width - len(row)) for row in rows]
     ids, own = ([[token[column] for token in row] for row in filled] for column in (0, 1))

@@ -233,7 +233,7 @@ class RunDirectoryCLI(CommandLine):
 
     def _run_and_end_children(self, subcommand: str) -> None:
         try:
-            with occupied(self.directory) if subcommand == "fit" else nullcontext():
+            with occupied(self.directory, self.trainer) if subcommand == "fit" else nullcontext():
                 super().run_subcommand(subcommand)
         except Stopped as stopped:
             if subcommand == "fit":

@@ -2,12 +2,14 @@
 
 import os
 import shlex
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import lightning as L
 import yaml
 from filelock import FileLock, Timeout
 from lightning.pytorch.utilities import rank_zero_only
@@ -229,11 +231,10 @@ def check_name(experiment: str) -> None:
 
 
 @contextmanager
-def occupied(directory: Path) -> Iterator[None]:
+def occupied(directory: Path, trainer: L.Trainer) -> Iterator[None]:
     """Within, no other process may train in a run directory, which two that resume the same run would spoil.
 
-    A directory that is new and in which nothing was written is gone afterwards, and so is one with nothing but the
-    settings of a run that was refused.
+    A directory that is new is gone afterwards where nothing was written, or the run was refused at its first step.
 
     Raises:
         InputError: another one does already.
@@ -251,8 +252,10 @@ def occupied(directory: Path) -> Iterator[None]:
     try:
         yield
     except InputError:  # what was refused before it began is no run
-        if made and {path.name for path in directory.iterdir()} <= {LOCK, CONFIG}:
-            (directory / CONFIG).unlink(missing_ok=True)
+        written = [path for path in directory.iterdir() if path.name != LOCK]
+        if made and (trainer.global_step == 0 or [path.name for path in written] == [CONFIG]):
+            for path in written:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
         raise
     finally:
         lock.release()

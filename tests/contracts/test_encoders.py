@@ -410,6 +410,20 @@ def test_the_names_of_positions_are_the_libraries_own():
     assert "model.embeddings.position_embeddings.weight" in found and any("pos_conv_embed" in name for name in found)
 
 
+def test_a_size_of_a_text_encoder_below_1_is_refused_in_a_sentence(encoder):
+    if encoder.modality != "text":
+        pytest.skip("the others refuse theirs in words of their own")
+    kind = type(encoder)
+    asked_for = inspect.signature(kind).parameters
+    given = {**kind.tiny(), **{name: size for name, size in SIZES.items() if name in asked_for}}
+    sizes = [name for name, parameter in asked_for.items() if parameter.annotation is int]
+    assert sizes
+    for name in sizes:
+        for size in (0, -1):
+            with pytest.raises(InputError, match=rf"^{kind.__name__}: [^.]*\b{name} [^.]*{size}\b[^.]*\.$"):
+                kind(**given | {name: size})
+
+
 def test_its_tiny_settings_are_tiny(encoder):
     """Those of its `tiny` are what every test of a new encoder costs."""
     assert sum(parameter.numel() for parameter in encoder.parameters()) < 150_000

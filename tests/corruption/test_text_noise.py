@@ -8,7 +8,7 @@ from ssl_zoo.corruption.infilling import Infilling
 from ssl_zoo.corruption.masking import Masking
 from ssl_zoo.corruption.places import RandomPlaces
 from ssl_zoo.corruption.text_noise import Noised, TextNoise
-from ssl_zoo.corruption.token_spans import SegmentedSpans, Suffix
+from ssl_zoo.corruption.token_spans import SegmentedSpans, Suffix, TextSpans
 from ssl_zoo.errors import InputError
 from ssl_zoo.randomness import example_keys
 
@@ -179,7 +179,9 @@ def test_documents_of_a_row_are_shuffled_and_written_in_order():
                 gone.remove(token)
         assert sorted(hidden.targets[number][hidden.hidden[number]].tolist()) == sorted(gone)
     with pytest.raises(InputError, match=r"set data\.packing to true"):
-        noise(ids, torch.ones_like(ids, dtype=torch.bool), example_keys(0, 1, torch.arange(60)))
+        noise.check(20, packed=False)
+    single = noise(ids, torch.ones_like(ids, dtype=torch.bool), example_keys(0, 1, torch.arange(60)))
+    assert torch.equal(single.inputs, ids)  # as validation has them: each is a document of its own
 
 
 @pytest.mark.parametrize("inputs", ["mask_tokens", "mask_spans", "sentinels", "drop", "permute"])
@@ -199,7 +201,38 @@ def test_a_row_gets_what_its_key_and_its_tokens_say_whatever_stands_beside_it_or
 
 def test_rows_with_more_spans_than_sentinels_are_refused_before_any_is_drawn():
     with pytest.raises(InputError, match=r"can have 12 spans, and there are 10 sentinels: raise model\.sentinels"):
-        make(RandomPlaces(0.5), "sentinels", "sentinels")(torch.full((1, 23), A), None, KEY)
+        make(RandomPlaces(0.5), "sentinels", "sentinels").check(23, packed=True)
+    make(RandomPlaces(0.5), "drop", "hidden").check(23, packed=True)  # which has none
     with pytest.raises(InputError, match="no mask token"):
         TextNoise({**VOCABULARY, "mask": None}, Suffix(), "mask_spans", "full", 1, 0.0, 0.0, False)
     assert shown(make(RandomPlaces(1.0), "drop", "hidden")(torch.tensor([[A, B]]), None, KEY)) == [PAD]
+
+
+@pytest.mark.parametrize(
+    ("masking", "most"),
+    [(SegmentedSpans(roll=False), 26), (SegmentedSpans(), 27), (SegmentedSpans(0.5, 3.0, roll=False), 85)],
+)
+def test_t5s_rows_of_512_tokens_have_the_spans_of_its_formula_and_100_sentinels_are_enough(masking, most):
+    """round(round(512 * 0.15) / 3) = 26 spans, of which a turned row cuts one in two at its end."""
+    make(masking, "sentinels", "sentinels", sentinels=100).check(512, packed=True)
+    assert masking.most_spans(512) == most
+    ids = torch.full((40, 512), A)
+    spans = TextSpans.of_runs(masking(torch.ones_like(ids, dtype=torch.bool), example_keys(0, 1, torch.arange(40))))
+    assert int(spans.starts.sum(1).max()) == most
+
+
+@pytest.mark.parametrize("inputs", ["sentinels", "mask_tokens", "permute"])
+@pytest.mark.parametrize("masking", [Fixed([1, 3, 5, 6]), Infilling(0.9, 1.0)], ids=["fixed", "infilling"])
+def test_spans_without_a_sentinel_stay_visible(inputs, masking):
+    """As where ends of documents, or unknown words, cut one span into several."""
+    many, few = (make(masking, inputs, "sentinels", sentinels=sentinels) for sentinels in (20, 2))
+    ids = torch.tensor([TEXT])
+    whole, cut = many(ids, None, KEY), few(ids, None, KEY)
+    end = written(whole).index(S + 2)  # the third span's
+    assert written(cut) == [*written(whole)[:end], END]
+    assert int(cut.hidden.sum()) < int(whole.hidden.sum())
+    if inputs == "sentinels":
+        assert shown(cut)[: shown(whole).index(S + 2)] == shown(whole)[: shown(whole).index(S + 2)]
+        assert max(shown(cut)) == S + 1 and shown(cut)[-1] == END
+    if inputs == "permute":
+        assert sorted(shown(cut)) == sorted(TEXT)

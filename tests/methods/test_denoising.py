@@ -12,6 +12,7 @@ from ssl_zoo.corruption.infilling import Infilling
 from ssl_zoo.corruption.places import RandomPlaces
 from ssl_zoo.corruption.text_noise import Noised
 from ssl_zoo.corruption.token_spans import Fragment, SegmentedSpans, Suffix
+from ssl_zoo.corruption.words import RandomWords
 from ssl_zoo.encoders.bag_of_tokens import BagOfTokens
 from ssl_zoo.encoders.image import MLP
 from ssl_zoo.encoders.modern_bert import ModernBertEncoder
@@ -263,6 +264,15 @@ def test_gaps_are_filled_with_what_stands_behind_their_sentinels():
     assert own.long().tolist() == [[0, 1, 0, 1, 1, 0, 0, 0, 0], [0, 0, 0, 0, 1, 1, 1, 1, 1]]
 
 
+@pytest.mark.parametrize("kind", ["bert", "shuffled", "bart", "dropped"])
+def test_what_was_given_is_seen_to_end_where_what_was_written_begins_though_it_be_nothing(kind, monkeypatch):
+    model, batch = make(kind).eval(), padded()
+    monkeypatch.setattr(model, "write", lambda noised: torch.full((ROWS, 3), END))
+    ids, own = model.texts(batch)
+    assert own.any(1).all() and (own.long().diff(dim=1) > 0).sum(1).eq(1).all()
+    assert ids[own].eq(PAD).all()
+
+
 def test_what_cannot_work_is_refused():
     for encoder in (GPT2Encoder(VOCABULARY, dim=8, depth=1, heads=1), MLP(hidden=[8]), BagOfTokens(VOCABULARY)):
         with pytest.raises(InputError, match=f"bidirectional text encoder, which {type(encoder).__name__} is not"):
@@ -276,13 +286,15 @@ def test_what_cannot_work_is_refused():
     with pytest.raises(InputError, match="masking is 'Suffix', which is no Masking"):
         make(masking="Suffix")
     with pytest.raises(InputError, match="up to 25 are written, but max_targets is 20"):
-        make("bert", max_targets=20).losses(padded())
+        make("bert", max_targets=20).check_texts(LENGTH, packed=False)
     with pytest.raises(InputError, match="up to 24 are written, but max_targets is 16"):
-        make("mass", max_targets=16).losses(padded())  # a token at the row's end stands at place 23
+        make("mass", max_targets=16).check_texts(LENGTH, packed=False)  # a token at the row's end stands at place 23
     with pytest.raises(InputError, match=r"up to \d+ are read, but the encoder's max_length is 24"):
         model = make("bart")
         model.encoder.max_length = LENGTH
-        model.losses(padded())
+        model.check_texts(LENGTH, packed=False)
+    with pytest.raises(InputError, match=r"^masking is RandomWords, and Denoising knows of no words: [^.]*\.$"):
+        make(masking=RandomWords())
 
 
 @pytest.mark.parametrize("inputs", ["mask_tokens", "mask_spans", "sentinels", "drop", "permute"])

@@ -76,11 +76,19 @@ def test_the_loss_is_the_bound_in_plain_loops(training):
 
 @pytest.mark.parametrize(("progress", "share"), [(0.0, 0.0), (0.1, 0.25), (0.4, 1.0), (1.0, 1.0)])
 def test_the_kl_gains_its_weight_over_a_part_of_the_run(monkeypatch, progress, share):
-    model = make(kl_warmup=0.4).eval()
+    model = make(kl_warmup=0.4).train()
     monkeypatch.setattr(TextVAE, "progress", progress)
     terms = {name: float(value.detach()) for name, value in model.losses(batch()).items()}
     assert terms["loss"] == pytest.approx(share * terms["kl"] - terms["reconstruction"], abs=1e-5)
     assert terms["elbo"] == pytest.approx(terms["reconstruction"] - terms["kl"], abs=1e-5)
+
+
+@pytest.mark.parametrize("free_bits", [0.0, 5.0])
+def test_the_loss_in_validation_is_the_bound_itself_however_little_the_kl_weighs_in_training(monkeypatch, free_bits):
+    model = make(kl_warmup=0.4, free_bits=free_bits).eval()
+    monkeypatch.setattr(TextVAE, "progress", 0.1)
+    terms = {name: float(value.detach()) for name, value in model.losses(batch()).items()}
+    assert terms["kl"] > 0 and terms["loss"] == pytest.approx(-terms["elbo"], abs=1e-5)
 
 
 def test_the_decoder_sees_what_comes_before_and_the_code_and_never_what_it_is_to_predict():

@@ -11,6 +11,7 @@ from ssl_zoo.cli import main, run
 from ssl_zoo.errors import InputError
 from ssl_zoo.runs.checkpoints import read_checkpoint
 from tests.contracts.experiments import EACH_METHOD, small
+from tests.made import write_texts
 from tests.runs.test_stopped_runs import directory, fit, learned, stopped
 
 
@@ -115,6 +116,10 @@ def test_a_damaged_last_checkpoint_of_a_run_falls_back_to_the_one_before(capsys,
         ),
         (["--trainer.precision=bf16-true"], "take bf16-mixed"),
         (["--data.batch_size=1"], "data.batch_size is 1, but SimCLR compares"),
+        (
+            ["--trainer.devices=1000"],
+            "trainer.devices is 1000, which on a CPU is as many processes with the data and the network in memory",
+        ),
         (["--health.examples=1"], "health.examples is 1: it must be at least 2"),
         (["--experiment=../x/y"], "experiment is '../x/y': give the name of one folder"),
         (["--experiment=.."], "experiment is '..': give the name of one folder"),
@@ -125,6 +130,34 @@ def test_settings_that_would_spoil_a_run_without_a_word(capsys, tmp_path, option
     code, error = stopped(capsys, fit(tmp_path, *options))
     assert code == 2 and sentence in error
     assert not list(tmp_path.iterdir())  # it was not trained first, and nothing is left to be cleared away
+
+
+@pytest.mark.parametrize("hook", ["on_train_start", "on_train_batch_start"])
+def test_a_run_that_is_refused_at_its_first_step_leaves_nothing_and_one_later_what_it_has(capsys, tmp_path, hook):
+    refuses = ["--trainer.callbacks=tests.fails.Refuses", f"--trainer.callbacks.hook={hook}"]
+    code, error = stopped(capsys, fit(tmp_path, "--trainer.log_every_n_steps=1", *refuses))
+    assert code == 2 and "nobody can go on" in error and not list(tmp_path.iterdir())
+    if hook == "on_train_batch_start":
+        code, error = stopped(
+            capsys, fit(tmp_path, "--trainer.log_every_n_steps=1", *refuses, "--trainer.callbacks.step=2")
+        )
+        assert code == 2 and (directory(tmp_path) / "config.yaml").is_file()
+
+
+def test_what_a_method_cannot_do_with_texts_is_refused_before_anything_is_written(capsys, tmp_path):
+    options = ["fit", "--model=Denoising", "--model.encoder=BertEncoder", "--model.encoder.dim=16",
+               "--model.encoder.depth=1", "--model.encoder.heads=2", "--model.encoder.max_length=64",
+               "--data=TextData", "--data.source=TextFiles", "--data.vocab_size=120", "--data.length=32",
+               f"--data.source.root={write_texts(tmp_path / 'texts.jsonl')}", "--trainer.accelerator=cpu",
+               "--trainer.max_steps=1", f"--runs_dir={tmp_path / 'runs'}"]  # fmt: skip
+    for more, sentence in (
+        (["--model.sentinels=2"], "error: A row of 32 tokens can have 3 spans, and there are 2 sentinels: raise"),
+        (["--model.max_targets=8"], "error: Of rows of 32 tokens up to 13 are written, but max_targets is 8: raise"),
+        (["--model.shuffle_documents=true", "--data.packing=false"], "error: Documents are shuffled within packed"),
+    ):
+        code, error = stopped(capsys, [*options, *more])
+        assert code == 2 and sentence in error
+        assert not (tmp_path / "runs").exists()
 
 
 def test_what_is_accumulated_may_end_with_the_run_or_with_a_shorter_epoch(tmp_path):

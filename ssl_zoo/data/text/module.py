@@ -197,7 +197,7 @@ class TextData(DataModule):
         self._require_tokenizer(
             self.kept or {}, tokenizer.hash
         )  # of an old run, which kept no more of it than its hash
-        return Tokens(tokenizer, self.length)
+        return Tokens(tokenizer, self.length, self.packing)
 
     def batch_of(self, raw: Any, sample_rate: int | None = None) -> Batch:
         """See `DataModule`; texts as `ssl_zoo.data.text.raw.texts_of` takes them."""
