@@ -50,14 +50,15 @@ class SentenceDecoder(nn.Module):
             state: what a call before has left; None begins a text.
 
         Returns:
-            ``(B, T, token_dim)`` float32, whose products with `tokens` and `bias` are the logits of the next token, and
+            ``(B, T, token_dim)``, whose products with `tokens` and `bias` are the logits of the next token, and
             the state to go on from.
         """
-        with torch.autocast(latents.device.type, enabled=False):  # a state that is added to wants float32
+        # A state that is added to wants float32, in which PyTorch's LSTM is also the faster one on a CPU.
+        with torch.autocast(latents.device.type, enabled=False):
             read = torch.where(dropped[..., None], self.dropped, self.tokens(inputs))
             beside = latents[:, None].expand(-1, inputs.shape[1], -1)
             vectors, left = self.lstm(torch.cat([read, beside], dim=2), self.start(latents) if state is None else state)
-            return self.output(vectors), left
+        return self.output(vectors), left
 
     @torch.no_grad()
     def write(self, latents: Tensor, length: int) -> Tensor:

@@ -1,14 +1,13 @@
 """ELMo's encoder: characters make tokens, and two stacks of LSTMs that never meet read them from both sides."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ssl_zoo.encoders.base import Embedded, Encoded, Encoder, mean_over_places
 from ssl_zoo.encoders.characters import CharacterCNN
+from ssl_zoo.encoders.lstm import ProjectedLSTM
 from ssl_zoo.encoders.text_base import check_sizes
 from ssl_zoo.errors import InputError
 from ssl_zoo.vocabulary import Vocabulary
@@ -100,10 +99,8 @@ class ElmoEncoder(Encoder):
         self.require_all(places)
         vectors, mask = embedded.vectors, embedded.mask
         order = from_behind(vectors, mask)
-        # A state that is added to at every token wants float32.
-        with torch.autocast(vectors.device.type, enabled=False):
-            ahead = self._read(vectors.float(), self.forwards)
-            back = [at(state, order) for state in self._read(at(vectors.float(), order), self.backwards)]
+        ahead = self._read(vectors.float(), self.forwards)
+        back = [at(state, order) for state in self._read(at(vectors.float(), order), self.backwards)]
         states = [torch.cat(both, dim=2) for both in zip(ahead, back, strict=True)]
         return Encoded(states[-1], mean_over_places(states[-1], mask), mask, tuple(states) if layers else ())
 
@@ -119,39 +116,6 @@ class ElmoEncoder(Encoder):
         """Characters, then every pair of LSTMs."""
         pairs = [[f"forwards.{number}", f"backwards.{number}"] for number in range(len(self.forwards))]
         return [["tokens"], *pairs]
-
-
-class ProjectedLSTM(nn.RNNBase):
-    """`torch.nn.LSTM` of one layer and one direction, from a state of zeros, which `torch.compile` traces.
-
-    Args:
-        dim: size of the vectors that enter, and of the projected ones that leave.
-        cells: size of the cell.
-    """
-
-    def __init__(self, dim: int, cells: int) -> None:
-        super().__init__("LSTM", dim, cells, batch_first=True, proj_size=dim)
-
-    def forward(self, vectors: Tensor) -> Tensor:
-        """What leaves after every vector, ``(B, T, dim)``."""
-        start = [vectors.new_zeros(1, len(vectors), size) for size in (self.proj_size, self.hidden_size)]
-        weights = cast(list[Tensor], self._flat_weights)
-        with without_onednn():
-            return torch.lstm(vectors, start, weights, True, 1, 0.0, self.training, False, True)[0]
-
-
-@contextmanager
-def without_onednn() -> Iterator[None]:
-    """Within, oneDNN is not asked for LSTMs: it has none with projections, and PyTorch warns of that.
-
-    PyTorch's own `mkldnn.flags` sets other flags as well, and warns of one of them.
-    """
-    before = torch.backends.mkldnn.enabled
-    torch.backends.mkldnn.enabled = False  # type: ignore[assignment]  # a property of a module, whose setter has no type
-    try:
-        yield
-    finally:
-        torch.backends.mkldnn.enabled = before
 
 
 def from_behind(vectors: Tensor, mask: Tensor | None) -> Tensor:

@@ -6,7 +6,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from ssl_zoo.encoders.characters import BEGIN, END, PADDING, SPECIAL, CharacterCNN, spelt
-from ssl_zoo.encoders.elmo import ElmoEncoder, without_onednn
+from ssl_zoo.encoders.elmo import ElmoEncoder
+from ssl_zoo.encoders.lstm import without_onednn
 from ssl_zoo.errors import InputError
 
 VOCABULARY = {
