@@ -1,7 +1,7 @@
 """Loaders whose order is a function of (seed, position in the run), cut evenly over the ranks, and exact on resume."""
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import lightning as L
@@ -62,10 +62,22 @@ class ShuffledSampler(DistributedSampler[int]):
         for batch in range(self.first_batch, self.first_batch + self.batches_per_epoch):
             if batch // self.batches_per_epoch != epoch:
                 epoch = batch // self.batches_per_epoch
-                key = int(fold_in(torch.tensor([self.seed]), epoch))
-                order = torch.randperm(self.length, generator=torch.Generator().manual_seed(key))
+                order = self.order_of(epoch)
             start = batch % self.batches_per_epoch * self.batch_size + self.rank * share
             yield from order[start : start + share].tolist()
+
+    def order_of(self, epoch: int) -> Tensor:
+        """``(length,)`` int64, the positions of an epoch in their order."""
+        return permutation(self.length, self.seed, epoch)
+
+
+def permutation(length: int, *key: int) -> Tensor:
+    """``(length,)`` int64, a random order of so many positions that follows from the key."""
+    seed, *numbers = key
+    folded = torch.tensor([seed])
+    for number in numbers:
+        folded = fold_in(folded, number)
+    return torch.randperm(length, generator=torch.Generator().manual_seed(int(folded)))
 
 
 class OrderedSampler(DistributedSampler[int]):
@@ -145,7 +157,12 @@ class TrainLoader(DataLoader[Batch]):
 
 
 def train_loader(
-    examples: Examples, batch_size: int, seed: int, num_workers: int, trainer: L.Trainer | None
+    examples: Examples,
+    batch_size: int,
+    seed: int,
+    num_workers: int,
+    trainer: L.Trainer | None,
+    make_sampler: Callable[[int, int, int, int, int], ShuffledSampler] = ShuffledSampler,
 ) -> TrainLoader:
     """Shuffled batches without end, the incomplete last batch of every epoch left out.
 
@@ -155,6 +172,7 @@ def train_loader(
         seed: seed of the order; the same on all ranks.
         num_workers: processes that fetch batches; 0 fetches in the training process.
         trainer: gives rank and world size; None stands for a single process.
+        make_sampler: gives the order, from the arguments of a `ShuffledSampler`.
 
     Raises:
         InputError: `batch_size` is larger than the data, or the ranks cannot share it evenly.
@@ -165,7 +183,7 @@ def train_loader(
             f"batch_size {batch_size} is larger than the training set of {len(examples)} examples: "
             f"set data.batch_size to {len(examples)} or less, or give more data."
         )
-    sampler = ShuffledSampler(len(examples), batch_size, seed, rank, world_size)
+    sampler = make_sampler(len(examples), batch_size, seed, rank, world_size)
     settings = {"batch_size": batch_size // world_size, "drop_last": True, **fetching(num_workers)}
     return TrainLoader(examples, sampler=sampler, trainer=trainer, **settings)  # Lightning may replace what has a name
 

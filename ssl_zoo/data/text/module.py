@@ -1,17 +1,20 @@
 """Text for pretraining and probing."""
 
 import warnings
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal
 
+import lightning as L
 import numpy as np
 import torch
 from torch import Tensor
 
 from ssl_zoo.batch import Batch
+from ssl_zoo.data.balance import Balance, BalancedSampler
 from ssl_zoo.data.base import DataModule, check_at_least
 from ssl_zoo.data.examples import Examples
+from ssl_zoo.data.loader import TrainLoader, train_loader
 from ssl_zoo.data.representations import Baseline, TokenCounts
 from ssl_zoo.data.same_split import OtherSplit
 from ssl_zoo.data.splits import Split, identity, split_hash
@@ -68,6 +71,9 @@ class TextData(DataModule):
         num_workers: processes that fetch batches; 0 is best, as nothing has to be decoded.
         on_error: what a bad text does, one that is blank or not UTF-8: `skip` warns and goes on without it, `stop` ends
             the run.
+        balance: power of its number of rows that a class's share of the pretraining batches is proportional to: where
+            classes are languages, those with little text come more often. 0.7 as in multilingual BERT, 1 for shares as
+            they are, 0 for all alike; left out, every row comes once a pass. A row is of its first token's class.
 
     Attributes:
         length: tokens per packed row, and the most of a single document.
@@ -83,6 +89,7 @@ class TextData(DataModule):
     program_inputs = "`inputs` are token ids `(B, T)` int64, `mask` is bool `(B, T)`, True where a token is real."
 
     _own_tokenizer: TextTokenizer | None = None
+    _pretrained: np.ndarray  # positions of the documents of `pretrain_set`
 
     def __init__(
         self,
@@ -97,6 +104,7 @@ class TextData(DataModule):
         test_fraction: float = 0.2,
         num_workers: int = 0,
         on_error: Literal["skip", "stop"] = "skip",
+        balance: float | None = None,
     ) -> None:
         require_kind("TextData", "source", source, TextSource)
         super().__init__(batch_size, train_size, validation_fraction, test_fraction, num_workers)
@@ -104,12 +112,14 @@ class TextData(DataModule):
         if on_error not in ("skip", "stop"):
             raise InputError(f"on_error is {on_error}: choose skip or stop.")
         check_at_least(3, length=length)  # begin, a token and end
+        if balance is not None and not 0 <= balance <= 1:
+            raise InputError(f"balance is {balance}: it must lie between 0 and 1.")
         if tokenizer in TRAINERS:
             check_trained(tokenizer, vocab_size)
         self.source = source or PythonDocs()
         require_said(self.source, TextSource)
         self.source_name, self.finer = self.source.name, self.source.finer
-        self.on_error = on_error
+        self.on_error, self.balance = on_error, balance
         self.tokenizer, self.vocab_size, self.length, self.packing = tokenizer, vocab_size, length, packing
         self.paired = isinstance(self.source, PairSource)
         if self.paired and packing:
@@ -171,7 +181,10 @@ class TextData(DataModule):
         self.identity = identity(corpus.digest, corpus.classes)
         self.split_hash = split_hash(self.identity, train, validation, test)
         pretrain = torch.cat([train, unlabelled]).sort().values
+        self._pretrained = pretrain.numpy()
         self.warn_of_shared(corpus.hashes, [pretrain, validation, test], "texts")
+        if self.balance is not None and not self.classes:
+            raise InputError(f"balance is {self.balance}, but {self.source_name} has no classes: leave it out.")
         self.pretrain_set = self._packed(pretrain, "to train on") if self.packing else self._documents(pretrain)
         if self.classes or not self.packing:
             self.train_set, self.validation_set, self.test_set = map(self._documents, (train, validation, test))
@@ -179,6 +192,17 @@ class TextData(DataModule):
             self.train_set = self.pretrain_set
             self.validation_set = self._packed(validation, "to validate on")
             self.test_set = self._packed(test, "to test on")
+
+    def shuffled(self, examples: Examples, batch_size: int, seed: int, trainer: L.Trainer | None = None) -> TrainLoader:
+        """See `DataModule`; with `balance`, what is pretrained on comes in those shares."""
+        if self.balance is None or examples is not self.pretrain_set:
+            return super().shuffled(examples, batch_size, seed, trainer)
+        groups = self.corpus.labels[self._pretrained]
+        if self.packing:
+            ends = np.diff(self.corpus.offsets)[self._pretrained].cumsum()
+            groups = groups[np.searchsorted(ends, np.arange(len(examples)) * self.length, "right")]
+        make_sampler = partial(BalancedSampler, Balance(torch.from_numpy(groups), self.balance))
+        return train_loader(examples, batch_size, seed, self.num_workers, trainer, make_sampler)
 
     def baselines(self) -> dict[str, Baseline]:
         """See `DataModule`; the words of a text in no order."""

@@ -1,6 +1,6 @@
 import pytest
 
-from ssl_zoo.data.text.sources.base import Document
+from ssl_zoo.data.text.sources.base import BadText, Document
 from ssl_zoo.data.text.sources.debian_handbook import INSIDE, LANGUAGES, DebianHandbook, read_paragraphs
 from ssl_zoo.errors import InputError
 
@@ -76,3 +76,87 @@ def test_the_package_has_the_languages_and_as_many_paragraphs_as_it_should():
     for document in DebianHandbook().documents():
         counts[document.label] += 1
     assert counts[0] == 3032 and min(counts) > 1000
+
+
+def paragraph(*texts):
+    return "".join(f'<div class="para">{text}</div>' for text in texts)
+
+
+def page(up, *texts):
+    return f'<html><head><link rel="home" href="index.html" /><link rel="up" href="{up}" /></head>{paragraph(*texts)}'
+
+
+@pytest.fixture
+def book(tmp_path):
+    """Two chapters of many paragraphs in three languages, the preface, and a page that French has differently."""
+    for language, word in {"en-US": "word", "de-DE": "Wort", "fr-FR": "mot"}.items():
+        folder = tmp_path / INSIDE / language
+        folder.mkdir(parents=True)
+        texts = [f"{word} {number}" for number in range(60)]
+        (folder / "index.html").write_text(paragraph(f"{word} of the index"))
+        (folder / "preface.html").write_text(page("index.html", f"{word} before"))
+        (folder / "apt.html").write_text(page("index.html", *texts[:20]))
+        # The second paragraph is empty everywhere; English says one thing twice that the others say in two ways.
+        (folder / "sect.get.html").write_text(page("apt.html", texts[20], "", *texts[21:40]))
+        last = [texts[0] if language == "en-US" else f"{word} again", *texts[40:]]
+        (folder / "net.html").write_text(page("index.html"))
+        (folder / "sect.dns.html").write_text(page("net.html", *last))
+        extra = ["en plus"] if language == "fr-FR" else []
+        (folder / "sect.odd.html").write_text(page("net.html", f"{word} odd", *extra))
+    return tmp_path
+
+
+LANGUAGES_OF_BOOK = ["en-US", "de-DE", "fr-FR"]
+
+
+def test_chapters_are_what_has_sections(book):
+    source = DebianHandbook(LANGUAGES_OF_BOOK, book, "chapter")
+    assert source.classes == ["apt", "net"]
+    labels = {document.name: document.label for document in source.documents()}
+    assert labels["de-DE/apt.html, paragraph 1"] == labels["fr-FR/sect.get.html, paragraph 2"] == 0
+    assert labels["de-DE/sect.dns.html, paragraph 1"] == 1
+    assert labels["de-DE/preface.html, paragraph 1"] == labels["en-US/index.html, paragraph 1"] == -1
+
+
+def test_a_paragraph_and_all_of_its_translations_are_in_one_part(book):
+    found = list(DebianHandbook(LANGUAGES_OF_BOOK, book, together=True).documents())
+    bad = [document for document in found if isinstance(document, BadText)]
+    assert bad == [BadText("fr-FR/sect.odd.html", "has another number of paragraphs than the English page")]
+    parts = {}
+    for document in found:
+        if isinstance(document, Document):
+            parts.setdefault(document.name.split("/")[1], set()).add(document.part)
+    assert all(len(each) == 1 for each in parts.values())
+    # English says the same in two places, so that the German of either is a translation of it.
+    assert parts["apt.html, paragraph 1"] == parts["sect.dns.html, paragraph 1"]
+    drawn = [next(iter(each)) for each in parts.values()]
+    assert {"train", "validation", "test"} == set(drawn) and drawn.count("test") < drawn.count("train")
+
+
+def test_the_parts_do_not_depend_on_the_order_of_the_languages(book):
+    found = [
+        {document.name: document.part for document in DebianHandbook(languages, book, together=True).documents()
+         if isinstance(document, Document)}
+        for languages in (LANGUAGES_OF_BOOK, LANGUAGES_OF_BOOK[::-1])
+    ]  # fmt: skip
+    assert found[0] == found[1]
+
+
+def test_labels_and_parts_make_it_other_data(book):
+    made = [
+        DebianHandbook(["de-DE"], book),
+        DebianHandbook(["de-DE"], book, "chapter"),
+        DebianHandbook(["de-DE"], book, together=True),
+    ]
+    assert len({source.fingerprint() for source in made}) == 3
+    with pytest.raises(InputError, match="choose language or chapter"):
+        DebianHandbook(["de-DE"], book, "page")
+
+
+@pytest.mark.slow  # fetches 34 MB
+def test_no_test_paragraph_of_any_language_has_a_translation_in_training():
+    parts, texts = {}, {}
+    for found in DebianHandbook(together=True).paragraphs():
+        assert not isinstance(found, BadText)
+        assert parts.setdefault((found.page, found.number), found.part) == found.part
+        assert texts.setdefault(found.text, found.part) == found.part

@@ -15,6 +15,7 @@ from torch.utils.data import Subset
 
 from ssl_zoo.batch import Batch
 from ssl_zoo.data.examples import Examples
+from ssl_zoo.data.loader import ShuffledSampler
 from ssl_zoo.data.text import corpus as corpus_module
 from ssl_zoo.data.text.module import TextData
 from ssl_zoo.data.text.sources.base import Document, TextSource
@@ -180,6 +181,31 @@ def test_packed_rows_are_the_training_documents_in_order_and_nothing_else(source
     held_out = set(range(source.count)) - set(pretrain)
     assert len(held_out) >= 20 and len(pretrain) + len(held_out) == source.count
     assert data.train_dataloader().dataset is data.pretrain_set
+
+
+def test_rows_of_small_classes_come_more_often_where_balance_says_so() -> None:
+    class Uneven(Made):
+        """Class by class: 300 documents of the first and 30 of the second."""
+
+        def documents(self) -> Iterator[Document]:
+            for number, document in enumerate(super().documents()):
+                yield document._replace(label=int(number >= 300))
+
+    data = ready(Uneven(330, labels=2), length=16, batch_size=4, balance=0.5)
+    loader = data.train_dataloader()
+    rows = data.pretrain_set
+    pretrained = data.train_set.positions
+    assert pretrained is not None
+    of_tokens = np.repeat(data.corpus.labels[pretrained], np.diff(data.corpus.offsets)[pretrained])
+    label_of_row = of_tokens[: len(rows) * 16 : 16]
+    counts = np.bincount(label_of_row)
+    assert isinstance(loader.sampler, ShuffledSampler)
+    epoch = loader.sampler.order_of(0)
+    drawn = np.bincount(label_of_row[epoch.numpy()])
+    assert counts[0] > 8 * counts[1] and drawn.sum() == counts.sum()
+    assert abs(drawn[0] / drawn[1] - (counts[0] / counts[1]) ** 0.5) < 0.1
+    plain = ready(Uneven(330, labels=2), length=16, batch_size=4).train_dataloader().sampler
+    assert isinstance(plain, ShuffledSampler) and sorted(plain.order_of(0).tolist()) == list(range(len(rows)))
 
 
 def test_without_labels_every_part_is_packed() -> None:
@@ -368,6 +394,8 @@ def test_a_resumed_run_sees_what_the_uninterrupted_one_sees(tmp_path: Path) -> N
         ({"train_size": 73}, "train_size is 73, but Made 100 has 72: lower it"),
         ({"validation_fraction": 1.0}, "validation_fraction is 1.0: it must lie between 0 and 1"),
         ({"test_fraction": 0.0}, "test_fraction is 0.0: it must lie between 0 and 1"),
+        ({"balance": 1.1}, "balance is 1.1: it must lie between 0 and 1"),
+        ({"balance": 0.7}, "balance is 0.7, but Made 100 has no classes: leave it out"),
         ({"num_workers": -1}, "num_workers is -1: it must be at least 0"),
         ({"batch_size": 1000}, "batch_size 1000 is larger than the training set"),
         ({"length": 10_000}, r"Made 100 has \d+ tokens to train on, less than one row of 10000: lower the data's len"),
