@@ -1,5 +1,6 @@
 """Attention of the transformers library's models, in the precision that the device does it fastest in."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -12,12 +13,23 @@ NAME = "ssl_zoo"
 
 def use_fast_attention(model: Any) -> None:
     """Lets every layer of a `PreTrainedModel` attend by `attend`; a saved model's configuration knows nothing of it."""
+    use_attention(model, NAME, attend)
+
+
+def use_attention(model: Any, name: str, function: Callable[..., tuple[Tensor, None]]) -> None:
+    """The same by another function.
+
+    Args:
+        model: the `PreTrainedModel`.
+        name: what the library knows the function by.
+        function: takes what `attend` takes, and gives what it gives.
+    """
     from transformers import AttentionInterface, AttentionMaskInterface
     from transformers.masking_utils import sdpa_mask
 
-    AttentionInterface.register(NAME, attend)
-    AttentionMaskInterface.register(NAME, sdpa_mask)  # for the library's own forward pass, as in writing texts
-    model.set_attn_implementation(NAME)
+    AttentionInterface.register(name, function)
+    AttentionMaskInterface.register(name, sdpa_mask)  # for the library's own forward pass, as in writing texts
+    model.set_attn_implementation(name)
 
 
 def attend(

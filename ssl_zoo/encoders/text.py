@@ -66,8 +66,8 @@ class BertEncoder(TextEncoder):
         if pretrained is not None:
             model = load_pretrained(BertModel, pretrained, vocabulary, add_pooling_layer=False, **rates)
         else:
-            check_heads("BertEncoder", dim, heads)
-            check_sizes("BertEncoder", depth=depth, max_length=max_length)
+            check_heads(type(self).__name__, dim, heads)
+            check_sizes(type(self).__name__, depth=depth, max_length=max_length)
             config = BertConfig(
                 vocab_size=vocabulary["size"],
                 hidden_size=dim,
