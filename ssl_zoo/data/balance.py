@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from ssl_zoo.data.loader import ShuffledSampler, permutation
+from ssl_zoo.errors import InputError
 
 
 class Balance(NamedTuple):
@@ -66,3 +67,20 @@ def shares_of(sizes: list[int], exponent: float) -> list[int]:
     weights = torch.tensor(sizes, dtype=torch.float64) ** exponent
     ends = (weights.cumsum(0) / weights.sum() * sum(sizes)).round().long()
     return ends.diff(prepend=ends.new_zeros(1)).tolist()
+
+
+def check_balance(balance: float | None, source: str = "", classes: list[str] | None = None) -> None:
+    """Refuses an exponent out of its range, or one where there are no classes to balance.
+
+    Args:
+        balance: the exponent; None draws every example alike.
+        source: what the data is called.
+        classes: names of the classes; None where they are not known yet.
+
+    Raises:
+        InputError: it is so.
+    """
+    if balance is not None and not 0 <= balance <= 1:
+        raise InputError(f"balance is {balance}: it must lie between 0 and 1.")
+    if balance is not None and classes == []:
+        raise InputError(f"balance is {balance}, but {source} has no classes: leave it out.")

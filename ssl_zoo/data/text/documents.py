@@ -45,6 +45,21 @@ class PackedRows(Examples):
         return Batch(torch.from_numpy(rows), mask, None, torch.tensor(positions), fields)
 
 
+def documents_of_rows(corpus: Corpus, chosen: np.ndarray, length: int) -> np.ndarray:
+    """The document that the first token of every packed row belongs to.
+
+    Args:
+        corpus: all documents.
+        chosen: ``(n,)`` int64, ascending positions of the documents that are packed.
+        length: tokens per row.
+
+    Returns:
+        ``(N,)`` int64, positions in `corpus`.
+    """
+    ends = np.diff(corpus.offsets)[chosen].cumsum()
+    return chosen[np.searchsorted(ends, np.arange(ends[-1] // length) * length, "right")]
+
+
 class Documents(Examples):
     """Documents one by one, padded on the right to the longest of their batch.
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ssl_zoo.batch import Batch
-from ssl_zoo.data.balance import Balance, BalancedSampler
+from ssl_zoo.data.balance import Balance, BalancedSampler, check_balance
 from ssl_zoo.data.base import DataModule, check_at_least
 from ssl_zoo.data.examples import Examples
 from ssl_zoo.data.loader import TrainLoader, train_loader
@@ -19,11 +19,11 @@ from ssl_zoo.data.representations import Baseline, TokenCounts
 from ssl_zoo.data.same_split import OtherSplit
 from ssl_zoo.data.splits import Split, identity, split_hash
 from ssl_zoo.data.text.corpus import Corpus, open_corpus
-from ssl_zoo.data.text.documents import Documents, PackedRows, Pairs, short_pairs
+from ssl_zoo.data.text.documents import Documents, PackedRows, Pairs, documents_of_rows, short_pairs
 from ssl_zoo.data.text.kept_tokenizer import as_kept, from_kept
+from ssl_zoo.data.text.left_out import answer_bad
 from ssl_zoo.data.text.raw import texts_of
-from ssl_zoo.data.text.sources.base import UNLABELLED, TextSource, texts_that
-from ssl_zoo.data.text.sources.contents import NOT_UTF8, UTF16
+from ssl_zoo.data.text.sources.base import UNLABELLED, TextSource
 from ssl_zoo.data.text.sources.files import TextFiles
 from ssl_zoo.data.text.sources.pairs import PairSource
 from ssl_zoo.data.text.sources.python_docs import PythonDocs
@@ -89,7 +89,6 @@ class TextData(DataModule):
     program_inputs = "`inputs` are token ids `(B, T)` int64, `mask` is bool `(B, T)`, True where a token is real."
 
     _own_tokenizer: TextTokenizer | None = None
-    _pretrained: np.ndarray  # positions of the documents of `pretrain_set`
 
     def __init__(
         self,
@@ -112,8 +111,7 @@ class TextData(DataModule):
         if on_error not in ("skip", "stop"):
             raise InputError(f"on_error is {on_error}: choose skip or stop.")
         check_at_least(3, length=length)  # begin, a token and end
-        if balance is not None and not 0 <= balance <= 1:
-            raise InputError(f"balance is {balance}: it must lie between 0 and 1.")
+        check_balance(balance)
         if tokenizer in TRAINERS:
             check_trained(tokenizer, vocab_size)
         self.source = source or PythonDocs()
@@ -172,7 +170,7 @@ class TextData(DataModule):
         corpus = self.corpus
         for remark in corpus.remarks:
             warnings.warn(remark, stacklevel=2)
-        self._answer_bad()
+        answer_bad(self.source_name, corpus.bad, self.on_error)
         train, validation, test, unlabelled = self._split(corpus.labels, corpus.parts)
         if self.paired:
             train, validation, test = map(self._short, (train, validation, test))
@@ -181,10 +179,8 @@ class TextData(DataModule):
         self.identity = identity(corpus.digest, corpus.classes)
         self.split_hash = split_hash(self.identity, train, validation, test)
         pretrain = torch.cat([train, unlabelled]).sort().values
-        self._pretrained = pretrain.numpy()
         self.warn_of_shared(corpus.hashes, [pretrain, validation, test], "texts")
-        if self.balance is not None and not self.classes:
-            raise InputError(f"balance is {self.balance}, but {self.source_name} has no classes: leave it out.")
+        check_balance(self.balance, self.source_name, self.classes)
         self.pretrain_set = self._packed(pretrain, "to train on") if self.packing else self._documents(pretrain)
         if self.classes or not self.packing:
             self.train_set, self.validation_set, self.test_set = map(self._documents, (train, validation, test))
@@ -197,12 +193,10 @@ class TextData(DataModule):
         """See `DataModule`; with `balance`, what is pretrained on comes in those shares."""
         if self.balance is None or examples is not self.pretrain_set:
             return super().shuffled(examples, batch_size, seed, trainer)
-        groups = self.corpus.labels[self._pretrained]
-        if self.packing:
-            ends = np.diff(self.corpus.offsets)[self._pretrained].cumsum()
-            groups = groups[np.searchsorted(ends, np.arange(len(examples)) * self.length, "right")]
-        make_sampler = partial(BalancedSampler, Balance(torch.from_numpy(groups), self.balance))
-        return train_loader(examples, batch_size, seed, self.num_workers, trainer, make_sampler)
+        chosen = self._choose_pretraining(self.corpus.labels, self.corpus.parts)
+        documents = documents_of_rows(self.corpus, chosen, self.length) if self.packing else chosen
+        balance = Balance(torch.from_numpy(self.corpus.labels[documents]), self.balance)
+        return train_loader(examples, batch_size, seed, self.num_workers, trainer, partial(BalancedSampler, balance))
 
     def baselines(self) -> dict[str, Baseline]:
         """See `DataModule`; the words of a text in no order."""
@@ -218,9 +212,7 @@ class TextData(DataModule):
         """See `DataModule`; the tokenizer and the length of this data, for which it need not be read again."""
         own = None if "corpus" in self.__dict__ else self._own_tokenizer
         tokenizer = self.corpus.tokenizer if own is None else own
-        self._require_tokenizer(
-            self.kept or {}, tokenizer.hash
-        )  # of an old run, which kept no more of it than its hash
+        self._require_tokenizer(self.kept or {}, tokenizer.hash)  # an old run kept no more of it than that
         return Tokens(tokenizer, self.length, self.packing)
 
     def batch_of(self, raw: Any, sample_rate: int | None = None) -> Batch:
@@ -239,18 +231,6 @@ class TextData(DataModule):
         known = torch.from_numpy(self.corpus.labels != UNLABELLED)
         parts = [chosen.nonzero()[:, 0] for chosen in (known, ~known)]
         return [self._documents(chosen) for chosen in parts if len(chosen)]
-
-    def _answer_bad(self) -> None:
-        """Warns of texts that were left out, or stops."""
-        for reason, (count, names) in self.corpus.bad.items():
-            if self.on_error == "stop":
-                raise InputError(f"{names[0]} {reason}: mend or remove it, or set the data's on_error to skip.")
-            more = f" and {count - len(names):,} more" if count > len(names) else ""
-            way = " Saved as UTF-8, as `iconv -t UTF-8` does, they are read." if reason in (NOT_UTF8, UTF16) else ""
-            warnings.warn(
-                f"{self.source_name}: left out {texts_that(count, reason)}: {', '.join(names)}{more}.{way}",
-                stacklevel=3,
-            )
 
     def _documents(self, chosen: Tensor) -> Examples:
         kind = Pairs if self.paired else Documents
