@@ -78,6 +78,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "tracking": ("data", "evaluation", "methods", "probes", "runs"),
     "export": ("callbacks", "data", "data/text", "encoders", "methods", "runs"),
     "finetuning": ("callbacks", "data", "data/text", "encoders", "evaluation", "probes", "runs", "tasks"),
+    "analysis": ("data", "data/text", "encoders", "evaluation", "finetuning", "methods", "probes", "runs", "tasks"),
     "compare": ("evaluation", "probes", "runs", "tasks"),
     "sweep": ("compare", "runs"),
 }

@@ -2,7 +2,9 @@ import gzip
 import warnings
 
 import numpy as np
+import pandas
 import pytest
+import rdata
 
 from ssl_zoo.data.text.sources.base import BadText, Document
 from ssl_zoo.data.text.sources.dna import (
@@ -84,7 +86,6 @@ def test_mistakes_and_damaged_files_end_in_a_sentence(tmp_path):
 @pytest.fixture
 def splice(tmp_path):
     """Five stretches as mlbench has them, the last a second time the first."""
-    pandas, rdata = pytest.importorskip("pandas"), pytest.importorskip("rdata")
     draw = np.random.default_rng(0)
     bases = draw.integers(0, 4, (5, 60))
     bases[4] = bases[0]

@@ -19,7 +19,7 @@ class Paragraph(NamedTuple):
         language: number of its language.
         chapter: number of the chapter it stands in, -1 outside of chapters.
         page: name of the page it stands on, the same in all languages.
-        number: which of the page's paragraphs it is, from 1 on.
+        number: place among the page's paragraphs, from 1 on.
         part: the part that it and its translations are in.
     """
 
