@@ -1,7 +1,8 @@
-"""Small images, texts and recordings that tests make themselves: files, sources and batches."""
+"""Small images, texts and recordings that tests make themselves: files, sources and batches, and a vocabulary."""
 
 import json
 import random
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
@@ -12,8 +13,11 @@ from PIL import Image
 
 from ssl_zoo.batch import Batch
 from ssl_zoo.data.audio.sources.base import UNLABELLED, AudioSource, LoadedAudio, Recording, Segments, Sound
+from ssl_zoo.vocabulary import Vocabulary
 
 TOPICS = {"animals": "cat dog cow pig".split(), "food": "bread milk rice jam".split()}
+
+PAD, BEGIN, END, MASK, UNKNOWN = SPECIAL = range(5)
 
 RATE = 1000
 
@@ -56,6 +60,14 @@ def write_texts(path: Path, count: int = 120, words: tuple[int, int] = (3, 9)) -
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("\n".join(lines))
     return path
+
+
+def vocabulary(size: int, continuations: Iterable[int] = (), special: Iterable[int] = SPECIAL) -> Vocabulary:
+    """What encoders know of a tokenizer with so many ids, of which the first five have a meaning of their own."""
+    return {
+        "size": size, "pad": PAD, "begin": BEGIN, "end": END, "mask": MASK, "unknown": UNKNOWN,
+        "special": sorted(special), "continuations": sorted(continuations), "hash": "0" * 16,
+    }  # fmt: skip
 
 
 def write_waves(folder: Path, count: int = 48) -> Path:

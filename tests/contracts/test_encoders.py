@@ -19,11 +19,9 @@ from ssl_zoo.encoders.log_mel import log_mel
 from ssl_zoo.errors import InputError
 from ssl_zoo.optim import Optimizer, depths_from_top, parameter_groups
 from tests.contracts.found import concrete
+from tests.made import vocabulary
 
-VOCABULARY = {
-    "size": 40, "pad": 0, "begin": 1, "end": 2, "mask": 3, "unknown": 4, "special": [0, 1, 2, 3, 4],
-    "continuations": [], "hash": "0" * 16,
-}  # fmt: skip
+VOCABULARY = vocabulary(40)
 
 # What data gives an encoder; the rest is for each to say, with `tiny`.
 SPELLING = [None] * 5 + [f"word{token}" for token in range(5, 40)]

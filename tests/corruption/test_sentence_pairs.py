@@ -8,16 +8,12 @@ from sklearn.ensemble import RandomForestClassifier
 from ssl_zoo.corruption.sentence_pairs import PARTNER, Pairs, SentencePairs
 from ssl_zoo.errors import InputError
 from ssl_zoo.randomness import example_keys, fold_in
+from tests.made import BEGIN, END, PAD, SPECIAL, vocabulary
 from tests.two_processes import in_group
 
-PAD, BEGIN, END = 0, 1, 2
-SPECIAL = [0, 1, 2, 3, 4]
 STRIDE = 51  # document d has the tokens from 10 + d * STRIDE on; every third of them continues a word
 ROWS = 400
-VOCABULARY = {
-    "size": 10 + STRIDE * ROWS, "pad": PAD, "begin": BEGIN, "end": END, "mask": 3, "unknown": 4, "special": SPECIAL,
-    "continuations": list(range(12, 10 + STRIDE * ROWS, 3)), "hash": "0" * 16,
-}  # fmt: skip
+VOCABULARY = vocabulary(10 + STRIDE * ROWS, range(12, 10 + STRIDE * ROWS, 3))
 CONTINUATIONS = set(VOCABULARY["continuations"])
 
 

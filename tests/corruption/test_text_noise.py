@@ -11,12 +11,9 @@ from ssl_zoo.corruption.text_noise import Noised, TextNoise
 from ssl_zoo.corruption.token_spans import SegmentedSpans, Suffix, TextSpans
 from ssl_zoo.errors import InputError
 from ssl_zoo.randomness import example_keys
+from tests.made import BEGIN, END, MASK, PAD, vocabulary
 
-PAD, BEGIN, END, MASK, UNKNOWN = range(5)
-VOCABULARY = {
-    "size": 30, "pad": PAD, "begin": BEGIN, "end": END, "mask": MASK, "unknown": UNKNOWN, "special": [0, 1, 2, 3, 4],
-    "continuations": [], "hash": "0" * 16,
-}  # fmt: skip
+VOCABULARY = vocabulary(30)
 S = 30  # the first sentinel
 START = S + 10
 A, B, C, D, E, F = range(5, 11)

@@ -11,13 +11,10 @@ from ssl_zoo.corruption.tokens import TokenCorruption
 from ssl_zoo.corruption.words import LONGEST_WORD, RandomNGrams, RandomWords, RandomWordSpans, WordMasking
 from ssl_zoo.errors import InputError
 from ssl_zoo.randomness import example_keys
+from tests.made import BEGIN, END, MASK, PAD, vocabulary
 
-PAD, BEGIN, END, MASK = 0, 1, 2, 3
 SPECIAL, CONTINUATIONS = {0, 1, 2, 3, 4, 57}, range(40, 57)
-VOCABULARY = {
-    "size": 200, "pad": PAD, "begin": BEGIN, "end": END, "mask": MASK, "unknown": 4, "special": sorted(SPECIAL),
-    "continuations": list(CONTINUATIONS), "hash": "0" * 16,
-}  # fmt: skip
+VOCABULARY = vocabulary(200, CONTINUATIONS, SPECIAL)
 ROWS, LENGTH = 6000, 70
 KINDS = [RandomPlaces, RandomWords, RandomNGrams, RandomWordSpans]
 

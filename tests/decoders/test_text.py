@@ -11,12 +11,9 @@ from ssl_zoo.encoders.text import BertEncoder
 from ssl_zoo.errors import InputError
 from ssl_zoo.methods.vae import VAE
 from ssl_zoo.objectives import elbo
+from tests.made import BEGIN, END, PAD, vocabulary
 
-PAD, BEGIN, END = 0, 1, 2
-VOCABULARY = {
-    "size": 12, "pad": PAD, "begin": BEGIN, "end": END, "mask": 3, "unknown": 4, "special": [0, 1, 2, 3, 4],
-    "continuations": [], "hash": "0" * 16,
-}  # fmt: skip
+VOCABULARY = vocabulary(12)
 TEXTS = [[BEGIN, 5, 6, 6, 11, END], [BEGIN, 7, END, PAD, PAD, PAD]]
 
 

@@ -9,11 +9,9 @@ from ssl_zoo.encoders.characters import BEGIN, END, PADDING, SPECIAL, CharacterC
 from ssl_zoo.encoders.elmo import ElmoEncoder
 from ssl_zoo.encoders.lstm import without_onednn
 from ssl_zoo.errors import InputError
+from tests.made import vocabulary
 
-VOCABULARY = {
-    "size": 12, "pad": 0, "begin": 1, "end": 2, "mask": 3, "unknown": 4, "special": [0, 1, 2, 3, 4],
-    "continuations": [10, 11], "hash": "0" * 16,
-}  # fmt: skip
+VOCABULARY = vocabulary(12, [10, 11])
 SPELLING = [None] * 5 + ["a", "cat", "dog", "né", "elephants", "##s", "##ing"]
 LENGTHS = [9, 4, 7]
 

@@ -12,12 +12,9 @@ from ssl_zoo.encoders.modern_bert import ModernBertEncoder
 from ssl_zoo.encoders.text import BertEncoder, GPT2Encoder
 from ssl_zoo.encoders.text_base import TextEncoder
 from ssl_zoo.errors import InputError
+from tests.made import BEGIN, END, PAD, vocabulary
 
-PAD, BEGIN, END = 0, 1, 2
-VOCABULARY = {
-    "size": 40, "pad": PAD, "begin": BEGIN, "end": END, "mask": 3, "unknown": 4, "special": [0, 1, 2, 3, 4],
-    "continuations": [], "hash": "0" * 16,
-}  # fmt: skip
+VOCABULARY = vocabulary(40)
 SIZES = {"dim": 32, "depth": 3, "heads": 4}
 LENGTHS = torch.tensor([20, 13, 4])
 

@@ -13,12 +13,9 @@ from ssl_zoo.finetuning.tokens import Tokenized, TokenizedExamples
 from ssl_zoo.finetuning.train import FineTuner, Settings, draw_order, fine_tune, group_by_length
 from ssl_zoo.tasks.heads import ClassHead
 from ssl_zoo.tasks.scores import accuracy
+from tests.made import BEGIN, END, PAD, vocabulary
 
-PAD, BEGIN, END = 0, 1, 2
-VOCABULARY = {
-    "size": 30, "pad": PAD, "begin": BEGIN, "end": END, "mask": 3, "unknown": 4, "special": [0, 1, 2, 3, 4],
-    "continuations": [], "hash": "0" * 16,
-}  # fmt: skip
+VOCABULARY = vocabulary(30)
 MARK = 5
 SETTINGS = Settings(steps=120, batch_size=16, learning_rate=3e-3)
 

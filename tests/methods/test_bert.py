@@ -14,12 +14,9 @@ from ssl_zoo.encoders.text import BertEncoder, GPT2Encoder
 from ssl_zoo.errors import InputError
 from ssl_zoo.methods.bert import BERT, MASKING, PAIRS
 from ssl_zoo.randomness import fold_in
+from tests.made import BEGIN, END, PAD, vocabulary
 
-PAD, BEGIN, END = 0, 1, 2
-VOCABULARY = {
-    "size": 37, "pad": PAD, "begin": BEGIN, "end": END, "mask": 3, "unknown": 4, "special": [0, 1, 2, 3, 4],
-    "continuations": [], "hash": "0" * 16,
-}  # fmt: skip
+VOCABULARY = vocabulary(37)
 ROWS, LENGTH = 6, 24
 
 

@@ -17,6 +17,7 @@ from ssl_zoo.errors import InputError
 from ssl_zoo.methods.byol import BYOL
 from ssl_zoo.runs.run import load_run, rebuild, rebuild_as_loaded
 from ssl_zoo.views.image import DigitViews
+from tests.made import vocabulary
 
 HEADS = {"projection_hidden": 32, "projection_dim": 16}
 
@@ -158,9 +159,7 @@ def test_a_run_without_a_checkpoint_is_named(tmp_path):
 def test_a_text_encoder_is_rebuilt_without_its_folder(tmp_path):
     sizes: dict[str, Any] = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "vocab_size": 40}
     BertModel(BertConfig(**sizes, intermediate_size=24)).save_pretrained(tmp_path / "bert")
-    vocabulary: Any = {"size": 40, "pad": 0, "begin": 1, "end": 2, "mask": 3, "unknown": 4, "special": [0, 1, 2, 3, 4],
-                       "continuations": [], "hash": "0" * 16}  # fmt: skip
-    encoder = BertEncoder(vocabulary, pretrained=str(tmp_path / "bert"))
+    encoder = BertEncoder(vocabulary(40), pretrained=str(tmp_path / "bert"))
     shutil.rmtree(tmp_path / "bert")
     again = BertEncoder(**encoder.settings["init_args"])
     again.load_state_dict(encoder.state_dict())

@@ -12,13 +12,9 @@ from ssl_zoo.encoders.text import BertEncoder, GPT2Encoder
 from ssl_zoo.errors import InputError
 from ssl_zoo.methods.gpt import GPT
 from ssl_zoo.parts.generation import language_model
+from tests.made import BEGIN, END, PAD, SPECIAL, vocabulary
 
-PAD, BEGIN, END = 0, 1, 2
-SPECIAL = [0, 1, 2, 3, 4]
-VOCABULARY = {
-    "size": 37, "pad": PAD, "begin": BEGIN, "end": END, "mask": 3, "unknown": 4, "special": SPECIAL,
-    "continuations": [], "hash": "0" * 16,
-}  # fmt: skip
+VOCABULARY = vocabulary(37)
 ROWS, LENGTH = 6, 24
 
 

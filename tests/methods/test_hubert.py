@@ -22,6 +22,7 @@ from ssl_zoo.encoders.vit import ViT
 from ssl_zoo.errors import InputError
 from ssl_zoo.methods.hubert import MASKING, HuBERT
 from ssl_zoo.randomness import fold_in
+from tests.made import vocabulary
 from tests.methods.coded import (
     ENCODERS,
     batch_for,
@@ -239,12 +240,10 @@ def test_without_the_callback_that_reads_the_data_training_is_refused():
 
 
 def test_what_cannot_work_is_refused():
-    vocabulary = {"size": 9, "pad": 0, "begin": 1, "end": 2, "mask": 3, "unknown": 4, "special": [], "hash": "0" * 16}
-    vocabulary["continuations"] = []
     for encoder, message in (
         (GRUEncoder(LogMel()), "both sides"),
         (MLP(hidden=[8]), "no such step"),
-        (BertEncoder(vocabulary, dim=8, depth=1, heads=1), "pixels of patches"),
+        (BertEncoder(vocabulary(9), dim=8, depth=1, heads=1), "pixels of patches"),
     ):
         with pytest.raises(InputError, match=f"HuBERT.*{message}"):
             HuBERT(encoder)

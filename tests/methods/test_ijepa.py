@@ -15,6 +15,7 @@ from ssl_zoo.encoders.positions import fixed_positions
 from ssl_zoo.encoders.text import BertEncoder
 from ssl_zoo.errors import InputError
 from ssl_zoo.methods.ijepa import IJEPA
+from tests.made import vocabulary
 
 SIDE, PATCH, IMAGES = 20, 4, 5
 PLACES = (SIDE // PATCH) ** 2
@@ -229,13 +230,12 @@ def test_the_spread_of_the_targets_is_0_when_all_are_alike_and_about_1_when_they
 
 
 def test_what_it_cannot_do_is_refused_in_a_sentence():
-    vocabulary = {"size": 9, "pad": 0, "begin": 1, "end": 2, "mask": 3, "unknown": 4, "special": [], "hash": "0" * 16}
     with pytest.raises(InputError, match=r"I-JEPA leaves patches, .* ResNet cannot do without any"):
         IJEPA(ResNet(10, 8))
     with pytest.raises(
         InputError, match="I-JEPA predicts blocks of patches or frames, which BertEncoder does not read"
     ):
-        IJEPA(BertEncoder({**vocabulary, "continuations": []}, dim=8, depth=1, heads=1))
+        IJEPA(BertEncoder(vocabulary(9), dim=8, depth=1, heads=1))
     with pytest.raises(InputError, match="predictor's width is 18; give a multiple of 4"):
         of_images(predictor_dim=18)
     with pytest.raises(InputError, match="The predictor's width 16 is not a multiple of its 3 heads"):

@@ -20,6 +20,7 @@ from ssl_zoo.encoders.text import BertEncoder
 from ssl_zoo.errors import InputError
 from ssl_zoo.methods.mae import MAE
 from ssl_zoo.randomness import fold_in, uniform
+from tests.made import vocabulary
 
 SIDE, PATCH, CHANNELS, IMAGES = 8, 2, 3, 4
 PLACES = (SIDE // PATCH) ** 2
@@ -315,12 +316,11 @@ def test_pictures_show_images_what_is_visible_and_what_is_filled_in(normalized):
 
 
 def test_what_cannot_be_filled_in_is_refused_in_a_sentence():
-    vocabulary = {"size": 9, "pad": 0, "begin": 1, "end": 2, "mask": 3, "unknown": 4, "special": [], "hash": "0" * 16}
     for encoder in (ResNet(10, 8), MLP(image_size=8)):
         with pytest.raises(InputError, match=f"MAE leaves patches, .* {type(encoder).__name__} cannot do without any"):
             MAE(encoder)
     with pytest.raises(InputError, match=r"MAE predicts the pixels of patches or .* BertEncoder has neither"):
-        MAE(BertEncoder({**vocabulary, "continuations": []}, dim=8, depth=1, heads=1))
+        MAE(BertEncoder(vocabulary(9), dim=8, depth=1, heads=1))
     with pytest.raises(InputError, match=r"mask_ratio of 0\.97 hides none or all of 16 places"):
         make(masking=KeptPlaces(0.97)).losses(images())
     with pytest.raises(InputError, match="Everything is hidden, and nothing is left to see"):

@@ -20,6 +20,7 @@ from ssl_zoo.encoders.log_mel import log_mel
 from ssl_zoo.encoders.text import BertEncoder
 from ssl_zoo.errors import InputError
 from ssl_zoo.methods.simmim import SimMIM
+from tests.made import vocabulary
 
 SIDE, PATCH, CHANNELS = 8, 2, 3
 LENGTHS = [6000, 4400, 3000, 6000]
@@ -199,12 +200,11 @@ def test_the_papers_masking_is_taken_for_what_places_are():
 
 
 def test_what_cannot_be_filled_in_is_refused_in_a_sentence():
-    vocabulary = {"size": 9, "pad": 0, "begin": 1, "end": 2, "mask": 3, "unknown": 4, "special": [], "hash": "0" * 16}
     for encoder in (ResNet(10, 8), MLP(image_size=8)):
         with pytest.raises(InputError, match=rf"SimMIM replaces patches, .* {type(encoder).__name__} has no such step"):
             SimMIM(encoder)
     with pytest.raises(InputError, match=r"SimMIM predicts the pixels of patches or .* BertEncoder has neither"):
-        SimMIM(BertEncoder({**vocabulary, "continuations": []}, dim=8, depth=1, heads=1))
+        SimMIM(BertEncoder(vocabulary(9), dim=8, depth=1, heads=1))
     with pytest.raises(InputError, match="SimMIM predicts what is hidden from both sides, of which GRUEncoder"):
         SimMIM(GRUEncoder(WaveConvolutions(16, [10, 8, 4], [5, 4, 2]), dim=32))
     with pytest.raises(InputError, match=r"SimMIM brings .* of the one number .* set normalize_targets to false"):

@@ -13,12 +13,10 @@ from ssl_zoo.encoders.text import BertEncoder
 from ssl_zoo.errors import InputError
 from ssl_zoo.methods.word2vec import KEEPING, NOISE, REACH, Word2Vec, cumulative_noise, kept_share
 from ssl_zoo.randomness import fold_in, uniform
+from tests.made import BEGIN, END, PAD, vocabulary
 
-PAD, BEGIN, END, SIZE = 0, 1, 2, 12
-VOCABULARY = {
-    "size": SIZE, "pad": PAD, "begin": BEGIN, "end": END, "mask": 3, "unknown": 4, "special": [0, 1, 2, 3, 4],
-    "continuations": [], "hash": "0" * 16,
-}  # fmt: skip
+SIZE = 12
+VOCABULARY = vocabulary(SIZE)
 # Few tokens, so that pairs occur more than once and drawn tokens equal neighbours; their frequencies differ.
 COUNTS = torch.tensor([0, 0, 0, 0, 0, 400, 200, 100, 50, 25, 12, 0])
 

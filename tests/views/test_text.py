@@ -14,13 +14,10 @@ from ssl_zoo.methods.simsiam import SimSiam
 from ssl_zoo.randomness import example_keys
 from ssl_zoo.views.text import TextViews
 from tests.contracts.experiments import FOLDER, SAVING, UNWATCHED, assert_same, checkpoint, fit
+from tests.made import BEGIN, END, PAD, vocabulary
 
-PAD, BEGIN, END = 0, 1, 2
 # Ids from 20 on go on with the word before them.
-VOCABULARY = {
-    "size": 30, "pad": PAD, "begin": BEGIN, "end": END, "mask": 3, "unknown": 4, "special": [0, 1, 2, 3, 4],
-    "continuations": list(range(20, 30)), "hash": "0" * 16,
-}  # fmt: skip
+VOCABULARY = vocabulary(30, range(20, 30))
 LENGTH = 14
 SENTENCE = [BEGIN, 5, 6, 20, 21, 7, 8, 22, 9, 10, END]
 UNLIKELY = 1e-3  # p value below which two samples count as differently distributed; the draws are seeded
