@@ -22,33 +22,41 @@ from ssl_zoo.callbacks.online_probe import OnlineProbe
 from ssl_zoo.callbacks.progress import StepLines, StepProgress
 from ssl_zoo.callbacks.throughput import Throughput
 from ssl_zoo.data.image.module import ImageData
-from ssl_zoo.encoders.image import ResNet
+from ssl_zoo.encoders.base import Encoder
+from ssl_zoo.encoders.image import MLP, ResNet
 from ssl_zoo.methods.simclr import SimCLR
 from ssl_zoo.optim import Optimizer
 from ssl_zoo.parts.alarms import Alarm
 from ssl_zoo.views.image import DigitViews
 
+# Examples that probes are fitted on: enough to be right more often than not.
+BANK = 200
 
-def method(constant: bool = False) -> SimCLR:
+
+def method(encoder: Encoder | None = None, **settings) -> SimCLR:
     torch.manual_seed(0)
-    optimizer = Optimizer(learning_rate=0.0 if constant else 1e-3)
-    encoder = ResNet(10, 8, channels=1)
-    model = SimCLR(encoder, DigitViews(), projection_hidden=32, projection_dim=16, optimizer=optimizer)
-    if constant:
-        for norm in (m for m in model.encoder.modules() if isinstance(m, torch.nn.BatchNorm2d)):
-            torch.nn.init.zeros_(norm.weight)
-            torch.nn.init.ones_(norm.bias)
-    return model
+    return SimCLR(
+        encoder or ResNet(10, 8, channels=1), DigitViews(), projection_hidden=32, projection_dim=16, **settings
+    )
 
 
-def fit(model: SimCLR, folder: Path, *callbacks: L.Callback, steps: int = 60, **settings) -> L.Trainer:
+def collapsed() -> SimCLR:
+    """A method to whose encoder all images are the same, and stay so."""
+    encoder = MLP([16], image_size=8, channels=1)
+    for parameter in encoder.parameters():
+        torch.nn.init.zeros_(parameter) if parameter.ndim > 1 else torch.nn.init.ones_(parameter)
+    return method(encoder, optimizer=Optimizer(learning_rate=0.0))
+
+
+def fit(model: SimCLR, folder: Path, *callbacks: L.Callback, steps: int = 60, every: int = 30, **settings) -> L.Trainer:
+    """Trains, with a validation every so many steps."""
     torch.manual_seed(1)
     trainer = L.Trainer(
         accelerator="cpu",
         max_steps=steps,
-        val_check_interval=30,
+        val_check_interval=every,
         check_val_every_n_epoch=None,
-        log_every_n_steps=10,
+        log_every_n_steps=min(every, 10),
         num_sanity_val_steps=0,
         enable_model_summary=False,
         logger=CSVLogger(folder, "logs", "one"),
@@ -68,7 +76,7 @@ def fit(model: SimCLR, folder: Path, *callbacks: L.Callback, steps: int = 60, **
 def test_alarms_warn_of_a_collapsed_representation(tmp_path):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")  # they are asserted on, not hidden
-        fit(method(constant=True), tmp_path, Health(), Alarms())
+        fit(collapsed(), tmp_path, Health(), Alarms())
     said = [str(warning.message) for warning in caught]
     assert sum("collapsed" in message for message in said) == 1
     assert any("sits at chance" in message for message in said)
@@ -77,7 +85,7 @@ def test_alarms_warn_of_a_collapsed_representation(tmp_path):
 def test_a_loss_at_chance_is_seen_through_accumulated_gradients(tmp_path):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")  # they are asserted on, not hidden
-        fit(method(constant=True), tmp_path, Alarms(), accumulate_grad_batches=2)
+        fit(collapsed(), tmp_path, Alarms(), accumulate_grad_batches=2)
     # Both views of all 64 examples are alike: one of 127 candidates is right.
     (said,) = [str(warning.message) for warning in caught if "sits at chance" in str(warning.message)]
     assert f"{math.log(127):.3f}, where" in said
@@ -93,7 +101,7 @@ def test_alarms_keep_no_more_losses_than_it_needs_however_long_nothing_is_valida
 
 
 def test_health_is_silent_while_a_method_learns_and_logs_its_figures(tmp_path):
-    trainer = fit(method(), tmp_path, Health(), Alarms(), OnlineProbe(), Throughput())  # warnings are errors here
+    trainer = fit(method(), tmp_path, Health(), Alarms(), OnlineProbe(BANK), Throughput())  # warnings are errors here
     known = trainer.callback_metrics
     assert 0 < known["health/std"] <= 1 and known["health/rank"] > 2
     assert known["health/uniformity"] < 0 < known["health/alignment"]
@@ -165,8 +173,9 @@ def test_a_training_loss_that_rises_again_while_the_rank_falls_is_warned_of_once
 
 def test_probes_change_neither_the_weights_nor_the_mode(tmp_path):
     plain, watched = method(), method()
-    fit(plain, tmp_path / "plain", ExactResume(), steps=35)
-    fit(watched, tmp_path / "watched", ExactResume(), OnlineProbe(), Health(), Throughput(), ViewsFigure(), steps=35)
+    fit(plain, tmp_path / "plain", ExactResume(), steps=5, every=3)
+    watch = OnlineProbe(BANK), Health(), Throughput(), ViewsFigure()
+    fit(watched, tmp_path / "watched", ExactResume(), *watch, steps=5, every=3)
     for name, value in plain.state_dict().items():
         assert torch.equal(value, watched.state_dict()[name]), name
 
@@ -203,9 +212,9 @@ def test_the_views_picture_shows_images_above_their_views(tmp_path):
 
 @pytest.mark.parametrize("bar", [True, False])
 def test_progress_prints_a_line_a_validation_where_there_is_no_terminal(tmp_path, capsys, bar):
-    fit(method(), tmp_path, StepLines(), OnlineProbe(), enable_progress_bar=bar)
+    fit(method(), tmp_path, StepLines(), OnlineProbe(BANK), steps=6, every=3, enable_progress_bar=bar)
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("step ")]
-    assert [line.split(":")[0] for line in lines] == ["step 30", "step 60"]
+    assert [line.split(":")[0] for line in lines] == ["step 3", "step 6"]
     assert all("loss" in line and "kNN" in line and "linear" in line for line in lines)
 
 

@@ -6,10 +6,16 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 from sklearn.neighbors import KNeighborsClassifier
 
-from ssl_zoo.probes import knn
+from ssl_zoo.probes import knn, linear
 from ssl_zoo.probes.cross_validation import FOLDS, PENALTIES, assign_folds
 from ssl_zoo.probes.knn import choose_vote, knn_predict
 from ssl_zoo.probes.linear import LinearProbe, center_and_scale, fit_linear, logistic_regression
+
+
+@pytest.fixture(autouse=True)
+def all_penalties(monkeypatch):
+    """As many to choose from as for users."""
+    monkeypatch.setattr(linear, "PENALTIES", PENALTIES)
 
 
 def digits() -> tuple[torch.Tensor, torch.Tensor]:
