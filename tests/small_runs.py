@@ -14,10 +14,11 @@ SHORT = ["--trainer.accelerator=cpu", "--trainer.max_steps=2", "--data.batch_siz
 
 
 class SmallRun(NamedTuple):
-    """A run and the folder or file that it was trained on."""
+    """A run, the folder or file that it was trained on, and the modality of that."""
 
     directory: Path
     root: Path
+    modality: str
 
 
 def small_run(modality: str, top: Path) -> SmallRun:
@@ -25,7 +26,7 @@ def small_run(modality: str, top: Path) -> SmallRun:
     train = {"image": _images, "text": _texts, "audio": _sounds}[modality]
     root = train(top)
     (directory,) = (top / "runs").glob("*/*")
-    return SmallRun(directory, root)
+    return SmallRun(directory, root, modality)
 
 
 def _images(top: Path) -> Path:

@@ -1,8 +1,9 @@
 """A long command says where it is at least every half minute, whatever it is doing."""
 
-import subprocess
+import os
 import sys
 import time
+from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
@@ -71,18 +72,27 @@ def test_a_fit_is_followed_from_its_first_step_to_its_ceiling(tmp_path, capsys, 
     assert cost < next(at for at, line in enumerate(lines) if line.startswith("supervised ceiling: step"))
 
 
+def fit_into(pipe: Path, options: list[str]) -> None:
+    """A process that writes to a pipe."""
+    os.dup2(os.open(pipe, os.O_WRONLY), 1)
+    module.LINE_SECONDS = 0.0
+    run(options)
+    print("wandb", "wandb" in sys.modules, flush=True)
+
+
 @pytest.fixture(scope="module")
 def piped(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[str, bool]]:
     """The lines of a run without a bar, and whether it was still running when each came out of its pipe."""
     folder = tmp_path_factory.mktemp("runs")
     fit = [*FIT, f"--runs_dir={folder}", "--probe_after_fit=false", "--trainer.enable_progress_bar=false"]
-    code = (
-        "import sys; from ssl_zoo import whereabouts as w; w.LINE_SECONDS = 0.0\n"
-        f"from ssl_zoo.cli import run; run({fit!r}); print('wandb', 'wandb' in sys.modules)"
-    )
-    with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        return [(line, process.poll() is None) for line in process.stdout]
+    os.mkfifo(folder / "pipe")
+    process = get_context("forkserver").Process(target=fit_into, args=(folder / "pipe", fit))
+    process.start()
+    with (folder / "pipe").open() as lines:
+        found = [(line, process.is_alive()) for line in lines]
+    process.join(60)
+    assert process.exitcode == 0
+    return found
 
 
 def test_a_pipe_gets_lines_while_they_are_news(piped):

@@ -23,6 +23,7 @@ from tests.made import write_texts
 
 ROOT = Path(__file__).parents[2]
 QUICK = {"draws": 2, "steps": 3, "epochs": 1, "batch_size": 8}
+ONCE = {"draws": 1, "epochs": 1, "batch_size": 128}  # of some 1,300 images
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +47,8 @@ def image_run(tmp_path_factory) -> Path:
     runs = tmp_path_factory.mktemp("runs")
     run(
         ["fit", "--config", str(ROOT / "experiments" / "quickstart.yaml"), "--runs_dir", str(runs),
-         "--trainer.max_steps=2", "--data.batch_size=32", "--data.image_size=12", "--probe_after_fit=false"]
+         "--trainer.max_steps=2", "--data.batch_size=32", "--data.image_size=8", "--model.encoder.width=8",
+         "--probe_after_fit=false"]
     )  # fmt: skip
     (directory,) = runs.glob("quickstart/*")
     return directory
@@ -217,7 +219,7 @@ def test_without_a_folder_the_task_is_made_of_wordnet(text_run, folder, monkeypa
 
 
 def test_images_are_fine_tuned_as_they_are(image_run):
-    finetune(image_run, labels_per_class=[1], draws=1, steps=2, epochs=1, test_examples=50)
+    finetune(image_run, labels_per_class=[1], steps=2, test_examples=50, **ONCE)
     record = json.loads((image_run / "finetune-classes.json").read_text())
     check(record, ["SimCLR", "untrained encoder"], ["accuracy"], ["1", "all"], draws=1)
     assert record["data"]["test"] == 50 and record["remarks"] == []
@@ -227,7 +229,7 @@ def test_the_probe_of_the_frozen_encoder_stands_beside_them(image_run, capsys):
     run(["probe", f"--run={image_run}", "--draws=2", "--labels_per_class=[1]", "--ceiling=false", "--layers=false"])
     probed = json.loads((image_run / "results.json").read_text())["rows"]["SimCLR"]["linear"]
     capsys.readouterr()
-    finetune(image_run, labels_per_class=[1, 2], draws=1, steps=1, epochs=1, test_examples=50)
+    finetune(image_run, labels_per_class=[1, 2], steps=1, test_examples=50, **ONCE)
     record = json.loads((image_run / "finetune-classes.json").read_text())
     assert list(record["rows"]) == ["SimCLR", "before", "untrained encoder"]
     before = record["rows"]["before"]["accuracy"]
@@ -259,7 +261,7 @@ def test_what_is_written_is_read_and_so_are_files_of_before(text_run):
 
 
 def test_what_the_figures_do_not_say_stands_beside_them(image_run, capsys):
-    finetune(image_run, labels_per_class=[500], draws=1, steps=1, epochs=1, test_examples=10)
+    finetune(image_run, labels_per_class=[500], steps=1, test_examples=10, **ONCE)
     record = json.loads((image_run / "finetune-classes.json").read_text())
     few, small = record["remarks"]
     assert "asked for, 10 of 10 at 500 per class, and give all they have; the smallest has " in few

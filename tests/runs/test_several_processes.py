@@ -7,6 +7,8 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing import get_context
+from pathlib import Path
 from signal import SIGKILL, SIGTERM
 from threading import Thread
 from typing import Any, NamedTuple
@@ -189,6 +191,14 @@ def child(code: str) -> Iterator[Any]:
     assert not launcher.procs  # Lightning looks there for codes other than 0, and would kill this process
 
 
+def wait_for_child(ends: str, errors: Path) -> None:
+    """Waits, with a child that ends at once, for longer than anybody should."""
+    os.dup2(os.open(errors, os.O_WRONLY | os.O_CREAT), 2)
+    processes.PATIENCE_SECONDS = 0.1
+    processes.watch_children([subprocess.Popen([sys.executable, "-c", f"import os, sys; {ends}"])])
+    time.sleep(60)
+
+
 @pytest.mark.parametrize(
     ("ends", "code", "sentence"),
     [
@@ -197,14 +207,12 @@ def child(code: str) -> Iterator[Any]:
         ("os.kill(os.getpid(), 9)", 1, "ssl-zoo: error: a process of the run was ended by signal 9, and so is the r"),
     ],
 )
-def test_a_process_that_waits_for_one_that_has_ended_ends_with_its_code(ends, code, sentence):
-    waits = (
-        "import subprocess, sys, time; from ssl_zoo import processes; processes.PATIENCE_SECONDS = 0.1; "
-        f"child = subprocess.Popen([sys.executable, '-c', 'import os, sys; {ends}']); "
-        "processes.watch_children([child]); time.sleep(60)"
-    )
-    ended = subprocess.run([sys.executable, "-c", waits], capture_output=True, text=True, cwd=ROOT)
-    assert ended.returncode == code and ended.stderr.startswith(sentence) and bool(ended.stderr) == bool(sentence)
+def test_a_process_that_waits_for_one_that_has_ended_ends_with_its_code(tmp_path, ends, code, sentence):
+    process = get_context("forkserver").Process(target=wait_for_child, args=(ends, tmp_path / "errors"))
+    process.start()
+    process.join(60)
+    said = (tmp_path / "errors").read_text()
+    assert process.exitcode == code and said.startswith(sentence) and bool(said) == bool(sentence)
 
 
 def test_children_are_ended_by_the_signal_or_else_by_force(monkeypatch):
