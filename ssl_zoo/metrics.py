@@ -8,6 +8,7 @@ PROJECTION_STD = "train/std"  # of methods that could collapse: the spread of wh
 CONTRASTIVE = "train/contrastive"  # of methods whose loss has other terms: the one that `chance_loss` is about
 EQUAL_NEGATIVES = "train/equal_negatives"  # of methods with learnt targets: negatives that are the positive itself
 CODE_PERPLEXITY = "train/code_perplexity"
+BUSIEST_EXPERT = "train/busiest_expert"  # of encoders with experts: the part of the tokens that it gets
 EXPLAINED = "train/explained"  # of methods that predict numbers: the part of their variance or deviation predicted
 
 PROBE_KNN = "probe/knn"

@@ -52,7 +52,7 @@ class BigBirdEncoder(BertEncoder):
             read or does not fit the vocabulary.
     """
 
-    droppable = False
+    droppable = in_library = False
     draws: Tensor
 
     def __init__(
@@ -117,7 +117,7 @@ class BigBirdEncoder(BertEncoder):
 
         Args:
             number: blocks of a row, n.
-            documents: as in `Blocks`.
+            documents: numbers of the tokens' documents, as in `Blocks`.
             draws: ``(n, n)`` float32, those with the smallest are taken.
         """
         place = torch.arange(number, device=draws.device)

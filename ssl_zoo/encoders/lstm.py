@@ -43,7 +43,7 @@ def in_mixed_precision(vectors: Tensor, weights: list[Tensor], low: torch.dtype)
 
     Args:
         vectors: ``(B, T, D)`` float32, T at least 1.
-        weights: of inputs and of the state, two biases, and of the projection, as `nn.LSTM` has them.
+        weights: matrices for inputs and state, two biases, and the projection's matrix, as `nn.LSTM` has them.
         low: precision of the products.
     """
     to_inputs, to_state, *biases, projection = weights

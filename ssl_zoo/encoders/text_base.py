@@ -43,11 +43,12 @@ class TextEncoder(Encoder):
         max_length: the most tokens that a row may have.
         pooling: `mean` over real tokens, or `cls`, the first one.
         model: the model of the transformers library; `model.save_pretrained` writes it for others to load.
+        in_library: whether the library computes the same of what is written so.
     """
 
     modality = "text"
     stride = 1
-    maskable = droppable = True
+    maskable = droppable = in_library = True
     max_length: int
     pooling: Literal["mean", "cls"]
 

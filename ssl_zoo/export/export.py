@@ -86,7 +86,7 @@ def _for_libraries(encoder: Encoder, data: DataModule, out: Path) -> list[Loadin
         return [save_for_torchvision(encoder, out)]
     if isinstance(encoder, ViT):
         return [save_vit(encoder, out)]
-    if isinstance(encoder, TextEncoder):
+    if isinstance(encoder, TextEncoder) and encoder.in_library:
         return [save_text_encoder(encoder, data, out)]
     if isinstance(encoder, Wav2Vec2Encoder) and isinstance(encoder.front_end, WaveConvolutions):
         return [save_wav2vec2(encoder, encoder.front_end, out)]

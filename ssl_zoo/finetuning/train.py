@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from ssl_zoo import optim
+from ssl_zoo.encoders.auxiliary import with_auxiliary
 from ssl_zoo.encoders.base import Encoder
 from ssl_zoo.finetuning.tasks import Task
 from ssl_zoo.hardware import fastest_precision
@@ -90,8 +91,8 @@ class FineTuner(L.LightningModule):
         return self.head(self.encoder.by_time(self.encoder(batch.inputs, batch.mask)), batch)
 
     def training_step(self, batch: TaskBatch, batch_idx: int) -> Tensor:
-        """The head's loss."""
-        return self.head.loss(self(batch), batch)
+        """The head's loss, with those of the encoder's auxiliary parts."""
+        return with_auxiliary(self, lambda: {"loss": self.head.loss(self(batch), batch)})["loss"]
 
     def predict_step(self, batch: TaskBatch, batch_idx: int) -> list[list[int]]:
         """The head's answers."""

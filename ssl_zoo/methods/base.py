@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ssl_zoo import metrics, optim
 from ssl_zoo.batch import Batch
+from ssl_zoo.encoders.auxiliary import with_auxiliary
 from ssl_zoo.encoders.base import Encoded, Encoder
 from ssl_zoo.encoders.weights import source_of, write_down
 from ssl_zoo.errors import InputError
@@ -18,7 +19,7 @@ from ssl_zoo.lightning_inside import logs_now, trainer_of
 from ssl_zoo.mixed_precision import precision_for
 from ssl_zoo.optim import Optimizer
 from ssl_zoo.own_code import require_said
-from ssl_zoo.parts.alarms import Alarm, collapsed_representation, loss_at_chance
+from ssl_zoo.parts.alarms import Alarm, collapsed_representation, loss_at_chance, one_expert
 from ssl_zoo.parts.freezing import drop_gradients, require_heads, stand_still, steps_frozen
 from ssl_zoo.parts.refit import Refit
 from ssl_zoo.parts.teacher import Teacher
@@ -86,13 +87,13 @@ class Method(Rebuildable, L.LightningModule, ABC):
         """
 
     def losses_in_precision(self, batch: Batch) -> dict[str, Tensor]:
-        """`losses` of a batch without its labels, in the precision that they need.
+        """`losses` of a batch without its labels, in the precision that they need, with those of auxiliary parts.
 
         Args:
             batch: a batch on the method's device.
         """
         with precision_for(self.losses, self.device.type):
-            return self.losses(batch._replace(labels=None))
+            return with_auxiliary(self, lambda: self.losses(batch._replace(labels=None)))
 
     def encode(self, batch: Batch, layers: bool = False) -> Encoded:
         """What probes see: the encoder's vectors, the pooled ones as the paper wants them.
@@ -141,7 +142,7 @@ class Method(Rebuildable, L.LightningModule, ABC):
             batch_size: over all processes together.
         """
         chance = self.chance_loss(batch_size)
-        return [collapsed_representation(), *([] if chance is None else [loss_at_chance(chance)])]
+        return [collapsed_representation(), one_expert(), *([] if chance is None else [loss_at_chance(chance)])]
 
     def health(self, vectors: Tensor) -> dict[str, Tensor]:
         """Figures of its own beside those of every representation, at every validation; none unless it has some.
@@ -287,8 +288,7 @@ class Method(Rebuildable, L.LightningModule, ABC):
         """The loss; None of a last batch of one example that has nothing to be contrasted with: 0 is no loss then."""
         if self.has_no_negatives(len(batch.index) * self.trainer.world_size):
             return None
-        terms = self.losses_in_precision(batch)
-        self._log(terms, stage, batch)
+        self._log(terms := self.losses_in_precision(batch), stage, batch)
         return terms["loss"]
 
     def _log(self, terms: dict[str, Tensor], stage: str, batch: Batch) -> None:

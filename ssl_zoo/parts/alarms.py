@@ -16,6 +16,8 @@ FEW_CODES = 1.5
 AT_CHANCE = 0.995
 # Part of the targets' variance or deviation that anything but a constant prediction explains.
 EXPLAINED = 0.02
+# Part of the tokens that the busiest expert of a layer gets.
+ONE_EXPERT = 0.9
 # Share of the latent dimensions that must be active, and never fewer than one.
 FEW_ACTIVE = 0.05
 
@@ -110,6 +112,17 @@ def collapsed_posterior(latent_dim: int, advice: str) -> Alarm:
     name = metrics.HEALTH_ACTIVE_UNITS
     sentence = f"The posterior has collapsed: {{{name}:.0f}} of {latent_dim} latent dimensions distinguish examples; "
     return Alarm(name, f"{sentence}{advice}.", below=max(1, FEW_ACTIVE * latent_dim))
+
+
+def one_expert() -> Alarm:
+    """Nearly all tokens have the same expert, of encoders with experts."""
+    name = metrics.BUSIEST_EXPERT
+    return Alarm(
+        name,
+        f"One expert gets nearly all tokens ({name} is {{{name}:.2f}}), so that the others learn nothing. Raise the "
+        "encoder's balance, or its jitter, or lower the learning rate.",
+        above=ONE_EXPERT,
+    )
 
 
 def loss_at_chance(chance: float, metric: str = f"{metrics.TRAIN}/loss") -> Alarm:
