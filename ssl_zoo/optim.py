@@ -3,7 +3,7 @@
 import math
 import operator
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -14,10 +14,10 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from ssl_zoo.errors import InputError
 from ssl_zoo.lars import LARS
+from ssl_zoo.schedules import Course, Schedule, factor_of
 from ssl_zoo.suggestions import nearest
 
 Name = Literal["adamw", "sgd", "lars", "adagrad"]
-Schedule = Literal["cosine", "linear", "constant", "wsd"]
 
 # What each optimizer takes besides what all of them take, and its values where none are given.
 _OWN: dict[str, dict[str, Any]] = {
@@ -25,13 +25,6 @@ _OWN: dict[str, dict[str, Any]] = {
     "sgd": {"momentum": 0.9},
     "lars": {"momentum": 0.9, "trust": 0.001},
     "adagrad": {"eps": 1e-10},
-}
-# Factors of the learning rate, in [0, 1], given the part in [0, 1] of the time after the warm-up that is over.
-_COURSES: dict[str, Callable[[float], float]] = {
-    "cosine": lambda progress: 0.5 * (1.0 + math.cos(math.pi * progress)),
-    "linear": lambda progress: 1.0 - progress,
-    "constant": lambda progress: 1.0,
-    "wsd": lambda progress: min(1.0, 5.0 * (1.0 - progress)),
 }
 
 
@@ -53,8 +46,8 @@ class Optimizer:
             and its batch norms normalise by their running statistics and leave them as they are. For an encoder that
             continues from published weights, which random heads would pull at.
         schedule: Learning rate after the warm-up: half a `cosine` down to zero (arXiv:1608.03983), `linear` down to
-            zero, `constant`, or `wsd` (warm-up, stable, decay; arXiv:2404.06395), which is constant and falls linearly
-            to zero in the last fifth.
+            zero, `constant`, `wsd` (warm-up, stable, decay; arXiv:2404.06395), which is constant and falls linearly to
+            zero in the last fifth, or `inverse_sqrt`, one over the square root of the steps (arXiv:1706.03762).
         betas: Decay rates of AdamW's two running means; left out, 0.9 and 0.999.
         eps: Number that AdamW and Adagrad add to their denominator; left out, 1e-8 and 1e-10.
         momentum: Momentum of SGD and LARS; left out, 0.9.
@@ -235,33 +228,12 @@ def scheduled(optimizer: torch.optim.Optimizer, settings: Optimizer, total_steps
         settings: Schedule, and the part of the run spent warming up.
         total_steps: Optimizer steps in the whole run.
     """
-    warmup_steps, course = round(settings.warmup * total_steps), _COURSES[settings.schedule]
-
-    def factor(step: int) -> float:
-        if step < warmup_steps:
-            return (step + 1) / (warmup_steps + 1)
-        progress = (step - warmup_steps) / max(1, total_steps - warmup_steps)
-        return course(min(1.0, progress))
-
-    return _Course(optimizer, [_steady if group.get("steady") else factor for group in optimizer.param_groups])
+    factor = factor_of(settings.schedule, settings.warmup, total_steps)
+    return Course(optimizer, [_steady if group.get("steady") else factor for group in optimizer.param_groups])
 
 
 def _steady(step: int) -> float:
     return 1.0
-
-
-class _Course(LambdaLR):
-    """Rates that a checkpoint does not bring along: a run that goes on for longer than planned follows its new course.
-
-    PyTorch would take the next step at the old rate, which at the end of a run that decays is zero.
-    """
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Takes up the step, and sets the rates that it has now; the optimizer's state is loaded before."""
-        super().load_state_dict(state_dict)
-        for group, rate, factor in zip(self.optimizer.param_groups, self.base_lrs, self.lr_lambdas, strict=True):
-            group["lr"] = rate * factor(self.last_epoch)
-        self._last_lr = [group["lr"] for group in self.optimizer.param_groups]
 
 
 def total_steps(trainer: L.Trainer) -> int:

@@ -272,3 +272,16 @@ def test_an_encoder_that_does_not_name_its_layers_refuses_layer_decay():
 def test_a_run_without_an_end_is_refused():
     with pytest.raises(InputError, match=r"trainer\.max_steps"):
         total_steps(L.Trainer(max_epochs=-1, logger=False, accelerator="cpu", enable_checkpointing=False))
+
+
+@pytest.mark.parametrize(("total", "warmup"), [(400, 0.1), (50, 0.5), (20, 0.0)])
+def test_the_inverse_square_root_is_the_rate_of_the_transformers_paper(total, warmup):
+    dim, rises = 512, round(warmup * total) + 1
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=(dim * rises) ** -0.5)
+    settings = Optimizer("sgd", (dim * rises) ** -0.5, schedule="inverse_sqrt", warmup=warmup)
+    schedule = scheduled(optimizer, settings, total)
+    for step in range(1, total + 1):
+        paper = dim**-0.5 * min(step**-0.5, step * rises**-1.5)  # equation 3
+        assert optimizer.param_groups[0]["lr"] == pytest.approx(paper, rel=1e-9)
+        optimizer.step()
+        schedule.step()

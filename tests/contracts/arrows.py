@@ -32,6 +32,7 @@ FOUNDATIONS = (
     "processes",
     "randomness",
     "rebuilding",
+    "schedules",
     "signals",
     "suggestions",
     "terminal_tables",
