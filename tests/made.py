@@ -70,6 +70,18 @@ def vocabulary(size: int, continuations: Iterable[int] = (), special: Iterable[i
     }  # fmt: skip
 
 
+def write_pairs(path: Path, count: int = 60) -> Path:
+    """A file of numbers written out in two languages, a pair in every line, no two of them alike."""
+    words = "null eins zwei drei vier".split(), "zero one two three four".split()
+    lines = []
+    for number in range(count):
+        digits = [number // 25 % 5, number // 5 % 5, number % 5, number % 3][: 3 + number % 2]
+        lines.append("\t".join(" ".join(language[digit] for digit in digits) for language in words))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join(lines))
+    return path
+
+
 def write_waves(folder: Path, count: int = 48) -> Path:
     """WAV files of noisy tones of 0.4 to 0.8 seconds at 16 kHz, in a subfolder for each of three pitches."""
     for number in range(count):

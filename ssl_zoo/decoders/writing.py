@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ssl_zoo.decoders.tokens import TokenDecoder
+from ssl_zoo.decoders.stepwise import StepwiseDecoder
 
 # Vectors ``(B, 1, D)`` of tokens ``(B, 1)``, and logits ``(B, V)`` of vectors ``(B, D)``.
 Function = Callable[[Tensor], Tensor]
@@ -13,7 +13,7 @@ Function = Callable[[Tensor], Tensor]
 
 @torch.no_grad()
 def write(
-    decoder: TokenDecoder,
+    decoder: StepwiseDecoder,
     memory: Tensor,
     memory_mask: Tensor | None,
     before: Tensor,
@@ -21,6 +21,7 @@ def write(
     logits: Function,
     end: int | None,
     positions: Tensor | None = None,
+    summary: Tensor | None = None,
 ) -> Tensor:
     """Token ids ``(B, L)`` int64, of which those behind a row's first `end` mean nothing; L is at most T.
 
@@ -33,8 +34,9 @@ def write(
         logits: gives what tokens could be next.
         end: the token that ends a text; None where all T are to be written.
         positions: ``(B, T)`` int64, where what is read stands; None where that is 0, 1, 2 and so on.
+        summary: ``(B, D)``, the encoder's pooled vector, where the decoder wants it.
     """
-    state, written = decoder.begin(memory), before[:, :0]
+    state, written = decoder.begin(memory, summary), before[:, :0]
     ended = torch.zeros_like(before[:, 0], dtype=torch.bool)
     for number in range(before.shape[1]):
         read = before[:, number]

@@ -11,6 +11,7 @@ from ssl_zoo.encoders.audio_base import AudioEncoder, FrontEnd
 from ssl_zoo.encoders.base import Embedded, Encoded
 from ssl_zoo.encoders.convolution import convolve
 from ssl_zoo.encoders.front_ends import LogMel, WaveConvolutions
+from ssl_zoo.encoders.recurrent import GRULayer
 from ssl_zoo.errors import InputError
 
 
@@ -72,25 +73,6 @@ class CausalConvEncoder(AudioEncoder):
             vectors = (vectors + torch.relu(norm(self.dropout(seen)))) * math.sqrt(0.5)
             states.append(vectors)
         return self.encoded(vectors, embedded.mask, states if layers else [])
-
-
-class GRULayer(nn.RNNBase):
-    """`torch.nn.GRU` of one layer on ``(B, N, dim)`` from a state of zeros, which `torch.compile` traces.
-
-    It refuses that class by name, and not the function that it calls.
-
-    Args:
-        dim: size of vectors and state.
-    """
-
-    def __init__(self, dim: int) -> None:
-        super().__init__("GRU", dim, dim, batch_first=True)
-
-    def forward(self, vectors: Tensor) -> Tensor:
-        """The state after every vector, ``(B, N, dim)``."""
-        start = vectors.new_zeros(1, len(vectors), self.hidden_size)
-        weights = cast(list[Tensor], self._flat_weights)
-        return torch.gru(vectors, start, weights, True, 1, 0.0, self.training, False, True)[0]
 
 
 class GRUEncoder(AudioEncoder):

@@ -22,9 +22,11 @@ from ssl_zoo.evaluation.results import found_by, parts_of, write_results
 from ssl_zoo.evaluation.rows import Evaluated
 from ssl_zoo.evaluation.supervised import train_supervised
 from ssl_zoo.evaluation.tasks import has_tasks
+from ssl_zoo.evaluation.translation import evaluate_translation
 from ssl_zoo.evaluation.unlabelled import evaluate_unlabelled, write_unlabelled
 from ssl_zoo.evaluation.word_similarity import MISSING, read_pairs, word_similarities
 from ssl_zoo.methods.base import Method
+from ssl_zoo.methods.translation import Translation
 from ssl_zoo.probes.accuracy import Score, scores, summarize
 from ssl_zoo.probes.features import extract, to_device
 from ssl_zoo.runs.files import CONFIG, METRICS
@@ -139,11 +141,14 @@ def _without_labels(
     """Evaluates a run by what needs no labels."""
     if len(run.data.test_set) < 2:
         raise InputError(f"There is nothing to evaluate on the data of the run {run.directory}: {reason}.")
-    found = evaluate_unlabelled(run.data, encoders, best_device())
+    found, translated = evaluate_unlabelled(run.data, encoders, best_device()), ({}, list[str]())
+    if isinstance(run.method, Translation) and "target" in (run.data.test_set.__getitems__([0]).fields or {}):
+        translated = evaluate_translation(run.method, run.data, run.directory)
     nothing = Evaluated({}, {}, {}, {}, [], WITHOUT_LABELS)
-    result = _describe(run, name, nothing, before)
+    result = _describe(run, name, nothing, [*before, *translated[1]])
     # What the log has is of validation data and of all processes; a short run may have logged nothing.
-    result = result._replace(health=found.health[name] | result.health, word_similarity=similarity)
+    health = found.health[name] | result.health
+    result = result._replace(health=health, word_similarity=similarity, translation=translated[0])
     write_unlabelled(run.directory, _with_flops(result, run), found, run.data, reason)
 
 

@@ -93,6 +93,18 @@ def print_word_similarity(result: Result) -> None:
     print_fitting(f"{title(result)}: words that are alike", caption, columns, lines)
 
 
+def print_translation(result: Result) -> None:
+    """Prints how near translations are to those of people, for short and for long sources."""
+    parts = result.translation
+    caption = "BLEU of test texts, by sacrebleu; " + ", ".join(
+        f"{part}: up to {next(iter(rows.values())).longest} tokens" for part, rows in parts.items()
+    )
+    columns = [Column("translation", number=False), *map(Column, parts)]
+    rows = next(iter(parts.values()))
+    lines = [Row([row, *(f"{by_row[row].bleu:.1f}" for by_row in parts.values())]) for row in rows]
+    print_fitting(f"{title(result)}: translations", caption, columns, lines)
+
+
 def undecided(result: Result) -> str:
     """A sentence on where the test part is too small to distinguish the run from a baseline; empty where nowhere."""
     means = {

@@ -19,7 +19,7 @@ class TokenLoss(NamedTuple):
     """How well tokens are predicted.
 
     Attributes:
-        mean: cross entropy in nats, as a weighted mean over the global batch.
+        mean: cross entropy in nats, as a weighted mean over the global batch; `value` is without smoothing.
         likeliest: ``(...)`` int64, the tokens with the highest logits.
         drawn: ``(...)`` int64, tokens drawn from the softmax; None where no draws were given.
     """
@@ -36,6 +36,7 @@ def token_loss(
     targets: Tensor,
     weights: Tensor,
     draws: Tensor | None = None,
+    smoothing: float = 0.0,
 ) -> TokenLoss:
     """Mean of -log softmax(table vector + bias)[target], and its gradient, a part of the tokens at a time.
 
@@ -51,10 +52,13 @@ def token_loss(
         weights: ``(...)``, bool or at least 0, what each token counts; without gradient.
         draws: ``(...)`` float32 from [0, 1), by each of which a token is drawn from the softmax too, without gradient;
             None where none is wanted.
+        smoothing: part of a target's probability that all tokens share alike, itself among them, in [0, 1): label
+            smoothing (Szegedy et al., 2015, arXiv:1512.00567, section 7), so that `mean.share` is of cross entropy with
+            ``(1 - smoothing) * one-hot + smoothing / V``.
     """
     low = autocast_type(vectors.device.type) or table.dtype
     flat = None if draws is None else draws.flatten()
-    total, likeliest, drawn = _TokenLoss.apply(
+    total, nats, likeliest, drawn = _TokenLoss.apply(
         vectors.flatten(0, -2),
         table,
         bias,
@@ -63,9 +67,11 @@ def token_loss(
         flat,
         low,
         torch.is_grad_enabled(),
+        smoothing,
     )
+    mean = mean_of_total(total, weights.sum())
     return TokenLoss(
-        mean_of_total(total, weights.sum()),
+        mean._replace(value=mean_of_total(nats, weights.sum()).value) if smoothing else mean,
         likeliest.view_as(targets),
         None if draws is None else drawn.view_as(targets),
     )
@@ -85,10 +91,11 @@ class _TokenLoss(torch.autograd.Function):
         draws: Tensor | None,
         low: torch.dtype,
         with_gradient: bool,
-    ) -> tuple[Tensor, Tensor, Tensor]:
+        smoothing: float,
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         rows, narrow = max(1, AT_ONCE // len(table)), table.to(low)
         total, likeliest = vectors.new_zeros((), dtype=torch.float32), torch.empty_like(targets)
-        drawn = torch.empty_like(targets)
+        drawn, spread = torch.empty_like(targets), torch.zeros_like(total)
         to_vectors, to_table, to_bias = None, None, None
         if with_gradient:
             to_vectors, to_table = torch.empty_like(vectors), torch.zeros_like(table, dtype=torch.float32)
@@ -102,9 +109,12 @@ class _TokenLoss(torch.autograd.Function):
                 highest, likeliest[part] = logits.max(1)
                 logits.sub_(highest[:, None])
                 of_target = logits.gather(1, target)
+                average = logits.mean(1, keepdim=True) if smoothing else None
                 odds = logits.exp_()
                 mass = odds.sum(1, keepdim=True)
                 total += ((mass.log() - of_target) * weight).sum()
+                if average is not None:
+                    spread += ((mass.log() - average) * weight).sum()
                 if draws is not None:
                     # The first token up to which the probabilities add up to more than the draw.
                     places = torch.searchsorted(odds.cumsum(1), draws[part, None] * mass, right=True)
@@ -112,18 +122,23 @@ class _TokenLoss(torch.autograd.Function):
                 if to_vectors is None or to_table is None:
                     continue
                 slope = odds.mul_(weight / mass)
-                slope.scatter_(1, target, slope.gather(1, target) - weight)
+                slope.scatter_(1, target, slope.gather(1, target) - (1 - smoothing) * weight)
+                if smoothing:
+                    slope.sub_(smoothing / len(table) * weight)
                 if to_bias is not None:
                     to_bias += slope.sum(0)
                 slope = slope.to(low)
                 to_vectors[part] = slope @ narrow
                 to_table += slope.t() @ given
         ctx.save_for_backward(to_vectors, to_table, to_bias)
-        ctx.mark_non_differentiable(likeliest, drawn)
-        return total, likeliest, drawn
+        nats = total.clone()
+        if smoothing:
+            total = (1 - smoothing) * total + smoothing * spread
+        ctx.mark_non_differentiable(nats, likeliest, drawn)
+        return total, nats, likeliest, drawn
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
         found = (None if part is None else part * gradient for part in ctx.saved_tensors)
-        return *found, None, None, None, None, None
+        return *found, None, None, None, None, None, None

@@ -17,10 +17,12 @@ FIGURES = "figures"  # a folder
 VIEWS = "views.png"
 FEATURE_MAP = "feature_map.png"
 NEIGHBOURS = "neighbours.png"
+ATTENTION = "attention.png"  # of a method that translates
 
 NEIGHBOURS_IN_WORDS = "neighbours.md"
 SAMPLES = "samples.txt"  # what a language model writes at the end
 GENERATED = "generated.txt"  # and what it predicts
+TRANSLATIONS = "translations.jsonl"  # of test texts, beside the references
 
 
 def last_checkpoint(directory: Path) -> Path:

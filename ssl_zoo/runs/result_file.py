@@ -22,6 +22,7 @@ from ssl_zoo.runs.results import (
     PHONES,
     PROTOCOL,
     WITHOUT_LABELS,
+    Bleu,
     Budget,
     LayerScores,
     Parts,
@@ -47,6 +48,7 @@ def write_result(directory: Path, result: Result) -> None:
         "task_sizes": result.task_sizes,
         "layers": {row: scores._asdict() for row, scores in result.layers.items()},
         "word_similarity": nested(result.word_similarity, 2, lambda similarity: similarity._asdict()),
+        "translation": nested(result.translation, 2, lambda bleu: bleu._asdict()),
     }.items():
         if entries:
             record[name] = entries
@@ -120,6 +122,7 @@ def _typed(record: dict[str, Any]) -> Result:
         main_task=str(record.get("main_task", PHONES if PHONES in tasks else CLASSES)),
         meanings={str(row): str(meaning) for row, meaning in record.get("meanings", {}).items()},
         word_similarity=nested(record.get("word_similarity", {}), 2, _word_similarity),
+        translation=nested(record.get("translation", {}), 2, _bleu),
     )
 
 
@@ -131,6 +134,10 @@ def _task_score(found: Mapping[str, Any]) -> TaskScore:
 
 def _word_similarity(found: Mapping[str, Any]) -> WordSimilarity:
     return WordSimilarity(read_number(found["rho"]), int(found["pairs"]), int(found["of"]))
+
+
+def _bleu(found: Mapping[str, Any]) -> Bleu:
+    return Bleu(read_number(found["bleu"]), int(found["pairs"]), int(found["longest"]))
 
 
 def _layer_scores(found: Mapping[str, Any]) -> LayerScores:

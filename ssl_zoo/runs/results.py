@@ -55,6 +55,23 @@ class WordSimilarity(NamedTuple):
 Similarities = dict[str, dict[str, WordSimilarity]]  # by set of pairs and by row
 
 
+class Bleu(NamedTuple):
+    """How near translations are to those of people.
+
+    Attributes:
+        bleu: BLEU, from 0 to 100.
+        pairs: number of texts.
+        longest: tokens of the longest source among them.
+    """
+
+    bleu: float
+    pairs: int
+    longest: int
+
+
+Translations = dict[str, dict[str, Bleu]]  # by part of the sources and by row
+
+
 class LayerScores(NamedTuple):
     """What linear probes of the single layers reach.
 
@@ -140,6 +157,7 @@ class Result(NamedTuple):
             evaluated without labels.
         meanings: what the rows besides the run's own are, by row, as far as somebody says.
         word_similarity: how well vectors of words agree with people, by set of pairs and by row; of texts alone.
+        translation: how well it translates, by part of the sources and by row; of a method that does alone.
     """
 
     protocol: int
@@ -163,6 +181,7 @@ class Result(NamedTuple):
     main_task: str
     meanings: dict[str, str] = {}  # noqa: RUF012  # a tuple's default, and never changed
     word_similarity: Similarities = {}  # noqa: RUF012  # a tuple's default, and never changed
+    translation: Translations = {}  # noqa: RUF012  # a tuple's default, and never changed
 
     @property
     def own_row(self) -> str:

@@ -19,12 +19,13 @@ import yaml
 
 import ssl_zoo.methods
 from ssl_zoo.cli import NAMED_IN_YAML, run
+from ssl_zoo.data.text.sources.pairs import PairSource
 from ssl_zoo.encoders.image import ResNet
 from ssl_zoo.export.torchvision_weights import save_for_torchvision
 from ssl_zoo.methods.base import Method
 from ssl_zoo.rebuilding import Rebuildable
 from tests.contracts.found import concrete
-from tests.made import write_texts, write_waves
+from tests.made import write_pairs, write_texts, write_waves
 from tests.two_processes import TwoProcesses
 
 FOLDER = Path(__file__).parents[2] / "experiments"
@@ -37,6 +38,7 @@ SMALL_DATA: dict[str, Callable[[], list[str]]] = {
     "AudioData": lambda: ["--data.source=AudioFolder", f"--data.source.root={waves()}"],
     "ImageData": lambda: ["--data.source=null", "--data.image_size=12"],
     "TextData": lambda: ["--data.source=TextFiles", f"--data.source.root={texts()}", *SMALL_TEXTS],
+    "pairs": lambda: ["--data.source=ParallelTexts", f"--data.source.root={pairs()}", *SMALL_TEXTS],
 }
 SMALL_TEXTS = ["--data.vocab_size=300", "--data.length=16"]
 # What a method's training is compared by needs neither.
@@ -100,6 +102,13 @@ def texts() -> Path:
 
 
 @cache
+def pairs() -> Path:
+    """A file of made texts with their translations, as above."""
+    path = Path(os.environ["SSL_ZOO_CACHE"]) / "made" / "pairs.tsv"
+    return path if path.exists() else write_pairs(path)
+
+
+@cache
 def weights() -> Path:
     """A folder of weights to continue from, as `ssl-zoo export` writes them: none that was published is embedded."""
     folder = Path(os.environ["SSL_ZOO_CACHE"]) / "made" / "weights"
@@ -114,7 +123,7 @@ def small(path: Path, runs: Path) -> list[str]:
     settings = settings_of(path)
     arguments, data = settings["model"]["init_args"], settings["data"]
     kind = data["class_path"].split(".")[-1]
-    options = SMALL_DATA[kind]()
+    options = SMALL_DATA["pairs" if of_pairs(data) else kind]()
     if kind == "AudioData" and data["init_args"].get("seconds_per_batch") is None:
         options.append("--data.crop_seconds=0.5")
     if "max_new_tokens" in arguments:
@@ -125,6 +134,12 @@ def small(path: Path, runs: Path) -> list[str]:
         else:
             options += tiny(f"model.{name}", part)
     return ["fit", "--config", str(path), *SMALL, *options, "--runs_dir", str(runs)]
+
+
+def of_pairs(data: dict[str, Any]) -> bool:
+    """Whether an experiment's texts come with their translations."""
+    source = data["init_args"].get("source")
+    return isinstance(source, dict) and issubclass(class_of(source["class_path"]), PairSource)
 
 
 def tiny(place: str, part: Any) -> Iterator[str]:

@@ -29,7 +29,9 @@ from ssl_zoo.data.audio.sources.folder import AudioFolder
 from ssl_zoo.data.base import DataModule
 from ssl_zoo.data.image.module import ImageData
 from ssl_zoo.data.text.module import TextData
+from ssl_zoo.data.text.sources.base import TextSource
 from ssl_zoo.data.text.sources.files import TextFiles
+from ssl_zoo.data.text.sources.pairs import ParallelTexts
 from ssl_zoo.decoders.base import Decoder
 from ssl_zoo.encoders.base import Encoder
 from ssl_zoo.errors import InputError
@@ -37,7 +39,7 @@ from ssl_zoo.matrix import MODALITIES, Matrix, Tried
 from ssl_zoo.methods.base import Method
 from ssl_zoo.training_cli import SIZES
 from ssl_zoo.views.base import Views
-from tests.contracts.experiments import EXPERIMENTS, FOLDER, OWN, class_of, method_of, settings_of, texts, waves
+from tests.contracts.experiments import EXPERIMENTS, FOLDER, OWN, class_of, method_of, pairs, settings_of, texts, waves
 from tests.contracts.found import concrete
 
 PAGE = FOLDER.parent / "docs" / "experiments.md"
@@ -50,14 +52,16 @@ BATCH = 8
 
 @cache
 def data_of(modality: str) -> list[DataModule]:
-    """Small data of a modality: of text packed rows, and where these will not do single documents."""
+    """Small data of a modality: of text packed rows, where these will not do single documents, and then pairs."""
     small = {"batch_size": BATCH, "train_size": 24}
     if modality == "image":
         return [ImageData(image_size=12, **small)]
     if modality == "speech":
         return [AudioData(AudioFolder(waves()), crop_seconds=0.5, **small)]
-    source, sizes = TextFiles(texts()), {"vocab_size": 300, "length": 16}
-    return [TextData(source, packing=packing, **sizes, **small) for packing in (True, False)]
+    sizes = {"vocab_size": 300, "length": 16}
+    sources: list[tuple[TextSource, bool]] = [(TextFiles(texts()), True), (TextFiles(texts()), False)]
+    sources.append((ParallelTexts(pairs()), False))
+    return [TextData(source, packing=packing, **sizes, **small) for source, packing in sources]
 
 
 def build(part: dict[str, Any], data: DataModule) -> Any:

@@ -96,6 +96,9 @@ def test_two_processes_compute_what_one_does_on_the_whole_batch(path, finished, 
     options += [f"--model.encoder.{name}=0" for name in encoder if name.endswith("dropout")]
     arguments = inspect.signature(class_of(method_of(path))).parameters
     options += [f"--model.{name}=0" for name in arguments if name.endswith("dropout")]
+    decoder = settings_of(path)["model"]["init_args"].get("decoder")
+    if isinstance(decoder, dict) and "dropout" in inspect.signature(class_of(decoder["class_path"])).parameters:
+        options.append("--model.decoder.dropout=0")
     directories = [fit(path, tmp_path / "one" / "runs", *options)]
     directories.append(fit_on_two(two_processes, path, tmp_path / "two" / "runs", *options))
     start, unlike = (checkpoint(each, "start.ckpt")["state_dict"] for each in (directories[0], finished(path)))

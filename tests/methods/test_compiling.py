@@ -8,8 +8,9 @@ from torch import nn
 
 from ssl_zoo.batch import Batch
 from ssl_zoo.encoders.audio import Wav2Vec2Encoder
-from ssl_zoo.encoders.audio_causal import CausalConvEncoder, GRUEncoder, GRULayer
+from ssl_zoo.encoders.audio_causal import CausalConvEncoder, GRUEncoder
 from ssl_zoo.encoders.front_ends import LogMel, WaveConvolutions
+from ssl_zoo.encoders.recurrent import GRULayer
 from ssl_zoo.methods.base import Method
 from ssl_zoo.methods.cpc import CPC
 from ssl_zoo.methods.wav2vec import Wav2Vec

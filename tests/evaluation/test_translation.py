@@ -1,0 +1,57 @@
+import json
+import sys
+
+import pytest
+import torch
+from PIL import Image
+from sacrebleu import corpus_bleu
+
+import ssl_zoo.evaluation.translation
+from ssl_zoo.cli import run
+from ssl_zoo.evaluation.translation import ALL, COPIED, GREEDY, MISSING, THIRDS, Translated, scores
+from tests.contracts.experiments import FOLDER, small
+
+OPTIONS = ["--trainer.max_steps=2", "--probe_after_fit=true", "--probe.ceiling=false", "--data.train_size=null"]
+
+
+def test_bleu_is_sacrebleus_of_every_part_and_row():
+    references = ["the cat sat on the mat", "a dog", "one two three four five", "all is well that ends well", "no"]
+    written = ["the cat sat on a mat", "a dog", "one two three four", "all is well", "yes"]
+    sources = ["die Katze", "a dog", "eins zwei", "alles ist gut", "nein"]
+    lengths = torch.tensor([2, 2, 5, 7, 9])
+    found = scores(Translated(sources, references, {"Translation": written, GREEDY: references}, lengths))
+    places = {ALL: range(5), THIRDS[0]: (0, 1), THIRDS[1]: (2, 3), THIRDS[2]: (4,)}
+    assert set(found) == set(places)
+    for part, chosen in places.items():
+        for row, texts in {"Translation": written, COPIED: sources, GREEDY: references}.items():
+            expected = corpus_bleu([texts[n] for n in chosen], [[references[n] for n in chosen]]).score
+            assert found[part][row].bleu == pytest.approx(expected)
+            assert found[part][row].pairs == len(chosen) and found[part][row].longest == lengths[max(chosen)]
+    assert found[THIRDS[0]][GREEDY].bleu == pytest.approx(100)
+
+
+@pytest.mark.parametrize(("name", "there"), [("attention", True), ("rnn", False)])
+def test_results_files_and_the_terminal_have_it_or_say_why_not(name, there, tmp_path, monkeypatch, capsys):
+    if not there:
+        monkeypatch.setattr(ssl_zoo.evaluation.translation, "find_spec", lambda name: None)
+        monkeypatch.setitem(sys.modules, "sacrebleu", None)
+    run([*small(FOLDER / "text" / f"translation_{name}.yaml", tmp_path / "runs"), *OPTIONS])
+    (directory,) = tmp_path.glob("runs/*/*")
+    result, printed = json.loads((directory / "results.json").read_text()), capsys.readouterr().out
+    lines = [json.loads(line) for line in (directory / "translations.jsonl").read_text().splitlines()]
+    assert len(lines) == 12  # a fifth of the pairs
+    number = dict(zip("null eins zwei drei vier".split(), "zero one two three four".split(), strict=True))
+    assert all(line["reference"].split() == [number[word] for word in line["source"].split()] for line in lines)
+    assert (directory / "figures" / "attention.png").exists() == (name == "attention")  # without, there is none
+    assert "│" in (directory / "samples.txt").read_text()
+    if there:
+        assert set(result["translation"]) == {ALL, *THIRDS}
+        assert set(result["translation"][ALL]) == {"Translation", GREEDY, COPIED}
+        assert result["translation"][ALL]["Translation"]["pairs"] == 12
+        expected = corpus_bleu([line["written"] for line in lines], [[line["reference"] for line in lines]]).score
+        assert result["translation"][ALL]["Translation"]["bleu"] == pytest.approx(expected)
+        assert "translations" in printed and GREEDY in printed
+        with Image.open(directory / "figures" / "attention.png") as picture:
+            assert picture.width > 200
+    else:
+        assert "translation" not in result and MISSING in result["remarks"] and "pip install sacrebleu" in printed
