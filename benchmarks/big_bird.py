@@ -16,9 +16,10 @@ from torch import Tensor
 
 from ssl_zoo.encoders.big_bird import BigBirdEncoder
 from ssl_zoo.encoders.text import BertEncoder
+from ssl_zoo.vocabulary import Vocabulary
 
 SIZE = 2000
-VOCABULARY = {
+VOCABULARY: Vocabulary = {
     "size": SIZE, "pad": 0, "begin": 1, "end": 2, "mask": 3, "unknown": 4, "special": [0, 1, 2, 3, 4],
     "continuations": [], "hash": "0" * 16,
 }  # fmt: skip

@@ -95,12 +95,12 @@ class SwitchBertEncoder(BertEncoder):
         self, vectors: Tensor, mask: Tensor | None, places: Tensor | None
     ) -> list[tuple[Layer, dict[str, Any]]]:
         """Those with experts are informed of what is padding, which gets none and does not count."""
-        real = None if mask is None else mask > 0
-        return [
-            (partial(_layer, layer) if isinstance(layer.intermediate, Experts) else layer,
-             {**inputs, "real": real} if isinstance(layer.intermediate, Experts) else inputs)
-            for layer, inputs in super().layers_and_inputs(vectors, mask, places)
-        ]  # fmt: skip
+        real, found = None if mask is None else mask > 0, list[tuple[Layer, dict[str, Any]]]()
+        layer: Any
+        for layer, inputs in super().layers_and_inputs(vectors, mask, places):
+            has_experts = isinstance(layer.intermediate, Experts)
+            found.append((partial(_layer, layer), {**inputs, "real": real}) if has_experts else (layer, inputs))
+        return found
 
 
 def _layer(layer: Any, vectors: Tensor, attention_mask: Tensor | None, real: Tensor | None) -> Tensor:
