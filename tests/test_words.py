@@ -14,6 +14,7 @@ INSTEAD = {
     "judged": "evaluated",
     "judges": "evaluates",
     "unheard": "held-out",
+    "worth": "deserves or needs",
     "foretell": "predict",
     "foretells": "predicts",
     "floor": "baseline",

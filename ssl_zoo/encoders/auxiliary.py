@@ -18,7 +18,7 @@ class Auxiliary(nn.Module, ABC):
 
     @abstractmethod
     def collect(self) -> dict[str, Tensor] | None:
-        """The loss, as `loss`, and figures worth a curve, all scalars; None where there was no pass with gradient.
+        """The loss, as `loss`, and figures that deserve a curve, all scalars; None after no pass with gradient.
 
         The mean of the loss over all processes is that of the global batch, and so is the mean of its gradient. All
         processes call it together.
