@@ -34,6 +34,7 @@ _GONE = re.compile(
 PATIENCE_SECONDS = 5.0
 LOOK_SECONDS = 1.0  # between two looks at the other processes
 BEGAN = time.time()
+DAY_SECONDS = 86400.0
 CLOCKS_APART_SECONDS = 2.0  # of a disk and of a machine that shares it
 
 
@@ -167,6 +168,9 @@ def _note() -> Path:
 def _leave_note() -> None:
     with suppress(OSError):  # a disk that is full: the others then say that this process is gone, and how to go on
         _note().parent.mkdir(parents=True, exist_ok=True)
+        for note in _note().parent.iterdir():
+            if note.stat().st_mtime < time.time() - DAY_SECONDS:
+                note.unlink()
         _note().touch()
 
 

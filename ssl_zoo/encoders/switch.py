@@ -183,6 +183,10 @@ class Experts(Auxiliary):
         """As in `Auxiliary`."""
         self._kept = []
 
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy has made no pass yet; what the passes of this one left can be neither copied nor sent."""
+        return {**self.__dict__, "_kept": []}
+
     def collect(self) -> dict[str, Tensor] | None:
         """The balance loss of all passes together, and how evenly tokens are spread."""
         if not self._kept:

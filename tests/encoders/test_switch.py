@@ -159,6 +159,12 @@ def test_training_adds_the_balance_loss_of_all_layers_to_any_methods_loss_and_lo
     assert "busiest_expert" not in held_out
 
 
+def test_a_copy_may_be_made_between_a_pass_and_its_loss():
+    experts, (vectors, real) = make_experts(), tokens()
+    experts(vectors, real)
+    assert deepcopy(experts).collect() is None and experts.collect() is not None
+
+
 def test_no_method_goes_around_what_adds_the_losses_of_auxiliary_parts():
     for method in concrete(Method, ssl_zoo.methods):
         assert "losses_in_precision" not in vars(method), method
