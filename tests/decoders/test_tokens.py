@@ -26,9 +26,11 @@ def inputs() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
 def reference(decoder: TokenDecoder) -> nn.TransformerDecoder:
     """PyTorch's own with the same weights."""
     heads, dim = decoder.layers[0].own.heads, decoder.positions.shape[1]
-    layer = nn.TransformerDecoderLayer(dim, heads, 4 * dim, 0.0, "gelu", batch_first=True, norm_first=True)
-    theirs = nn.TransformerDecoder(layer, len(decoder.layers), nn.LayerNorm(dim)).eval()
-    theirs.norm.load_state_dict(decoder.norm.state_dict())
+    kind, first = ("relu", False) if decoder.original else ("gelu", True)
+    layer = nn.TransformerDecoderLayer(dim, heads, 4 * dim, 0.0, kind, batch_first=True, norm_first=first)
+    theirs = nn.TransformerDecoder(layer, len(decoder.layers), nn.LayerNorm(dim) if first else None).eval()
+    if first:
+        theirs.norm.load_state_dict(decoder.norm.state_dict())
     for ours, other in zip(decoder.layers, theirs.layers, strict=True):
         for mine, its in ((ours.own, other.self_attn), (ours.other, other.multihead_attn)):
             parts = [mine.query, mine.key, mine.value]
@@ -43,14 +45,16 @@ def reference(decoder: TokenDecoder) -> nn.TransformerDecoder:
     return theirs
 
 
-def test_vectors_and_gradients_are_those_of_pytorchs_own_decoder():
-    decoder, (vectors, memory, mask) = make(), inputs()
+@pytest.mark.parametrize("original", [False, True])
+def test_vectors_and_gradients_are_those_of_pytorchs_own_decoder(original):
+    decoder, (vectors, memory, mask) = make(original=original), inputs()
+    assert not original or not isinstance(decoder.positions, nn.Parameter)
     theirs = reference(decoder)
     for real in (mask, None):
         one, other = memory.clone().requires_grad_(), memory.clone().requires_grad_()
         found = decoder(vectors, one, real)
         expected = theirs(
-            vectors + decoder.positions[:WRITTEN],
+            vectors * (DIM**0.5 if original else 1) + decoder.positions[:WRITTEN],
             other,
             tgt_mask=torch.ones(WRITTEN, WRITTEN, dtype=torch.bool).triu(1),
             memory_key_padding_mask=None if real is None else ~real,
@@ -64,11 +68,13 @@ def test_vectors_and_gradients_are_those_of_pytorchs_own_decoder():
     )
 
 
-def test_a_prediction_sees_nothing_that_comes_later_and_all_that_came_before():
-    decoder, (vectors, memory, mask) = make(), inputs()
+@pytest.mark.parametrize("original", [False, True])
+def test_a_prediction_sees_nothing_that_comes_later_and_all_that_came_before(original):
+    decoder, (vectors, memory, mask) = make(original=original), inputs()
     vectors.requires_grad_()
     for place in range(WRITTEN):
-        (seen,) = torch.autograd.grad(decoder(vectors, memory, mask)[:, place].sum(), vectors)
+        # Not the sum, which a norm that comes last has as its bias whatever it is of.
+        (seen,) = torch.autograd.grad(decoder(vectors, memory, mask)[:, place, 0].sum(), vectors)
         assert not seen[:, place + 1 :].any() and seen[:, : place + 1].abs().sum(2).all()
 
 
@@ -112,6 +118,22 @@ def test_vectors_may_stand_elsewhere():
         now, state = decoder.step(vectors[:, place : place + 1], state, mask, places[:, place : place + 1] + 2)
         found.append(now)
     torch.testing.assert_close(torch.cat(found, dim=1), moved, atol=1e-5, rtol=1e-5)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("original", [False, True])
+def test_the_last_layers_attention_is_that_of_pytorchs_own(original):
+    decoder, (vectors, memory, mask) = make(original=original), inputs()
+    theirs, asked = reference(decoder), []
+    theirs.layers[-1].multihead_attn.register_forward_pre_hook(lambda module, given: asked.append(given[0]))
+    placed = vectors * (DIM**0.5 if original else 1) + decoder.positions[:WRITTEN]
+    later = torch.ones(WRITTEN, WRITTEN, dtype=torch.bool).triu(1)
+    theirs.train()(placed, memory, tgt_mask=later, memory_key_padding_mask=~mask)  # not its faster way, without hooks
+    attend = theirs.layers[-1].multihead_attn
+    expected = attend(asked[0], memory, memory, key_padding_mask=~mask)[1]
+    found = decoder.attention(vectors, memory, mask)
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(found.sum(2), torch.ones(ROWS, WRITTEN))
 
 
 def test_dropout_is_for_training_alone():

@@ -1,5 +1,7 @@
 """The loss of a part at a time against the loss of everything at once."""
 
+import math
+
 import pytest
 import torch
 from scipy import stats
@@ -40,6 +42,36 @@ def test_value_and_gradients_are_those_of_all_logits_at_once(at_once, with_bias,
         torch.testing.assert_close(our, their)
     with torch.no_grad():
         assert torch.equal(token_loss(vectors, table, bias, targets, valid).mean.value, found.mean.value)
+
+
+@pytest.mark.parametrize("at_once", [1, 4 * KINDS, 10**6])
+@pytest.mark.parametrize("smoothing", [0.1, 0.7])
+def test_label_smoothing_is_pytorchs_and_what_is_reported_is_without_it(at_once, smoothing, monkeypatch):
+    monkeypatch.setattr(module, "AT_ONCE", at_once)
+    vectors, table, bias, targets, valid = case()
+    given = [vectors, table, bias]
+    logits = F.linear(vectors, table, bias)
+    each = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), label_smoothing=smoothing, reduction="none")
+    expected = (each * valid.flatten()).sum() / valid.sum()
+    found = token_loss(*given, targets, valid, smoothing=smoothing).mean
+    torch.testing.assert_close(found.share, expected)
+    torch.testing.assert_close(found.value, global_mean(token_nats(logits, targets), valid).value)
+    for our, their in zip(*(torch.autograd.grad(loss, given) for loss in (found.share, expected)), strict=True):
+        torch.testing.assert_close(our, their)
+
+
+def test_label_smoothing_in_closed_form():
+    # Of the target the logit z, of the others 0: -log p is log(e^z + V - 1) - z of it, and log(e^z + V - 1) of others.
+    kinds, logit, smoothing = 5, 2.0, 0.3
+    table = torch.zeros(kinds, 1)
+    table[3] = logit
+    found = token_loss(
+        torch.ones(1, 1), table, None, torch.tensor([3]), torch.ones(1, dtype=torch.bool), smoothing=smoothing
+    )
+    share_of_target = 1 - smoothing + smoothing / kinds
+    total = math.log(math.exp(logit) + kinds - 1)
+    assert float(found.mean.share) == pytest.approx(total - share_of_target * logit, abs=1e-6)
+    assert float(found.mean.value) == pytest.approx(total - logit, abs=1e-6)
 
 
 @pytest.mark.parametrize("at_once", [4 * KINDS, 10**6])
