@@ -16,6 +16,7 @@ import torch
 
 import ssl_zoo
 from ssl_zoo.evaluation import figures
+from ssl_zoo.export import program
 from ssl_zoo.probes import linear
 from ssl_zoo.probes.cross_validation import PENALTIES
 from tests.small_runs import SmallRun, small_run
@@ -58,6 +59,14 @@ def two_processes() -> Iterator[TwoProcesses]:
 def each_small_run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> SmallRun:
     """A short run on a folder of every modality."""
     return small_run(request.param, tmp_path_factory.mktemp(request.param))
+
+
+@pytest.fixture
+def untraced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exports programs of no operations: tracing an encoder takes seconds, and tests/export traces each kind."""
+    nothing = torch.export.export(torch.nn.Identity(), (torch.zeros(2),))
+    for name in ("_for_any_size", "_for_padded"):
+        monkeypatch.setattr(program, name, lambda *_: nothing)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import inspect
 from functools import wraps
+from pathlib import Path
 
 import pytest
 import torch
@@ -158,8 +159,17 @@ def test_it_takes_another_encoder_and_colour_images(path, tmp_path):
     assert settings["class_path"].endswith(other.__name__) and settings["init_args"].get("channels", 3) == 3
 
 
-@pytest.mark.parametrize("path", [each for each in EACH_METHOD if each.values[0].parent.name == "image"])
-def test_a_method_of_images_runs_on_speech(path, tmp_path):
+def parts_of(path: Path) -> set[str]:
+    """Which parts besides an encoder a method has that are of a modality."""
+    return {"views", "decoder"} & settings_of(path)["model"]["init_args"].keys()
+
+
+# One of each kind: that all others run on speech, too, is in the matrix (test_matrix.py).
+ON_SPEECH = {str(parts_of(each.values[0])): each for each in EACH_METHOD if each.values[0].parent.name == "image"}
+
+
+@pytest.mark.parametrize("path", ON_SPEECH.values())
+def test_options_alone_take_a_method_of_images_to_speech(path, tmp_path):
     arguments = settings_of(path)["model"]["init_args"]
     options = ["--model.encoder=AudioResNet", "--model.encoder.depth=10", "--model.encoder.width=8"]
     if "views" in arguments:

@@ -30,7 +30,8 @@ FAST = "SimCLR"
     [pytest.param(path, id=name, marks=[pytest.mark.slow] * (name != FAST)) for name, path in sorted(OWN.items())],
 )
 def test_a_run_on_two_processes_ends_with_results(path, two_processes, tmp_path):
-    options = ["--trainer.max_steps=2", "--probe_after_fit=true", "--probe.draws=1", "--probe.labels_per_class=[1]"]
+    options = ["--trainer.max_steps=2", "--probe_after_fit=true", "--probe.draws=1", "--probe.labels_per_class=[1]",
+               "--probe.layers=false"]  # fmt: skip
     directory = fit_on_two(two_processes, path, tmp_path / "runs", *options)  # raises unless both end well
     results = json.loads((directory / "results.json").read_text())
     assert results["rows"] and results["budget"]["steps"] == 2 and results["budget"]["flops"] > 0

@@ -57,7 +57,9 @@ def flat(folder: Path, made: Path) -> Path:
     return folder
 
 
-def test_images_without_labels_have_health_a_map_and_neighbours_and_are_ranked(tmp_path: Path, capsys: Any) -> None:
+def test_images_without_labels_have_health_a_map_and_neighbours_and_are_ranked(
+    tmp_path: Path, capsys: Any, untraced: None
+) -> None:
     root = write_images(tmp_path / "data", 40, classes=0)
     first = fit("images", root, tmp_path / "runs")
     said = capsys.readouterr().out

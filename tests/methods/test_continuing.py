@@ -67,7 +67,7 @@ def test_results_show_the_encoder_before_beside_after(continued):
         assert torch.equal(loaded.encoder.state_dict()[name], value)
 
 
-def test_the_checkpoint_rebuilds_without_the_file(continued, tmp_path):
+def test_the_checkpoint_rebuilds_without_the_file(continued, tmp_path, untraced):
     directory, path = continued
     hidden = path.rename(path.with_name("elsewhere.pth"))
     try:
