@@ -120,7 +120,8 @@ def _places_of_words(
         for match, each in zip(spans, pieces, strict=True):
             if each and each[-1] < width:
                 found += [(row, place, numbers[match.group().lower()], 1 / len(each)) for place in each]
-    rows, places, words, weights = zip(*found, strict=True) if found else ((), (), (), ())
+    columns: list[tuple[float, ...]] = list(zip(*found, strict=True)) or [(), (), (), ()]
+    rows, places, words, weights = columns
     return (
         torch.tensor(rows, dtype=torch.int64),
         torch.tensor(places, dtype=torch.int64),

@@ -1,12 +1,16 @@
 """Shares of groups in the batches: exact in every epoch, on any number of ranks and after a resume."""
 
 from collections import Counter
+from functools import partial
 from itertools import chain, islice
 
 import pytest
 import torch
 
+from ssl_zoo.batch import Batch
 from ssl_zoo.data.balance import Balance, BalancedSampler, shares_of
+from ssl_zoo.data.examples import Examples
+from ssl_zoo.data.loader import TrainLoader, train_loader
 
 SIZES = [160, 40, 10]
 MIXED = torch.randperm(210, generator=torch.Generator().manual_seed(0))
@@ -67,3 +71,30 @@ def test_a_resumed_stream_goes_on_where_it_was():
 def test_orders_differ_by_epoch_and_seed():
     first, second = epochs(sampler(0.5), 2)
     assert first != second and first != epochs(sampler(0.5, seed=4), 1)[0]
+
+
+class Numbers(Examples):
+    labels = None
+
+    def __len__(self) -> int:
+        return 210
+
+    def __getitems__(self, positions: list[int]) -> Batch:
+        index = torch.tensor(positions)
+        return Batch(index.float(), None, None, index)
+
+
+def test_a_saved_loader_goes_on_where_it_was_whatever_its_workers():
+    def loader(num_workers: int = 0) -> TrainLoader:
+        make_sampler = partial(BalancedSampler, Balance(GROUPS, 0.5))
+        return train_loader(Numbers(), 30, 3, num_workers, None, make_sampler)
+
+    first = loader()
+    whole = [batch.index.tolist() for batch in chain(first, first)]  # two passes
+    assert len(whole) == 14
+    saved = loader()
+    assert [batch.index.tolist() for batch in islice(saved, 5)] == whole[:5]
+    for num_workers in (0, 2):
+        resumed = loader(num_workers)
+        resumed.load_state_dict(saved.state_dict())
+        assert [batch.index.tolist() for batch in resumed] == whole[5:12]

@@ -144,7 +144,8 @@ def read_fasta(path: Path) -> Iterator[tuple[str, str]]:
     Raises:
         InputError: it is damaged, or does not begin with a name.
     """
-    name, lines = None, list[str]()
+    name: str | None = None
+    lines: list[str] = []
     try:
         with gzip.open(path, "rt", encoding="ascii") if path.suffix == ".gz" else path.open(encoding="ascii") as file:
             for line in map(str.strip, file):
