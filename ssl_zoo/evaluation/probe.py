@@ -43,6 +43,7 @@ from ssl_zoo.runs.results import (
     Budget,
     Result,
     Similarities,
+    Translations,
 )
 from ssl_zoo.runs.run import Run, load_run, rebuild, rebuild_as_loaded
 from ssl_zoo.whereabouts import duration, whereabouts
@@ -141,7 +142,8 @@ def _without_labels(
     """Evaluates a run by what needs no labels."""
     if len(run.data.test_set) < 2:
         raise InputError(f"There is nothing to evaluate on the data of the run {run.directory}: {reason}.")
-    found, translated = evaluate_unlabelled(run.data, encoders, best_device()), ({}, list[str]())
+    found = evaluate_unlabelled(run.data, encoders, best_device())
+    translated: tuple[Translations, list[str]] = {}, []
     if isinstance(run.method, Translation) and "target" in (run.data.test_set.__getitems__([0]).fields or {}):
         translated = evaluate_translation(run.method, run.data, run.directory)
     nothing = Evaluated({}, {}, {}, {}, [], WITHOUT_LABELS)

@@ -86,7 +86,8 @@ def translate(method: Translation, data: DataModule) -> Translated:
             references += _decode(target, batch.field("target_mask", name), tokens)
             for row, beams in {name: method.beams, GREEDY: 1}.items():
                 written[row] += _decode(method.write(batch, beams), None, tokens)
-            work.advance(len(rows))
+            for _ in rows:
+                work.advance()
     return Translated(sources, references, written, test.lengths[chosen])
 
 
@@ -152,10 +153,10 @@ def draw_attention(method: Translation, data: DataModule, path: Path) -> None:
 
 
 def _plain(word: str) -> str:
-    """What the picture's font can write, and takes for no formula."""
-    return word.encode("ascii", "replace").decode().replace("$", r"\$")
+    """What the picture's font can write, which is Latin, and takes for no formula."""
+    return "".join(each if each <= "\u024f" else "?" for each in word).replace("$", r"\$")
 
 
 def _decode(ids: Tensor, mask: Tensor | None, tokens: Tokens) -> list[str]:
     real = torch.ones_like(ids, dtype=torch.bool) if mask is None else mask
-    return [tokens.tokenizer.decode(row[keep].tolist()) for row, keep in zip(ids, real, strict=True)]
+    return [tokens.tokenizer.decode(row[keep].tolist()).strip() for row, keep in zip(ids, real, strict=True)]
