@@ -144,40 +144,39 @@ class Experts(Auxiliary):
         Returns:
             The same shape.
         """
-        tokens = vectors.flatten(0, 1)
-        counted = torch.ones_like(tokens[:, 0], dtype=torch.bool) if real is None else real.flatten()
-        probabilities = self.probabilities(tokens)
-        gate, choice = probabilities.max(dim=1)
+        counted = torch.ones_like(vectors[..., 0], dtype=torch.bool) if real is None else real
+        probabilities = self.probabilities(vectors)
+        gate, choice = probabilities.max(dim=-1)
         if torch.is_grad_enabled() and self.training:
-            chosen = F.one_hot(choice, len(self.experts)) * counted[:, None]
-            self._kept.append((chosen.sum(0), (probabilities * counted[:, None]).sum(0)))
-        given = self._all(tokens, choice) if torch.compiler.is_exporting() else self._own(tokens, choice, counted)
-        return (given * (gate * counted)[:, None]).view(vectors.shape)
+            chosen = F.one_hot(choice, len(self.experts)) * counted[..., None]
+            self._kept.append((chosen.sum((0, 1)), (probabilities * counted[..., None]).sum((0, 1))))
+        given = self._all(vectors, choice) if torch.compiler.is_exporting() else self._own(vectors, choice, counted)
+        return given * (gate * counted)[..., None]
 
     def probabilities(self, tokens: Tensor) -> Tensor:
-        """Of every expert for every token, ``(B * T, N)`` float32."""
+        """Of every expert for every token ``(..., dim)``, ``(..., N)`` float32."""
         with torch.autocast(tokens.device.type, enabled=False):
             tokens = tokens.float()
             if self.training and self.jitter:
                 tokens = tokens * torch.empty_like(tokens).uniform_(1 - self.jitter, 1 + self.jitter)
-            return self.router(tokens).softmax(dim=1)
+            return self.router(tokens).softmax(dim=-1)
 
-    def _own(self, tokens: Tensor, choice: Tensor, counted: Tensor) -> Tensor:
+    def _own(self, vectors: Tensor, choice: Tensor, counted: Tensor) -> Tensor:
         """Every token through its expert, sorted by expert; how many each has is asked of the device."""
-        number = len(self.experts)
-        choice = choice.masked_fill(~counted, number)  # padding comes last, and is left out
+        number, tokens = len(self.experts), vectors.flatten(0, -2)
+        choice = choice.masked_fill(~counted, number).flatten()  # padding comes last, and is left out
         order = choice.argsort(stable=True)
         sizes = choice.bincount(minlength=number + 1).tolist()
         *parts, padding = tokens[order].split(sizes)
         # One that gets no token takes part all the same: other processes wait for its gradient.
         given = [expert(part) for expert, part in zip(self.experts, parts, strict=True)]
         back = torch.empty_like(order).scatter_(0, order, torch.arange(len(order), device=order.device))
-        return torch.cat([*given, torch.zeros_like(padding, dtype=given[0].dtype)])[back]
+        return torch.cat([*given, torch.zeros_like(padding, dtype=given[0].dtype)])[back].view(vectors.shape)
 
-    def _all(self, tokens: Tensor, choice: Tensor) -> Tensor:
+    def _all(self, vectors: Tensor, choice: Tensor) -> Tensor:
         """The same by way of all experts, in shapes that are known beforehand, for programs that are exported."""
-        given = torch.stack([expert(tokens) for expert in self.experts], dim=1)
-        return torch.take_along_dim(given, choice[:, None, None], dim=1)[:, 0]
+        given = torch.stack([expert(vectors) for expert in self.experts], dim=-2)
+        return torch.take_along_dim(given, choice[..., None, None], dim=-2).squeeze(-2)
 
     def forget(self) -> None:
         """As in `Auxiliary`."""
