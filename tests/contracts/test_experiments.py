@@ -6,7 +6,7 @@ import torch
 
 from ssl_zoo.methods.base import Method
 from ssl_zoo.runs.run import rebuild
-from tests.contracts.experiments import EACH_EXPERIMENT, checkpoint, method_of, settings_of
+from tests.contracts.experiments import EACH_EXPERIMENT, checkpoint, method_of, of_pairs, settings_of
 
 pytestmark = pytest.mark.parametrize("path", EACH_EXPERIMENT)
 
@@ -16,9 +16,11 @@ def test_a_run_leaves_its_settings_metrics_and_checkpoint(path, finished):
     assert settings_of(directory / "config.yaml")["model"]["class_path"].endswith(method_of(path))
     header, *rows = (directory / "metrics.csv").read_text().splitlines()
     assert {
-        "train/loss", "train/learning_rate", "val/loss", "health/rank", "health/std", "health/uniformity", "probe/knn",
-        "probe/linear", "throughput/samples_per_second",
+        "train/loss", "train/learning_rate", "val/loss", "health/rank", "health/std", "health/uniformity",
+        "throughput/samples_per_second",
     } <= set(header.split(","))  # fmt: skip
+    probed = {"probe/knn", "probe/linear"} <= set(header.split(","))
+    assert probed != of_pairs(settings_of(path)["data"])  # which have no classes to probe
     assert rows and checkpoint(directory)["global_step"] == 5
 
 
