@@ -27,7 +27,8 @@ def pictures(outputs: list[dict[str, Any]]) -> int:
 
 def test_there_is_one_for_each_idea():
     names = {path.stem for path in NOTEBOOKS}
-    assert names >= {"first_steps", "one_encoder", "inside_bert", "inside_speech", "languages", "your_own_method"}
+    assert names >= {"first_steps", "one_encoder", "inside_bert", "inside_speech", "your_own_method"}
+    assert names >= {"dna", "languages"}
 
 
 @EACH
