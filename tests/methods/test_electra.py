@@ -262,9 +262,10 @@ def train(model: ELECTRA, steps: int, alone: bool = False) -> dict[str, float]:
 
 
 def test_it_finds_what_was_replaced_by_the_context_and_without_context_it_cannot():
-    found = train(make(), 220)
+    # Norms come before the layers: BERT's own, after them, gets away from calling every token real by chance alone.
+    found = train(make(ModernBertEncoder), 160)
     assert found["recall"] > 0.7 and found["precision"] > 0.9 and found["generator_accuracy"] > 0.25
-    blind = train(make(), 220, alone=True)
+    blind = train(make(ModernBertEncoder), 160, alone=True)
     assert blind["recall"] < 0.1 and blind["generator_accuracy"] < 0.2  # some of the tokens are left as they are
 
 
