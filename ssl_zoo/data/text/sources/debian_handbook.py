@@ -35,7 +35,7 @@ class DebianHandbook(TextSource):
     language has not translated stands there in English, and is left out, as are paragraphs that a language has twice.
     There is no official test set, and parts drawn at random have a paragraph in one and its translation in another.
     With `together` a paragraph and its translations, which stand at the same place of the same page, are in one part,
-    and so is what has the same text in any language. Without `root` it is looked for where Debian's package
+    and so are places that have the same text in some language. Without `root` it is looked for where Debian's package
     debian-handbook puts it, then in ~/.cache/ssl_zoo, and fetched (34 MB) into the latter if need be.
 
     Args:
