@@ -7,7 +7,7 @@ import pytest
 
 from ssl_zoo.runs.in_context_file import InContext, Prompted, read_in_context, write_in_context
 from ssl_zoo.runs.result_file import read_result, write_result
-from ssl_zoo.runs.results import Score
+from ssl_zoo.runs.results import Bleu, Score
 from tests.made_results import made
 
 
@@ -16,6 +16,7 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
         made(),
         made(tasks={}, task_sizes={}, layers={}, main_task="classes"),
         made(rows={}, seed=None, word_similarity={}),
+        made(translation={"all sources": {"SimCLR": Bleu(12.5, 500, 96)}}),
     ):
         write_result(tmp_path, result)
         assert read_result(tmp_path) == result
