@@ -142,7 +142,7 @@ class Method(Rebuildable, L.LightningModule, ABC):
             batch_size: over all processes together.
         """
         chance = self.chance_loss(batch_size)
-        return [collapsed_representation(), one_expert(), *([] if chance is None else [loss_at_chance(chance)])]
+        return [collapsed_representation(), *one_expert(self), *([] if chance is None else [loss_at_chance(chance)])]
 
     def health(self, vectors: Tensor) -> dict[str, Tensor]:
         """Figures of its own beside those of every representation, at every validation; none unless it has some.

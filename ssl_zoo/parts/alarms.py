@@ -3,7 +3,10 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from torch import nn
+
 from ssl_zoo import metrics
+from ssl_zoo.encoders.auxiliary import Auxiliary
 
 # A constant representation has scaled std 0, an even spread 1.
 COLLAPSED_STD = 0.01
@@ -114,15 +117,16 @@ def collapsed_posterior(latent_dim: int, advice: str) -> Alarm:
     return Alarm(name, f"{sentence}{advice}.", below=max(1, FEW_ACTIVE * latent_dim))
 
 
-def one_expert() -> Alarm:
-    """Nearly all tokens have the same expert, of encoders with experts."""
+def one_expert(method: nn.Module) -> list[Alarm]:
+    """Nearly all tokens have the same expert; nothing of a method whose encoder has no experts."""
+    if not any(isinstance(part, Auxiliary) for part in method.modules()):
+        return []
     name = metrics.BUSIEST_EXPERT
-    return Alarm(
-        name,
+    sentence = (
         f"One expert gets nearly all tokens ({name} is {{{name}:.2f}}), so that the others learn nothing. Raise the "
-        "encoder's balance, or its jitter, or lower the learning rate.",
-        above=ONE_EXPERT,
+        "encoder's balance, or its jitter, or lower the learning rate."
     )
+    return [Alarm(name, sentence, above=ONE_EXPERT)]
 
 
 def loss_at_chance(chance: float, metric: str = f"{metrics.TRAIN}/loss") -> Alarm:
