@@ -10,7 +10,7 @@ from ssl_zoo.encoders.attention import check_heads
 from ssl_zoo.encoders.base import Embedded
 from ssl_zoo.encoders.positions import line_positions
 from ssl_zoo.encoders.text import BertEncoder
-from ssl_zoo.encoders.text_base import TextEncoder, positions_at
+from ssl_zoo.encoders.text_base import TextEncoder, check_sizes, positions_at
 from ssl_zoo.errors import InputError
 from ssl_zoo.vocabulary import Vocabulary
 
@@ -31,7 +31,7 @@ class TransformerTextEncoder(BertEncoder):
         pooling: what becomes the vector of a text: `mean` over real tokens, or `cls`, the first one.
 
     Raises:
-        InputError: sizes do not fit each other.
+        InputError: a size is below 1 or does not fit the others.
     """
 
     in_library = False
@@ -50,6 +50,7 @@ class TransformerTextEncoder(BertEncoder):
         from transformers import BertConfig, BertModel
 
         check_heads("TransformerTextEncoder", dim, heads)
+        check_sizes("TransformerTextEncoder", depth=depth, max_length=max_length)
         if dim % 2:
             raise InputError(f"TransformerTextEncoder: dim is {dim}; give an even number, sines and cosines share it.")
         config = BertConfig(

@@ -7,6 +7,7 @@ from torch.nn import functional as F
 
 from ssl_zoo.encoders.base import Encoder
 from ssl_zoo.encoders.feed_forward import recorded, require_feed_forwards
+from ssl_zoo.encoders.switch import Experts
 from ssl_zoo.errors import InputError
 from tests.contracts.test_encoders import ENCODERS, inputs, make, uneven
 
@@ -30,9 +31,23 @@ def vit(layer, vectors):
     return out, vectors + out
 
 
-def bert(layer, vectors):
-    out = linear(F.gelu(linear(vectors, layer.intermediate.dense)), layer.output.dense)
+def bert(layer, vectors, real=None):
+    if isinstance(layer.intermediate, Experts):
+        out = experts(layer.intermediate, vectors, real)
+    else:
+        activation = F.relu if isinstance(layer.intermediate.intermediate_act_fn, nn.ReLU) else F.gelu
+        out = linear(activation(linear(vectors, layer.intermediate.dense)), layer.output.dense)
     return out, norm(vectors + out, layer.output.LayerNorm)
+
+
+def experts(part, vectors, real):
+    out = torch.zeros_like(vectors)
+    for row, place in torch.ones_like(vectors[..., 0]).nonzero() if real is None else real.nonzero():
+        probabilities = linear(vectors[row, place], part.router).softmax(0)
+        chosen = int(probabilities.argmax())
+        first, _, second = part.experts[chosen]
+        out[row, place] = probabilities[chosen] * linear(F.gelu(linear(vectors[row, place], first)), second)
+    return out
 
 
 def modern_bert(layer, vectors):
@@ -88,10 +103,10 @@ def layers_of(encoder: Encoder) -> list[nn.Module]:
 
 def by_hand(encoder: Encoder, data: Tensor, mask: Tensor | None) -> tuple[list[Tensor], list[Tensor]]:
     """Of every layer, its feed-forward output without the prefix, and what leaves it."""
-    entered: list[Tensor] = []
+    entered: list[tuple[Tensor, ...]] = []
     handles = [
         getattr(layer, BY_HAND[type(layer).__name__][1]).register_forward_hook(
-            lambda _part, given, _output: entered.append(given[0])
+            lambda _part, given, _output: entered.append(given)
         )
         for layer in layers_of(encoder)
     ]
@@ -99,7 +114,8 @@ def by_hand(encoder: Encoder, data: Tensor, mask: Tensor | None) -> tuple[list[T
     for handle in handles:
         handle.remove()
     pairs = [
-        BY_HAND[type(layer).__name__][0](layer, given) for layer, given in zip(layers_of(encoder), entered, strict=True)
+        BY_HAND[type(layer).__name__][0](layer, *given)
+        for layer, given in zip(layers_of(encoder), entered, strict=True)
     ]
     return [out[:, encoder.prefix :] for out, _ in pairs], [leaving for _, leaving in pairs]
 

@@ -35,7 +35,7 @@ def test_results_files_and_the_terminal_have_it_or_say_why_not(name, there, tmp_
     if not there:
         monkeypatch.setattr(ssl_zoo.evaluation.translation, "find_spec", lambda name: None)
         monkeypatch.setitem(sys.modules, "sacrebleu", None)
-    run([*small(FOLDER / "text" / f"translation_{name}.yaml", tmp_path / "runs"), *OPTIONS])
+    run([*small(FOLDER / "text" / f"mt_{name}.yaml", tmp_path / "runs"), *OPTIONS])
     (directory,) = tmp_path.glob("runs/*/*")
     result, printed = json.loads((directory / "results.json").read_text()), capsys.readouterr().out
     lines = [json.loads(line) for line in (directory / "translations.jsonl").read_text().splitlines()]
