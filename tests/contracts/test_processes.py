@@ -34,7 +34,8 @@ def test_a_run_on_two_processes_ends_with_results(path, two_processes, tmp_path)
                "--probe.layers=false"]  # fmt: skip
     directory = fit_on_two(two_processes, path, tmp_path / "runs", *options)  # raises unless both end well
     results = json.loads((directory / "results.json").read_text())
-    assert results["rows"] and results["budget"]["steps"] == 2 and results["budget"]["flops"] > 0
+    assert results["rows"] or results["translation"]  # pairs have no classes to probe
+    assert results["budget"]["steps"] == 2 and results["budget"]["flops"] > 0
 
 
 def fit_and_fail_to_evaluate(rank: int, port: int, path: Path, runs: Path, *options: str) -> None:

@@ -136,8 +136,13 @@ def test_a_damaged_file_of_rs_ends_in_a_sentence(splice):
 def test_the_packages_have_what_they_should():
     found = list(SpliceJunctions().documents())
     assert len(found) == 3001
-    middle = {kind: {d.text[28:32] for d in found if d.label == number} for number, kind in enumerate(KINDS)}
-    # An intron begins with gt, nearly always, and ends with ag.
-    assert {text[2] for text in middle["ei"]} == {"g"} and {text[:2] for text in middle["ie"]} == {"ag"}
+    middle = {kind: [d.text[28:32] for d in found if d.label == number] for number, kind in enumerate(KINDS)}
+    # An intron begins with gt and ends with ag, nearly always: 1 in 100 is another kind, or a mistake in the data.
+    assert np.mean([text[2:] == "gt" for text in middle["ei"]]) > 0.98
+    assert np.mean([text[:2] == "ag" for text in middle["ie"]]) > 0.98
+    assert (
+        max(np.mean([text[2:] == "gt" for text in middle["n"]]), np.mean([text[:2] == "ag" for text in middle["n"]]))
+        < 0.2
+    )
     sequences = list(FlyUpstream().documents())
     assert len(sequences) > 2900 and {len(each.text) for each in sequences} == {2000}
