@@ -103,6 +103,6 @@ def _read(folder: Path) -> _Found:
         except Exception as found:  # missing, damaged or foreign files fail in many ways
             error = error or found
     raise InputError(
-        f"pretrained: the run {folder} has no {CHECKPOINTS[0]} that can be read ({type(error).__name__}); name another "
+        f"The run {folder} has no {CHECKPOINTS[0]} that can be read ({type(error).__name__}); name another "
         "run, or put the file back."
     ) from error

@@ -191,7 +191,7 @@ def test_throughput_counts_every_example(tmp_path):
     other.load_state_dict({"samples": 1, "seconds": 2.0})  # of an older checkpoint
 
 
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="asks Linux for the truth")
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="compares with what Linux says of the process")
 def test_the_peak_memory_of_a_run_is_that_of_its_process_and_never_forgotten():
     throughput = Throughput()
     throughput.load_state_dict({"samples": 0, "seconds": 0.0, "peak_memory": 2**50})

@@ -14,7 +14,7 @@ MARK = "# " + "noqa"  # in two parts, as ruff would take it for one of this file
 SKIPS = ("skip", "xfail")
 EVERYTHING = ("Exception", "BaseException")
 # What points elsewhere goes wrong when the line there moves.
-NO_REASON = re.compile(r"  # (?:as above|below|as there|reasons stand above(?:, one by one)?)$")
+NO_REASON = re.compile(r"  # (?:as above|below|as there|the same|reasons stand above(?:, one by one)?)$")
 CALLS = ("filterwarnings", "simplefilter", "suppress", "catch_warnings")
 
 
@@ -75,5 +75,6 @@ def test_what_is_unexplained_is_found():
         "atexit.register(rmtree, folder, ignore_errors=True)\n"
         f"import it  {MARK}: F401  # as above\n"
         "warnings.filterwarnings('ignore', message)  # reasons stand above\n"
+        f"import him  {MARK}: F401  # the same\n"
     )
-    assert sorted(unexplained(source)) == [1, 3, 6, 18, 21, 24, 25, 29, 32, 33, 34]
+    assert sorted(unexplained(source)) == [1, 3, 6, 18, 21, 24, 25, 29, 32, 33, 34, 35]

@@ -28,29 +28,33 @@ def gru(layer: torch.nn.Module, vector: torch.Tensor, state: torch.Tensor) -> to
     return (1 - update) * new + update * state
 
 
+def look(scores: list[torch.Tensor], places: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The mean of places, each as much as its score says, and how much that is."""
+    odds = torch.stack(scores).exp()
+    weights = odds / odds.sum()
+    return sum(weight * place for weight, place in zip(weights, places, strict=True)), weights
+
+
 def by_loops(decoder: RecurrentDecoder, vectors: torch.Tensor, memory: torch.Tensor, real: list[int]):
     """Row by row, token by token and place by place; predictions and weights of real places."""
     found, looked = torch.zeros(ROWS, WRITTEN, DIM), torch.zeros(ROWS, WRITTEN, READ)
     for row in range(ROWS):
         first = (decoder.first.weight @ SUMMARY[row] + decoder.first.bias).tanh()
         states = list(first.split(DIM))
+        places = memory[row, : real[row]]
         for place, vector in enumerate(vectors[row]):
-
-            def look(score) -> torch.Tensor:
-                odds = torch.stack([score(memory[row, other]) for other in range(real[row])]).exp()  # noqa: B023  # called at once
-                weights = odds / odds.sum()
-                looked[row, place, : real[row]] = weights  # noqa: B023  # the same
-                return sum(weight * memory[row, other] for other, weight in enumerate(weights))  # noqa: B023  # the same
-
             entering, parts = vector, []
             if decoder.kind == "additive":
                 asked = decoder.query.weight @ states[-1] + decoder.query.bias
-                context = look(lambda h: decoder.score.weight[0] @ (asked + decoder.key.weight @ h).tanh())  # noqa: B023  # the same
+                scores = [decoder.score.weight[0] @ (asked + decoder.key.weight @ h).tanh() for h in places]
+                context, looked[row, place, : real[row]] = look(scores, places)
                 entering, parts = torch.cat([vector, context]), [context, vector]
             for number, layer in enumerate(decoder.grus):
                 entering = states[number] = gru(layer, entering, states[number])
             if decoder.kind == "general":
-                parts = [look(lambda h: states[-1] @ decoder.key.weight @ h)]  # noqa: B023  # the same
+                scores = [states[-1] @ decoder.key.weight @ h for h in places]
+                context, looked[row, place, : real[row]] = look(scores, places)
+                parts = [context]
             found[row, place] = (decoder.output.weight @ torch.cat([states[-1], *parts]) + decoder.output.bias).tanh()
     return found, looked
 
