@@ -22,6 +22,20 @@ class Shortcut(nn.Conv2d):
         return nn.functional.conv2d(kept, self.weight, self.bias)
 
 
+class Strided(nn.Conv2d):
+    """A convolution of any stride, padded so that a map of one column keeps it.
+
+    Training on a CPU, the stride along such a map is 1, which is the same: in bfloat16 oneDNN leaves the gradient of
+    the weights that no column reaches as it finds the memory, and what stands there can be no number.
+    """
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """``(B, C, H, W)`` to ``(B, C', H / stride, W / stride)``, rounded up."""
+        if maps.device.type != "cpu" or not torch.is_grad_enabled() or maps.shape[3] > 1:
+            return super().forward(maps)
+        return nn.functional.conv2d(maps, self.weight, self.bias, (self.stride[0], 1), self.padding)
+
+
 def residual_stage(block: Any, entering: int, planes: int, blocks: int, stride: int) -> nn.Sequential:
     """One stage of residual blocks; the first changes resolution and width, by a projection where they differ.
 
@@ -37,4 +51,17 @@ def residual_stage(block: Any, entering: int, planes: int, blocks: int, stride: 
     if stride != 1 or entering != leaving:
         downsample = nn.Sequential(Shortcut(entering, leaving, 1, stride, bias=False), nn.BatchNorm2d(leaving))
     first = block(entering, planes, stride, downsample)
+    for name, layer in list(first.named_children()):
+        if isinstance(layer, nn.Conv2d) and layer.stride != (1, 1):
+            strided = nn.utils.skip_init(  # the weights are drawn already
+                Strided,
+                layer.in_channels,
+                layer.out_channels,
+                layer.kernel_size,
+                layer.stride,
+                layer.padding,
+                bias=False,
+            )
+            strided.weight = layer.weight
+            setattr(first, name, strided)
     return nn.Sequential(first, *(block(leaving, planes) for _ in range(blocks - 1)))
