@@ -6,8 +6,12 @@ import pytest
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_configure(config: pytest.Config) -> None:
-    """Prepares whoever runs tests: to hand them to workers nothing is needed that takes seconds to import."""
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Prepares whoever runs tests: to hand them to workers nothing is needed that takes seconds to import.
+
+    Coverage begins in a worker no earlier than this, and what is imported before has lines that seem never to run.
+    """
+    config = session.config
     if not config.pluginmanager.hasplugin("dsession"):  # of pytest-xdist, which by now has said whether there are any
         config.pluginmanager.import_plugin("tests.prepared")
 
