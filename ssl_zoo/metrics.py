@@ -4,6 +4,7 @@ TRAIN, VALIDATION, TEST = "train", "val", "test"  # followed by "/loss" or anoth
 
 LEARNING_RATE = "train/learning_rate"
 PROJECTION_STD = "train/std"  # of methods that could collapse: the spread of what their loss compares
+PROJECTION_RANK = "train/rank"  # the same of how many dimensions that has
 
 CONTRASTIVE = "train/contrastive"  # of methods whose loss has other terms: the one that `chance_loss` is about
 EQUAL_NEGATIVES = "train/equal_negatives"  # of methods with learnt targets: negatives that are the positive itself

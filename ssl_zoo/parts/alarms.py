@@ -13,6 +13,8 @@ COLLAPSED_STD = 0.01
 # Projections collapse first, and the representation may outlive them for a while: whatever it is then, it learns
 # nothing any more.
 COLLAPSED_PROJECTION_STD = 0.05
+# Of projections, 1 is a line, on which all dimensions say the same.
+A_LINE = 1.2
 # Codes that all but say nothing of a place: 1 is the same one everywhere.
 FEW_CODES = 1.5
 # Share of the chance loss above which nothing has been learnt; InfoNCE at a high temperature never falls far below it.
@@ -63,15 +65,34 @@ def collapsed_representation() -> Alarm:
     )
 
 
-def collapsed_projections() -> Alarm:
-    """What the loss compares is the same of all examples: of methods without negatives, which log their spread."""
+PREDICTOR = "Look at the predictor, the stop-gradient, the momentum and the learning rate."
+
+
+def collapsed_projections(advice: str = PREDICTOR) -> Alarm:
+    """What the loss compares is the same of all examples: of methods without negatives, which log their spread.
+
+    Args:
+        advice: a sentence on what to do.
+    """
     return Alarm(
         metrics.PROJECTION_STD,
         f"The projections have collapsed: all examples get nearly the same one ({metrics.PROJECTION_STD} is "
-        f"{{{metrics.PROJECTION_STD}:.4f}}, 1 is an even spread), so the loss teaches nothing. Look at the predictor, "
-        "the stop-gradient, the momentum and the learning rate.",
+        f"{{{metrics.PROJECTION_STD}:.4f}}, 1 is an even spread), so the loss teaches nothing. {advice}",
         below=COLLAPSED_PROJECTION_STD,
     )
+
+
+def projections_on_a_line(advice: str) -> Alarm:
+    """All dimensions of what the loss compares say the same: of methods that are to keep them apart.
+
+    Args:
+        advice: a sentence on what to do.
+    """
+    name = metrics.PROJECTION_RANK
+    sentence = (
+        f"The projections lie on a line: all of their dimensions say the same ({name} is {{{name}:.2f}}, 1 is a line). "
+    )
+    return Alarm(name, sentence + advice, below=A_LINE)
 
 
 def constant_places(metric: str, what: str, advice: str, below: float) -> Alarm:

@@ -5,13 +5,14 @@ from itertools import pairwise
 from torch import nn
 
 
-def mlp(*sizes: int, norm: bool = True, norm_last: bool = False) -> nn.Sequential:
+def mlp(*sizes: int, norm: bool = True, norm_last: bool = False, bias_last: bool = True) -> nn.Sequential:
     """Linear layers with ReLU between them: a projection or prediction head.
 
     Args:
         *sizes: input, hidden and output sizes, at least two.
         norm: batch norm after every layer but the last; such layers need no bias.
-        norm_last: batch norm without scale and shift after the last layer.
+        norm_last: batch norm without scale and shift after the last layer, which needs no bias then.
+        bias_last: bias of the last layer; losses that only see how examples differ have no use for it.
     """
     *hidden, last = pairwise(sizes)
     layers: list[nn.Module] = []
@@ -20,7 +21,7 @@ def mlp(*sizes: int, norm: bool = True, norm_last: bool = False) -> nn.Sequentia
         if norm:
             layers.append(nn.BatchNorm1d(leaving))
         layers.append(nn.ReLU(inplace=True))
-    layers.append(nn.Linear(*last, bias=not norm_last))
+    layers.append(nn.Linear(*last, bias=bias_last and not norm_last))
     if norm_last:
         layers.append(nn.BatchNorm1d(last[1], affine=False))
     return nn.Sequential(*layers)

@@ -23,6 +23,36 @@ def feature_std(features: Tensor) -> Tensor:
     return normalized.std(0, correction=0).mean() * features.shape[1] ** 0.5
 
 
+def mean_deviation(vectors: Tensor) -> Tensor:
+    """Mean over dimensions of the standard deviation: of projections whose loss is about their scale, too.
+
+    Args:
+        vectors: ``(N, D)``.
+
+    Returns:
+        Scalar float32, at least 0, without gradient.
+    """
+    return vectors.detach().float().std(0, correction=0).mean()
+
+
+def participation_ratio(vectors: Tensor) -> Tensor:
+    """How many dimensions vectors effectively have: (sum of l)^2 / sum of l^2 for the eigenvalues l of the covariance.
+
+    k equal eigenvalues give k. Dimensions that all say the same, which `feature_std` takes for a good spread, give 1.
+
+    Args:
+        vectors: ``(N, D)``.
+
+    Returns:
+        Scalar float32 in [1, min(N - 1, D)], without gradient; 0 where all vectors are the same.
+    """
+    with torch.no_grad(), torch.autocast(vectors.device.type, enabled=False):
+        centred = vectors.float() - vectors.float().mean(0)
+        # Both products have the same eigenvalues but for zeros.
+        products = centred @ centred.T if len(centred) < centred.shape[1] else centred.T @ centred
+        return products.trace().square() / products.square().sum().clamp_min(1e-20)
+
+
 def global_std(vectors: Tensor, weights: Tensor) -> Tensor:
     """Mean over dimensions of the standard deviation over the places of the global batch, without gradient.
 
