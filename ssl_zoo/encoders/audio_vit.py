@@ -2,7 +2,9 @@
 
 from typing import Any
 
+import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from ssl_zoo.encoders.attention import use_fast_attention
 from ssl_zoo.encoders.base import Embedded, Encoded, Encoder, mean_over_places
@@ -17,9 +19,11 @@ class AudioViT(Encoder):
 
     A patch is `patch_frames` frames of 10 ms by `patch_bands` frequency bands, and patches do not overlap: what a
     masked method hides is in no other patch, but for what neighbouring windows of 25 ms share. Places are numbered by
-    time, and within a time from the lowest band up. Positions are fixed sines and cosines of time and band, so that
-    recordings may have any length. `by_time` makes one vector per time, the mean over its bands, for whatever is asked
-    of a time, such as phones. There is no class token: pooled is the mean over real places.
+    time, and within a time from the lowest band up. Positions are fixed sines and cosines of time and band. What is
+    longer than a segment is encoded segment by segment, each as if it were a recording: positions further on were in no
+    crop that the network has been trained on, and the cost of attention grows with the square of its length. `by_time`
+    makes one vector per time, the mean over its bands, for whatever is asked of a time, such as phones. There is no
+    class token: pooled is the mean over real places.
 
     Args:
         mels: number of frequency bands of the spectrogram.
@@ -29,10 +33,12 @@ class AudioViT(Encoder):
         depth: number of transformer layers.
         heads: number of attention heads.
         dropout: rate of dropout on vectors and attention, in training.
+        segment_seconds: length of a segment in seconds; the length of the crops that the network is trained on.
         sample_rate: samples per second; comes from the data.
 
     Attributes:
         bands: patches of one time.
+        segment: times of a segment.
         projection: linear, from a patch's numbers to `dim`.
 
     Raises:
@@ -52,6 +58,7 @@ class AudioViT(Encoder):
         depth: int = 12,
         heads: int = 6,
         dropout: float = 0.0,
+        segment_seconds: float = 10.0,
         sample_rate: int = 16000,
     ) -> None:
         from transformers import ViTConfig, ViTModel
@@ -64,6 +71,8 @@ class AudioViT(Encoder):
             )
         if min(dim, heads) < 1 or dim % heads or dim % 4:
             raise InputError(f"AudioViT: dim {dim} is not a multiple of both 4 and heads {heads}; choose others.")
+        if not segment_seconds > 0:
+            raise InputError(f"AudioViT: segment_seconds is {segment_seconds}; give the length of the crops, above 0.")
         config = ViTConfig(
             hidden_size=dim,
             num_hidden_layers=depth,
@@ -84,6 +93,7 @@ class AudioViT(Encoder):
         window, hop = window_and_hop(sample_rate)
         self.stride, self.receptive_field = patch_frames * hop, window + (patch_frames - 1) * hop
         self.offset = self.receptive_field // 2
+        self.segment = frame_count(round(segment_seconds * sample_rate), self.receptive_field, self.stride)
 
     @classmethod
     def tiny(cls) -> dict[str, Any]:
@@ -104,8 +114,8 @@ class AudioViT(Encoder):
         frames, bands = self.patch
         spectra = covered_frames(
             inputs, mask, times, self.receptive_field, self.stride, self.sample_rate, self.mels
-        ).view(len(inputs), times, frames, self.bands, bands)
-        return spectra.transpose(2, 3).reshape(len(inputs), times * self.bands, self.content_dim)
+        ).view(inputs.shape[0], times, frames, self.bands, bands)
+        return spectra.transpose(2, 3).reshape(inputs.shape[0], times * self.bands, self.content_dim)
 
     def grid(self, inputs: Tensor) -> tuple[int, int]:
         """Patches in time, and their bands."""
@@ -123,17 +133,36 @@ class AudioViT(Encoder):
         return Embedded(self.projection(self.contents(inputs, mask)), real, {"grid": self.grid(inputs)})
 
     def contextualize(self, embedded: Embedded, *, places: Tensor | None = None, layers: bool = False) -> Encoded:
-        """Patches after the last layer and its norm."""
+        """Patches after the last layer and its norm.
+
+        Raises:
+            InputError: some places of more than a segment are given.
+        """
         vectors, mask = embedded.vectors, embedded.mask
         times, bands = embedded.hints["grid"]
-        positions = plane_positions(times, bands, self.dim).to(vectors)
-        vectors = self.dropout(vectors + (positions if places is None else positions[places]))
-        attention_mask = None if mask is None else mask[:, None, None]
+        if places is not None and times > self.segment:
+            raise InputError(
+                f"AudioViT: of {times} times some places are given, and a segment has {self.segment}: set "
+                "encoder.segment_seconds to the length of the crops, data.crop_seconds, or above."
+            )
+        exporting = torch.compiler.is_exporting()  # to a program that has one path for recordings of all lengths
+        longest = self.segment if exporting else min(times, self.segment)
+        span, count = longest * bands, vectors.shape[1]
+        number = torch.arange(times * bands, device=vectors.device) if places is None else places
+        vectors = self.dropout(vectors + plane_positions(longest, bands, self.dim).to(vectors)[number % span])
+        segments, seen = 1, None if mask is None else mask[:, None, None]
+        if exporting:
+            seen = _same_segment(number, mask, span)
+        elif times > self.segment:
+            segments = -(-times // self.segment)
+            vectors, seen = _cut(vectors, mask, span, segments)
         states = [vectors]
         for layer in self.layers:
-            vectors = layer(vectors, attention_mask)
+            vectors = layer(vectors, seen)
             states.append(vectors)
-        sequence = self.norm(vectors)
+        sequence, *states = (
+            each.unflatten(0, (-1, segments)).flatten(1, 2)[:, :count] for each in (self.norm(vectors), *states)
+        )
         return Encoded(sequence, mean_over_places(sequence, mask), mask, tuple(states) if layers else ())
 
     def by_time(self, encoded: Encoded) -> Encoded:
@@ -143,3 +172,25 @@ class AudioViT(Encoder):
         )
         mask = None if encoded.mask is None else encoded.mask[:, :: self.bands]
         return encoded._replace(sequence=sequence, mask=mask, layers=tuple(states))
+
+
+def _cut(vectors: Tensor, mask: Tensor | None, length: int, segments: int) -> tuple[Tensor, Tensor]:
+    """Segments ``(B * segments, length, D)``, and which of their places are seen, ``(B * segments, 1, 1, length)``."""
+    size, count, dim = vectors.shape
+    if mask is None:
+        mask = torch.ones(size, count, dtype=torch.bool, device=vectors.device)
+    missing = (0, segments * length - count)
+    vectors = F.pad(vectors, (0, 0, *missing)).reshape(size * segments, length, dim)
+    seen = F.pad(mask, missing).reshape(size * segments, length)
+    seen = seen | ~seen.any(1, keepdim=True)  # attention to nothing would be no number
+    return vectors, seen[:, None, None]
+
+
+def _same_segment(number: Tensor, mask: Tensor | None, length: int) -> Tensor:
+    """Which places each place sees, bool: those of its segment, ``(1, 1, N, N)``, or ``(B, 1, N, N)`` by the mask."""
+    segment = number // length
+    seen = (segment[:, None] == segment)[None, None]
+    if mask is None:
+        return seen
+    itself = number[:, None] == number  # attention to nothing would be no number
+    return seen & (mask[:, None, None] | itself)

@@ -9,6 +9,7 @@ from ssl_zoo.encoders.log_mel import log_mel
 from ssl_zoo.encoders.positions import fixed_positions, sine_cosine_positions
 from ssl_zoo.errors import InputError
 from ssl_zoo.evaluation.extraction import representation_of
+from ssl_zoo.export.program import Program
 from ssl_zoo.finetuning.train import FineTuner, Settings
 from ssl_zoo.tasks.examples import TaskBatch
 from ssl_zoo.tasks.heads import PlaceHead
@@ -63,6 +64,7 @@ def test_sizes_that_do_not_fit_are_refused_in_a_sentence():
         ({"dim": 30}, "AudioViT: dim 30 is not a multiple of both 4 and heads 2"),
         ({"dim": 0}, "AudioViT: dim 0 is not"),
         ({"heads": 5}, "AudioViT: dim 32 is not a multiple of both 4 and heads 5"),
+        ({"segment_seconds": 0}, "AudioViT: segment_seconds is 0"),
     ]:
         with pytest.raises(InputError, match=rf"{sentence}[^.]*\.$"):
             make(**settings)
@@ -87,3 +89,51 @@ def test_probes_and_fine_tuning_of_phones_see_one_vector_per_time():
     scores = tuner(TaskBatch(batch.inputs[1:], batch.mask[1:], torch.zeros(1, 9), places))
     times = encoded.sequence[1].view(14, 2, 32).mean(1)[[*range(8), 7]]
     torch.testing.assert_close(scores, head.linear(times))
+
+
+@torch.no_grad()
+def test_what_is_longer_than_a_segment_is_encoded_as_its_segments_are():
+    encoder = make(patch_frames=4, patch_bands=20, segment_seconds=0.5)
+    assert encoder.segment == 12 == encoder.grid(torch.zeros(1, 8000))[0]
+    samples = torch.randn(2, 20000, generator=torch.Generator().manual_seed(0))
+    embedded = encoder.embed(samples)
+    found = encoder.contextualize(embedded, layers=True)
+    times = embedded.hints["grid"][0]
+    assert times == 30
+    for start in range(0, times, 12):
+        of = slice(4 * start, 4 * min(times, start + 12))
+        part = embedded._replace(vectors=embedded.vectors[:, of], hints={"grid": (min(times, start + 12) - start, 4)})
+        alone = encoder.contextualize(part, layers=True)
+        torch.testing.assert_close(found.sequence[:, of], alone.sequence)
+        for layer, expected in zip(found.layers, alone.layers, strict=True):
+            torch.testing.assert_close(layer[:, of], expected)
+
+
+@torch.no_grad()
+def test_a_recording_is_encoded_alike_beside_one_of_more_segments():
+    encoder = make(patch_frames=4, patch_bands=20, segment_seconds=0.5)
+    samples = torch.randn(2, 20000, generator=torch.Generator().manual_seed(0))
+    mask = torch.arange(20000) < torch.tensor([[20000], [7000]])
+    torch.testing.assert_close(encoder(samples, mask).pooled[1:], encoder(samples[1:, :7000]).pooled)
+
+
+def test_some_places_of_more_than_a_segment_are_refused():
+    encoder = make(patch_frames=4, patch_bands=20, segment_seconds=0.5)
+    embedded = encoder.embed(torch.randn(1, 20000))
+    with pytest.raises(InputError, match=r"30 times some places .* has 12: set encoder.segment_seconds .* above\.$"):
+        encoder.contextualize(embedded, places=torch.arange(5)[None])
+
+
+@torch.no_grad()
+def test_a_program_takes_recordings_of_any_number_of_segments():
+    encoder = make(patch_frames=4, patch_bands=20, segment_seconds=0.5)
+    samples = torch.randn(3, 20000, generator=torch.Generator().manual_seed(0))
+    mask = torch.arange(20000) < torch.tensor([[20000], [11000], [3000]])
+    dynamic = {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC}
+    program = torch.export.export(Program(encoder), (samples, mask), dynamic_shapes=(dynamic, dynamic)).module()
+    for rows, length in [(3, 20000), (2, 20000), (2, 9000), (2, 3000)]:
+        given = samples[-rows:, :length], mask[-rows:, :length]
+        expected = encoder(*given)
+        torch.testing.assert_close(program(*given)["pooled"], expected.pooled, atol=1e-5, rtol=1e-4)
+        real = expected.mask
+        torch.testing.assert_close(program(*given)["sequence"][real], expected.sequence[real], atol=1e-5, rtol=1e-4)
