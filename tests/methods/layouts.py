@@ -29,3 +29,24 @@ def with_an_upper_side(count: int, seed: int, upright: bool = True) -> Tensor:
     turns = torch.randint(4, (count,), generator=generator)
     turned = torch.stack([images.rot90(number, (2, 3)) for number in range(4)])[turns, torch.arange(count)]
     return images if upright else turned
+
+
+def nine_textures(count: int, seed: int) -> Tensor:
+    """Images ``(N, 1, 20, 20)`` in [0, 1]: each ninth has waves of its own direction or length, wherever they begin."""
+    generator = torch.Generator().manual_seed(seed)
+    directions = torch.tensor(
+        [[1.6, 0], [0, 1.6], [1.2, 1.2], [1.2, -1.2], [3, 0], [0, 3], [2.2, 2.2], [2.2, -2.2], [0, 0]]
+    )
+    place = torch.arange(20) * 9 // 60
+    cell = place[:, None] * 3 + place
+    phase = 6.3 * torch.rand(count, 20, 20, generator=generator)[:, ::7, ::7][:, place][:, :, place]
+    row, column = torch.arange(20.0)[:, None], torch.arange(20.0)
+    waves = torch.sin(directions[cell][..., 0] * row + directions[cell][..., 1] * column + phase)
+    noise = torch.rand(count, 20, 20, generator=generator)
+    return (0.5 + 0.3 * waves + 0.2 * (noise - 0.5))[:, None]
+
+
+def smooth_noise(count: int, seed: int) -> Tensor:
+    """Images ``(N, 1, 20, 20)`` in [0, 1] of noise that neighbouring pixels share some of, everywhere."""
+    noise = torch.rand(count, 1, 22, 22, generator=torch.Generator().manual_seed(seed))
+    return torch.nn.functional.avg_pool2d(noise, 3, stride=1)
