@@ -14,7 +14,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from ssl_zoo.errors import InputError
 from ssl_zoo.lars import LARS
-from ssl_zoo.schedules import Course, Schedule, factor_of
+from ssl_zoo.schedules import Course, Schedule, along_cosine, factor_of
 from ssl_zoo.suggestions import nearest
 
 Name = Literal["adamw", "sgd", "lars", "adagrad"]
@@ -38,6 +38,8 @@ class Optimizer:
         learning_rate: Highest learning rate of the run, for the global batch.
         weight_decay: Weight decay of matrices and kernels; norms, biases, positions, class tokens and codebooks have
             none.
+        final_weight_decay: Weight decay at the end of the run, towards which it moves along half a cosine, as in DINO
+            (Caron et al., 2021, arXiv:2104.14294); left out, it stays what it is.
         layer_decay: Factor of the learning rate for each layer down from the top of the encoder (Bao et al., 2021,
             arXiv:2106.08254): heads and the last norm have the whole, the last layer this part of it, the layer below
             its square. 1 trains all layers alike; fine-tuning takes about 0.65 to 0.9.
@@ -60,6 +62,7 @@ class Optimizer:
     name: Name = "adamw"
     learning_rate: float = 1e-3
     weight_decay: float = 1e-4
+    final_weight_decay: float | None = None
     layer_decay: float = 1.0
     warmup: float = 0.1
     freeze_encoder: float = 0.0
@@ -90,6 +93,7 @@ class Optimizer:
         ranges = {
             "learning_rate": (self.learning_rate >= 0, "at least 0"),
             "weight_decay": (self.weight_decay >= 0, "at least 0"),
+            "final_weight_decay": (self.final_weight_decay is None or self.final_weight_decay >= 0, "at least 0"),
             "layer_decay": (0 < self.layer_decay <= 1, "above 0 and at most 1"),
             "warmup": (0 <= self.warmup < 1, "at least 0 and below 1"),
             "freeze_encoder": (0 <= self.freeze_encoder < 1, "at least 0 and below 1"),
@@ -190,8 +194,17 @@ def _named(module: nn.Module, name: str) -> Iterator[nn.Parameter]:
     return iter([found]) if isinstance(found, nn.Parameter) else found.parameters()
 
 
-def make_optimizer(settings: Optimizer, module: nn.Module, steady: Iterable[nn.Module] = ()) -> torch.optim.Optimizer:
-    """The optimizer of `settings`, with the groups of `parameter_groups`; arguments and errors as there."""
+def make_optimizer(
+    settings: Optimizer, module: nn.Module, steady: Iterable[nn.Module] = (), late: bool = False
+) -> torch.optim.Optimizer:
+    """The optimizer of `settings`, with the groups of `parameter_groups`; further arguments and errors as there.
+
+    Args:
+        settings: Update rule, and what the groups are made by.
+        module: Network that is trained.
+        steady: Modules inside whose learning rate stays as it is.
+        late: Whether some of it is trained later than the rest, besides an encoder that the settings freeze.
+    """
     if not torch.cuda.is_available():
         # Lightning sets this. With it, AdamW searches the machine for NVIDIA's library at every step.
         os.environ.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)
@@ -200,7 +213,8 @@ def make_optimizer(settings: Optimizer, module: nn.Module, steady: Iterable[nn.M
         return torch.optim.AdamW(groups, lr=rate, fused=True, **settings.own)
     if settings.name == "sgd":
         # The fused one wants all parameters of a group to have a momentum, or none: of a trunk it comes later.
-        return torch.optim.SGD(groups, lr=rate, fused=settings.freeze_encoder == 0, **settings.own)
+        late = late or settings.freeze_encoder > 0
+        return torch.optim.SGD(groups, lr=rate, fused=not late, **settings.own)
     if settings.name == "adagrad":  # CUDA has no fused one
         return torch.optim.Adagrad(groups, lr=rate, fused=groups[0]["params"][0].device.type == "cpu", **settings.own)
     return LARS(groups, lr=rate, **settings.own)
@@ -221,15 +235,19 @@ def advice_on_divergence(settings: Optimizer) -> str:
 
 
 def scheduled(optimizer: torch.optim.Optimizer, settings: Optimizer, total_steps: int) -> LambdaLR:
-    """Linear warm-up from zero, then the schedule of the settings.
+    """Linear warm-up from zero, then the schedule of the settings; and weight decay along its own.
 
     Args:
         optimizer: Optimizer whose learning rates are scaled; those of groups with `steady` True stay as they are.
-        settings: Schedule, and the part of the run spent warming up.
+        settings: Schedule, the part of the run spent warming up, and weight decay at the start and at the end.
         total_steps: Optimizer steps in the whole run.
     """
     factor = factor_of(settings.schedule, settings.warmup, total_steps)
-    return Course(optimizer, [_steady if group.get("steady") else factor for group in optimizer.param_groups])
+    factors = [_steady if group.get("steady") else factor for group in optimizer.param_groups]
+    start, end = settings.weight_decay, settings.final_weight_decay
+    if end is None:
+        return Course(optimizer, factors)
+    return Course(optimizer, factors, lambda step: along_cosine(start, end, min(1.0, step / max(1, total_steps))))
 
 
 def _steady(step: int) -> float:

@@ -147,6 +147,45 @@ def test_steady_parts_keep_their_rate_in_groups_of_their_own():
     assert sorted(map(id, everything)) == sorted(map(id, module.parameters()))
 
 
+def test_weight_decay_moves_along_half_a_cosine_where_there_is_any_and_goes_on_from_a_checkpoint():
+    settings = Optimizer(weight_decay=0.04, final_weight_decay=0.4)
+
+    def begin(steps: int) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LambdaLR]:
+        optimizer = make_optimizer(settings, network())
+        return optimizer, scheduled(optimizer, settings, steps)
+
+    def decays(optimizer: torch.optim.Optimizer) -> list[float]:
+        return [group["weight_decay"] for group in optimizer.param_groups]
+
+    optimizer, schedule = begin(20)
+    for step in range(20):
+        expected = 0.4 - 0.36 * (1 + math.cos(math.pi * step / 20)) / 2
+        assert decays(optimizer) == pytest.approx([expected, 0.0])  # norms and biases have none
+        if step == 10:
+            saved = optimizer.state_dict(), schedule.state_dict()
+        optimizer.step()
+        schedule.step()
+    assert decays(optimizer) == pytest.approx([0.4, 0.0])
+    for steps, expected in ((20, 0.22), (40, 0.4 - 0.36 * (1 + math.cos(math.pi / 4)) / 2)):
+        again, its_schedule = begin(steps)
+        again.load_state_dict(saved[0])
+        its_schedule.load_state_dict(saved[1])
+        assert decays(again) == pytest.approx([expected, 0.0])  # of the longer run, its own course
+    assert "weight_decay" not in saved[1]  # a function, which no checkpoint holds
+    with pytest.raises(InputError, match=r"final_weight_decay is -1\.0; it must be at least 0"):
+        Optimizer(final_weight_decay=-1.0)
+
+
+def test_without_a_final_value_weight_decay_stays_what_it_is():
+    settings = Optimizer(weight_decay=0.04)
+    optimizer = make_optimizer(settings, network())
+    schedule = scheduled(optimizer, settings, 4)
+    for _ in range(4):
+        optimizer.step()
+        schedule.step()
+    assert [group["weight_decay"] for group in optimizer.param_groups] == [0.04, 0.0]
+
+
 @pytest.mark.parametrize(
     ("schedule", "course"),
     [

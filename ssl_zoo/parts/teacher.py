@@ -1,6 +1,5 @@
 """Teachers: copies that follow a network slowly and are never trained."""
 
-import math
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from typing import Any
@@ -9,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ssl_zoo.errors import InputError
+from ssl_zoo.schedules import along_cosine, along_line
 
 
 class Teacher(nn.Module):
@@ -122,7 +122,7 @@ def cosine_momentum(start: float, progress: float) -> float:
         start: tau at the beginning, in [0, 1].
         progress: part of the run that is over, in [0, 1].
     """
-    return 1.0 - (1.0 - start) * (1.0 + math.cos(math.pi * progress)) / 2.0
+    return along_cosine(start, 1.0, progress)
 
 
 def linear_momentum(start: float, end: float, part: float, progress: float) -> float:
@@ -134,4 +134,4 @@ def linear_momentum(start: float, end: float, part: float, progress: float) -> f
         part: part of the run over which it rises, in [0, 1].
         progress: part of the run that is over, in [0, 1].
     """
-    return end if progress >= part else start + (end - start) * progress / part
+    return along_line(start, end, part, progress)
