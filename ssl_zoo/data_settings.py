@@ -134,7 +134,7 @@ def forget_sizes(method: L.LightningModule, parts: Iterable[str], sizes: Iterabl
         whole: Any = method
         settings = method.hparams
         for owner in owners:
-            whole, settings = getattr(whole, owner), settings[owner]["init_args"]
+            whole, settings = getattr(whole, owner, None), (settings.get(owner) or {}).get("init_args", {})
         part = getattr(whole, name, None)
         if part is None or "class_path" not in settings.get(name, {}):
             settings.pop(name, None)

@@ -54,7 +54,7 @@ from ssl_zoo.tracking.wandb import discard_wandb, log_results
 
 # What a method's parts, and parts of theirs, take from the data where they have such an argument; nobody types a number
 # twice.
-PARTS = ("encoder", "encoder.front_end", "decoder", "views")
+PARTS = ("encoder", "encoder.front_end", "decoder", "views", "views.global_views", "views.local_views")
 SIZES = ("channels", "image_size", "sample_rate", "crop_seconds", "vocabulary", "spelling", "statistics", "palette")
 
 

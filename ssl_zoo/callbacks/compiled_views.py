@@ -25,23 +25,24 @@ class CompiledViews(L.Callback):
 
     def __init__(self, backend: str = "inductor") -> None:
         self.backend = backend
-        self.forward: CompiledForward | None = None
+        self.forwards: list[CompiledForward] = []  # of every recipe, of which multi-crop views have two
 
     def on_train_batch_start(
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
     ) -> None:
         """Puts the compiled program in place of the views' `forward`."""
         assert isinstance(pl_module, Method)
-        if pl_module.views is not None:
-            self.forward = self.forward or CompiledForward(pl_module.views, self.backend)
+        recipes = [] if pl_module.views is None else pl_module.views.recipes()
+        self.forwards = self.forwards or [CompiledForward(views, self.backend) for views in recipes]
+        for views, forward in zip(recipes, self.forwards, strict=True):
             # On this object alone, for as long as it trains.
-            pl_module.views.forward = self.forward  # type: ignore[method-assign]  # other views of the class stay as they are
+            views.forward = forward  # type: ignore[method-assign]  # other views of the class stay as they are
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
         """Takes it away: pictures and validation have batches of other shapes."""
         assert isinstance(pl_module, Method)
-        if pl_module.views is not None:
-            del pl_module.views.forward
+        for views in [] if pl_module.views is None else pl_module.views.recipes():
+            del views.forward
 
 
 class CompiledForward:

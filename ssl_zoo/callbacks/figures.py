@@ -37,24 +37,27 @@ class ViewsFigure(L.Callback):
             return
         on_device = pl_module.transfer_batch_to_device(batch, pl_module.device, 0)
         with torch.no_grad():
-            views = data.picture(pl_module.make_views(on_device).inputs.float().cpu())
-        assert views is not None, "what shows inputs shows views of them"
+            sizes = [data.picture(views.inputs.float().cpu()) for views in pl_module.make_crops(on_device)]
+        views = [size for size in sizes if size is not None]
+        assert len(views) == len(sizes), "what shows inputs shows views of them"
         path = Path(directory) / FIGURES / VIEWS
         path.parent.mkdir(parents=True, exist_ok=True)
         draw_views(inputs, views, data.noun, path)
 
 
-def draw_views(inputs: Picture, views: Picture, noun: str, path: Path) -> None:
+def draw_views(inputs: Picture, views: list[Picture], noun: str, path: Path) -> None:
     """Inputs and their views: in rows below each other, or, where edges mean something, in columns with axes.
 
     Args:
         inputs: B raw inputs.
-        views: V * B, as `ssl_zoo.views.base.Views` orders them.
+        views: V * B of each size, the largest first, as `ssl_zoo.views.base.Views` orders them.
         noun: what several inputs are called.
         path: PNG file.
     """
     if inputs.extent is None:
-        draw_images(inputs.images, views.images, noun, path)
+        size = views[0].images.shape[2:]
+        alike = torch.cat([functional.interpolate(each.images, size) for each in views])
+        draw_images(inputs.images, alike, noun, path)
     else:
         draw_with_axes(inputs, views, noun, path)
 
@@ -73,14 +76,15 @@ def draw_images(images: Tensor, views: Tensor, noun: str, path: Path) -> None:
     save_grid(torch.cat([images, views]), len(images), names, path, least=96)
 
 
-def draw_with_axes(inputs: Picture, views: Picture, noun: str, path: Path) -> None:
+def draw_with_axes(inputs: Picture, views: list[Picture], noun: str, path: Path) -> None:
     """One input a row: its picture, then those of its views; arguments as for `draw_views`."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
     count = len(inputs.images)
     columns = [(noun, inputs, inputs.images)]
-    columns += [(f"view {number}", views, part) for number, part in enumerate(views.images.split(count), 1)]
+    parts = [(each, part) for each in views for part in each.images.split(count)]
+    columns += [(f"view {number}", each, part) for number, (each, part) in enumerate(parts, 1)]
     figure = Figure(figsize=(3 * len(columns), 1.6 * count), layout="constrained")
     axes = figure.subplots(count, len(columns), squeeze=False, sharex="col", sharey=True)
     for column, (title, picture, images) in enumerate(columns):

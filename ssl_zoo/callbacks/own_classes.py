@@ -42,22 +42,24 @@ class OwnClasses(L.Callback):
         if stage != "fit":
             return
         assert isinstance(pl_module, Method), "ssl_zoo trains methods"
-        data, views, encoder = data_of(trainer), pl_module.views, pl_module.encoder
+        data, encoder = data_of(trainer), pl_module.encoder
+        recipes = [] if pl_module.views is None else pl_module.views.recipes()
         decoder = getattr(pl_module, "decoder", None)
         for callback in getattr(trainer, "callbacks", []):
             if is_own(type(callback)):
                 check_hooks(callback)
         if is_own(type(data)):
             check_data(data)
-        if not any(is_own(type(each)) for each in (pl_module, encoder, views, decoder)):
+        if not any(is_own(type(each)) for each in (pl_module, encoder, decoder, *recipes)):
             return
         device = trainer.strategy.root_device
         trainer.precision_plugin.convert_module(pl_module).to(device)  # as training does right after this
         with _unchanged(pl_module), own_errors(), trainer.precision_plugin.forward_context():
             batch = next(iter(data.shuffled(data.pretrain_set, data.batch_size, 0, trainer)))
             batch = move_data_to_device(batch._replace(labels=None), device)
-            if views is not None and is_own(type(views)):
-                check_views(views, batch, pl_module.keys(batch), data.modality)
+            for views in recipes:
+                if is_own(type(views)):
+                    check_views(views, batch, pl_module.keys(batch), data.modality)
             if is_own(type(encoder)):
                 check_encoder(encoder, batch)
             if isinstance(decoder, Decoder) and is_own(type(decoder)):

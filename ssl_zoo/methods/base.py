@@ -136,11 +136,7 @@ class Method(Rebuildable, L.LightningModule, ABC):
         return None
 
     def alarms(self, batch_size: int) -> list[Alarm]:
-        """What its logged numbers say when it learns nothing; a method adds those of its own.
-
-        Args:
-            batch_size: over all processes together.
-        """
+        """What its logged numbers say when it learns nothing, in batches of this size over all processes."""
         chance = self.chance_loss(batch_size)
         return [collapsed_representation(), *one_expert(self), *([] if chance is None else [loss_at_chance(chance)])]
 
@@ -160,11 +156,7 @@ class Method(Rebuildable, L.LightningModule, ABC):
         return None
 
     def has_no_negatives(self, batch_size: int) -> bool:
-        """Whether the loss contrasts the examples of a batch with each other, and a batch of this size has no others.
-
-        Args:
-            batch_size: over all processes together.
-        """
+        """Whether the loss contrasts examples of a batch, which with this size over all processes has no others."""
         return self.chance_loss(batch_size) == 0  # guessing costs nothing where there is one answer
 
     def after_step(self) -> None:
@@ -182,6 +174,10 @@ class Method(Rebuildable, L.LightningModule, ABC):
 
     def steady_parts(self) -> list[nn.Module]:
         """Parts whose learning rate neither warms up nor decays; none unless the paper says so."""
+        return []
+
+    def late_parts(self) -> list[tuple[nn.Module, float]]:
+        """Parts that stand still at first, and the part of the run until then; none unless the paper says so."""
         return []
 
     @property
@@ -206,6 +202,11 @@ class Method(Rebuildable, L.LightningModule, ABC):
         assert self.views is not None
         require_difference(self.views, self.encoder)
         return self.views.of(batch, self.keys(batch))
+
+    def make_crops(self, batch: Batch) -> list[Viewed]:
+        """What `make_views` gives, then any smaller views, one size after the other, as encoders take them."""
+        smaller = [] if self.views is None else self.views.smaller(batch, self.keys(batch))
+        return [self.make_views(batch), *smaller]
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """One step on a batch stripped of its labels."""
@@ -244,24 +245,22 @@ class Method(Rebuildable, L.LightningModule, ABC):
         self._steps_frozen = steps_frozen(self.optimizer.freeze_encoder, self._total_steps)
         if self._steps_frozen:
             require_heads(self, self.encoder, self.optimizer.freeze_encoder)
-        optimizer = optim.make_optimizer(self.optimizer, self, self.steady_parts())
+        optimizer = optim.make_optimizer(self.optimizer, self, self.steady_parts(), bool(self.late_parts()))
         schedule = optim.scheduled(optimizer, self.optimizer, self._total_steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
-
-    @property
-    def _frozen(self) -> bool:
-        """Whether this step trains heads alone."""
-        return self.global_step < self._steps_frozen
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Holds the encoder's batch norms for as long as `optimizer.freeze_encoder` says."""
         if self._steps_frozen:
-            stand_still(self, self._frozen)
+            stand_still(self, self.global_step < self._steps_frozen)
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        """Keeps the encoder where it is meanwhile; gradients are clipped after this."""
-        if self._frozen:
+        """Keeps the encoder where it is meanwhile, and what is trained later; gradients are clipped after this."""
+        if self.global_step < self._steps_frozen:
             drop_gradients(self.encoder)
+        for part, until in self.late_parts():
+            if self.progress < until:
+                drop_gradients(part)
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         """Lightning's step, then `after_step`; accumulated batches count as one."""

@@ -64,6 +64,19 @@ class Views(Rebuildable, nn.Module, ABC):
             )
         return Viewed(self(batch.inputs, keys, batch.fields), None)
 
+    def smaller(self, batch: Batch, keys: Tensor) -> list[Viewed]:
+        """Further views of smaller sizes, one size after the other; none unless these are multi-crop views.
+
+        Args:
+            batch: a batch on its device.
+            keys: ``(B,)`` int64 from `ssl_zoo.randomness.example_keys`.
+        """
+        return []
+
+    def recipes(self) -> list["Views"]:
+        """The views that these are put together from, themselves where they are of one kind."""
+        return [self]
+
     @abstractmethod
     def forward(self, inputs: Tensor, keys: Tensor, fields: dict[str, Tensor] | None = None) -> Tensor:
         """Augment a batch.

@@ -68,7 +68,8 @@ def test_training_steps_are_compiled_and_nothing_else_is_changed(tmp_path) -> No
 
     callback = CompiledViews(backend="aot_eager")
     compiled, plain = train(callback), train()
-    assert callback.forward is not None and callback.forward.compiled is not callback.forward.plain
+    (forward,) = callback.forwards
+    assert forward.compiled is not forward.plain
     for name, value in plain.items():
         torch.testing.assert_close(compiled[name], value, atol=1e-4, rtol=1e-3)
 

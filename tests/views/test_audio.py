@@ -188,6 +188,6 @@ def test_a_method_with_views_refuses_a_padded_batch() -> None:
 def test_a_picture_shows_recordings_beside_their_views(tmp_path: Path) -> None:
     inputs = waveforms(3)
     views = AudioViews(0.5, sample_rate=RATE)(inputs, keys(3))
-    draw_views(picture_of_sound(inputs, RATE), picture_of_sound(views, RATE), "recordings", tmp_path / "views.png")
+    draw_views(picture_of_sound(inputs, RATE), [picture_of_sound(views, RATE)], "recordings", tmp_path / "views.png")
     with Image.open(tmp_path / "views.png") as picture:
         assert picture.size == (900, 480)
