@@ -8,6 +8,8 @@ PROJECTION_RANK = "train/rank"  # the same of how many dimensions that has
 
 CONTRASTIVE = "train/contrastive"  # of methods whose loss has other terms: the one that `chance_loss` is about
 EQUAL_NEGATIVES = "train/equal_negatives"  # of methods with learnt targets: negatives that are the positive itself
+INFORMATION = "train/information"  # of methods whose teacher chooses among outputs: what its choice says, in nats
+TEACHER_ENTROPY = "train/teacher_entropy"
 CODE_PERPLEXITY = "train/code_perplexity"
 BUSIEST_EXPERT = "train/busiest_expert"  # of encoders with experts: the part of the tokens that it gets
 EXPLAINED = "train/explained"  # of methods that predict numbers: the part of their variance or deviation predicted

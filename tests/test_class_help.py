@@ -96,7 +96,7 @@ def scripts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         ("ssl-zoo prob", {"probe", "probe-public"}),
         ("ssl-zoo fit --model SimS", {"SimSiam"}),
         ("ssl-zoo fit --trainer.max_s", {"--trainer.max_steps"}),
-        ("ssl-zoo fit --model.temp", {"--model.temperature"}),
+        ("ssl-zoo fit --model.temp", {"--model.temperature", "--model.temperature_rise"}),
         ("ssl-zoo fit --data.source Dig", {"Digits"}),
         ("ssl-zoo compare --ra", {"--rank_by"}),
         ("ssl-zoo sweep --li", {"--list"}),

@@ -21,6 +21,8 @@ FEW_CODES = 1.5
 AT_CHANCE = 0.995
 # Part of the targets' variance or deviation that anything but a constant prediction explains.
 EXPLAINED = 0.02
+# Nats that a teacher's choice among outputs says about an example; to split examples in two halves takes 0.7.
+SILENT = 0.01
 # Part of the tokens that the busiest expert of a layer gets.
 ONE_EXPERT = 0.9
 # Share of the latent dimensions that must be active, and never fewer than one.
@@ -93,6 +95,23 @@ def projections_on_a_line(advice: str) -> Alarm:
         f"The projections lie on a line: all of their dimensions say the same ({name} is {{{name}:.2f}}, 1 is a line). "
     )
     return Alarm(name, sentence + advice, below=A_LINE)
+
+
+def silent_teacher(most: float) -> Alarm:
+    """A teacher gives all examples the same probabilities of its outputs: all of them alike, or one output alone.
+
+    Args:
+        most: entropy of outputs that are all equally likely, in nats.
+    """
+    chosen, spread = metrics.INFORMATION, metrics.TEACHER_ENTROPY
+    return Alarm(
+        chosen,
+        f"The outputs have collapsed: the teacher gives all examples nearly the same ({chosen} is {{{chosen}:.4f}} "
+        f"nats), so the loss teaches nothing. The entropy of its outputs is {{{spread}:.2f}}: near {most:.2f}, where "
+        "all are equally likely, lower teacher_temperature; near 0, where one takes all, lower centre_momentum; in "
+        "either case look at the learning rate.",
+        below=SILENT,
+    )
 
 
 def constant_places(metric: str, what: str, advice: str, below: float) -> Alarm:
