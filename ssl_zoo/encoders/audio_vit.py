@@ -22,8 +22,9 @@ class AudioViT(Encoder):
     time, and within a time from the lowest band up. Positions are fixed sines and cosines of time and band. What is
     longer than a segment is encoded segment by segment, each as if it were a recording: positions further on were in no
     crop that the network has been trained on, and the cost of attention grows with the square of its length. `by_time`
-    makes one vector per time, the mean over its bands, for whatever is asked of a time, such as phones. There is no
-    class token: pooled is the mean over real places.
+    puts the vectors of a time's bands side by side, for whatever is asked of a time, such as phones (as Niizumi et al.,
+    2022, arXiv:2204.12260, do): their mean would not tell high from low. There is no class token: pooled is the mean
+    over real places.
 
     Args:
         mels: number of frequency bands of the spectrogram.
@@ -165,10 +166,15 @@ class AudioViT(Encoder):
         )
         return Encoded(sequence, mean_over_places(sequence, mask), mask, tuple(states) if layers else ())
 
+    @property
+    def time_dim(self) -> int:
+        """`dim` of every band."""
+        return self.bands * self.dim
+
     def by_time(self, encoded: Encoded) -> Encoded:
-        """The mean over the bands of every time, of all layers."""
+        """The bands of every time side by side, ``(B, times, bands * dim)``, of all layers."""
         sequence, *states = (
-            each.unflatten(1, (-1, self.bands)).mean(2) for each in (encoded.sequence, *encoded.layers)
+            each.unflatten(1, (-1, self.bands)).flatten(2) for each in (encoded.sequence, *encoded.layers)
         )
         mask = None if encoded.mask is None else encoded.mask[:, :: self.bands]
         return encoded._replace(sequence=sequence, mask=mask, layers=tuple(states))

@@ -200,6 +200,11 @@ class Encoder(Rebuildable, nn.Module, ABC):
         """
         raise InputError(f"{type(self).__name__} does not say how pictures of what is at its places are put together.")
 
+    @property
+    def time_dim(self) -> int:
+        """Size of the vectors of `by_time`."""
+        return self.dim
+
     def by_time(self, encoded: Encoded) -> Encoded:
         """One vector per time where several places share one, for what is asked of a time, such as phones.
 

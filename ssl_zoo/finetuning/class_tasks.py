@@ -6,6 +6,7 @@ from torch import Tensor
 from ssl_zoo.data.base import DataModule
 from ssl_zoo.data.examples import Examples
 from ssl_zoo.data.text.tokenizer import TextTokenizer
+from ssl_zoo.encoders.base import Encoder
 from ssl_zoo.errors import InputError
 from ssl_zoo.evaluation.labelled import remarks_on_labels
 from ssl_zoo.finetuning.records import Pair, Records
@@ -42,9 +43,9 @@ class ClassTask(Task):
         self.train_labels, self.test_labels = labels
         self.classes = int(torch.cat(labels).max()) + 1
 
-    def new_head(self, dim: int) -> ClassHead:
+    def new_head(self, encoder: Encoder) -> ClassHead:
         """As in `Task`."""
-        return ClassHead(dim, self.classes)
+        return ClassHead(encoder.dim, self.classes)
 
     def draw(self, number: int | None, draw: int) -> Tensor:
         """The same choice as the probes'; fewer from a class that has fewer."""

@@ -148,7 +148,7 @@ def _make_task(run: Run, task: str, folder: Path | None, test_examples: int) -> 
             known = ", ".join([*own, *OF_RECORDS])
             raise InputError(f"finetune: {run.data.source_name} has no task {task}: choose one of {known}.")
         if isinstance(own.get(task), PlaceLabels):
-            return PlaceTask(run.data, task, run.method.encoder, test_examples)
+            return PlaceTask(run.data, task, test_examples)
         return class_task(run.data, task, test_examples)
     tokens = run.data.tokens()
     if tokens is None:

@@ -51,7 +51,6 @@ class PlaceTask(Task):
     Args:
         data: set up.
         name: name of the task.
-        encoder: says where its vectors stand.
         test_examples: the most test examples to evaluate on.
 
     Raises:
@@ -60,11 +59,11 @@ class PlaceTask(Task):
 
     counted = "examples"
 
-    def __init__(self, data: DataModule, name: str, encoder: Encoder, test_examples: int) -> None:
+    def __init__(self, data: DataModule, name: str, test_examples: int) -> None:
         task = data.tasks()[name]
         assert isinstance(task, PlaceLabels)
         self.data, self.split = data.source_name, data.split_hash
-        self.classes, self.offset, self.stride = len(task.classes), encoder.offset, encoder.stride
+        self.classes = len(task.classes)
         train, test = task.parts["train"], task.parts["test"]
         with_places = test.examples.unique()
         chosen = with_places[draw_test(len(with_places), test_examples)]
@@ -79,9 +78,9 @@ class PlaceTask(Task):
         self.train = PlaceExamples(data.train_set, train, train.examples.unique())
         self.test = PlaceExamples(data.test_set, test, chosen)
 
-    def new_head(self, dim: int) -> PlaceHead:
+    def new_head(self, encoder: Encoder) -> PlaceHead:
         """As in `Task`."""
-        return PlaceHead(dim, self.classes, self.offset, self.stride)
+        return PlaceHead(encoder.time_dim, self.classes, encoder.offset, encoder.stride)
 
     def draw(self, number: int | None, draw: int) -> Tensor:
         """As in `Task`; see `draw_some`."""

@@ -6,6 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from ssl_zoo.encoders.base import Encoder
 from ssl_zoo.errors import InputError
 from ssl_zoo.tasks.examples import TaskExamples
 from ssl_zoo.tasks.heads import Head
@@ -31,8 +32,8 @@ class Task(ABC):
     left_out: tuple[int, int] = (0, 0)
 
     @abstractmethod
-    def new_head(self, dim: int) -> Head:
-        """An untrained head for vectors of so many numbers."""
+    def new_head(self, encoder: Encoder) -> Head:
+        """An untrained head for the vectors of an encoder."""
 
     @abstractmethod
     def draw(self, number: int | None, draw: int) -> Tensor:

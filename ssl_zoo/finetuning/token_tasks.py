@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from ssl_zoo.data.text.tokenizer import TextTokenizer
+from ssl_zoo.encoders.base import Encoder
 from ssl_zoo.errors import InputError
 from ssl_zoo.finetuning.records import Question, Records, TaggedSentence
 from ssl_zoo.finetuning.tasks import Task, draw_some
@@ -71,9 +72,9 @@ class TagTask(TokenTask):
                 examples.append(Tokenized(torch.tensor(wrapped), targets, places))
         return examples
 
-    def new_head(self, dim: int) -> TagHead:
+    def new_head(self, encoder: Encoder) -> TagHead:
         """As in `Task`."""
-        return TagHead(dim, len(self.tags))
+        return TagHead(encoder.dim, len(self.tags))
 
     def score(self, answers: list[list[int]]) -> dict[str, float]:
         """F1 of entities, and the accuracy of all tags."""
@@ -100,9 +101,9 @@ class SpanTask(TokenTask):
         self.left_out = len(records.train) - len(train), len(records.test) - len(test)
         self._keep(train, test, tokenizer, length)
 
-    def new_head(self, dim: int) -> SpanHead:
+    def new_head(self, encoder: Encoder) -> SpanHead:
         """As in `Task`."""
-        return SpanHead(dim, 2)
+        return SpanHead(encoder.dim, 2)
 
     def score(self, answers: list[list[int]]) -> dict[str, float]:
         """F1 of the answers' words and the part of answers that match exactly."""

@@ -136,7 +136,7 @@ def fine_tune(
     with torch.random.fork_rng(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*does not have many workers")  # examples lie in memory
         torch.manual_seed(seed)
-        module = FineTuner(encoder, task.new_head(encoder.dim), settings)
+        module = FineTuner(encoder, task.new_head(encoder), settings)
         choose_trained(module)
         module.train()  # a run is loaded for evaluation, and Lightning leaves modules in the mode it finds them in
         trainer = L.Trainer(

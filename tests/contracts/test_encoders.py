@@ -319,10 +319,10 @@ def test_there_is_one_vector_per_time_for_what_is_asked_of_a_time(encoder):
     if plane is None or encoder.modality == "image":
         assert found is encoded
         return
-    assert found.sequence.shape == (BATCH, plane[0], encoder.dim) and len(found.layers) == encoder.num_layers
-    assert {layer.shape for layer in found.layers} == {(BATCH, encoder.prefix + plane[0], encoder.dim)}
+    assert found.sequence.shape == (BATCH, plane[0], encoder.time_dim) and len(found.layers) == encoder.num_layers
+    assert {layer.shape for layer in found.layers} == {(BATCH, encoder.prefix + plane[0], encoder.time_dim)}
     for row, time in (0, 0), (0, plane[0] - 1), (3, plane[0] // 2):
-        expected = encoded.sequence[row, time * plane[1] : (time + 1) * plane[1]].mean(0)
+        expected = encoded.sequence[row, time * plane[1] : (time + 1) * plane[1]].flatten()
         torch.testing.assert_close(found.sequence[row, time], expected)
         assert found.mask[row, time] == encoded.mask[row, time * plane[1]]
     assert torch.equal(found.pooled, encoded.pooled)

@@ -79,15 +79,15 @@ def test_probes_and_fine_tuning_of_phones_see_one_vector_per_time():
     encoded = encoder(batch.inputs, batch.mask, layers=True)
     representation = representation_of(encoder, lambda each, layers: encoder(each.inputs, each.mask, layers=layers))
     found = representation.extract(batch, True)
-    assert {layer.shape for layer in found.sequences} == {(2, 14, 32)} and found.mask.sum(1).tolist() == [14, 8]
+    assert {layer.shape for layer in found.sequences} == {(2, 14, 64)} and found.mask.sum(1).tolist() == [14, 8]
     for layer, state in zip(found.sequences, encoded.layers, strict=True):
-        torch.testing.assert_close(layer[1, 5], state[1, 10:12].mean(0))  # both bands of the sixth time
-    head = PlaceHead(32, 3, encoder.offset, encoder.stride).eval()
+        torch.testing.assert_close(layer[1, 5], state[1, 10:12].flatten())  # both bands of the sixth time
+    head = PlaceHead(encoder.time_dim, 3, encoder.offset, encoder.stride).eval()
     tuner = FineTuner(encoder, head, Settings(1, 1, 1e-3)).eval()
     # A place in the middle of every time's window, and one beyond the last real time.
     places = torch.tensor([[encoder.offset + n * encoder.stride for n in range(8)] + [4900]])
     scores = tuner(TaskBatch(batch.inputs[1:], batch.mask[1:], torch.zeros(1, 9), places))
-    times = encoded.sequence[1].view(14, 2, 32).mean(1)[[*range(8), 7]]
+    times = encoded.sequence[1].view(14, 64)[[*range(8), 7]]
     torch.testing.assert_close(scores, head.linear(times))
 
 

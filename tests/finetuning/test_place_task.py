@@ -27,7 +27,7 @@ def encoder() -> Wav2Vec2Encoder:
 
 
 def test_examples_come_with_what_is_said_at_every_moment(data):
-    task = PlaceTask(data, "phones", encoder(), test_examples=3)
+    task = PlaceTask(data, "phones", test_examples=3)
     assert len(task.train) == len(data.train_set) and len(task.test) == 3
     batch = task.train.__getitems__([4, 0, 2])
     assert batch.mask is not None and torch.equal(batch.places >= 0, batch.targets >= 0)
@@ -39,7 +39,7 @@ def test_examples_come_with_what_is_said_at_every_moment(data):
 
 
 def test_answers_are_scored_place_by_place(data):
-    task = PlaceTask(data, "phones", encoder(), test_examples=3)
+    task = PlaceTask(data, "phones", test_examples=3)
     right = [task.test.__getitems__([position]).targets[0].tolist() for position in range(3)]
     assert task.score(right)["accuracy"] == 1
     wrong = [[label + 1 for label in row] for row in right]
@@ -47,7 +47,7 @@ def test_answers_are_scored_place_by_place(data):
 
 
 def test_phones_are_learnt(data):
-    task = PlaceTask(data, "phones", encoder(), test_examples=100)
+    task = PlaceTask(data, "phones", test_examples=100)
     everything = torch.arange(len(task.train))
     settings = Settings(steps=60, batch_size=8, learning_rate=1e-2)
     found = task.score(fine_tune(encoder(), task, everything, 0, settings))
@@ -67,7 +67,7 @@ def test_too_few_test_examples_are_refused(data):
     try:
         with pytest.raises(InputError, match="so that any accuracy would be 0 or 100 %"):
             data.__dict__.pop("_phone_labels", None)  # kept from other tests
-            PlaceTask(data, "phones", encoder(), test_examples=3)
+            PlaceTask(data, "phones", test_examples=3)
     finally:
         data.test_set.segments = kept
         data.__dict__.pop("_phone_labels", None)
