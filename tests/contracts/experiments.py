@@ -25,7 +25,7 @@ from ssl_zoo.export.torchvision_weights import save_for_torchvision
 from ssl_zoo.methods.base import Method
 from ssl_zoo.rebuilding import Rebuildable
 from tests.contracts.found import concrete
-from tests.made import write_pairs, write_texts, write_waves
+from tests.made import write_images, write_pairs, write_texts, write_waves
 from tests.two_processes import TwoProcesses
 
 FOLDER = Path(__file__).parents[2] / "experiments"
@@ -38,6 +38,7 @@ SMALL_DATA: dict[str, Callable[[], list[str]]] = {
     "AudioData": lambda: ["--data.source=AudioFolder", f"--data.source.root={waves()}"],
     "ImageData": lambda: ["--data.source=null", "--data.image_size=12"],
     "TextData": lambda: ["--data.source=TextFiles", f"--data.source.root={texts()}", *SMALL_TEXTS],
+    "colours": lambda: ["--data.source=ImageFolder", f"--data.source.root={coloured()}", "--data.image_size=12"],
     "pairs": lambda: ["--data.source=ParallelTexts", f"--data.source.root={pairs()}", *SMALL_TEXTS],
 }
 SMALL_TEXTS = ["--data.vocab_size=300", "--data.length=16"]
@@ -95,6 +96,13 @@ def waves() -> Path:
 
 
 @cache
+def coloured() -> Path:
+    """A folder of made images in colour, as above."""
+    folder = Path(os.environ["SSL_ZOO_CACHE"]) / "made" / "coloured"
+    return folder if folder.exists() else write_images(folder)
+
+
+@cache
 def texts() -> Path:
     """A file of made texts, as above."""
     path = Path(os.environ["SSL_ZOO_CACHE"]) / "made" / "texts.jsonl"
@@ -123,7 +131,7 @@ def small(path: Path, runs: Path) -> list[str]:
     settings = settings_of(path)
     arguments, data = settings["model"]["init_args"], settings["data"]
     kind = data["class_path"].split(".")[-1]
-    options = SMALL_DATA["pairs" if of_pairs(data) else kind]()
+    options = SMALL_DATA["pairs" if of_pairs(data) else "colours" if in_colour(data) else kind]()
     if kind == "AudioData" and data["init_args"].get("seconds_per_batch") is None:
         options.append("--data.crop_seconds=0.5")
     if "max_new_tokens" in arguments:
@@ -134,6 +142,13 @@ def small(path: Path, runs: Path) -> list[str]:
         else:
             options += tiny(f"model.{name}", part)
     return ["fit", "--config", str(path), *SMALL, *options, "--runs_dir", str(runs)]
+
+
+def in_colour(data: dict[str, Any]) -> bool:
+    """Whether an experiment is about images in colour, as its source says before anything is read."""
+    source = data["init_args"].get("source")
+    name = source if isinstance(source, str) else (source or {}).get("class_path")
+    return name is not None and getattr(class_of(name), "channels", 1) == 3
 
 
 def of_pairs(data: dict[str, Any]) -> bool:

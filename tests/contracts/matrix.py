@@ -28,6 +28,7 @@ from ssl_zoo.data.audio.module import AudioData
 from ssl_zoo.data.audio.sources.folder import AudioFolder
 from ssl_zoo.data.base import DataModule
 from ssl_zoo.data.image.module import ImageData
+from ssl_zoo.data.image.sources.folder import ImageFolder
 from ssl_zoo.data.text.module import TextData
 from ssl_zoo.data.text.sources.base import TextSource
 from ssl_zoo.data.text.sources.files import TextFiles
@@ -39,7 +40,18 @@ from ssl_zoo.matrix import MODALITIES, Matrix, Tried
 from ssl_zoo.methods.base import Method
 from ssl_zoo.training_cli import SIZES
 from ssl_zoo.views.base import Views
-from tests.contracts.experiments import EXPERIMENTS, FOLDER, OWN, class_of, method_of, pairs, settings_of, texts, waves
+from tests.contracts.experiments import (
+    EXPERIMENTS,
+    FOLDER,
+    OWN,
+    class_of,
+    coloured,
+    method_of,
+    pairs,
+    settings_of,
+    texts,
+    waves,
+)
 from tests.contracts.found import concrete
 
 PAGE = FOLDER.parent / "docs" / "experiments.md"
@@ -52,10 +64,10 @@ BATCH = 8
 
 @cache
 def data_of(modality: str) -> list[DataModule]:
-    """Small data of a modality: of text packed rows, where these will not do single documents, and then pairs."""
+    """Small data of a modality: of images grey ones and others, of text packed rows, single documents and pairs."""
     small = {"batch_size": BATCH, "train_size": 24}
     if modality == "image":
-        return [ImageData(image_size=12, **small)]
+        return [ImageData(image_size=12, **small), ImageData(ImageFolder(coloured()), image_size=12, **small)]
     if modality == "speech":
         return [AudioData(AudioFolder(waves()), crop_seconds=0.5, **small)]
     sizes = {"vocab_size": 300, "length": 16}
