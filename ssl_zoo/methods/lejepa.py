@@ -76,7 +76,7 @@ class LeJEPA(Method):
         assert self.views is not None
         views = self.projector(self.encoder(*self.make_views(batch)).pooled)
         projections = views.unflatten(0, (self.views.views_per_example, -1)).float()
-        invariance = distance_to_centre(projections)
+        invariance = distance_to_centre(projections, self.views.views_per_example)
         gaussianity = sigreg(projections, random_directions(self._key(), projections.shape[-1], self.directions))
         first = all_gather(projections[0].detach())
         return {

@@ -22,18 +22,19 @@ def negative_cosine(predicted: Tensor, target: Tensor) -> Tensor:
         return -F.cosine_similarity(predicted.float(), target.detach().float(), dim=1).mean()
 
 
-def distance_to_centre(views: Tensor) -> Tensor:
-    """The mean squared distance of an example's views from their mean; the gradient flows into both.
+def distance_to_centre(views: Tensor, central: int) -> Tensor:
+    """The mean squared distance of an example's views from the mean of its first ones; the gradient flows into both.
 
-    LeJEPA's invariance (Balestriero and LeCun, 2025, arXiv:2511.08544); of two views it is a quarter of the mean
-    squared distance between them.
+    LeJEPA's invariance (Balestriero and LeCun, 2025, arXiv:2511.08544); of two views, both central, it is a quarter of
+    the mean squared distance between them.
 
     Args:
         views: ``(V, B, D)``, V views of each example.
+        central: number of views, the first ones, that the mean is of; crops of small parts do not count there.
 
     Returns:
-        Scalar float32, at least 0, the mean over views, examples and dimensions.
+        Scalar float32, at least 0, the mean over all views, examples and dimensions.
     """
     with torch.autocast(views.device.type, enabled=False):
         views = views.float()
-        return (views - views.mean(0)).square().mean()
+        return (views - views[:central].mean(0)).square().mean()

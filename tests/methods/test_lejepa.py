@@ -10,7 +10,7 @@ from ssl_zoo.objectives.sigreg import random_directions, sigreg
 from ssl_zoo.optim import Optimizer
 from ssl_zoo.views.image import DigitViews
 
-SETTINGS = {"projection_hidden": 64, "projection_dim": 16, "directions": 64}
+SETTINGS = {"projection_hidden": 64, "projection_dim": 16, "directions": 32}
 
 
 def images(count: int = 6) -> Batch:
@@ -39,7 +39,7 @@ def test_the_loss_is_a_convex_sum_of_the_views_distance_and_one_test_for_each_vi
     views = [method.projector(method.encoder(*view).pooled) for view in method.make_views(batch).chunk(2)]
     centre = (views[0] + views[1]) / 2
     distance = sum(float((view - centre).square().mean()) for view in views) / 2
-    directions = random_directions(method._key(), 16, 64)
+    directions = random_directions(method._key(), 16, 32)
     tests = sum(float(sigreg(view[None], directions)) for view in views) / 2
     terms = method.losses(batch)
     assert float(terms["loss"]) == pytest.approx(0.7 * distance + 0.3 * tests, abs=1e-5)
@@ -73,12 +73,12 @@ def test_both_views_have_a_gradient(toy):
 def test_it_learns_what_views_share_and_without_the_regulariser_it_collapses_and_says_so(toy):
     settings = {**SETTINGS, "projection_hidden": 128, "optimizer": Optimizer(learning_rate=3e-3)}
     whole, broken = (LeJEPA(toy.encoder(), toy.views(), sigreg_weight=weight, **settings) for weight in (0.02, 0.0))
-    said = toy.train(whole, 150, [Alarms()])
+    said = toy.train(whole, 120, [Alarms()])
     assert not any("collapsed" in each or "chance" in each or "line" in each for each in said)
-    said = toy.train(broken, 150, [Alarms()])
+    said = toy.train(broken, 100, [Alarms()])
     assert any("projections have collapsed" in each for each in said)
     pixels = toy.accuracy(lambda batch: batch.inputs.flatten(1))
-    assert toy.learnt(whole) > 0.2 + max(pixels, toy.learnt(broken))
+    assert toy.learnt(whole) > 0.15 + max(pixels, toy.learnt(broken))
 
 
 @torch.no_grad()

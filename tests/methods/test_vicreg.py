@@ -27,12 +27,12 @@ def test_the_loss_is_lightlys_of_the_projected_views(toy):
 
 def test_it_learns_what_views_share_and_without_the_variance_term_it_collapses_and_says_so(toy):
     whole, broken = (VICReg(toy.encoder(), toy.views(), variance_weight=weight, **TOY) for weight in (25.0, 0.0))
-    said = toy.train(whole, 150, [Alarms()])
+    said = toy.train(whole, 120, [Alarms()])
     assert not any("collapsed" in each or "chance" in each or "line" in each for each in said)
-    said = toy.train(broken, 150, [Alarms()])
+    said = toy.train(broken, 100, [Alarms()])
     pixels = toy.accuracy(lambda batch: batch.inputs.flatten(1))
     assert any("projections have collapsed" in each for each in said)
-    assert toy.learnt(whole) > 0.2 + max(pixels, toy.learnt(broken))
+    assert toy.learnt(whole) > 0.15 + max(pixels, toy.learnt(broken))
 
 
 def test_without_the_covariance_term_all_dimensions_say_the_same(toy):

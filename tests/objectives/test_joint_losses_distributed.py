@@ -33,7 +33,7 @@ def vicreg_step(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
 def lejepa_step(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
     """Other code has dropped what the ranks had summed, so that each tested its own part of the batch."""
     views = torch.stack([first, second])
-    return distance_to_centre(views) + sigreg(views, random_directions(example_keys(0, 1, torch.tensor([0])), 4, 9))
+    return distance_to_centre(views, 2) + sigreg(views, random_directions(example_keys(0, 1, torch.tensor([0])), 4, 9))
 
 
 STEPS = {"Barlow Twins": barlow_step, "VICReg": vicreg_step, "LeJEPA": lejepa_step}

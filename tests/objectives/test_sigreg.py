@@ -3,7 +3,7 @@ import math
 
 import pytest
 import torch
-from lightly.loss.lejepa_loss import SIGReg
+from lightly.loss.lejepa_loss import SIGReg, lejepa_invariance_loss
 
 from ssl_zoo.objectives.sigreg import AT_A_POINT, random_directions, sigreg
 from ssl_zoo.objectives.similarity import distance_to_centre
@@ -119,13 +119,28 @@ def test_it_is_computed_in_float32_under_autocast():
     torch.testing.assert_close(inside, sigreg(vectors.bfloat16().float(), directions))
 
 
-def test_the_distance_to_the_centre_in_plain_loops():
+@pytest.mark.parametrize("central", [2, 3])
+def test_the_distance_to_the_centre_in_plain_loops(central):
+    """Other code has left the views that the centre is of out of the mean."""
     vectors = projections(3, 4, 2)
     total = 0.0
     for example in range(4):
         for dimension in range(2):
             values = vectors[:, example, dimension].tolist()
-            total += sum((value - sum(values) / 3) ** 2 for value in values)
-    assert float(distance_to_centre(vectors)) == pytest.approx(total / 24, abs=1e-6)
-    both = vectors[:2]
-    torch.testing.assert_close(distance_to_centre(both), (both[0] - both[1]).square().mean() / 4)
+            total += sum((value - sum(values[:central]) / central) ** 2 for value in values)
+    assert float(distance_to_centre(vectors, central)) == pytest.approx(total / 24, abs=1e-6)
+
+
+def test_of_two_views_the_distance_to_the_centre_is_a_quarter_of_that_between_them_and_both_have_a_gradient():
+    first, second = (view.clone().requires_grad_() for view in projections(2, 4, 2))
+    distance = distance_to_centre(torch.stack([first, second]), 2)
+    torch.testing.assert_close(distance, (first - second).square().mean() / 4)
+    distance.backward()
+    torch.testing.assert_close(first.grad, -second.grad)
+    assert first.grad.abs().sum() > 0
+
+
+def test_it_equals_lightlys_invariance():
+    vectors = projections(5, 4, 3)
+    expected = lejepa_invariance_loss(all_proj=vectors, global_proj=vectors[:2])
+    torch.testing.assert_close(distance_to_centre(vectors, 2), expected)
