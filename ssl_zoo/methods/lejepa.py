@@ -1,5 +1,6 @@
 """LeJEPA: views attract each other, and the projections of a batch are to be a sample of a standard normal."""
 
+import torch
 from torch import Tensor
 
 from ssl_zoo.batch import Batch
@@ -24,14 +25,15 @@ DIRECTIONS = 1
 class LeJEPA(Method):
     """Latent-Euclidean joint-embedding prediction (Balestriero and LeCun, 2025, arXiv:2511.08544).
 
-    For the projections z of V views of each example, and their mean c over the views:
+    For the projections z of V views of each example, and their mean c over the views that are no local crops:
 
         loss = (1 - l) * mean over views, examples and dimensions of (z - c)^2 + l * SIGReg
 
     SIGReg compares the distribution of the projections with a standard normal one along random directions, for each
     view by itself over the global batch (see `ssl_zoo.objectives.sigreg`). The directions are new at every step and the
-    same on all ranks. There is no teacher, stop-gradient or schedule, and one number to choose, l. As the statistic
-    grows with the batch, so does what l means: a batch four times as large wants a smaller one.
+    same on all ranks. Any views will do; with `MultiCrop`, as in the paper, small crops are compared with the centre of
+    the large ones, and tested like them. There is no teacher, stop-gradient or schedule, and one number to choose, l;
+    far from a normal distribution the statistic grows with the batch, and so does what l means.
 
     Watch `train/sigreg`, about 1.05 where projections are standard normal, and 0.4 times the batch where they are all
     the same; `train/std`, the mean deviation of their dimensions, is to come to 1, and `train/rank`, how many
@@ -40,7 +42,7 @@ class LeJEPA(Method):
     Args:
         encoder: The network to pretrain.
         views: Makes the views of each example.
-        sigreg_weight: Part of SIGReg in the loss, l, in (0, 1); the authors' example has 0.02.
+        sigreg_weight: Part of SIGReg in the loss, l, in [0, 1]; the authors' example has 0.02.
         directions: Number of random directions at each step; the authors' example has 256.
         projection_hidden: Width of the projection head's two hidden layers.
         projection_dim: Size of the projections.
@@ -74,8 +76,8 @@ class LeJEPA(Method):
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """The loss, its two terms without their weights, and the projections' spread and number of dimensions."""
         assert self.views is not None
-        views = self.projector(self.encoder(*self.make_views(batch)).pooled)
-        projections = views.unflatten(0, (self.views.views_per_example, -1)).float()
+        vectors = torch.cat([self.encoder(*views).pooled for views in self.make_crops(batch)])
+        projections = self.projector(vectors).unflatten(0, (-1, len(batch.index))).float()
         invariance = distance_to_centre(projections, self.views.views_per_example)
         gaussianity = sigreg(projections, random_directions(self._key(), projections.shape[-1], self.directions))
         first = all_gather(projections[0].detach())

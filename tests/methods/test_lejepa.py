@@ -3,12 +3,14 @@ import torch
 
 from ssl_zoo.batch import Batch
 from ssl_zoo.callbacks.alarms import Alarms
+from ssl_zoo.encoders.image import ResNet
 from ssl_zoo.errors import InputError
 from ssl_zoo.methods import lejepa
 from ssl_zoo.methods.lejepa import LeJEPA
 from ssl_zoo.objectives.sigreg import random_directions, sigreg
 from ssl_zoo.optim import Optimizer
-from ssl_zoo.views.image import DigitViews
+from ssl_zoo.views.image import DigitViews, SimCLRViews
+from ssl_zoo.views.multi_crop import MultiCrop
 
 SETTINGS = {"projection_hidden": 64, "projection_dim": 16, "directions": 32}
 
@@ -44,6 +46,20 @@ def test_the_loss_is_a_convex_sum_of_the_views_distance_and_one_test_for_each_vi
     terms = method.losses(batch)
     assert float(terms["loss"]) == pytest.approx(0.7 * distance + 0.3 * tests, abs=1e-5)
     assert float(terms["invariance"]) == pytest.approx(distance) and float(terms["sigreg"]) == pytest.approx(tests)
+
+
+@torch.no_grad()
+def test_with_crops_of_two_sizes_all_are_tested_and_their_centre_is_that_of_the_large_ones():
+    """Other code has left the large ones out of both terms."""
+    torch.manual_seed(0)
+    views = MultiCrop(SimCLRViews(crop_scale=(0.4, 1.0)), SimCLRViews(crop_scale=(0.1, 0.4), size=6), 4)
+    method = LeJEPA(ResNet(10, 8, channels=1), views, sigreg_weight=0.3, **SETTINGS).eval()
+    large, small = method.make_crops(images())
+    crops = [method.projector(method.encoder(*view).pooled) for view in [*large.chunk(2), *small.chunk(4)]]
+    centre = (crops[0] + crops[1]) / 2
+    distance = sum(float((crop - centre).square().mean()) for crop in crops) / 6
+    tests = sum(float(sigreg(crop[None], random_directions(method._key(), 16, 32))) for crop in crops) / 6
+    assert float(method.losses(images())["loss"]) == pytest.approx(0.7 * distance + 0.3 * tests, abs=1e-5)
 
 
 def test_directions_are_new_at_every_step_and_do_not_depend_on_the_examples(toy, monkeypatch):
