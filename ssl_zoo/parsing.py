@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import is_dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 import lightning as L
 from jsonargparse import ArgumentError, ArgumentParser, DefaultHelpFormatter, Namespace
@@ -112,6 +112,7 @@ def _refuse_empty_parts(settings: Namespace, place: str = "") -> None:
         if "class_path" in value and isinstance(inner := value.get("init_args"), Namespace):
             module, _, kind = value.class_path.rpartition(".")
             class_ = getattr(import_module(module), kind)
+            _refuse_null(class_, vars(inner), here)
             alone = {part: given for part, given in vars(inner).items() if not isinstance(given, Namespace | dict)}
             unfit = [part for part, given in alone.items() if given is None or _is_group(class_, part)]
             parts = settings_of_parts(class_) if unfit else {}
@@ -121,6 +122,23 @@ def _refuse_empty_parts(settings: Namespace, place: str = "") -> None:
                     f"{here}.{part} is {found}: write some of {', '.join(parts[part])} below it, or leave it out."
                 )
         _refuse_empty_parts(value, here)
+
+
+def _refuse_null(class_: type, given: dict[str, Any], place: str) -> None:
+    """Refuses null for arguments of a class that are of another type and have a default."""
+    try:
+        hints = get_type_hints(class_.__init__)  # type: ignore[misc]  # a subclass may have another, and none is asked
+    except NameError:  # types that are imported for type checkers alone
+        return
+    parameters = inspect.signature(class_).parameters
+    for name in (name for name, value in given.items() if value is None and name in hints and name in parameters):
+        default = parameters[name].default
+        if default not in (None, inspect.Parameter.empty) and not _takes_none(hints[name]):
+            raise InputError(f"{place}.{name} is null: give a value, or leave it out for the default, {default}.")
+
+
+def _takes_none(hint: Any) -> bool:
+    return hint in (Any, None, type(None), object) or any(map(_takes_none, get_args(hint)))
 
 
 def _is_group(class_: type, name: str) -> bool:

@@ -17,6 +17,8 @@ from ssl_zoo.runs.run import Run, data_settings, read_run
 
 # What a folder or a file of one's own is to each kind of data.
 FOLDERS = {"image": "ImageFolder", "text": "TextFiles", "audio": "AudioFolder"}
+# What a file of pairs is to a run on pairs.
+PAIRS = "ParallelTexts"
 # What other data must have in common with the run's for its encoder to read it.
 SHARED = ("channels", "sample_rate")
 
@@ -99,10 +101,18 @@ def _with_folder(args: list[str], run: Run) -> list[str]:
     else:
         place = rest.index("--data")
         del rest[place : place + 2]
-    kind = FOLDERS[run.data.modality]
+    kind = PAIRS if getattr(run.data, "paired", False) and _has_tabs(Path(given)) else FOLDERS[run.data.modality]
     source = run.checkpoint["datamodule_hyper_parameters"].get("source") or {"class_path": ""}
     chosen = [] if source["class_path"].endswith(f".{kind}") else [f"--data.source={kind}"]
     return [*rest[:place], *chosen, f"--data.source.root={Path(given).expanduser().resolve()}", *rest[place:]]
+
+
+def _has_tabs(path: Path) -> bool:
+    """Whether there is a tab in the first line of a file, as between a text and its translation."""
+    if not path.expanduser().is_file():
+        return False
+    with path.expanduser().open("rb") as file:
+        return b"\t" in file.readline()
 
 
 def _is_path(given: str) -> bool:

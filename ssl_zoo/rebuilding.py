@@ -165,8 +165,12 @@ def with_absolute_paths(class_: type, settings: dict[str, Any]) -> dict[str, Any
 def _require_rates(owner: str, arguments: dict[str, Any]) -> None:
     """Refuses rates of dropout of which the layers that get them would raise an error of their own."""
     for name, value in arguments.items():
-        if name.endswith("dropout") and isinstance(value, int | float) and not 0 <= value <= 1:
+        if not name.endswith("dropout") or not isinstance(value, int | float):
+            continue
+        if not 0 <= value <= 1:
             raise InputError(f"{owner}: {name} is {value}; give a probability between 0 and 1.")
+        if value == 1 and name != "word_dropout":  # a decoder that reads no words has the code
+            raise InputError(f"{owner}: {name} is 1, which leaves nothing of what a layer gives: give less than that.")
 
 
 def _taken_down(class_: type, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:

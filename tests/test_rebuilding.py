@@ -138,3 +138,8 @@ def test_the_name_of_a_source_is_for_yaml_and_python_wants_an_object(kind, sourc
 def test_a_rate_of_dropout_that_is_none_has_a_sentence_in_whatever_class(rate):
     with pytest.raises(InputError, match=r"^ViT: dropout is .*; give a probability between 0 and 1\.$"):
         ViT(8, dropout=rate)
+
+
+def test_a_rate_of_dropout_that_leaves_nothing_is_refused():
+    with pytest.raises(InputError, match=r"^ViT: dropout is 1, which leaves nothing"):
+        ViT(8, dropout=1.0)

@@ -37,6 +37,7 @@ class MethodTexts(L.Callback):
             return
         texts = show_examples(trainer, pl_module, data.validation_set, range(SAMPLES), pl_module.texts)
         if texts is not None:
+            print(f"\n{type(pl_module).__name__} on validation texts, │ between what it was given and what it wrote:")
             write(decode(texts, tokens), Path(directory) / files.SAMPLES)
 
     def on_predict_batch_end(

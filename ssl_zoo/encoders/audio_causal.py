@@ -88,7 +88,7 @@ class GRUEncoder(AudioEncoder):
         sample_rate: samples per second; comes from the data.
     """
 
-    causal = True
+    causal = stepwise = True
 
     def __init__(
         self,

@@ -92,6 +92,8 @@ class Encoder(Rebuildable, nn.Module, ABC):
         maskable: whether `embed` gives local vectors that a method may replace. The same vector at two places then
             leaves as two different ones.
         droppable: whether some of them may be left out, which is the same as hiding them from all others.
+        stepwise: whether it reads one place after the other in a loop, as a recurrent network does, of which an
+            exported program would have as many steps as the example that it was traced with.
         two_way: whether a vector's first half sees what stands before it alone, and its second half what is behind it.
         content_dim: numbers P that `contents` gives of a place; 0 where an encoder has none, such as one of tokens.
         content_range: the values of `contents` that are black and white in pictures.
@@ -107,6 +109,7 @@ class Encoder(Rebuildable, nn.Module, ABC):
     prefix: int = 0
     maskable: bool = False
     droppable: bool = False
+    stepwise: bool = False
     two_way: bool = False
     content_dim: int = 0
     content_range: tuple[float, float] = (0.0, 1.0)

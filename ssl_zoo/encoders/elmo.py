@@ -46,7 +46,7 @@ class ElmoEncoder(Encoder):
 
     modality = "text"
     stride = 1
-    two_way = True
+    two_way = stepwise = True
 
     def __init__(
         self,

@@ -176,7 +176,8 @@ class Experts(Auxiliary):
     def _all(self, vectors: Tensor, choice: Tensor) -> Tensor:
         """The same by way of all experts, in shapes that are known beforehand, for programs that are exported."""
         given = torch.stack([expert(vectors) for expert in self.experts], dim=-2)
-        return torch.take_along_dim(given, choice[..., None, None], dim=-2).squeeze(-2)
+        # The exporter takes the sizes of what torch.take_along_dim is given for fixed.
+        return given.gather(-2, choice[..., None, None].expand_as(vectors[..., None, :])).squeeze(-2)
 
     def forget(self) -> None:
         """As in `Auxiliary`."""

@@ -34,6 +34,7 @@ class GRUTextEncoder(Encoder):
 
     modality = "text"
     stride = 1
+    stepwise = True
 
     def __init__(
         self,

@@ -17,7 +17,7 @@ from ssl_zoo.export.card import write_card
 from ssl_zoo.export.loading import Loading
 from ssl_zoo.export.program import as_evaluated, save_program
 from ssl_zoo.export.torchvision_weights import save_for_torchvision
-from ssl_zoo.export.transformers_folder import save_text_encoder, save_vit, save_wav2vec2, without_bars
+from ssl_zoo.export.transformers_folder import save_text_encoder, save_tokenizer, save_vit, save_wav2vec2, without_bars
 from ssl_zoo.runs.run import Run, load_run, read_run
 
 # What the exporter traces an encoder with; the program takes any number.
@@ -88,6 +88,8 @@ def _for_libraries(encoder: Encoder, data: DataModule, out: Path) -> list[Loadin
         return [save_vit(encoder, out)]
     if isinstance(encoder, TextEncoder) and encoder.in_library:
         return [save_text_encoder(encoder, data, out)]
+    if (tokens := data.tokens()) is not None:  # without which nobody has the ids that the program reads
+        save_tokenizer(tokens.tokenizer, tokens.length, False, out)
     if isinstance(encoder, Wav2Vec2Encoder) and isinstance(encoder.front_end, WaveConvolutions):
         return [save_wav2vec2(encoder, encoder.front_end, out)]
     return []

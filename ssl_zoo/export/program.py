@@ -43,7 +43,7 @@ class Evaluated(nn.Module):
 
     def __init__(self, method: Method) -> None:
         super().__init__()
-        self.method, self.stride = method, method.encoder.stride
+        self.method, self.stride, self.stepwise = method, method.encoder.stride, method.encoder.stepwise
 
     def forward(self, inputs: Tensor, mask: Tensor | None = None) -> Encoded:
         """As an encoder's."""
@@ -87,8 +87,14 @@ def save_program(encoder: Encoder | Evaluated, data: DataModule, batch: Batch, f
         folder: exists.
 
     Raises:
-        InputError: the encoder does something that torch.export cannot follow.
+        InputError: the encoder is recurrent, or does something that torch.export cannot follow.
     """
+    if encoder.stepwise:
+        raise InputError(
+            f"{type(encoder).__name__} reads one place after the other, and a program of torch.export would be for "
+            "examples of one length alone: it cannot be exported. `ssl-zoo predict` and ssl_zoo.load use the run as "
+            "it is."
+        )
     inputs = batch.inputs / 255 if batch.inputs.dtype == torch.uint8 else batch.inputs
     images = not data.padded and inputs.ndim == 4
     try:
@@ -112,6 +118,11 @@ def save_program(encoder: Encoder | Evaluated, data: DataModule, batch: Batch, f
     names = "inputs, mask" if data.padded else data.noun
     code = _CODE.format(file=FILE, arguments=names).strip()
     text = data.program_inputs.format(shape=shape)
+    if data.tokens() is not None:
+        text += (
+            " The folder has the run's own tokenizer: `AutoTokenizer.from_pretrained(folder)` of transformers makes "
+            "`input_ids` and `attention_mask` of texts, and the latter is the mask once it is bool."
+        )
     if any_size:
         text += f" It was trained on images of {side} x {side} pixels and takes others, square or not."
     elif images:

@@ -98,7 +98,10 @@ class Translation(Method):
             )
         most = getattr(decoder, "max_length", max_new_tokens)
         if max_new_tokens > most:
-            raise InputError(f"max_new_tokens is {max_new_tokens}, but decoder.max_length {most}: raise that.")
+            raise InputError(
+                f"max_new_tokens is {max_new_tokens}, but decoder.max_length is {most}: raise that, or lower "
+                "max_new_tokens."
+            )
         self.decoder, self.vocabulary, self.label_smoothing = decoder, vocabulary, label_smoothing
         self.beams, self.length_penalty, self.max_new_tokens = beams, length_penalty, max_new_tokens
         self.bridge = nn.Identity() if encoder.dim == decoder.dim else nn.Linear(encoder.dim, decoder.dim)
@@ -122,7 +125,7 @@ class Translation(Method):
     @heads_in_mixed_precision
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """The loss, perplexity, and the part of the tokens that are predicted right."""
-        target, real = (batch.field(name, "Translation") for name in ("target", "target_mask"))
+        target, real = translations(batch)
         following, valid = next_tokens(target, real)
         vectors, mask, summary = self.read(batch)
         found = self.decoder(F.embedding(target[:, :-1], self.table), vectors, mask, summary=summary)
@@ -155,7 +158,7 @@ class Translation(Method):
 
     def attention(self, batch: Batch) -> Tensor | None:
         """What the decoder looks at: ``(B, U - 1, T)`` float32, of each target token but the first; None if nothing."""
-        target = batch.field("target", "Translation")
+        target, _ = translations(batch)
         vectors, mask, summary = self.read(batch)
         return self.decoder.attention(F.embedding(target[:, :-1], self.table), vectors, mask, summary)
 
@@ -164,10 +167,24 @@ class Translation(Method):
         """Sources, what the method writes of each, and the references."""
         mask, pad = batch.mask, self.vocabulary["pad"]
         source = batch.inputs if mask is None else batch.inputs.masked_fill(~mask, pad)
-        parts = [source, self.write(batch), batch.field("target", "Translation")]
+        parts = [source, self.write(batch), translations(batch)[0]]
         own = [torch.full_like(part, number == 1, dtype=torch.bool) for number, part in enumerate(parts)]
         return Texts(torch.cat(parts, dim=1), torch.cat(own, dim=1))
 
     def chance_loss(self, batch_size: int) -> float:
         """The log of the vocabulary's size, every token being equally likely."""
         return math.log(self.vocabulary["size"])
+
+
+def translations(batch: Batch) -> tuple[Tensor, Tensor]:
+    """Token ids of the translations ``(B, U)`` int64, and ``(B, U)`` bool, True where one is real.
+
+    Raises:
+        InputError: the batch has none.
+    """
+    if "target" not in (batch.fields or {}):
+        raise InputError(
+            "Translation learns from texts beside their translations, and this data has none: take data.source "
+            "ParallelTexts, for a file of your own, or TranslatedHandbook."
+        )
+    return batch.field("target", "Translation"), batch.field("target_mask", "Translation")

@@ -1,6 +1,7 @@
 import json
 import sys
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -44,6 +45,7 @@ def test_results_files_and_the_terminal_have_it_or_say_why_not(name, there, tmp_
     assert all(line["reference"].split() == [number[word] for word in line["source"].split()] for line in lines)
     assert (directory / "figures" / "attention.png").exists() == (name == "attention")  # without, there is none
     assert "│" in (directory / "samples.txt").read_text()
+    assert "Translation on validation texts, │ between" in printed
     if there:
         assert set(result["translation"]) == {ALL, *THIRDS}
         assert set(result["translation"][ALL]) == {"Translation", GREEDY, COPIED}
@@ -55,3 +57,24 @@ def test_results_files_and_the_terminal_have_it_or_say_why_not(name, there, tmp_
             assert picture.width > 200
     else:
         assert "translation" not in result and MISSING in result["remarks"] and "pip install sacrebleu" in printed
+
+
+@pytest.mark.filterwarnings("ignore:.*are exact copies of ones in another part:UserWarning")
+def test_a_run_on_pairs_embeds_what_is_translated_its_own_and_of_other_files(tmp_path):
+    pairs = tmp_path / "pairs.txt"
+    pairs.write_text("eins zwei\tone two\n\tnothing\nzwei\ttwo\n")
+    own, other = tmp_path / "own.npz", tmp_path / "other.npz"
+    run([*small(FOLDER / "text" / "mt_attention.yaml", tmp_path / "runs"), "--trainer.max_steps=1",
+         "--data.train_size=null", "--probe_after_fit=false"])  # fmt: skip
+    (directory,) = tmp_path.glob("runs/*/*")
+    run(["predict", "--run", str(directory), f"--out={own}"])
+    with np.load(own) as found:
+        assert found["index"].tolist() == list(range(0, 120, 2)) and set(found["part"]) <= {
+            "train",
+            "validation",
+            "test",
+        }
+    with pytest.warns(UserWarning, match="left out 1 text, which has nothing in it that can be seen: line 2 of"):
+        run(["predict", "--run", str(directory), f"--data={pairs}", f"--out={other}"])
+    with np.load(other) as found:
+        assert found["index"].tolist() == [0, 2] and found["names"][1].startswith("line 3 of")

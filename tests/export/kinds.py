@@ -15,10 +15,12 @@ from ssl_zoo.data.text.sources.files import TextFiles
 from ssl_zoo.encoders.audio import Wav2Vec2Encoder
 from ssl_zoo.encoders.audio_causal import CausalConvEncoder, GRUEncoder
 from ssl_zoo.encoders.audio_resnet import AudioResNet
+from ssl_zoo.encoders.bag_of_tokens import BagOfTokens
 from ssl_zoo.encoders.base import Encoder
 from ssl_zoo.encoders.front_ends import LogMel, WaveConvolutions
 from ssl_zoo.encoders.image import MLP, ResNet, ViT
 from ssl_zoo.encoders.modern_bert import ModernBertEncoder
+from ssl_zoo.encoders.switch import SwitchBertEncoder
 from ssl_zoo.encoders.text import BertEncoder, GPT2Encoder
 from ssl_zoo.methods.base import Method
 from ssl_zoo.methods.bert import BERT
@@ -26,6 +28,7 @@ from ssl_zoo.methods.gpt import GPT
 from ssl_zoo.methods.simclr import SimCLR
 from ssl_zoo.methods.wav2vec import Wav2Vec
 from ssl_zoo.methods.wav2vec2 import Wav2Vec2
+from ssl_zoo.methods.word2vec import Word2Vec
 from ssl_zoo.runs.run import Run
 from ssl_zoo.views.audio import AudioViews
 from ssl_zoo.views.image import SimCLRViews
@@ -92,6 +95,11 @@ def gpt(folder: Path) -> tuple[GPT, TextData]:
     return GPT(GPT2Encoder(data.vocabulary, dim=32, depth=2, heads=2, max_length=40)), data
 
 
+def word2vec(folder: Path) -> tuple[Word2Vec, TextData]:
+    data = texts(folder, "wordpiece")
+    return Word2Vec(BagOfTokens(data.vocabulary, dim=32)), data
+
+
 def speech() -> AudioData:
     data = AudioData(Tones(), crop_seconds=0.3, batch_size=8)
     data.prepare_data()
@@ -122,6 +130,8 @@ KINDS = {
     "BERT": lambda folder: bert(BertEncoder, "wordpiece", folder),
     "BERT, first token": lambda folder: bert(BertEncoder, "characters", folder, pooling="cls", depth=1),
     "ModernBERT": lambda folder: bert(ModernBertEncoder, "wordpiece", folder, window=4),
+    "SwitchBertEncoder": lambda folder: bert(SwitchBertEncoder, "wordpiece", folder, experts=3),
+    "BagOfTokens": lambda folder: word2vec(folder),
     "GPT-2": lambda folder: gpt(folder),
     "wav2vec 2.0": lambda folder: (Wav2Vec2(wav2vec2(depth=2)), speech()),
     "wav2vec 2.0, norm over time": lambda folder: (

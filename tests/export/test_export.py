@@ -17,18 +17,23 @@ from ssl_zoo.batch import Batch
 from ssl_zoo.cli import main, run
 from ssl_zoo.data.image.module import ImageData
 from ssl_zoo.data.text.module import Documents
+from ssl_zoo.decoders.recurrent import RecurrentDecoder
 from ssl_zoo.encoders.base import Embedded, Encoded, Encoder
+from ssl_zoo.encoders.elmo import ElmoEncoder
 from ssl_zoo.encoders.image_gpt import ImageGPTEncoder
+from ssl_zoo.encoders.text_recurrent import GRUTextEncoder
 from ssl_zoo.errors import InputError
 from ssl_zoo.export.card import _data, write_card
 from ssl_zoo.export.export import write_export
 from ssl_zoo.export.program import save_program
 from ssl_zoo.export.transformers_folder import without_bars
+from ssl_zoo.methods.elmo import ELMo
 from ssl_zoo.methods.ijepa import IJEPA
 from ssl_zoo.methods.image_gpt import ImageGPT
+from ssl_zoo.methods.translation import Translation
 from ssl_zoo.runs.result_file import write_result
 from ssl_zoo.runs.results import TaskScore
-from tests.export.kinds import KINDS, LENGTH, SIZE, a_run, gru, images, make_run, vit
+from tests.export.kinds import KINDS, LENGTH, SIZE, a_run, gru, images, make_run, texts, vit
 from tests.made_results import made, score
 
 # An exported program takes a second of tracing and half a one of loading, and these differ little from others.
@@ -132,7 +137,7 @@ def differences(exported) -> dict[tuple[str, str], tuple[float, float]]:
 
 @pytest.mark.parametrize("kind", EACH_KIND)
 def test_a_stranger_gets_the_original_outputs_by_following_the_card(exported, differences, kind):
-    alone = "MLP", "Wav2Vec2Encoder on log-mel", "CausalConvEncoder", "AudioResNet"
+    alone = "MLP", "SwitchBertEncoder", "BagOfTokens", "Wav2Vec2Encoder on log-mel", "CausalConvEncoder", "AudioResNet"
     library = {"ResNet": ["torchvision"], **{name: [] for name in alone}}.get(kind.split(",")[0], ["transformers"])
     folder = str(exported[kind])
     found = {way: values for (where, way), values in differences.items() if where == folder}
@@ -186,7 +191,7 @@ def test_a_standard_resnet_goes_into_torchvisions_constructor_as_it_is(exported)
     assert left.missing_keys == ["fc.weight", "fc.bias"] and left.unexpected_keys == []
 
 
-@pytest.mark.parametrize("kind", ["BERT", "BERT, first token", "ModernBERT", "GPT-2"])
+@pytest.mark.parametrize("kind", ["BERT", "BERT, first token", "ModernBERT", "GPT-2", "BagOfTokens"])
 def test_the_exported_tokenizer_gives_the_ids_of_training(exported, kind, tmp_path):
     data = make_run(kind, tmp_path).data
     tokenizer = AutoTokenizer.from_pretrained(exported[kind])
@@ -331,8 +336,28 @@ def test_a_run_is_exported_from_the_command_line(tmp_path, capsys):
     assert "no run at" in capsys.readouterr().err and not (tmp_path / "new").exists()
 
 
-def test_an_encoder_that_is_traced_for_one_length_only_is_refused_in_a_sentence(tmp_path):
+def test_recurrent_encoders_are_refused_in_a_sentence_before_anything_is_traced(tmp_path, monkeypatch):
+    loaded, data = a_run(*gru(), tmp_path / "speech"), texts(tmp_path / "texts", "wordpiece")
+    gru_of_texts, elmo = (
+        Translation(GRUTextEncoder(data.vocabulary, 16), RecurrentDecoder(16)),
+        ELMo(ElmoEncoder(data.vocabulary, data.spelling, **ElmoEncoder.tiny())),
+    )
+    monkeypatch.setattr(torch.export, "export", None)
+    for number, each in enumerate(
+        (loaded, *(loaded._replace(method=each, data=data) for each in (gru_of_texts, elmo)))
+    ):
+        out = tmp_path / str(number)
+        with pytest.raises(
+            InputError, match=r"^\w+ reads one place after the other, .* it cannot be exported\. `ssl-zoo"
+        ):
+            write_export(each, out)
+        assert not list(out.iterdir())
+
+
+@pytest.mark.filterwarnings("ignore:The given buffer is not writable")
+def test_a_loop_of_ones_own_that_is_traced_for_one_length_is_refused(tmp_path):
     loaded = a_run(*gru(), tmp_path)
+    loaded.encoder.stepwise = False
     with pytest.raises(InputError, match=r"torch\.export cannot follow the encoder GRUEncoder"):
         write_export(loaded, tmp_path / "out")
     assert not list((tmp_path / "out").iterdir())

@@ -243,9 +243,9 @@ def test_what_cannot_work_is_refused():
     ):
         with pytest.raises(InputError, match=message):
             make("general", **settings)
-    with pytest.raises(InputError, match=r"max_new_tokens is 99, but decoder\.max_length 16"):
+    with pytest.raises(InputError, match=r"max_new_tokens is 99, but decoder\.max_length is 16: raise that"):
         make("transformer", max_new_tokens=99)
-    with pytest.raises(InputError, match="Translation needs the field target of its batches"):
+    with pytest.raises(InputError, match=r"this data has none: take data\.source ParallelTexts"):
         make("general").losses(pairs()._replace(fields=None))
 
 

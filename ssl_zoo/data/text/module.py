@@ -167,13 +167,17 @@ class TextData(DataModule):
         Raises:
             InputError: the data or the tokenizer cannot be had, or there is too little data.
         """
-        corpus = self.corpus
-        for remark in corpus.remarks:
-            warnings.warn(remark, stacklevel=2)
-        answer_bad(self.source_name, corpus.bad, self.on_error)
+        corpus = self._said_what_is_left_out()
         train, validation, test, unlabelled = self._split(corpus.labels, corpus.parts)
         if self.paired:
+            all_pairs = len(train) + len(validation) + len(test)
             train, validation, test = map(self._short, (train, validation, test))
+            if long := all_pairs - len(train) - len(validation) - len(test):
+                warnings.warn(
+                    f"{self.source_name}: left out {long:,} of {all_pairs:,} pairs, of which a text has more than "
+                    f"{self.length} tokens, the data's length.",
+                    stacklevel=2,
+                )
         self.classes = corpus.classes
         self.name_of = corpus.name_of if corpus.named else None
         self.identity = identity(corpus.digest, corpus.classes)
@@ -226,11 +230,22 @@ class TextData(DataModule):
 
     def everything(self) -> list[Examples]:
         """See `DataModule`; documents one by one, also where rows are packed from them."""
-        self.classes = self.corpus.classes
-        self.name_of = self.corpus.name_of if self.corpus.named else None
-        known = torch.from_numpy(self.corpus.labels != UNLABELLED)
+        corpus = self._said_what_is_left_out()
+        self.classes = corpus.classes
+        self.name_of = corpus.name_of if corpus.named else None
+        known = torch.from_numpy(corpus.labels != UNLABELLED)
+        if self.paired:  # every other document is a translation, which the one before it has among its fields
+            return [self._documents(torch.arange(0, len(known), 2))]
         parts = [chosen.nonzero()[:, 0] for chosen in (known, ~known)]
         return [self._documents(chosen) for chosen in parts if len(chosen)]
+
+    def _said_what_is_left_out(self) -> Corpus:
+        """All documents, after a word about those that cannot be used, or a refusal."""
+        corpus = self.corpus
+        for remark in corpus.remarks:
+            warnings.warn(remark, stacklevel=3)
+        answer_bad(self.source_name, corpus.bad, self.on_error)
+        return corpus
 
     def _documents(self, chosen: Tensor) -> Examples:
         kind = Pairs if self.paired else Documents

@@ -77,7 +77,8 @@ def test_one_tokenizer_learns_from_both_texts_of_training_pairs():
 def test_a_part_of_the_pairs_and_only_short_ones():
     data = ready(Counting(), train_size=10)
     assert len(data.train_set) == 10 and (data.train_set.positions % 2 == 0).all()
-    whole, short = ready(Counting()), ready(Counting(), length=6)
+    with pytest.warns(UserWarning, match=r"left out \d+ of 60 pairs, of which a text has more than 6 tokens"):
+        whole, short = ready(Counting()), ready(Counting(), length=6)
     assert 0 < len(short.train_set) < len(whole.train_set) and short.split_hash != whole.split_hash
     for part in (short.train_set, short.test_set):
         batch = part.__getitems__(list(range(len(part))))

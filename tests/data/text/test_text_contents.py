@@ -60,6 +60,8 @@ def test_a_file_without_a_text_is_named_and_left_out_or_ends_the_run(tmp_path: P
         with pytest.warns(UserWarning, match=f"left out 1 text, which {reason}: .*zz.txt") as seen:
             data.setup()
         assert len(seen) == 1 and len(data.corpus.labels) == 20
+        with pytest.warns(UserWarning, match=f"left out 1 text, which {reason}: .*zz.txt"):
+            assert sum(map(len, TextData(TextFiles(root), tokenizer="characters").everything())) == 20
         with pytest.raises(InputError, match=f"zz.txt {reason}: mend or remove it, or set the data's on_error to skip"):
             TextData(TextFiles(root), tokenizer="characters", on_error="stop").setup()
 
