@@ -70,10 +70,6 @@ def refused(capsys: pytest.CaptureFixture[str], *args: str) -> str:
         ("--data.help=ImageFolder", "data: ImageFolder is a class of another kind; --help lists those that fit"),
         ("--model.views=null", "model: SimCLR needs the setting views"),
         ("--model.temperature=null", "model.temperature is null: give a value, or leave it out for the default, 0.5."),
-        (
-            "--model.encoder.width=null",
-            "model.encoder.width is null: give a value, or leave it out for the default, 64.",
-        ),
         ("--data.batch_size=null", "data.batch_size is null: give a value, or leave it out for the default,"),
         ("--trainer.accelerator=gpu", "trainer.accelerator is gpu, but PyTorch finds no GPU on this machine: leave it"),
         ("--data.source=ImageFolder", "data.source: ImageFolder needs the setting root: give --data.source.root."),
