@@ -270,39 +270,3 @@ def mean_over_places(sequence: Tensor, mask: Tensor | None) -> Tensor:
     # Counts above 256 are not all to be had in bfloat16.
     total = sequence.masked_fill(~mask[..., None], 0).sum(1, dtype=torch.float32)
     return (total / mask.sum(1, keepdim=True)).to(sequence.dtype)
-
-
-def require_maskable(encoder: Encoder, method: str) -> None:
-    """Raise `InputError` unless a method may replace the encoder's local vectors."""
-    if not encoder.maskable:
-        raise InputError(
-            f"{method} replaces patches, tokens or frames before they see each other, and {type(encoder).__name__} has "
-            "no such step: take a transformer, such as ViT, BertEncoder or Wav2Vec2Encoder."
-        )
-
-
-def require_droppable(encoder: Encoder, method: str) -> None:
-    """Raise `InputError` unless a method may leave some of the encoder's local vectors out."""
-    if not encoder.droppable:
-        raise InputError(
-            f"{method} leaves patches, tokens or frames out, and {type(encoder).__name__} cannot do without any: take "
-            "a transformer, such as ViT, BertEncoder or Wav2Vec2Encoder."
-        )
-
-
-def require_contents(encoder: Encoder, method: str) -> None:
-    """Raise `InputError` unless the encoder says what is at its places as numbers, which the method predicts."""
-    if not encoder.content_dim:
-        raise InputError(
-            f"{method} predicts the pixels of patches or the log-mel frames of speech, and {type(encoder).__name__} "
-            "has neither: take ViT for images, or AudioViT or Wav2Vec2Encoder for speech."
-        )
-
-
-def require_both_sides(encoder: Encoder, method: str) -> None:
-    """Raise `InputError` unless every vector of the encoder sees what stands behind it, too."""
-    if encoder.causal:
-        raise InputError(
-            f"{method} predicts what is hidden from both sides, of which {type(encoder).__name__} sees one: take ViT "
-            "for images, or AudioViT or Wav2Vec2Encoder for speech."
-        )

@@ -15,8 +15,9 @@ from ssl_zoo.corruption.masking import Masking
 from ssl_zoo.corruption.places import RandomPlaces
 from ssl_zoo.corruption.spans import RandomSpans
 from ssl_zoo.decoders.convolutional import PlaceConvolutions
-from ssl_zoo.encoders.base import Embedded, Encoder, require_droppable, require_maskable
+from ssl_zoo.encoders.base import Embedded, Encoder
 from ssl_zoo.encoders.feed_forward import recorded, require_feed_forwards
+from ssl_zoo.encoders.requirements import require_droppable, require_maskable
 from ssl_zoo.errors import InputError
 from ssl_zoo.methods.base import Method
 from ssl_zoo.mixed_precision import heads_in_mixed_precision

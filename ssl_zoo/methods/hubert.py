@@ -11,7 +11,8 @@ from ssl_zoo.corruption.blocks import RandomBlocks
 from ssl_zoo.corruption.hidden import all_real
 from ssl_zoo.corruption.masking import Masking
 from ssl_zoo.corruption.spans import RandomSpans
-from ssl_zoo.encoders.base import Encoder, require_both_sides, require_contents, require_maskable
+from ssl_zoo.encoders.base import Encoder
+from ssl_zoo.encoders.requirements import require_both_sides, require_contents, require_maskable
 from ssl_zoo.errors import InputError
 from ssl_zoo.lightning_inside import trainer_of
 from ssl_zoo.methods.base import Method

@@ -12,8 +12,9 @@ from ssl_zoo.batch import Batch
 from ssl_zoo.corruption.hidden import all_real
 from ssl_zoo.corruption.target_blocks import Blocks, TargetBlocks
 from ssl_zoo.decoders.predictor import PlacePredictor
-from ssl_zoo.encoders.base import Encoder, require_droppable
+from ssl_zoo.encoders.base import Encoder
 from ssl_zoo.encoders.positions import fixed_positions
+from ssl_zoo.encoders.requirements import require_droppable
 from ssl_zoo.errors import InputError
 from ssl_zoo.methods.base import Method
 from ssl_zoo.mixed_precision import heads_in_mixed_precision

@@ -8,8 +8,9 @@ from ssl_zoo.corruption.hidden import Hidden, all_real
 from ssl_zoo.corruption.masking import Masking
 from ssl_zoo.corruption.places import KeptPlaces
 from ssl_zoo.decoders.sequence import SequenceDecoder
-from ssl_zoo.encoders.base import Encoder, require_contents, require_droppable
+from ssl_zoo.encoders.base import Encoder
 from ssl_zoo.encoders.positions import fixed_positions
+from ssl_zoo.encoders.requirements import require_contents, require_droppable
 from ssl_zoo.methods.base import Method
 from ssl_zoo.mixed_precision import heads_in_mixed_precision
 from ssl_zoo.objectives.prediction_error import squared_error

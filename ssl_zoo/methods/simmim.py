@@ -8,7 +8,8 @@ from ssl_zoo.corruption.hidden import Hidden, all_real
 from ssl_zoo.corruption.masking import Masking
 from ssl_zoo.corruption.places import RandomPlaces
 from ssl_zoo.corruption.spans import RandomSpans
-from ssl_zoo.encoders.base import Encoder, require_both_sides, require_contents, require_maskable
+from ssl_zoo.encoders.base import Encoder
+from ssl_zoo.encoders.requirements import require_both_sides, require_contents, require_maskable
 from ssl_zoo.methods.base import Method
 from ssl_zoo.mixed_precision import heads_in_mixed_precision
 from ssl_zoo.objectives.prediction_error import absolute_error

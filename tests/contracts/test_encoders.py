@@ -11,11 +11,9 @@ from ssl_zoo.encoders.base import (
     Embedded,
     Encoded,
     Encoder,
-    require_contents,
-    require_droppable,
-    require_maskable,
 )
 from ssl_zoo.encoders.log_mel import log_mel
+from ssl_zoo.encoders.requirements import require_contents, require_droppable, require_maskable
 from ssl_zoo.errors import InputError
 from ssl_zoo.optim import Optimizer, depths_from_top, parameter_groups
 from tests.contracts.found import concrete
