@@ -131,15 +131,16 @@ def constant_places(metric: str, what: str, advice: str, below: float) -> Alarm:
     )
 
 
-def few_codes(advice: str) -> Alarm:
+def few_codes(advice: str, what: str = "places") -> Alarm:
     """Nearly all places have the same code, and it is no feat to predict it.
 
     Args:
         advice: what to do about it, as a sentence.
+        what: what has codes, in the plural.
     """
     return Alarm(
         metrics.CODE_PERPLEXITY,
-        f"Nearly all places have the same code: no more than {{{metrics.CODE_PERPLEXITY}:.1f}} equally frequent ones "
+        f"Nearly all {what} have the same code: no more than {{{metrics.CODE_PERPLEXITY}:.1f}} equally frequent ones "
         f"are in use, so there is little to predict. {advice}",
         below=FEW_CODES,
     )

@@ -20,6 +20,11 @@ class Prototypes(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.randn(count, dim) * dim**-0.5)
 
+    @torch.no_grad()
+    def normalize(self) -> None:
+        """Brings the directions to unit length, as SwAV does (Caron et al., 2020, arXiv:2006.09882)."""
+        self.weight.copy_(F.normalize(self.weight, dim=1))
+
     def forward(self, vectors: Tensor) -> Tensor:
         """``(N, K)`` float32 cosines of vectors ``(N, dim)``."""
         # Cosines near 1 divided by a small temperature need more digits than bfloat16 has.
