@@ -263,7 +263,7 @@ def test_options_alone_take_multi_crop_to_speech_with_what_the_data_gives_to_bot
     (directory,) = tmp_path.glob("runs/*/*")
     given = checkpoint(directory)["hyper_parameters"]["views"]["init_args"]
     assert [given[views]["init_args"]["sample_rate"] for views in ("global_views", "local_views")] == [8000, 8000]
-    assert given["local_views"]["init_args"]["seconds"] == 0.2 and given["local_crops"] == 6
+    assert given["local_views"]["init_args"]["seconds"] == 0.2 and given["local_crops"] == 4
 
 
 TOY = {
