@@ -7,11 +7,7 @@ import pytest
 import torch
 
 import ssl_zoo.encoders
-from ssl_zoo.encoders.base import (
-    Embedded,
-    Encoded,
-    Encoder,
-)
+from ssl_zoo.encoders.base import Embedded, Encoded, Encoder
 from ssl_zoo.encoders.log_mel import log_mel
 from ssl_zoo.encoders.requirements import require_contents, require_droppable, require_maskable
 from ssl_zoo.errors import InputError
