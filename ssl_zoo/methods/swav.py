@@ -111,7 +111,7 @@ class SwAV(Method):
         """``(B, K)`` codes of a global view of this rank's examples.
 
         Args:
-            number: which of an example's global views.
+            number: number of the global view, from 0 on.
             cosines: ``(B, K)``, without gradient.
         """
         scores = all_gather(cosines)
