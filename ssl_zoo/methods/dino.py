@@ -18,7 +18,7 @@ from ssl_zoo.parts.heads import mlp
 from ssl_zoo.parts.prototypes import Prototypes
 from ssl_zoo.parts.teacher import Teacher, cosine_momentum
 from ssl_zoo.schedules import along_line
-from ssl_zoo.views.base import Views, require_at_least, require_probability, require_range
+from ssl_zoo.views.base import Views, require_at_least, require_positive, require_probability, require_range
 
 
 class DINO(Method):
@@ -81,7 +81,7 @@ class DINO(Method):
         optimizer: Optimizer = Optimizer(learning_rate=5e-4, weight_decay=0.04, final_weight_decay=0.4),
     ) -> None:
         super().__init__(encoder, optimizer)
-        require_range("student_temperature", (student_temperature, student_temperature))
+        require_positive("student_temperature", student_temperature)
         require_range("teacher_temperature", teacher_temperature)
         require_at_least("prototypes", prototypes, 2)
         for name, value in (

@@ -26,7 +26,7 @@ from ssl_zoo.parts.nearest import nearest
 from ssl_zoo.parts.refit import Count, Refit, some_places
 from ssl_zoo.parts.snapshot import Snapshot
 from ssl_zoo.randomness import fold_in, uniform
-from ssl_zoo.views.base import require_at_least
+from ssl_zoo.views.base import require_at_least, require_positive
 
 # What keys are folded with, so that draws are independent of each other.
 MASKING, PLACES, CENTRES, LABELS, WEIGHT, BIAS = range(1, 7)
@@ -94,8 +94,7 @@ class HuBERT(Method):
         require_both_sides(encoder, "HuBERT")
         self.layer = encoder.num_layers // 2 if layer is None else layer
         _check(encoder, clusters, starts, self.layer)
-        if not temperature > 0:
-            raise InputError(f"HuBERT: temperature is {temperature}; give a number above 0.")
+        require_positive("temperature", temperature)
         require_at_least("code_dim", code_dim, 1)
         require_at_least("visible_weight", visible_weight, 0)
         usual = RandomBlocks() if encoder.in_plane else RandomSpans(0.8, 10)

@@ -15,7 +15,7 @@ from ssl_zoo.optim import Optimizer
 from ssl_zoo.parts.heads import mlp
 from ssl_zoo.parts.queue import KeyQueue
 from ssl_zoo.parts.teacher import Teacher, in_groups
-from ssl_zoo.views.base import Viewed, Views
+from ssl_zoo.views.base import Viewed, Views, require_positive
 
 
 class MoCo(Method):
@@ -65,6 +65,7 @@ class MoCo(Method):
         optimizer: Optimizer = Optimizer(),
     ) -> None:
         super().__init__(encoder, optimizer)
+        require_positive("temperature", temperature)
         self.views = views
         self.temperature, self.symmetric, self.norm_groups = temperature, symmetric, norm_groups
         self.projector = mlp(encoder.dim, projection_hidden, projection_dim)

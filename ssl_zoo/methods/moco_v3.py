@@ -14,7 +14,7 @@ from ssl_zoo.objectives.contrastive import cross_view_logits
 from ssl_zoo.optim import Optimizer
 from ssl_zoo.parts.heads import mlp
 from ssl_zoo.parts.teacher import Teacher, cosine_momentum
-from ssl_zoo.views.base import Views
+from ssl_zoo.views.base import Views, require_positive
 
 
 class MoCoV3(Method):
@@ -52,6 +52,7 @@ class MoCoV3(Method):
         optimizer: Optimizer = Optimizer(),
     ) -> None:
         super().__init__(encoder, optimizer)
+        require_positive("temperature", temperature)
         self.views = views
         self.temperature = temperature
         self.projector = mlp(encoder.dim, projection_hidden, projection_hidden, projection_dim, norm_last=True)

@@ -12,7 +12,7 @@ from ssl_zoo.mixed_precision import heads_in_mixed_precision
 from ssl_zoo.objectives.contrastive import nt_xent_logits
 from ssl_zoo.optim import Optimizer
 from ssl_zoo.parts.heads import mlp
-from ssl_zoo.views.base import Views
+from ssl_zoo.views.base import Views, require_positive
 
 
 class SimCLR(Method):
@@ -45,6 +45,7 @@ class SimCLR(Method):
         optimizer: Optimizer = Optimizer(),
     ) -> None:
         super().__init__(encoder, optimizer)
+        require_positive("temperature", temperature)
         self.views = views
         self.temperature = temperature
         self.projector = mlp(encoder.dim, projection_hidden, projection_dim)

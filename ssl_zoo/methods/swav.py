@@ -18,7 +18,7 @@ from ssl_zoo.parts.alarms import Alarm, few_codes
 from ssl_zoo.parts.heads import mlp
 from ssl_zoo.parts.prototypes import Prototypes
 from ssl_zoo.parts.queue import KeyQueue
-from ssl_zoo.views.base import Views, require_at_least, require_probability, require_range
+from ssl_zoo.views.base import Views, require_at_least, require_positive, require_probability, require_range
 
 
 class SwAV(Method):
@@ -73,7 +73,7 @@ class SwAV(Method):
         optimizer: Optimizer = Optimizer("lars", 0.6, 1e-6),
     ) -> None:
         super().__init__(encoder, optimizer)
-        require_range("temperature", (temperature, temperature))
+        require_positive("temperature", temperature)
         require_range("epsilon", (epsilon, epsilon))
         for name, number, least in (("iterations", iterations, 1), ("prototypes", prototypes, 2)):
             require_at_least(name, number, least)

@@ -22,7 +22,7 @@ from ssl_zoo.parts.alarms import Alarm, collapsed_representation, loss_at_chance
 from ssl_zoo.parts.codebooks import GumbelQuantizer, decayed_temperature
 from ssl_zoo.randomness import fold_in
 from ssl_zoo.targets.frames import hidden_frames
-from ssl_zoo.views.base import require_at_least, require_probability, require_range
+from ssl_zoo.views.base import require_at_least, require_positive, require_probability, require_range
 
 # What an example's keys are folded with, so that its draws are independent of each other.
 MASKING, NEGATIVES, NOISE = 1, 2, 3
@@ -102,7 +102,7 @@ class Wav2Vec2(Method):
                 f"speech, which {type(encoder).__name__} is not: take Wav2Vec2Encoder."
             )
         require_at_least("negatives", negatives, 1)
-        require_range("temperature", (temperature, temperature))
+        require_positive("temperature", temperature)
         require_range("gumbel_temperature", (gumbel_temperature[1], gumbel_temperature[0]))
         require_probability("gumbel_decay", gumbel_decay)
         self.masking = RandomSpans(mask_ratio, mask_length)

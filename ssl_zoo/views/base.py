@@ -221,6 +221,17 @@ def require_at_least(name: str, value: float, least: float) -> None:
         raise InputError(f"{name} is {value}; give a number of at least {least:g}.")
 
 
+def require_positive(name: str, value: float) -> None:
+    """Raise `InputError` unless `value` is greater than 0.
+
+    Args:
+        name: the argument, for the message.
+        value: what the user gave.
+    """
+    if not value > 0:
+        raise InputError(f"{name} is {value}; give a number above 0.")
+
+
 def require_range(name: str, value: tuple[float, float], above: float = 0.0) -> None:
     """Raise `InputError` unless `value` is an increasing pair of numbers greater than `above`.
 
