@@ -1,5 +1,7 @@
 """Parts of a corpus as examples: documents one by one, rows packed from them, or texts with their translations."""
 
+import warnings
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -9,6 +11,7 @@ from ssl_zoo.data.cache.mapped import MappedArray
 from ssl_zoo.data.examples import Examples
 from ssl_zoo.data.text.corpus import Corpus
 from ssl_zoo.data.text.sources.base import UNLABELLED
+from ssl_zoo.errors import InputError
 
 
 class PackedRows(Examples):
@@ -132,13 +135,30 @@ class Pairs(Examples):
         return batch._replace(labels=None, fields={**(batch.fields or {}), "target": other.inputs, "target_mask": real})
 
 
-def short_pairs(corpus: Corpus, chosen: Tensor, length: int) -> Tensor:
-    """Those of the pairs in which neither text has more than `length` tokens: a translation is of a whole text.
+def short_pairs(corpus: Corpus, parts: list[Tensor], length: int, called: str) -> list[Tensor]:
+    """Those pairs of every part in which no text has more than `length` tokens: a translation is of a whole text.
 
     Args:
         corpus: all documents, of a source of pairs.
-        chosen: ``(N,)`` int64, positions of the texts that are translated.
+        parts: ``(N,)`` int64 each, positions of the texts that are translated.
         length: the most tokens of a document.
+        called: the source, for messages.
+
+    Raises:
+        InputError: nothing is left of a part.
     """
     sizes = torch.from_numpy(np.diff(corpus.offsets))
-    return chosen[(sizes[chosen] <= length) & (sizes[chosen + 1] <= length)]
+    short = [chosen[(sizes[chosen] <= length) & (sizes[chosen + 1] <= length)] for chosen in parts]
+    if not all(map(len, short)):
+        raise InputError(
+            f"{called} has no pair of texts of at most {length} tokens in one of its parts: raise data.length, or give "
+            "more pairs."
+        )
+    before, after = sum(map(len, parts)), sum(map(len, short))
+    if after < before:
+        warnings.warn(
+            f"{called}: left out {before - after:,} of {before:,} pairs, of which a text has more than {length} "
+            "tokens, the data's length.",
+            stacklevel=2,
+        )
+    return short

@@ -170,14 +170,7 @@ class TextData(DataModule):
         corpus = self._said_what_is_left_out()
         train, validation, test, unlabelled = self._split(corpus.labels, corpus.parts)
         if self.paired:
-            all_pairs = len(train) + len(validation) + len(test)
-            train, validation, test = map(self._short, (train, validation, test))
-            if long := all_pairs - len(train) - len(validation) - len(test):
-                warnings.warn(
-                    f"{self.source_name}: left out {long:,} of {all_pairs:,} pairs, of which a text has more than "
-                    f"{self.length} tokens, the data's length.",
-                    stacklevel=2,
-                )
+            train, validation, test = short_pairs(corpus, [train, validation, test], self.length, self.source_name)
         self.classes = corpus.classes
         self.name_of = corpus.name_of if corpus.named else None
         self.identity = identity(corpus.digest, corpus.classes)
@@ -250,16 +243,6 @@ class TextData(DataModule):
     def _documents(self, chosen: Tensor) -> Examples:
         kind = Pairs if self.paired else Documents
         return kind(self.corpus, chosen, self.length)
-
-    def _short(self, chosen: Tensor) -> Tensor:
-        """Of pairs those that are short enough."""
-        short = short_pairs(self.corpus, chosen, self.length)
-        if not len(short):
-            raise InputError(
-                f"{self.source_name} has no pair of texts of at most {self.length} tokens in one of its parts: raise "
-                "data.length, or give more pairs."
-            )
-        return short
 
     def _packed(self, chosen: Tensor, purpose: str) -> Examples:
         tokens = self.corpus.packed(chosen.numpy())
