@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -30,6 +30,21 @@ def heads_in_mixed_precision(losses: Losses) -> Losses:
     """
     setattr(losses, _MARK, True)
     return losses
+
+
+def in_full_precision(function: Function) -> Function:
+    """A function of tensors that is computed without autocast, which would multiply colours, say, in bfloat16.
+
+    Args:
+        function: takes a tensor first, on whose device it is computed.
+    """
+
+    @wraps(function)
+    def wrapped(first: Tensor, *others: Any) -> Any:
+        with torch.autocast(first.device.type, enabled=False):
+            return function(first, *others)
+
+    return cast(Function, wrapped)
 
 
 @contextmanager

@@ -133,7 +133,9 @@ def _refuse_null(class_: type, given: dict[str, Any], place: str) -> None:
     parameters = inspect.signature(class_).parameters
     for name in (name for name, value in given.items() if value is None and name in hints and name in parameters):
         default = parameters[name].default
-        if default is not None and default is not inspect.Parameter.empty and not _takes_none(hints[name]):
+        if default in (None, inspect.Parameter.empty) or _is_group(class_, name):  # a group has a sentence of its own
+            continue
+        if not _takes_none(hints[name]):
             raise InputError(f"{place}.{name} is null: give a value, or leave it out for the default, {default}.")
 
 

@@ -11,6 +11,7 @@ from ssl_zoo.encoders.base import Encoded, Encoder
 from ssl_zoo.errors import InputError
 from ssl_zoo.lightning_inside import trainer_of
 from ssl_zoo.methods.base import Method
+from ssl_zoo.mixed_precision import heads_in_mixed_precision
 from ssl_zoo.optim import Optimizer
 from ssl_zoo.parts.alarms import AT_CHANCE, Alarm, few_codes
 from ssl_zoo.parts.codebooks import code_perplexity
@@ -96,12 +97,13 @@ class Colorization(Method):
         self.fitted = Count()
         self.head = nn.Linear(encoder.dim, cells**2 * len(self.bins))
 
+    @heads_in_mixed_precision
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """The loss, its part of a constant prediction's, and how often the nearest bin is the likeliest."""
         self.fitted.require_some("Colorization", self.training and trainer_of(self) is not None)
         images = unit_images(batch.inputs if self.views is None else self.make_views(batch).inputs)
         lab = to_lab(images)
-        logits = self.scores(lab[:, :1])
+        logits = self.scores(lab[:, :1]).float()
         colours = self.colours(lab, logits.shape[1]).flatten(0, 2)
         spread, near = soft_bins(colours, self.bins)
         nats = -(spread * logits.flatten(0, 2).log_softmax(1).gather(1, near)).sum(1)

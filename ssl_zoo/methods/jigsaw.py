@@ -9,6 +9,7 @@ from ssl_zoo.batch import Batch
 from ssl_zoo.encoders.base import Encoder
 from ssl_zoo.errors import InputError
 from ssl_zoo.methods.base import Method
+from ssl_zoo.mixed_precision import heads_in_mixed_precision
 from ssl_zoo.optim import Optimizer
 from ssl_zoo.parts.heads import mlp
 from ssl_zoo.parts.permutations import MOST, unlike_permutations
@@ -96,6 +97,7 @@ class Jigsaw(Method):
         self.register_buffer("orders", unlike_permutations(permutations))
         self.head = mlp(PLACES * encoder.dim, hidden, permutations)
 
+    @heads_in_mixed_precision
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """The loss, and how often the order is predicted."""
         drawn = self.drawn_orders(batch)

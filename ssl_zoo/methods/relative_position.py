@@ -8,6 +8,7 @@ from torch import Tensor
 from ssl_zoo.batch import Batch
 from ssl_zoo.encoders.base import Encoder
 from ssl_zoo.methods.base import Method
+from ssl_zoo.mixed_precision import heads_in_mixed_precision
 from ssl_zoo.optim import Optimizer
 from ssl_zoo.parts.heads import mlp
 from ssl_zoo.parts.pretext import classified, require_images, unit_images
@@ -83,6 +84,7 @@ class RelativePosition(Method):
         self.equalize, self.drop_channels = equalize, drop_channels
         self.head = mlp(2 * encoder.dim, hidden, len(AROUND))
 
+    @heads_in_mixed_precision
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """The loss, and how often the place is predicted."""
         logits = self.scores(self.patches(batch))

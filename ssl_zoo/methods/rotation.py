@@ -9,6 +9,7 @@ from ssl_zoo.batch import Batch
 from ssl_zoo.encoders.base import Encoder
 from ssl_zoo.errors import InputError
 from ssl_zoo.methods.base import Method
+from ssl_zoo.mixed_precision import heads_in_mixed_precision
 from ssl_zoo.optim import Optimizer
 from ssl_zoo.parts.pretext import classified, require_images, unit_images
 from ssl_zoo.randomness import uniform
@@ -50,6 +51,7 @@ class Rotation(Method):
         self.views = views
         self.head = nn.Linear(encoder.dim, TURNS)
 
+    @heads_in_mixed_precision
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """The loss, and how often the number of turns is predicted."""
         images = batch.inputs if self.views is None else self.make_views(batch).inputs

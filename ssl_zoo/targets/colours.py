@@ -5,6 +5,8 @@ from functools import cache
 import torch
 from torch import Tensor
 
+from ssl_zoo.mixed_precision import in_full_precision
+
 # Of sRGB (IEC 61966-2-1): what linear red, green and blue give of X, Y and Z, and these three of white (D65).
 TO_XYZ = ((0.412453, 0.357580, 0.180423), (0.212671, 0.715160, 0.072169), (0.019334, 0.119193, 0.950227))
 WHITE = (0.950456, 1.0, 1.088754)
@@ -14,6 +16,7 @@ NEAREST = 5  # bins that a colour is spread over
 SPREAD = 5.0  # deviation of what it is spread by
 
 
+@in_full_precision
 def to_lab(images: Tensor) -> Tensor:
     """CIELAB ``(B, 3, ...)`` of sRGB images ``(B, 3, ...)`` in [0, 1]: L in [0, 100], a and b in about [-110, 100]."""
     linear = torch.where(images <= 0.04045, images / 12.92, ((images.clamp_min(0.04045) + 0.055) / 1.055) ** 2.4)
@@ -23,6 +26,7 @@ def to_lab(images: Tensor) -> Tensor:
     return torch.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], 1)
 
 
+@in_full_precision
 def to_rgb(lab: Tensor) -> Tensor:
     """SRGB images ``(B, 3, ...)`` in [0, 1] of CIELAB ``(B, 3, ...)``; what no screen can show is cut off there."""
     lightness, a, b = lab.unbind(1)
@@ -45,6 +49,7 @@ def colour_bins() -> Tensor:
     return (to_lab(lattice)[:, 1:] / GRID).round().unique(dim=0).mul(GRID).float()
 
 
+@in_full_precision
 def soft_bins(colours: Tensor, bins: Tensor) -> tuple[Tensor, Tensor]:
     """Every colour spread over the five nearest bins (Zhang et al., 2016, arXiv:1603.08511, section 2.2).
 
@@ -60,6 +65,7 @@ def soft_bins(colours: Tensor, bins: Tensor) -> tuple[Tensor, Tensor]:
     return weights, nearest.indices
 
 
+@in_full_precision
 def annealed_mean(logits: Tensor, bins: Tensor, temperature: float) -> Tensor:
     """The colour that stands for a distribution over bins (equation 5): its mean once it is sharpened.
 
@@ -71,7 +77,7 @@ def annealed_mean(logits: Tensor, bins: Tensor, temperature: float) -> Tensor:
     Returns:
         ``(..., 2)``, a and b.
     """
-    return torch.softmax(logits / temperature, -1) @ bins
+    return torch.softmax(logits.float() / temperature, -1) @ bins
 
 
 def rebalanced(frequencies: Tensor, bins: Tensor, mixed: float) -> Tensor:

@@ -354,7 +354,7 @@ def test_recurrent_encoders_are_refused_in_a_sentence_before_anything_is_traced(
         assert not list(out.iterdir())
 
 
-@pytest.mark.filterwarnings("ignore:The given buffer is not writable")
+@pytest.mark.filterwarnings("ignore:The given buffer is not writable")  # PyTorch's own, on the way to the refusal
 def test_a_loop_of_ones_own_that_is_traced_for_one_length_is_refused(tmp_path):
     loaded = a_run(*gru(), tmp_path)
     loaded.encoder.stepwise = False

@@ -97,3 +97,15 @@ def test_the_annealed_mean_lies_between_the_mean_and_the_likeliest_bin():
         ]
         assert annealed_mean(logits, BINS, temperature).tolist() == pytest.approx(by_hand, rel=1e-4)
     assert annealed_mean(logits, BINS, 1e-3).tolist() == pytest.approx([10, 0], abs=1e-3)
+
+
+def test_colours_are_as_exact_where_the_rest_is_in_bfloat16():
+    images = torch.rand(2, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    lab = to_lab(images)
+    logits = torch.randn(5, len(BINS), generator=torch.Generator().manual_seed(1))
+    expected = to_rgb(lab), *soft_bins(lab[:, 1:].flatten(2).transpose(1, 2)[0], BINS), annealed_mean(logits, BINS, 0.4)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = to_rgb(to_lab(images)), *soft_bins(to_lab(images)[:, 1:].flatten(2).transpose(1, 2)[0], BINS)
+        found = *found, annealed_mean(logits, BINS, 0.4)
+    for one, other in zip(found, expected, strict=True):
+        assert torch.equal(one, other)
