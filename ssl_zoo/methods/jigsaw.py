@@ -18,11 +18,9 @@ from ssl_zoo.randomness import fold_in, uniform
 from ssl_zoo.views.base import require_at_least, require_probability
 from ssl_zoo.views.tiles import (
     PLACES,
-    cut_tiles,
+    draw_tiles,
     equalize,
-    fit_tiles,
     lay_out,
-    place_tiles,
     require_layout,
     resize_tiles,
 )
@@ -110,13 +108,11 @@ class Jigsaw(Method):
     def tiles(self, batch: Batch) -> Tensor:
         """``(B, 9, C, S, S)`` float32, the tiles of every image, row by row, with cues taken out."""
         images, keys = unit_images(batch.inputs), self.keys(batch)
-        height, width = images.shape[2:]
         is_grey = uniform(fold_in(keys, GREY), 1, 1, 1) < self.grey
         images = torch.where(is_grey, images.mean(1, keepdim=True), images)
-        tiles = fit_tiles("Jigsaw", height, width, self.patch_size, self.gap, self.jitter)
-        patches = cut_tiles(images, place_tiles(keys, height, width, tiles), tiles.size)
+        patches = draw_tiles("Jigsaw", images, keys, self.patch_size, self.gap, self.jitter)
         patches = equalize(patches, images) if self.equalize else patches
-        return resize_tiles(patches.flatten(0, 1), self.resize or height).unflatten(0, (-1, PLACES))
+        return resize_tiles(patches.flatten(0, 1), self.resize or images.shape[2]).unflatten(0, (-1, PLACES))
 
     def scores(self, tiles: Tensor, drawn: Tensor) -> Tensor:
         """``(B, puzzles, P)``: scores of all orders, for tiles that are shown in the drawn ones."""

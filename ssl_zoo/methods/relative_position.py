@@ -15,12 +15,10 @@ from ssl_zoo.parts.pretext import classified, require_images, unit_images
 from ssl_zoo.randomness import fold_in, uniform
 from ssl_zoo.views.tiles import (
     PLACES,
-    cut_tiles,
+    draw_tiles,
     drop_channels,
     equalize,
-    fit_tiles,
     lay_out,
-    place_tiles,
     require_layout,
     resize_tiles,
 )
@@ -94,13 +92,10 @@ class RelativePosition(Method):
     def patches(self, batch: Batch) -> Tensor:
         """``(B, 9, C, S, S)`` float32, the patches of every image, row by row, with cues taken out."""
         images, keys = unit_images(batch.inputs), self.keys(batch)
-        height, width = images.shape[2:]
-        tiles = fit_tiles("RelativePosition", height, width, self.patch_size, self.gap, self.jitter)
-        patches = cut_tiles(images, place_tiles(keys, height, width, tiles), tiles.size)
+        patches = draw_tiles("RelativePosition", images, keys, self.patch_size, self.gap, self.jitter)
         patches = equalize(patches, images) if self.equalize else patches
         patches = drop_channels(patches, keys) if self.drop_channels else patches
-        size = self.resize or height
-        return resize_tiles(patches.flatten(0, 1), size).unflatten(0, (-1, PLACES))
+        return resize_tiles(patches.flatten(0, 1), self.resize or images.shape[2]).unflatten(0, (-1, PLACES))
 
     def scores(self, patches: Tensor) -> Tensor:
         """``(B, 8, 8)``: for each patch around the middle, scores of the eight places."""

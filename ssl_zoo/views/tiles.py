@@ -127,6 +127,25 @@ def cut_tiles(images: Tensor, corners: Tensor, size: int) -> Tensor:
     return images.permute(0, 2, 3, 1)[numbers, rows, columns].permute(0, 1, 4, 2, 3)
 
 
+def draw_tiles(owner: str, images: Tensor, keys: Tensor, size: int | None, gap: float, jitter: float) -> Tensor:
+    """Nine patches ``(B, 9, C, S, S)`` of every image, row by row, from where `place_tiles` puts them.
+
+    Args:
+        owner: name of the method, for the message.
+        images: ``(B, C, H, W)`` float32.
+        keys: ``(B,)`` int64, one per image.
+        size: height and width S of a patch in pixels; None for the largest that fits.
+        gap: pixels between neighbours, as a part of a patch's side.
+        jitter: largest shift of a patch, as a part of its side.
+
+    Raises:
+        InputError: nine such patches do not fit.
+    """
+    height, width = images.shape[2:]
+    tiles = fit_tiles(owner, height, width, size, gap, jitter)
+    return cut_tiles(images, place_tiles(keys, height, width, tiles), tiles.size)
+
+
 @torch.no_grad()
 def equalize(patches: Tensor, images: Tensor) -> Tensor:
     """Patches that all have the mean and the deviation of their image, channel by channel.

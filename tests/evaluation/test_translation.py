@@ -59,7 +59,7 @@ def test_results_files_and_the_terminal_have_it_or_say_why_not(name, there, tmp_
         assert "translation" not in result and MISSING in result["remarks"] and "pip install sacrebleu" in printed
 
 
-@pytest.mark.filterwarnings("ignore:.*are exact copies of ones in another part:UserWarning")  # of so few
+@pytest.mark.filterwarnings("ignore:.*are exact copies of ones in another part:UserWarning")  # three pairs are alike
 def test_a_run_on_pairs_embeds_what_is_translated_its_own_and_of_other_files(tmp_path):
     pairs = tmp_path / "pairs.txt"
     pairs.write_text("eins zwei\tone two\n\tnothing\nzwei\ttwo\n")
