@@ -66,7 +66,8 @@ def check_all(smoke: bool) -> Iterator[dict[str, Any]]:
 def options_of(path: Path, settings: dict[str, Any], data: dict[str, list[str]], smoke: bool) -> list[str]:
     """The command line of an experiment on small data of its modality, without dropout."""
     options = ["--config", str(path), "--config", str(EXPERIMENTS / "smoke.yaml"), "--trainer.accelerator=cpu"]
-    options += ["--trainer.precision=32-true", "--data.train_size=24", *data[settings["data"]["class_path"]]]
+    kind = "pairs" if settings["model"]["class_path"] == "Translation" else settings["data"]["class_path"]
+    options += ["--trainer.precision=32-true", "--data.train_size=24", *data[kind]]
     arguments = settings["model"]["init_args"]
     if "views" in arguments and settings["data"]["class_path"] == "AudioData":
         options.append("--model.views.seconds=0.4")
@@ -136,7 +137,7 @@ def train(model: Method, batch: Batch) -> float:
 
 
 def make_data(folder: Path) -> dict[str, list[str]]:
-    """Small data of every modality, by data module: options that choose it."""
+    """Small data by data module, and `pairs` of texts: options that choose it."""
     random = np.random.default_rng(0)
     for number in range(40):
         kind = str(number % 2)
@@ -149,11 +150,14 @@ def make_data(folder: Path) -> dict[str, list[str]]:
     words = "river engine sparrow flows runs sings slowly today again under over a".split()
     lines = [json.dumps({"text": " ".join(random.choice(words, 30)), "label": str(number % 2)}) for number in range(80)]
     (folder / "texts.jsonl").write_text("\n".join(lines))
+    pairs = ["\t".join(" ".join(random.choice(words, 10)) for _ in range(2)) for _ in range(80)]
+    (folder / "pairs.tsv").write_text("\n".join(pairs))
+    small_texts = ["--data.vocab_size=300", "--data.length=32"]
     return {
         "ImageData": ["--data.source=ImageFolder", f"--data.source.root={folder / 'images'}", "--data.image_size=32"],
         "AudioData": ["--data.source=AudioFolder", f"--data.source.root={folder / 'waves'}"],
         "TextData": [
-            "--data.source=TextFiles", f"--data.source.root={folder / 'texts.jsonl'}", "--data.vocab_size=300",
-            "--data.length=32",
+            "--data.source=TextFiles", f"--data.source.root={folder / 'texts.jsonl'}", *small_texts,
         ],
+        "pairs": ["--data.source=ParallelTexts", f"--data.source.root={folder / 'pairs.tsv'}", *small_texts],
     }  # fmt: skip
