@@ -192,18 +192,19 @@ class Denoising(Method):
 
     @torch.no_grad()
     def texts(self, batch: Batch) -> Texts:
-        """What the encoder is shown, and what the model writes: into its gaps where it is known where they are."""
+        """What the encoder is shown, and what the model writes: into its gaps where it is known which is whose."""
         noised = self.make_noise(batch)
         written = self.write(noised)
         shown = noised.inputs.masked_fill(~noised.mask, self.noise.pad)
+        mask = self.noise.mask_token if self.noise.shown in ("mask_tokens", "mask_spans") else None
         if noised.positions is not None and self.noise.shown not in ("mask_tokens", "permute"):
             # What is shown stands elsewhere than in the text: what is written comes after it, and no token ends it.
             written = written.masked_fill(~noised.valid, self.noise.pad)
-            return filled_in(shown, written, self.noise.size, -1, self.noise.pad)
+            return filled_in(shown, written, self.noise.size, -1, self.noise.pad, mask)
         if noised.positions is not None:
             own = torch.zeros_like(noised.mask).scatter(1, noised.positions, noised.hidden)
             return Texts(torch.zeros_like(shown).scatter(1, noised.positions, written).where(own, shown), own)
-        return filled_in(shown, written, self.noise.size, self.noise.end, self.noise.pad)
+        return filled_in(shown, written, self.noise.size, self.noise.end, self.noise.pad, mask)
 
     def chance_loss(self, batch_size: int) -> float:
         """The log of the number of tokens, and of sentinels where they are written, all being equally likely."""

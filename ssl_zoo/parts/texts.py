@@ -18,10 +18,11 @@ class Texts(NamedTuple):
     own: Tensor
 
 
-def filled_in(shown: Tensor, written: Tensor, size: int, end: int, pad: int) -> Texts:
+def filled_in(shown: Tensor, written: Tensor, size: int, end: int, pad: int, mask: int | None = None) -> Texts:
     """Texts with gaps, in which stands what was written for them; what was written for no gap comes last.
 
-    Where nothing was written at all, padding stands for it: what was given is seen to end there.
+    Padding stands in a gap for which nothing was written, so that it is seen, and behind what was given where nothing
+    was written at all.
 
     Args:
         shown: ``(B, S)`` int64 token ids; those from `size` on are sentinels, each of which stands for a gap.
@@ -29,6 +30,7 @@ def filled_in(shown: Tensor, written: Tensor, size: int, end: int, pad: int) -> 
         size: number of tokens.
         end: the token that ends what was written.
         pad: the token that fills rows up.
+        mask: the token that stands for a gap of which nobody says what was written for it; None where there is none.
     """
     rows: list[list[tuple[int, bool]]] = []
     for given, made in zip(shown.tolist(), written.tolist(), strict=True):
@@ -39,11 +41,14 @@ def filled_in(shown: Tensor, written: Tensor, size: int, end: int, pad: int) -> 
                 gaps.setdefault(gap, [])
             else:
                 gaps[gap].append(token)
+        if not any(gaps.values()):
+            gaps[-1] = [pad]
         row: list[tuple[int, bool]] = []
         for token in given:
-            row += [(token, False)] if token < size else [(each, True) for each in gaps.pop(token, [])]
+            is_gap = token >= size or token == mask
+            row += [(each, True) for each in gaps.pop(token, None) or [pad]] if is_gap else [(token, False)]
         row += [(token, True) for rest in gaps.values() for token in rest]
-        rows.append(row if any(own for _, own in row) else [*row, (pad, True)])
+        rows.append(row)
     width = max(map(len, rows), default=0)
     filled = [row + [(pad, False)] * (width - len(row)) for row in rows]
     ids, own = ([[token[column] for token in row] for row in filled] for column in (0, 1))

@@ -260,8 +260,16 @@ def test_gaps_are_filled_with_what_stands_behind_their_sentinels():
     shown = torch.tensor([[1, 40, 5, 41, 2], [1, 40, 5, 6, 0]])
     written = torch.tensor([[41, 7, 8, 40, 9, 2, 11], [12, 40, 41, 13, 10, 10, 10]])
     ids, own = filled_in(shown, written, 40, 2, 0)
-    assert ids.tolist() == [[1, 9, 5, 7, 8, 2, 0, 0, 0], [1, 5, 6, 0, 12, 13, 10, 10, 10]]
-    assert own.long().tolist() == [[0, 1, 0, 1, 1, 0, 0, 0, 0], [0, 0, 0, 0, 1, 1, 1, 1, 1]]
+    # The second text's gap is seen, although nothing was written for it.
+    assert ids.tolist() == [[1, 9, 5, 7, 8, 2, 0, 0, 0, 0], [1, 0, 5, 6, 0, 12, 13, 10, 10, 10]]
+    assert own.long().tolist() == [[0, 1, 0, 1, 1, 0, 0, 0, 0, 0], [0, 1, 0, 0, 0, 1, 1, 1, 1, 1]]
+
+
+def test_gaps_of_masks_are_seen_before_what_was_written_for_all_of_them():
+    shown, written = torch.tensor([[1, 3, 3, 5, 3, 2]]), torch.tensor([[6, 7, 5, 8, 2]])
+    ids, own = filled_in(shown, written, 40, 2, 0, mask=3)
+    assert ids.tolist() == [[1, 0, 0, 5, 0, 2, 6, 7, 5, 8]]
+    assert own.long().tolist() == [[0, 1, 1, 0, 1, 0, 1, 1, 1, 1]]
 
 
 @pytest.mark.parametrize("kind", ["bert", "shuffled", "bart", "dropped"])
@@ -269,8 +277,12 @@ def test_what_was_given_is_seen_to_end_where_what_was_written_begins_though_it_b
     model, batch = make(kind).eval(), padded()
     monkeypatch.setattr(model, "write", lambda noised: torch.full((ROWS, 3), END))
     ids, own = model.texts(batch)
-    assert own.any(1).all() and (own.long().diff(dim=1) > 0).sum(1).eq(1).all()
     assert ids[own].eq(PAD).all()
+    noised = model.make_noise(batch)
+    gaps = (noised.inputs == VOCABULARY["mask"]) & noised.mask & (model.noise.shown in ("mask_tokens", "mask_spans"))
+    assert torch.equal(own.sum(1), gaps.sum(1) + 1)
+    last = [int(row.nonzero()[-1]) for row in own]  # behind all that was given
+    assert all((ids[row, at:] == PAD).all() for row, at in enumerate(last))
 
 
 def test_what_cannot_work_is_refused():
