@@ -6,12 +6,13 @@ from pathlib import Path
 from ssl_zoo.runs.files import RESULTS, last_checkpoint
 
 
-def closing_lines(directory: Path, longer: str = "") -> str:
+def closing_lines(directory: Path, longer: str = "", exports: bool = True) -> str:
     """The path of a run, and the commands to resume, evaluate, embed and export it, one a line.
 
     Args:
         directory: Folder of the run.
         longer: Option that lets a run go on that has done all its steps, such as `--trainer.max_steps 200`.
+        exports: Whether its encoder can be exported, which one that reads place after place cannot.
     """
     run, path = shlex.quote(str(directory)), last_checkpoint(directory)
     commands = {"resume": f"ssl-zoo fit --resume {run} {longer}".strip()}
@@ -19,6 +20,7 @@ def closing_lines(directory: Path, longer: str = "") -> str:
         again = "evaluate again" if (directory / RESULTS).is_file() else "evaluate"
         commands[again] = f"ssl-zoo probe --run {run}"
         commands["embed"] = f"ssl-zoo predict --run {run}"
+    if path.is_file() and exports:
         # A folder of the run's own, so that the command works for the next run, too.
         commands["export"] = f"ssl-zoo export --run {run} --out {shlex.quote(str(directory / 'exported'))}"
     width = max(map(len, commands))

@@ -260,7 +260,7 @@ class RunDirectoryCLI(CommandLine):
             longer = f"--trainer.max_steps {2 * steps}"
         elif finished and settings.max_epochs is not None and settings.max_epochs > 0:
             longer = f"--trainer.max_epochs {2 * settings.max_epochs}"
-        say(f"\n{closing_lines(self.directory, longer)}")
+        say(f"\n{closing_lines(self.directory, longer, exports=not self.model.encoder.stepwise)}")
 
 
 @rank_zero_only

@@ -9,6 +9,8 @@ import torch
 
 from ssl_zoo.cli import main, run
 from ssl_zoo.front import answer
+from ssl_zoo.runs.closing import closing_lines
+from ssl_zoo.runs.files import last_checkpoint
 from ssl_zoo.signals import requests
 from tests.made import write_images
 
@@ -53,6 +55,13 @@ def test_a_run_ends_with_its_path_and_commands_that_work(tmp_path, capsys):
     capsys.readouterr()
     run(found["embed"])
     assert len(list(directory.rglob("embeddings*.npz"))) == 1
+
+
+def test_no_export_is_offered_of_an_encoder_that_cannot_be_exported(tmp_path):
+    (tmp_path / "checkpoints").mkdir()
+    last_checkpoint(tmp_path).touch()
+    assert "ssl-zoo export" in closing_lines(tmp_path)
+    assert "ssl-zoo export" not in closing_lines(tmp_path, exports=False)
 
 
 def test_one_without_labels_does_too(tmp_path, capsys):
