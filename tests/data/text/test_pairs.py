@@ -108,10 +108,27 @@ def test_a_file_of_pairs(tmp_path: Path):
     assert source.fingerprint() != before
     with pytest.raises(InputError, match=r"There is no tab in line 1 of .*: write a text, a tab and its translation"):
         list(source.documents())
-    path.write_bytes("é\tè".encode("latin-1"))
-    assert [each.reason for each in source.documents()] == ["is not UTF-8"]
+    path.write_text("eins\tone\n", encoding="utf-16")
+    assert [each.reason for each in source.documents()] == ["is UTF-16 or UTF-32 and not UTF-8"]
     with pytest.raises(InputError, match="There is no file"):
         ParallelTexts(tmp_path / "nothing.tsv")
+
+
+def test_pairs_in_another_encoding_are_left_out_and_named(tmp_path: Path):
+    path = tmp_path / "pairs.tsv"
+    lines = [f"{number} é\t{number} è" for number in range(60)]
+    path.write_bytes(b"".join(f"{line}\n".encode("latin-1" if line[:1] == "7" else "utf-8") for line in lines))
+    source = ParallelTexts(path)
+    assert [f"{each.source}\t{each.target}" for each in source.pairs() if isinstance(each, Pair)] == [
+        line for line in lines if line[:1] != "7"
+    ]
+    settings = {"vocab_size": 200, "length": 16, "packing": False}
+    data = TextData(source, **settings)
+    with pytest.warns(UserWarning, match=r"left out 1 text, which is not UTF-8: line 8 of .*pairs\.tsv\. .*iconv"):
+        data.setup()
+    assert sum(map(len, data.parts().values())) == 59
+    with pytest.raises(InputError, match=r"line 8 of .*pairs\.tsv is not UTF-8: mend or remove it"):
+        TextData(source, **settings, on_error="stop").setup()
 
 
 PAGES = {  # the part follows from the name
