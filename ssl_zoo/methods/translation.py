@@ -23,6 +23,8 @@ from ssl_zoo.targets.tokens import next_tokens
 from ssl_zoo.views.base import require_at_least
 from ssl_zoo.vocabulary import Vocabulary
 
+MOST_SCORES = 2_000_000  # of tokens that could come next, for one text: 256 MB of them in a batch of 32
+
 
 class Translation(Method):
     """Sequence to sequence learning (Sutskever et al., 2014, arXiv:1409.3215; Vaswani et al., 2017, arXiv:1706.03762).
@@ -50,7 +52,8 @@ class Translation(Method):
         share_embeddings: Whether the decoder reads and writes with the encoder's token embeddings, which then have to
             be of the decoder's size; otherwise it has its own.
         label_smoothing: Part of a target's probability that all tokens share, in [0, 1); 0.1 is Vaswani et al.'s.
-        beams: Translations kept at a time when it writes; 1 takes the likeliest token each time.
+        beams: Translations kept at a time when it writes; 1 takes the likeliest token each time. Each has a score for
+            every token of the vocabulary, and a text has 2 million of them at most.
         length_penalty: Power of a translation's length by which its log-probability is divided.
         max_new_tokens: The most tokens of a translation that is written.
         optimizer: Settings of the optimizer and of the learning rate over the run.
@@ -87,6 +90,11 @@ class Translation(Method):
         if not 0 <= label_smoothing < 1:
             raise InputError(f"label_smoothing is {label_smoothing}: give a part of a whole, at least 0 and below 1.")
         require_at_least("beams", beams, 1)
+        if beams > (most := max(1, MOST_SCORES // vocabulary["size"])):
+            raise InputError(
+                f"beams is {beams}, and each of them scores all {vocabulary['size']:,} tokens, which takes too much "
+                f"memory: give {most} at most; translations are hardly better with more than ten."
+            )
         require_at_least("length_penalty", length_penalty, 0)
         require_at_least("max_new_tokens", max_new_tokens, 1)
         shared: nn.Embedding | None = getattr(encoder, "token_embedding", None)

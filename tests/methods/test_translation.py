@@ -238,6 +238,10 @@ def test_what_cannot_work_is_refused():
     for settings, message in (
         ({"label_smoothing": 1.0}, "label_smoothing is 1"),
         ({"beams": 0}, "beams"),
+        (
+            {"beams": 10**6},
+            rf"beams is 1000000, .* all {VOCABULARY['size']} tokens, .*: give {2_000_000 // VOCABULARY['size']} ",
+        ),
         ({"length_penalty": -1.0}, "length_penalty"),
         ({"max_new_tokens": 0}, "max_new_tokens"),
     ):
