@@ -61,7 +61,8 @@ class SegmentedSpans(Masking):
     and a single span is always a text's end. `roll` turns the row by a random number of places; T5's own do not turn.
 
     Args:
-        mask_ratio: Part of the places to hide, in (0, 1].
+        mask_ratio: Part of the places to hide, above 0. Every span has a visible place in front of it, so that it is
+            mean_length / (mean_length + 1) at most.
         mean_length: Mean number of places of a span, at least 1.
         roll: Whether spans lie anywhere, and may run over the end of the row to its beginning.
 
@@ -73,6 +74,12 @@ class SegmentedSpans(Masking):
         require_mask_ratio(mask_ratio)
         if not mean_length >= 1:  # as of nan
             raise InputError(f"SegmentedSpans: mean_length is {mean_length}; give a number of places of at least 1.")
+        if mask_ratio > (most := mean_length / (mean_length + 1)):
+            raise InputError(
+                f"SegmentedSpans: mask_ratio is {mask_ratio}, but spans of {mean_length:g} places, each with a visible "
+                f"one in front, hide at most {math.floor(100 * most) / 100:g} of a text: lower mask_ratio, raise "
+                "mean_length, or take Suffix or RandomPlaces."
+            )
         self.mask_ratio, self.mean_length, self.roll = mask_ratio, mean_length, roll
 
     def slots(self, places: int) -> int:
@@ -111,7 +118,7 @@ class Suffix(Masking):
     part that is hidden is drawn from as wide a range around the ratio as there is.
 
     Args:
-        mask_ratio: Part of the places to hide on average, in (0, 1].
+        mask_ratio: Part of the places to hide on average, in (0, 1]; 1 leaves the first place alone visible.
 
     Raises:
         InputError: `mask_ratio` is out of its range.

@@ -69,7 +69,7 @@ def test_the_first_place_is_never_hidden_and_the_last_always_is_unless_rows_are_
 
 def test_something_is_visible_and_something_hidden_where_there_are_two_places():
     for places in range(2, 9):
-        for masking in (SegmentedSpans(1.0), SegmentedSpans(0.01), Suffix(), Suffix(1.0)):
+        for masking in (SegmentedSpans(0.75), SegmentedSpans(0.01), Suffix(), Suffix(1.0)):
             number = draws(masking, places, 50).sum(1)
             assert number.min() >= 1 and number.max() <= places - 1
     single = torch.tensor([[False, True, False]])
@@ -78,11 +78,18 @@ def test_something_is_visible_and_something_hidden_where_there_are_two_places():
         assert not masking(torch.zeros(3, 5, dtype=torch.bool), keys(3)).mask.any()
 
 
+@pytest.mark.parametrize(("ratio", "mean"), [(0.5, 1.0), (0.75, 3.0), (0.15, 2.0)])
+def test_spans_are_as_long_on_average_as_they_are_said_to_be(ratio, mean):
+    for row in draws(SegmentedSpans(ratio, mean, roll=False), 200, 20).tolist():
+        assert sum(row) == 200 * ratio and sum(row) / len(runs(row)) == pytest.approx(mean, abs=0.02)
+
+
 def test_a_suffix_is_as_long_as_any_other():
     mask = draws(Suffix(), 9)
     assert torch.equal(mask, mask.cummax(1).values)
     for ratio in (0.2, 0.9):
         assert float(draws(Suffix(ratio), 200).double().mean()) == pytest.approx(ratio, abs=0.01)
+    assert torch.equal(draws(Suffix(1.0), 9, 50), torch.arange(9).expand(50, 9) > 0)
     counts = Counter(mask.sum(1).tolist())
     assert set(counts) == set(range(1, 9))
     assert all(abs(count - TIMES / 8) < 4.5 * math.sqrt(TIMES / 8) for count in counts.values())
@@ -153,3 +160,9 @@ def test_what_cannot_work_is_refused():
         Infilling(mean_length=0)
     with pytest.raises(InputError, match="mean_length is nan"):
         SegmentedSpans(mean_length=math.nan)
+    # Spans would be longer than was asked for, in silence.
+    for ratio, mean, most in ((1.0, 3.0, "0.75"), (0.76, 3.0, "0.75"), (0.51, 1.0, "0.5"), (0.7, 2.0, "0.66")):
+        with pytest.raises(
+            InputError, match=rf"mask_ratio is {ratio}, but spans of {mean:g} .* hide at most {most} of"
+        ):
+            SegmentedSpans(ratio, mean)
