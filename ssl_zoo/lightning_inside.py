@@ -6,7 +6,7 @@ Each does what no public way does. What they are for is said where they are used
 import subprocess
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from copy import deepcopy
 from typing import Any
 
@@ -15,6 +15,7 @@ from jsonargparse import ArgumentParser
 from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.core.mixins.hparams_mixin import _given_hyperparameters, _given_hyperparameters_context
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 from lightning.pytorch.strategies.launchers import subprocess_script
@@ -143,9 +144,14 @@ def finished_epochs(checkpoint: dict[str, Any]) -> int:
     return checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]["completed"]
 
 
-def forget_given_objects(module: Any) -> None:
-    """Makes the hyperparameters that a module has now those it was given; Lightning keeps a copy of every network."""
-    module._hparams_initial = module._to_hparams_dict(dict(module.hparams))
+def are_settings_given() -> bool:
+    """Whether what is being built comes of settings, which Lightning takes for its hyperparameters."""
+    return _given_hyperparameters.get() is not None
+
+
+def settings_given(settings: dict[str, Any]) -> AbstractContextManager[None]:
+    """Within, Lightning takes these for the hyperparameters of a module that saves them."""
+    return _given_hyperparameters_context(settings, INSTANTIATE)
 
 
 class Checkpointing(ModelCheckpoint):

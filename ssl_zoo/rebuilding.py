@@ -10,7 +10,7 @@ import inspect
 import pkgutil
 import typing
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Self
 
@@ -85,19 +85,24 @@ def _below(kind: type) -> Iterator[type]:
         yield from _below(child)
 
 
-def keep_settings(module: Any) -> None:
+def keep_settings(module: Any, save: Callable[..., None], *args: Any, **kwargs: Any) -> None:
     """Makes the settings of a method or a data module what Lightning writes into its checkpoints.
 
-    Those of the command line are there already. What is neither plain nor `Rebuildable` is left out with a warning.
+    Those of the command line are what Lightning takes by itself; of what a constructor is given in Python it would keep
+    a copy, networks included. What is neither plain nor `Rebuildable` is left out with a warning.
 
     Args:
-        module: a `Rebuildable` of Lightning's that has called `save_hyperparameters`.
+        module: a `Rebuildable` of Lightning's.
+        save: Lightning's `save_hyperparameters` of this module.
+        *args: what it is called with.
+        **kwargs: what it is called with.
     """
-    from ssl_zoo.lightning_inside import CLASS_PATH, INSTANTIATE, INSTANTIATOR, forget_given_objects
+    from ssl_zoo.lightning_inside import CLASS_PATH, INSTANTIATOR, are_settings_given, settings_given
 
-    hparams: dict[str, Any] = module.hparams
-    if INSTANTIATOR in hparams:
-        return
+    if are_settings_given():
+        save(*args, **kwargs)
+        if INSTANTIATOR in module.hparams:
+            return
     settings = module.settings["init_args"]
     foreign = [name for name, value in settings.items() if not _is_plain(value)]
     if foreign:
@@ -107,11 +112,12 @@ def keep_settings(module: Any) -> None:
             stacklevel=3,
         )
     kept = {name: value for name, value in settings.items() if name not in foreign}
-    hparams.clear()
-    hparams.update({**kept, CLASS_PATH: module.settings["class_path"], INSTANTIATOR: INSTANTIATE})
+    kept[CLASS_PATH] = module.settings["class_path"]
     if foreign:  # or a default would silently take its place
-        hparams[LEFT_OUT] = foreign
-    forget_given_objects(module)
+        kept[LEFT_OUT] = foreign
+    module.hparams.clear()
+    with settings_given(kept):
+        save(logger=kwargs.get("logger", True))
 
 
 def kinds_in(settings: dict[str, Any]) -> dict[str, Any]:

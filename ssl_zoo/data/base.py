@@ -1,6 +1,5 @@
 """What every data module offers besides Lightning's loaders."""
 
-import sys
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -93,8 +92,7 @@ class DataModule(Answers, Rebuildable, L.LightningDataModule, ABC):
 
     def save_hyperparameters(self, *args: Any, **kwargs: Any) -> None:
         """Lightning's, for checkpoints that hold plain settings also where the data was built in Python."""
-        super().save_hyperparameters(*args, **{"frame": sys._getframe(1), **kwargs})
-        keep_settings(self)
+        keep_settings(self, super().save_hyperparameters, *args, **kwargs)
 
     @abstractmethod
     def read(self) -> None:

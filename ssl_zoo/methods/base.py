@@ -1,6 +1,5 @@
 """What every self-supervised method shares: optimization, logging, and what probes see."""
 
-import warnings
 from abc import ABC, abstractmethod
 from typing import Any
 
@@ -61,10 +60,7 @@ class Method(Rebuildable, L.LightningModule, ABC):
     def __init__(self, encoder: Encoder, optimizer: Optimizer = Optimizer()) -> None:
         super().__init__()
         require_said(encoder, Encoder)
-        with warnings.catch_warnings():  # Lightning advises to leave out modules, whose settings rebuild them
-            warnings.filterwarnings("ignore", "Attribute '.*' is an instance of `nn.Module`")  # settings are kept
-            self.save_hyperparameters(logger=False)
-        keep_settings(self)
+        keep_settings(self, self.save_hyperparameters, logger=False)
         write_down(self.hparams.get("encoder") or {}, encoder.settings)  # the command line has no more than names
         self.encoder, self.views, self.optimizer = encoder, None, optimizer
         if optimizer.layer_decay != 1:
