@@ -1,6 +1,7 @@
 """What every process has that runs tests: settings for the whole suite, and fixtures for all of it."""
 
 import atexit
+import gc
 import multiprocessing
 import os
 import pkgutil
@@ -45,6 +46,16 @@ linear.PENALTIES = PENALTIES[:3]
 # process itself would copy locks that its threads (W&B's, gloo's, OpenMP's) may hold, which now and then waits forever.
 modules = [module.name for module in pkgutil.walk_packages(ssl_zoo.__path__, "ssl_zoo.")]
 multiprocessing.set_forkserver_preload([*(name for name in modules if "__main__" not in name), "lightning.pytorch.cli"])
+
+
+gc.disable()  # until all is imported
+
+
+def pytest_collection_finish() -> None:
+    """What is imported and collected is never garbage, and to look through it again and again takes long."""
+    gc.collect()
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session")

@@ -36,7 +36,7 @@ class TogetherScheduling(LoadScopeScheduling):
 @cache
 def _methods() -> dict[str, str]:
     """The method of every experiment and, by its own name, of itself."""
-    settings = {path: yaml.safe_load(path.read_text()) for path in EXPERIMENTS.rglob("*.yaml")}
+    settings = {path: yaml.load(path.read_text(), yaml.CSafeLoader) for path in EXPERIMENTS.rglob("*.yaml")}
     by_path = {path: found["model"]["class_path"] for path, found in settings.items() if "model" in found}
     by_name = {str(path.relative_to(EXPERIMENTS)): method for path, method in by_path.items()}
     return by_name | {method: method for method in by_path.values()}

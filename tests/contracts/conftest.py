@@ -6,10 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from tests.contracts.experiments import SAVING, fit
+from ssl_zoo.methods.base import Method
+from ssl_zoo.runs.run import rebuild
+from tests.contracts.experiments import SAVING, checkpoint, fit
 
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory) -> Callable[[Path], Path]:
     """The directory of an experiment's finished run of five steps, with what `SavesOnTheWay` saved."""
     return cache(lambda path: fit(path, tmp_path_factory.mktemp("runs") / "runs", *SAVING))
+
+
+@pytest.fixture(scope="session")
+def rebuilt(finished) -> Callable[[Path], Method]:
+    """The method of a finished run as its checkpoint's settings build it; for looking at only."""
+    return cache(lambda path: rebuild(checkpoint(finished(path))))

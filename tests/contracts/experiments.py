@@ -60,8 +60,10 @@ class SavesOnTheWay(L.Callback):
             trainer.save_checkpoint(Path(directory) / "middle.ckpt")
 
 
+@cache
 def settings_of(path: Path) -> dict[str, Any]:
-    return yaml.safe_load(path.read_text())
+    """The settings in a file, for reading only: whoever asks again gets the same ones."""
+    return yaml.load(path.read_text(), yaml.CSafeLoader)  # ten times as fast as `safe_load`, and all are read often
 
 
 def method_of(path: Path) -> str:

@@ -3,11 +3,13 @@
 import importlib
 import inspect
 import pkgutil
+from functools import cache
 from types import ModuleType
 
 
+@cache
 def concrete(base: type, package: ModuleType) -> list[type]:
-    """Classes below a base that can be built, of all modules of a package, by name."""
+    """Classes below a base that can be built, of all modules of a package, by name; a list for reading only."""
     for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
         importlib.import_module(module.name)
     waiting, found = [base], set()

@@ -131,8 +131,13 @@ def of_modality(base: type, package: Any, modality: str) -> list[str]:
             for each in inspect.signature(kind).parameters.values()
         )
     ]
-    used = " ".join(path.read_text() for path in EXPERIMENTS)
+    used = texts_of_experiments()
     return [name for _, name in sorted(fillable, key=lambda each: (each[1] not in used, *each))]
+
+
+@cache
+def texts_of_experiments() -> str:
+    return " ".join(path.read_text() for path in EXPERIMENTS)
 
 
 def derived(kind: type, kinds: list[type]) -> bool:

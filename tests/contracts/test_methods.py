@@ -14,7 +14,6 @@ from ssl_zoo.encoders.base import Encoder
 from ssl_zoo.errors import InputError
 from ssl_zoo.runs.files import METRICS
 from ssl_zoo.runs.logged import read_metrics
-from ssl_zoo.runs.run import rebuild
 from tests.contracts.experiments import (
     EACH_METHOD,
     EXPERIMENTS,
@@ -64,26 +63,25 @@ def test_a_run_stopped_in_mid_epoch_and_resumed_without_labels_equals_the_whole_
     whole = finished(path)
     resumed = fit(path, tmp_path / "runs", "--ckpt_path", str(whole / "middle.ckpt"), "--seed_everything=99")
     assert len(seen) >= 3 and set(seen) == {None}  # in two steps and a validation
-    assert_same(checkpoint(whole), checkpoint(resumed))
-    for ours, theirs in zip(
-        checkpoint(whole)["optimizer_states"], checkpoint(resumed)["optimizer_states"], strict=True
-    ):
+    first, second = checkpoint(whole), checkpoint(resumed)
+    assert_same(first, second)
+    for ours, theirs in zip(first["optimizer_states"], second["optimizer_states"], strict=True):
         for slot, state in ours["state"].items():
             assert all(torch.equal(state[name], theirs["state"][slot][name]) for name in state)
 
 
 @of_each_method
-def test_its_alarms_are_about_numbers_that_its_runs_log(path, finished):
+def test_its_alarms_are_about_numbers_that_its_runs_log(path, finished, rebuilt):
     directory = finished(path)
     known = {name: curve[-1][1] for name, curve in read_metrics(directory / METRICS).items()}
-    alarms = rebuild(checkpoint(directory)).alarms(batch_size=8)
+    alarms = rebuilt(path).alarms(batch_size=8)
     assert alarms and {alarm.metric for alarm in alarms} <= known.keys()
     for alarm in alarms:
         assert "{" not in alarm.sentence.format_map(known) and (alarm.above is None) != (alarm.below is None)
 
 
 @of_each_method
-def test_two_processes_compute_what_one_does_on_the_whole_batch(path, finished, two_processes, tmp_path):
+def test_two_processes_compute_what_one_does_on_the_whole_batch(path, finished, rebuilt, two_processes, tmp_path):
     # Adam divides by the gradient's size, which turns a rounding error in a tiny gradient into a whole step.
     options = [
         "--trainer.precision=32-true",
@@ -108,7 +106,7 @@ def test_two_processes_compute_what_one_does_on_the_whole_batch(path, finished, 
     assert one.keys() == two.keys()
     # Parameters together and not element by element: a rounding error that carries one activation over a ReLU's kink
     # changes single gradients. A gather without gradient changes the whole direction.
-    parameters = {name for name, _ in rebuild(checkpoint(directories[0])).named_parameters()}
+    parameters = {name for name, _ in rebuilt(path).named_parameters()}
     learnt, learnt_by_two = (torch.cat([each[name] for name in sorted(parameters)]) for each in (one, two))
     assert learnt.any()
     assert_close(learnt, learnt_by_two, "parameters")
