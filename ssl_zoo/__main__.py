@@ -1,5 +1,6 @@
 """`python -m ssl_zoo` is `ssl-zoo`."""
 
+import gc
 import os
 import sys
 
@@ -24,8 +25,11 @@ def main() -> None:
         except InputError as error:  # a user's mistake: its sentence and code 2
             sys.stderr.write(f"ssl-zoo: error: {error}\n")
             sys.exit(2)
+        gc.disable()  # what is imported stays, and to look through it for garbage is a quarter of the start
         with front.sign_of_life():
             from ssl_zoo import cli
+        gc.freeze()  # nor is it looked through while a run trains
+        gc.enable()
         cli.main()
     except Stopped as stopped:  # its exit code and its sentence
         if is_first():
