@@ -49,6 +49,7 @@ COMMANDS: dict[str, Command] = {
         ("read", "overrides"),
     ),
     "predict": Command("embed examples with a run's encoder, or write with a GPT"),
+    "translate": Command("translate the lines of a file by a run of Translation", "ssl_zoo.evaluation.translate"),
     "export": Command("write a run's encoder for others to load without this package", "ssl_zoo.export.export"),
     "finetune": Command("train a run's encoder further on a labelled task", "ssl_zoo.finetuning.finetune"),
     "in-context": Command("let a GPT classify texts from examples in its prompt", "ssl_zoo.evaluation.in_context"),

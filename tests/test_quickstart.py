@@ -46,6 +46,7 @@ def test_readme_and_docs_show_what_a_run_is_good_for():
         "finetune",
         "in-context",
         "predict",
+        "translate",
         "compare",
         "export",
         "probe-public",

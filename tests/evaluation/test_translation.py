@@ -8,7 +8,7 @@ from PIL import Image
 from sacrebleu import corpus_bleu
 
 import ssl_zoo.evaluation.translation
-from ssl_zoo.cli import run
+from ssl_zoo.cli import main, run
 from ssl_zoo.evaluation.translation import ALL, COPIED, GREEDY, MISSING, THIRDS, Translated, scores
 from tests.contracts.experiments import FOLDER, small
 
@@ -78,3 +78,47 @@ def test_a_run_on_pairs_embeds_what_is_translated_its_own_and_of_other_files(tmp
         run(["predict", "--run", str(directory), f"--data={pairs}", f"--out={other}"])
     with np.load(other) as found:
         assert found["index"].tolist() == [0, 2] and found["names"][1].startswith("line 3 of")
+
+
+@pytest.mark.filterwarnings("ignore:.*are exact copies of ones in another part:UserWarning")  # three pairs are alike
+def test_a_finished_run_translates_the_lines_of_a_file(tmp_path, capsys):
+    run([*small(FOLDER / "text" / "mt_attention.yaml", tmp_path / "runs"), *OPTIONS])
+    (directory,) = tmp_path.glob("runs/*/*")
+    # Those that the evaluation has translated, from the run's own data.
+    known = [json.loads(line) for line in (directory / "translations.jsonl").read_text().splitlines()]
+    texts, out = tmp_path / "texts.txt", tmp_path / "new" / "translated.txt"
+    lines = [line["source"].encode() for line in known]
+    lines[3:3] = [b"", "f\u00fcnf".encode("latin-1"), b" \t ", b"eins " * 99]
+    texts.write_bytes(b"\xef\xbb\xbf" + b"\r\n".join(lines))
+    capsys.readouterr()
+    with pytest.warns(UserWarning) as warned:
+        run(["translate", "--run", str(directory), "--texts", str(texts), "--out", str(out)])
+    said = [str(each.message) for each in warned]
+    assert any(each.startswith(f"{texts}: left out 1 line, which is not in UTF-8: line 5. Saved as") for each in said)
+    assert any(each.startswith("Of 1 line, which is more than 16 tokens long, the beginning alone") for each in said)
+    found = out.read_text(encoding="utf-8").split("\n")
+    assert len(found) == len(lines) + 1 and found[3:6] == ["", "", ""] and found[-1] == ""
+    assert [*found[:3], *found[7:-1]] == [line["written"] for line in known]
+    assert capsys.readouterr().out.endswith(f"Translations of 13 texts, a line each: {out}\n")
+
+    def refused(*options: str) -> str:
+        with pytest.raises(SystemExit) as ended:
+            main(["translate", "--run", str(directory), *options])
+        assert ended.value.code == 2
+        return capsys.readouterr().err
+
+    assert f"out: {out} exists already" in refused("--texts", str(texts), "--out", str(out))
+    assert f"there is no file {tmp_path / 'nothing.txt'}" in refused("--texts", str(tmp_path / "nothing.txt"))
+    texts.write_text("eins", encoding="utf-16")
+    assert "is UTF-16 or UTF-32 and not UTF-8: save it as UTF-8" in refused("--texts", str(texts))
+    texts.write_text(" \n\n")
+    assert f"there is no text in {texts} that can be translated" in refused("--texts", str(texts))
+
+
+def test_a_run_that_does_not_translate_is_refused(tmp_path, capsys):
+    options = ["--trainer.max_steps=1", "--probe_after_fit=false"]
+    run([*small(FOLDER / "text" / "word2vec.yaml", tmp_path / "runs"), *options])
+    (directory,) = tmp_path.glob("runs/*/*")
+    with pytest.raises(SystemExit):
+        main(["translate", "--run", str(directory), "--texts", str(tmp_path)])
+    assert "is a run of Word2Vec, which translates nothing: give one of Translation" in capsys.readouterr().err
