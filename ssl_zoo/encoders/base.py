@@ -95,6 +95,8 @@ class Encoder(Rebuildable, nn.Module, ABC):
         stepwise: whether it reads one place after the other in a loop, as a recurrent network does, of which an
             exported program would have as many steps as the example that it was traced with.
         two_way: whether a vector's first half sees what stands before it alone, and its second half what is behind it.
+        halves: whether a vector's first half is made of one part of every raw input alone, and its second half of the
+            rest, by two networks that share nothing.
         content_dim: numbers P that `contents` gives of a place; 0 where an encoder has none, such as one of tokens.
         content_range: the values of `contents` that are black and white in pictures.
     """
@@ -111,6 +113,7 @@ class Encoder(Rebuildable, nn.Module, ABC):
     droppable: bool = False
     stepwise: bool = False
     two_way: bool = False
+    halves: bool = False
     content_dim: int = 0
     content_range: tuple[float, float] = (0.0, 1.0)
 

@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from ssl_zoo.batch import Batch
 from ssl_zoo.encoders.base import Encoded, Encoder
+from ssl_zoo.encoders.lab import to_lab, to_rgb
 from ssl_zoo.errors import InputError
 from ssl_zoo.lightning_inside import trainer_of
 from ssl_zoo.methods.base import Method
@@ -23,8 +24,6 @@ from ssl_zoo.targets.colours import (
     constant_loss,
     rebalanced,
     soft_bins,
-    to_lab,
-    to_rgb,
 )
 from ssl_zoo.views.base import Views, require_at_least
 

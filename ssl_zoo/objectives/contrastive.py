@@ -69,6 +69,26 @@ def queue_logits(
     return logits, torch.zeros(len(queries), dtype=torch.int64, device=queries.device)
 
 
+def matched_logits(anchors: Tensor, candidates: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+    """Similarities of vectors of one kind to those of another kind of the global batch, among which each has its match.
+
+    Such as the two halves of CMC (Tian et al., 2019, arXiv:1906.05849, section 3.2). Candidates are gathered from all
+    ranks with gradient, see `nt_xent_logits`.
+
+    Args:
+        anchors: ``(B, D)``.
+        candidates: ``(B, D)``, the match of each anchor.
+        temperature: divides the cosine similarities.
+
+    Returns:
+        Logits ``(B, B * ranks)`` float32 and targets ``(B,)`` int64, the column of each anchor's match.
+    """
+    with torch.autocast(anchors.device.type, enabled=False):
+        anchors, candidates = F.normalize(anchors.float(), dim=1), F.normalize(candidates.float(), dim=1)
+        logits = anchors @ all_gather(candidates).T / temperature
+    return logits, rank() * len(anchors) + torch.arange(len(anchors), device=anchors.device)
+
+
 def cross_view_logits(queries: Tensor, keys: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
     """Similarities of one view's queries to the other view's keys of the global batch (MoCo v3, arXiv:2104.02057).
 
@@ -80,7 +100,4 @@ def cross_view_logits(queries: Tensor, keys: Tensor, temperature: float) -> tupl
     Returns:
         Logits ``(B, B * ranks)`` float32 and targets ``(B,)`` int64, the column of each query's positive.
     """
-    with torch.autocast(queries.device.type, enabled=False):
-        queries, keys = F.normalize(queries.float(), dim=1), F.normalize(keys.detach().float(), dim=1)
-        logits = queries @ all_gather(keys).T / temperature
-    return logits, rank() * len(queries) + torch.arange(len(queries), device=queries.device)
+    return matched_logits(queries, keys.detach(), temperature)

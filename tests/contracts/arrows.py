@@ -61,7 +61,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "decoders": ("encoders",),
     "corruption": ("encoders",),
     "parts": ("encoders",),
-    "targets": ("parts",),
+    "targets": ("encoders", "parts"),
     "objectives": (),
     "views": (),
     "tasks": ("encoders",),

@@ -223,6 +223,21 @@ def test_the_halves_of_a_two_way_encoder_see_one_side_each(encoder):
         assert (gradient[0, unseen] == 0).all() and (gradient[0, seen] != 0).any(1).all()
 
 
+def test_the_halves_of_an_encoder_that_has_some_see_one_part_of_a_raw_input_each(encoder):
+    if not encoder.halves:
+        pytest.skip("its vectors have no such halves")
+    embedded = encoder.embed(*inputs(encoder))
+    vectors = embedded.vectors.detach().requires_grad_()
+    encoded = encoder.contextualize(embedded._replace(vectors=vectors), layers=True)
+    parts = []
+    for state in (encoded.pooled, encoded.sequence, *encoded.layers):
+        for half in state.chunk(2, -1):
+            (gradient,) = torch.autograd.grad(half.square().sum(), vectors, retain_graph=True)
+            parts.append((gradient != 0).flatten(0, 1).any(0).tolist())
+    assert parts == [parts[0], [not seen for seen in parts[0]]] * (len(parts) // 2)
+    assert 0 < sum(parts[0]) < vectors.shape[2]
+
+
 @torch.no_grad()
 def test_all_places_in_order_are_no_places(encoder):
     data, mask = inputs(encoder)

@@ -149,7 +149,7 @@ def test_it_takes_another_encoder_and_colour_images(path, tmp_path):
         directory = fit(path, tmp_path / "runs", *options)
     except InputError as refusal:  # in a sentence, for what the other does not promise
         in_a_plane = encoder.grid is not other.grid  # where a method needs frames in a line
-        promised_more = encoder.maskable > other.maskable or encoder.two_way > other.two_way
+        promised_more = any(getattr(encoder, each) > getattr(other, each) for each in ("maskable", "two_way", "halves"))
         assert (promised_more or in_a_plane) and other.__name__ in str(refusal)
         return
     assert checkpoint(directory)["global_step"] == 1

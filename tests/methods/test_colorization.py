@@ -9,10 +9,11 @@ from torch import Tensor
 from ssl_zoo.batch import Batch
 from ssl_zoo.encoders.audio_resnet import AudioResNet
 from ssl_zoo.encoders.image import MLP, ResNet, ViT
+from ssl_zoo.encoders.lab import to_lab, to_rgb
 from ssl_zoo.errors import InputError
 from ssl_zoo.methods.colorization import Colorization
 from ssl_zoo.optim import Optimizer
-from ssl_zoo.targets.colours import soft_bins, to_lab, to_rgb
+from ssl_zoo.targets.colours import soft_bins
 from ssl_zoo.views.image import SimCLRViews
 from tests.methods.layouts import train
 

@@ -5,14 +5,13 @@ import math
 import pytest
 import torch
 
+from ssl_zoo.encoders.lab import to_lab, to_rgb
 from ssl_zoo.targets.colours import (
     annealed_mean,
     colour_bins,
     constant_loss,
     rebalanced,
     soft_bins,
-    to_lab,
-    to_rgb,
 )
 
 BINS = torch.tensor([[0.0, 0], [10, 0], [0, 10], [-10, 0], [50, 50], [0, -20], [60, 50]])
