@@ -26,6 +26,10 @@ from ssl_zoo.errors import InputError, reason_of
 CLASS_PATH, INSTANTIATOR = "_class_path", "_instantiator"
 INSTANTIATE = "lightning.pytorch.cli.instantiate_module"
 
+# What Lightning keeps of the parsers that it makes, and those that there are, by the names of their commands.
+_OF_PARSER = ("parser", "_subcommand_parsers", "_subcommand_method_arguments")
+_MADE: dict[tuple[str, ...], dict[str, Any]] = {}
+
 # What it counts of a validation that has begun and finished no batch; a run that goes on from there validates.
 _BEGUN = {"ready": 1, "started": 1, "processed": 0, "completed": 0}
 
@@ -218,6 +222,14 @@ class CommandLine(LightningCLI):
     def parsers(self) -> dict[str, ArgumentParser]:
         """Of the subcommands, by name."""
         return dict(self._subcommand_parsers)
+
+    def setup_parser(self, add_subcommands: bool, *settings: dict[str, Any]) -> None:
+        """Makes the parser once for all command lines of a process that ask for the same, as those of a sweep do."""
+        asked_for = tuple(self.subcommands())
+        if asked_for not in _MADE:
+            super().setup_parser(add_subcommands, *settings)
+            _MADE[asked_for] = {name: getattr(self, name) for name in _OF_PARSER}
+        vars(self).update(_MADE[asked_for])
 
     def complete_settings(self, settings: dict[str, Any]) -> None:
         """Changes in place the settings that go into checkpoints."""
