@@ -45,7 +45,8 @@ linear.PENALTIES = PENALTIES[:3]
 # Tests of two processes start them from a server that has loaded the libraries and nothing else. Forking the test
 # process itself would copy locks that its threads (W&B's, gloo's, OpenMP's) may hold, which now and then waits forever.
 modules = [module.name for module in pkgutil.walk_packages(ssl_zoo.__path__, "ssl_zoo.")]
-multiprocessing.set_forkserver_preload([*(name for name in modules if "__main__" not in name), "lightning.pytorch.cli"])
+modules = ["tests.without_garbage", *(name for name in modules if "__main__" not in name), "lightning.pytorch.cli"]
+multiprocessing.set_forkserver_preload(modules)
 
 
 gc.disable()  # until all is imported

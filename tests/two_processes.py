@@ -98,6 +98,7 @@ def _serve(rank: int, connection: Connection) -> None:
     torch.set_num_threads(1)
     _keep_groups()
     gc.freeze()  # what is imported is never garbage, and to look through it takes long
+    gc.enable()  # which `tests.without_garbage` has switched off
     while True:
         try:
             port, function, arguments = connection.recv()

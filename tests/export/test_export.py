@@ -51,7 +51,8 @@ QUICKSTART = str(ROOT / "experiments" / "quickstart.yaml")
 
 # Runs what a card says, and compares. The program first: it must need neither transformers nor torchvision.
 STRANGER = """
-import os, re, sys
+import gc, os, re, sys
+gc.disable()
 for module in ("ssl_zoo", "lightning"):
     sys.modules[module] = None
 import torch
