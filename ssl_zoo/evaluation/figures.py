@@ -21,7 +21,6 @@ CLASS_COLOURS = ("#CC6677", "#332288", "#DDCC77", "#117733", "#88CCEE", "#882255
                  "#555555")  # fmt: skip
 CLASS_MARKERS = ("o", "^", "s", "x", "v", "D", "+", "P", "*", "<")
 LEGEND_CLASSES = 30
-TSNE_STEPS = 1000
 
 
 def draw_label_efficiency(results: Rows, path: Path, title: str) -> None:
@@ -177,4 +176,4 @@ def tsne(vectors: Tensor) -> np.ndarray:
         points = PCA(50, random_state=0).fit_transform(points)
     init = "pca" if points.shape[1] > 1 else "random"
     perplexity = min(30, (len(points) - 1) / 3)
-    return TSNE(init=init, perplexity=perplexity, max_iter=TSNE_STEPS, random_state=0).fit_transform(points)
+    return TSNE(init=init, perplexity=perplexity, random_state=0).fit_transform(points)

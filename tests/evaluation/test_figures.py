@@ -6,14 +6,15 @@ from PIL import Image
 from ssl_zoo.evaluation import figures
 from ssl_zoo.evaluation.figures import class_legend, draw_feature_maps, draw_label_efficiency, look_of_row, map_features
 from tests.made_results import score
+from tests.prepared import tsne
 
 CONSTANT = torch.ones(200, 8) + 1e-8
 
 
 @pytest.fixture(autouse=True)
-def all_steps(monkeypatch):
-    """As many as for users."""
-    monkeypatch.setattr(figures, "TSNE_STEPS", 1000)
+def as_for_users(monkeypatch):
+    """The maps that users get."""
+    monkeypatch.setattr(figures, "tsne", tsne)
 
 
 @pytest.mark.parametrize("vectors", [CONSTANT, torch.zeros(200, 8), torch.randn(3, 8)], ids=["ones", "zeros", "three"])

@@ -1,8 +1,10 @@
 """A run without labels is complete: health, a map, neighbours, and a place in comparisons; or labels of other data."""
 
+import io
 import json
+from contextlib import redirect_stdout
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -57,12 +59,30 @@ def flat(folder: Path, made: Path) -> Path:
     return folder
 
 
+class Watched(NamedTuple):
+    """A run on images without labels, and what was seen of it from outside."""
+
+    root: Path
+    runs: Path
+    directory: Path
+    said: str
+    stages: list[str]
+
+
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory: pytest.TempPathFactory) -> Watched:
+    top, stages, during = tmp_path_factory.mktemp("watched"), [], whereabouts.during
+    root = write_images(top / "data", 40, classes=0)
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(io.StringIO()) as said:
+        patch.setattr(whereabouts, "during", lambda what: stages.append(what) or during(what))
+        directory = fit("images", root, top / "runs")
+    return Watched(root, top / "runs", directory, said.getvalue(), stages)
+
+
 def test_images_without_labels_have_health_a_map_and_neighbours_and_are_ranked(
-    tmp_path: Path, capsys: Any, untraced: None
+    watched: Watched, tmp_path: Path, capsys: Any, untraced: None
 ) -> None:
-    root = write_images(tmp_path / "data", 40, classes=0)
-    first = fit("images", root, tmp_path / "runs")
-    said = capsys.readouterr().out
+    root, runs, first, said, _ = watched
     assert "There is no accuracy to measure: the data has no labels" in said
     assert "untrained encoder" in said and f"{first}" in said
     result = read_result(first)
@@ -82,13 +102,13 @@ def test_images_without_labels_have_health_a_map_and_neighbours_and_are_ranked(
     alignment = f"alignment {result.health['health/alignment']:.3g}"
     assert "Evaluated without labels. Health of the features on held-out data: " in card and alignment in card
 
-    second = fit("images", root, tmp_path / "runs", "--model.temperature=0.5")
-    run(["compare", str(tmp_path / "runs"), f"--out={tmp_path / 'out'}", "--rank_by=loss"])
+    second = fit("images", root, runs, "--model.temperature=0.5")
+    run(["compare", str(runs), f"--out={tmp_path / 'out'}", "--rank_by=loss"])
     table = (tmp_path / "out" / "tables.md").read_text()
     ranked = sorted(read_metrics(each / "metrics.csv")["val/loss"][-1][1] for each in (first, second))
     assert table.index(f"{ranked[0]:.4g}") < table.index(f"{ranked[1]:.4g}")
     assert "Not ranked" not in capsys.readouterr().out and (tmp_path / "out" / "report.html").is_file()
-    run(["compare", str(tmp_path / "runs"), f"--out={tmp_path / 'out'}"])
+    run(["compare", str(runs), f"--out={tmp_path / 'out'}"])
     assert "Ranked by the rank of the features, as there are no classes" in (tmp_path / "out" / "tables.md").read_text()
 
 
@@ -166,12 +186,9 @@ def test_labelled_data_of_ones_own_probes_a_run_without_labels(tmp_path: Path, c
             run(command)
 
 
-def test_every_stage_of_it_has_a_name(tmp_path: Path, monkeypatch: Any) -> None:
-    said, during = [], whereabouts.during
-    monkeypatch.setattr(whereabouts, "during", lambda what: said.append(what) or during(what))
-    fit("images", write_images(tmp_path / "data", 40, classes=0), tmp_path / "runs")
+def test_every_stage_of_it_has_a_name(watched: Watched) -> None:
     stages = {f"health of {row}" for row in ("SimCLR", "untrained encoder", "raw inputs")}
-    assert {*stages, "nearest neighbours", "maps of the features", "FLOPs of a training step"} <= set(said)
+    assert {*stages, "nearest neighbours", "maps of the features", "FLOPs of a training step"} <= set(watched.stages)
 
 
 def test_copies_of_what_is_pretrained_on_are_counted(tmp_path: Path) -> None:
