@@ -42,7 +42,7 @@ def warn_of_lines(begin: str, numbers: list[int], reason: str, way: str) -> None
 
     Args:
         begin: how the sentence begins.
-        numbers: which lines, counted from 0 on; the first are named, counted from 1 on.
+        numbers: numbers of the lines, from 0 on; the first of them are named, from 1 on.
         reason: what is the matter, in words that follow on "a line, which is".
         way: a sentence on what to do.
     """
