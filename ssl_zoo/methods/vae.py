@@ -4,21 +4,19 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from ssl_zoo import metrics
 from ssl_zoo.batch import Batch
 from ssl_zoo.decoders.base import Decoder
-from ssl_zoo.distributed import all_gather
 from ssl_zoo.encoders.base import Encoder
 from ssl_zoo.errors import InputError
 from ssl_zoo.methods.base import Method
 from ssl_zoo.mixed_precision import heads_in_mixed_precision
-from ssl_zoo.objectives import elbo
+from ssl_zoo.objectives import elbo, pixels
 from ssl_zoo.optim import Optimizer
 from ssl_zoo.parts.alarms import Alarm, collapsed_posterior
 from ssl_zoo.parts.latent_space import interpolate, manifold, posterior
-from ssl_zoo.randomness import fold_in, normal, uniform
+from ssl_zoo.randomness import fold_in, normal
 from ssl_zoo.views.base import require_at_least, require_probability
 
 # What an example's keys are folded with, so that its draws are independent of each other.
@@ -143,7 +141,7 @@ class VAE(Method):
         if self.learns_std:
             terms["observation_std"] = self.observation_variance.sqrt()
             if self.training:
-                self._fit_observation_variance(targets, decoded)
+                pixels.fit_variance(self.observation_variance, targets, decoded)
         return terms
 
     def posterior(self, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -157,9 +155,7 @@ class VAE(Method):
     def targets(self, inputs: Tensor, keys: Tensor) -> Tensor:
         """The images ``(B, C, H, W)`` whose likelihood counts; 8-bit ones are dequantised for the Gaussian."""
         images = self.decoder.observe(inputs)
-        if self.likelihood == "bernoulli" or images.is_floating_point():
-            return as_unit_floats(images)
-        return (images + uniform(fold_in(keys, DEQUANTIZATION), *images.shape[1:])) / 256
+        return pixels.pixel_targets(images, fold_in(keys, DEQUANTIZATION), self.likelihood)
 
     def log_likelihood(self, targets: Tensor, decoded: Tensor) -> Tensor:
         """The log-likelihood log p(x | z) ``(B,)`` of images ``(B, C, H, W)``, given what the decoder makes of z.
@@ -173,24 +169,20 @@ class VAE(Method):
                 f"{type(self.decoder).__name__} makes images of {made} but the data has {wanted} (channels x height x "
                 "width): set the decoder's sizes to match, or take SpectrogramDecoder for speech."
             )
-        if self.likelihood == "bernoulli":
-            return elbo.bernoulli_log_likelihood(targets, decoded)
         if self.likelihood == "multinomial":
             return elbo.multinomial_log_likelihood(targets, decoded)
-        # A copy: the original moves on before the gradient is taken.
-        return elbo.gaussian_log_likelihood(targets, decoded, self.observation_variance.clone())
+        return pixels.pixel_log_likelihood(targets, decoded, self.likelihood, self.observation_variance)
 
     def code_length(self, bounds: Tensor, inputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
         """Bounds in nats per example ``(B,)`` as bits per pixel and channel, or as perplexity; see the class."""
         if self.likelihood == "multinomial":
             return {"perplexity": (-bounds / targets.sum(1).clamp_min(1)).mean().exp()}
-        levels = 256 if self.likelihood == "gaussian" and not inputs.is_floating_point() else 1
+        levels = pixels.grey_levels(inputs, self.likelihood)
         return {"bits_per_dim": elbo.bits_per_dim(bounds.mean(), targets[0].numel(), levels)}
 
     def decode(self, latents: Tensor) -> Tensor:
         """The mean images of p(x | z), ``(B, C, H, W)`` float32 in [0, 1], of latent vectors ``(B, L)``."""
-        decoded = self.decoder(latents).float()
-        return decoded.sigmoid() if self.likelihood == "bernoulli" else decoded.clamp(0, 1)
+        return pixels.mean_images(self.decoder(latents), self.likelihood)
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         """The losses on test data, and the importance-weighted bound."""
@@ -214,7 +206,7 @@ class VAE(Method):
         parts = [batch._replace(inputs=inputs, mask=None) for inputs in batch.inputs.split(256)]
         means = torch.cat([self.posterior(part)[0] for part in parts])
         drawn = torch.randn(SAMPLES**2, self.decoder.latent_dim, generator=torch.Generator().manual_seed(0))
-        shown = as_unit_floats(self.decoder.observe(batch.inputs[:REBUILT]))
+        shown = pixels.as_unit_floats(self.decoder.observe(batch.inputs[:REBUILT]))
         pairs = min(INTERPOLATIONS, len(means) // 2)
         between = interpolate(means[:pairs], means[pairs : 2 * pairs], STEPS)
         return {
@@ -248,18 +240,3 @@ class VAE(Method):
             joint = self.log_likelihood(repeated[2], self.decoder(latents)) + elbo.prior_log_density(latents)
             weights.append((joint - elbo.posterior_log_density(latents, *repeated[:2])).view(len(draws), -1))
         return elbo.importance_bound(torch.cat(weights))
-
-    @torch.no_grad()
-    def _fit_observation_variance(self, targets: Tensor, decoded: Tensor) -> None:
-        """Moves towards the mean squared error of the global batch, the variance of highest likelihood.
-
-        A learning rate made for weights would take thousands of steps to get there. It counts from the next step on: an
-        example's likelihood depends on no other example of its batch.
-        """
-        error = all_gather(F.mse_loss(decoded.float(), targets)[None]).mean()
-        self.observation_variance.lerp_(error.clamp_min(1e-6), 0.1)
-
-
-def as_unit_floats(images: Tensor) -> Tensor:
-    """Images in [0, 1], of uint8 ones in [0, 255] or floats that are so already."""
-    return images if images.is_floating_point() else images / 255

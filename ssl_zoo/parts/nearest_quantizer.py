@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from ssl_zoo.distributed import all_gather
 from ssl_zoo.errors import InputError
 from ssl_zoo.parts.nearest import nearest
-from ssl_zoo.randomness import fold_in, uniform
+from ssl_zoo.parts.restarts import drawn
 
 
 class Replaced(NamedTuple):
@@ -111,16 +111,8 @@ class NearestQuantizer(nn.Module):
     @torch.no_grad()
     def _restart(self, projected: Tensor, real: Tensor, keys: Tensor) -> None:
         """Entries that have been idle for too long become real vectors of the global batch, all different ones."""
-        places = torch.arange(projected.shape[1], device=keys.device)
-        draws = uniform(fold_in(keys[:, None], places).flatten(), 1)[:, 0].masked_fill(~real.flatten(), -1.0)
-        best, chosen = draws.topk(min(self.entries, len(draws)))
-        # The first of all ranks are among the first of each. Shorter ranks are filled up.
-        missing = self.entries - len(best)
-        own = torch.cat([best[:, None], projected.flatten(0, 1)[chosen].flatten(1)], 1)
-        everyone = all_gather(nn.functional.pad(own, (0, 0, 0, missing), value=-1.0))
-        first = everyone[everyone[:, 0].argsort(descending=True, stable=True)[: self.entries]]
-        others = first[:, 1:].unflatten(1, (self.groups, -1)).transpose(0, 1)
-        dead = (self.idle >= self.patience) & (first[:, 0] >= 0)
+        found = drawn(projected, real, keys, self.entries)
+        dead, others = (self.idle >= self.patience) & found.real, found.vectors.transpose(0, 1)
         self.codebooks.copy_(torch.where(dead[..., None], others, self.codebooks))
         self.idle.masked_fill_(dead, 0)
 

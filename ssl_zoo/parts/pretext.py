@@ -8,18 +8,19 @@ from ssl_zoo.encoders.base import Encoder
 from ssl_zoo.errors import InputError
 
 
-def require_images(encoder: Encoder, method: str, what: str) -> None:
+def require_images(encoder: Encoder, method: str, what: str, such: str = "ResNet") -> None:
     """Raise `InputError` unless the encoder reads images.
 
     Args:
         encoder: the encoder.
         method: name of the method, for the message.
         what: what it does to images, such as `turns images`.
+        such: name of an encoder that can be taken.
     """
     if encoder.modality != "image":
         read = "spectrograms, whose two sides are time and pitch" if encoder.modality == "audio" else "texts"
         raise InputError(
-            f"{method} {what}, and {type(encoder).__name__} reads {read}: take an encoder of images, such as ResNet."
+            f"{method} {what}, and {type(encoder).__name__} reads {read}: take an encoder of images, such as {such}."
         )
 
 
