@@ -81,7 +81,7 @@ def test_it_learns_which_words_a_text_has():
     ids = torch.randint(5, 12, (64, 1), generator=torch.Generator().manual_seed(0)).repeat(1, 6)
     ids = torch.cat([torch.full((64, 1), BEGIN), ids, torch.full((64, 1), END)], dim=1)
     given = Batch(ids, None, None, torch.arange(64))
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2, fused=True)
     for _ in range(150):
         optimizer.zero_grad()
         model.losses(given)["loss"].backward()

@@ -75,7 +75,7 @@ def small_encoder() -> Encoder:
 
 def train_on_glides(model: Method, steps: int, refit_at: tuple[int, ...] = (0,)) -> dict[str, float]:
     """Trains on new ones at every step; the terms on some that it has not seen."""
-    optimizer = torch.optim.AdamW([each for each in model.parameters() if each.requires_grad], lr=2e-3)
+    optimizer = torch.optim.AdamW([each for each in model.parameters() if each.requires_grad], lr=2e-3, fused=True)
     for step in range(steps):
         if step in refit_at:
             fit_to(model, glides(64, 10**5))

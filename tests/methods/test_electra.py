@@ -250,7 +250,7 @@ def train(model: ELECTRA, steps: int, alone: bool = False) -> dict[str, float]:
         mask = torch.arange(1, ids.shape[1] + 1).repeat(rows, 1) if alone else None
         return Batch(ids, mask, None, torch.arange(rows) + seed * rows)
 
-    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3, fused=True)
     model.train()
     for step in range(steps):
         optimizer.zero_grad()

@@ -130,7 +130,7 @@ def test_codes_are_those_of_evaluation_whoever_trains(quantizer):
 
 def test_it_predicts_codes_from_their_neighbours():
     model = make()
-    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=3e-3)
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=3e-3, fused=True)
     waves = torch.sin(torch.arange(SAMPLES) * torch.linspace(0.05, 1.5, 64)[:, None])  # a code each, all the time
     for step in range(40):
         rows = torch.randint(64, (8,), generator=torch.Generator().manual_seed(step))

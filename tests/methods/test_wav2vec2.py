@@ -334,7 +334,7 @@ def train(targets: str, mask_length: int, mask_ratio: float) -> dict[str, float]
         dim=32, depth=2, heads=2, position_kernel=16, position_groups=4, sample_rate=RATE, **NO_DROPOUT,
     )  # fmt: skip
     model = Wav2Vec2(encoder, mask_ratio, mask_length, negatives=12, targets=targets, entries=8, code_dim=24)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3, fused=True)
     for step in range(100):
         optimizer.zero_grad()
         model.losses(Batch(glides(16, step), None, None, torch.arange(16) + 16 * step))["loss"].backward()
