@@ -58,6 +58,7 @@ def pytest_collection_finish() -> None:
     """What is imported and collected is never garbage, and to look through it again and again takes long."""
     gc.collect()
     gc.freeze()
+    gc.set_threshold(10_000, 10, 10)  # of what tests leave behind it is enough to look through more at once
     gc.enable()
 
 

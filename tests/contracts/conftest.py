@@ -14,7 +14,8 @@ from tests.contracts.experiments import SAVING, checkpoint, fit
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory) -> Callable[[Path], Path]:
     """The directory of an experiment's finished run of five steps, with what `SavesOnTheWay` saved."""
-    return cache(lambda path: fit(path, tmp_path_factory.mktemp("runs") / "runs", *SAVING))
+    options = [*SAVING, "--trainer.val_check_interval=4"]  # one validation, after what is saved on the way
+    return cache(lambda path: fit(path, tmp_path_factory.mktemp("runs") / "runs", *options))
 
 
 @pytest.fixture(scope="session")
