@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ssl_zoo.batch import Batch
-from ssl_zoo.encoders.base import Encoder
+from ssl_zoo.encoders.base import Encoded, Encoder
 from ssl_zoo.errors import InputError
 from ssl_zoo.lightning_inside import trainer_of
 from ssl_zoo.methods.base import Method
@@ -60,6 +60,9 @@ class Word2Vec(Method):
         subsampling: Threshold t, a part of all tokens above which a token is frequent; 0 leaves none out.
         noise_power: Exponent of the counts in the distribution of the drawn tokens.
         shared_negatives: Number of tokens drawn for a row.
+        add_outputs: Whether features are made of v + u in place of v, as GloVe's are (Pennington et al., 2014, section
+            4.2; Levy et al., 2015, doi:10.1162/tacl_a_00134, section 3.3): two tokens are then alike also where one is
+            found near the other. Training and the encoder's own table stay as they are.
         optimizer: Settings of the optimizer and of the learning rate over the run.
 
     Raises:
@@ -79,6 +82,7 @@ class Word2Vec(Method):
         subsampling: float = 1e-3,
         noise_power: float = 0.75,
         shared_negatives: int = 32,
+        add_outputs: bool = False,
         optimizer: Optimizer = Optimizer("adagrad", 0.2, weight_decay=0.0, warmup=0.0, schedule="linear"),
     ) -> None:
         super().__init__(encoder, optimizer)
@@ -89,6 +93,7 @@ class Word2Vec(Method):
         _check(objective, window, negatives, subsampling, shared_negatives)
         self.objective, self.window, self.negatives = objective, window, negatives
         self.subsampling, self.noise_power, self.shared_negatives = subsampling, noise_power, shared_negatives
+        self.add_outputs = add_outputs
         self.vocabulary = cast(Any, encoder).vocabulary  # which every encoder of texts has
         self.outputs = nn.Parameter(torch.zeros(self.vocabulary["size"], encoder.dim))
         usual = torch.ones(self.vocabulary["size"], dtype=torch.int64)
@@ -120,6 +125,14 @@ class Word2Vec(Method):
         of_neighbours, of_drawn = scores.split([tokens.shape[1], drawn.shape[1]], 2)
         total = (F.softplus(-of_neighbours) * near).sum() + (F.softplus(of_drawn) * count).sum()
         return {"loss": mean_of_total(total, near.sum()).share}
+
+    def encode(self, batch: Batch, layers: bool = False) -> Encoded:
+        """As of every method; with `add_outputs` of the sums of both vectors of a token."""
+        if not self.add_outputs:
+            return super().encode(batch, layers)
+        embedded = self.encoder.embed(batch.inputs, batch.mask)
+        vectors = embedded.vectors + F.embedding(batch.inputs, self.outputs)
+        return self.encoder.contextualize(embedded._replace(vectors=vectors), layers=layers)
 
     def _without_frequent(self, batch: Batch, keys: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Tokens that stay, how far their windows reach, and their documents' numbers: ``(B, N)`` int64 each.

@@ -200,6 +200,21 @@ def test_words_that_share_neighbours_become_alike(objective):
     assert alike[:3, :3].min() > alike[:3, 3:].max() + 0.5 and alike[3:, 3:].min() > alike[:3, 3:].max() + 0.5
 
 
+@BATCHES
+def test_features_are_of_one_vector_or_of_the_sum_of_both(batch):
+    model = make()
+    assert torch.equal(model.encode(batch).pooled, model.encoder(batch.inputs, batch.mask).pooled)
+    summed = make(add_outputs=True)
+    table = (summed.encoder.token_embedding.weight + summed.outputs).detach()
+    real = torch.ones_like(batch.inputs, dtype=torch.bool) if batch.mask is None else batch.mask > 0
+    texts = [row[keep & (row >= 5)] for row, keep in zip(batch.inputs, real, strict=True)]
+    expected = torch.stack([table[text].mean(0) / table[text].mean(0).norm() for text in texts])
+    found = summed.encode(batch, layers=True)
+    torch.testing.assert_close(found.pooled.detach(), expected)
+    assert torch.equal(found.sequence, table[batch.inputs]) and torch.equal(found.layers[0], found.sequence)
+    assert torch.equal(summed.losses(batch)["loss"], model.losses(batch)["loss"])
+
+
 def test_any_text_encoder_gives_the_table():
     model = make(encoder=BertEncoder)
     model.losses(packed())["loss"].backward()
