@@ -60,7 +60,7 @@ class Colorization(Method):
         optimizer: Settings of the optimizer and of the learning rate over the run.
 
     Raises:
-        InputError: images have no colours, or an argument is out of its range.
+        InputError: images have no colours, half of the encoder sees nothing else, or an argument is out of its range.
     """
 
     bins: Tensor
@@ -82,6 +82,11 @@ class Colorization(Method):
             raise InputError(
                 f"Colorization predicts colours, of which images of {encoder.channels} channels have none: take images "
                 "of three, such as CIFAR10 or an ImageFolder of photographs."
+            )
+        if encoder.halves:
+            raise InputError(
+                f"Colorization shows images in grey, and half of {type(encoder).__name__} sees colours alone: take an "
+                "encoder of whole images, such as ResNet."
             )
         require_at_least("Colorization's cells", cells, 1)
         if not 0 < mixed <= 1 or not temperature > 0:

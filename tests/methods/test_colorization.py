@@ -10,6 +10,7 @@ from ssl_zoo.batch import Batch
 from ssl_zoo.encoders.audio_resnet import AudioResNet
 from ssl_zoo.encoders.image import MLP, ResNet, ViT
 from ssl_zoo.encoders.lab import to_lab, to_rgb
+from ssl_zoo.encoders.split_resnet import SplitResNet
 from ssl_zoo.errors import InputError
 from ssl_zoo.methods.colorization import Colorization
 from ssl_zoo.optim import Optimizer
@@ -169,6 +170,8 @@ def lost_with_views(model: Colorization, images: Batch) -> float:
 def test_what_cannot_work_is_refused():
     with pytest.raises(InputError, match="images of 1 channels have none: take images of three"):
         Colorization(ResNet(10, 8, channels=1))
+    with pytest.raises(InputError, match="half of SplitResNet sees colours alone: take an encoder of whole images"):
+        Colorization(SplitResNet(10, 4))
     with pytest.raises(InputError, match="AudioResNet reads spectrograms"):
         Colorization(AudioResNet(10, 8))
     for settings in ({"mixed": 0.0}, {"mixed": 1.5}, {"temperature": 0.0}):
