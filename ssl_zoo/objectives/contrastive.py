@@ -23,16 +23,27 @@ def nt_xent_logits(first: Tensor, second: Tensor, temperature: float) -> tuple[T
         Logits ``(2B, 2BR)`` float32, an anchor's similarity to itself being -inf, and targets ``(2B,)`` int64, the
         column of the anchor's positive.
     """
+    anchors, candidates, targets, own = nt_xent_candidates(first, second)
     # Similarities near 1 divided by a small temperature need more digits than bfloat16 has.
+    with torch.autocast(first.device.type, enabled=False):
+        logits = anchors @ candidates.T / temperature
+    return logits.scatter(1, own[:, None], -torch.inf), targets
+
+
+def nt_xent_candidates(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """What `nt_xent_logits` compares, for whoever computes some rows at a time; arguments as there.
+
+    Returns:
+        Anchors ``(2B, D)`` and candidates ``(2BR, D)``, float32 of unit length, and of every anchor the column of its
+        positive and that of itself, ``(2B,)`` int64.
+    """
     with torch.autocast(first.device.type, enabled=False):
         anchors = F.normalize(torch.cat([first, second]).float(), dim=1)
         candidates = all_gather(anchors)
-        logits = anchors @ candidates.T / temperature
     views = len(anchors)
-    position = torch.arange(views, device=logits.device)
+    position = torch.arange(views, device=anchors.device)
     offset = rank() * views
-    is_self = offset + position[:, None] == torch.arange(len(candidates), device=logits.device)
-    return logits.masked_fill(is_self, -torch.inf), offset + (position + views // 2) % views
+    return anchors, candidates, offset + (position + views // 2) % views, offset + position
 
 
 def nt_xent(first: Tensor, second: Tensor, temperature: float) -> Tensor:
