@@ -26,6 +26,7 @@ def command(out: Path, samples: int, *experiments: str) -> list[str]:
 def test_two_methods_on_equal_samples_are_ranked_and_never_trained_again(tmp_path):
     out, second = tmp_path / "out", tmp_path / "moco.yaml"
     text = Path(QUICK).read_text().replace("class_path: SimCLR", "class_path: MoCo")
+    text = text.replace("    chunk_size: null\n", "")
     second.write_text(text.replace("    temperature: 0.5", "    queue_size: 128"))
     for _ in range(2):
         done = subprocess.run(command(out, 640, QUICK, str(second)), cwd=tmp_path, capture_output=True, text=True)
