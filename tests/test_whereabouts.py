@@ -10,6 +10,7 @@ import pytest
 
 from ssl_zoo import whereabouts as module
 from ssl_zoo.cli import run
+from ssl_zoo.evaluation import figures
 from ssl_zoo.whereabouts import Whereabouts, duration
 
 ROOT = Path(__file__).parents[1]
@@ -56,7 +57,9 @@ def test_nothing_is_said_while_something_else_says_it(capsys, monkeypatch):
     assert not capsys.readouterr().out
 
 
-def test_a_fit_is_followed_from_its_first_step_to_its_ceiling(tmp_path, capsys, quickly):
+def test_a_fit_is_followed_from_its_first_step_to_its_ceiling(tmp_path, capsys, quickly, monkeypatch):
+    tsne = figures.tsne  # of tests takes no time at all
+    monkeypatch.setattr(figures, "tsne", lambda vectors: time.sleep(0.1) or tsne(vectors))
     run([*FIT, f"--runs_dir={tmp_path}"])
     lines = capsys.readouterr().out.splitlines()
     for beginning in (

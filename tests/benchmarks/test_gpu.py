@@ -37,7 +37,14 @@ def test_every_experiment_is_found_and_one_that_fails_does_not_stop_the_others(e
     monkeypatch.setattr(experiments, "check", check)
     monkeypatch.setattr(experiments, "fit_settings", lambda options: {"model": {}})
     rows = {row["name"]: row for row in experiments.check_all(smoke=True)}
-    overlays = {"gpu.yaml", "smoke.yaml", "tensorboard.yaml", "wandb.yaml", "text/denoising_variants.yaml"}
+    overlays = {
+        "emoji.yaml",
+        "gpu.yaml",
+        "smoke.yaml",
+        "tensorboard.yaml",
+        "wandb.yaml",
+        "text/denoising_variants.yaml",
+    }
     assert rows.keys() == {str(path.relative_to(EXPERIMENTS)) for path in EXPERIMENTS.rglob("*.yaml")} - overlays
     failed = [name for name, row in rows.items() if "error" in row]
     assert failed == ["image/byol.yaml"] and rows[failed[0]]["error"] == "RuntimeError: CUDA error"

@@ -9,6 +9,7 @@ from ssl_zoo.corruption.hidden import Hidden
 from ssl_zoo.corruption.masking import Masking
 from ssl_zoo.corruption.places import KeptPlaces, RandomPlaces
 from ssl_zoo.corruption.spans import RandomSpans
+from ssl_zoo.corruption.token_spans import SegmentedSpans
 from ssl_zoo.corruption.words import WordMasking, Words
 from ssl_zoo.errors import InputError
 from ssl_zoo.randomness import example_keys
@@ -24,6 +25,8 @@ def keys(rows: int, seed: int = 0) -> torch.Tensor:
 
 
 def make(kind: type[Masking], ratio: float = 0.6) -> Masking:
+    if kind is SegmentedSpans:  # of which longer ones can hide more
+        return SegmentedSpans(ratio, mean_length=max(3.0, 1.01 * ratio / (1 - ratio)))
     return kind(mask_ratio=ratio)  # type: ignore[call-arg]  # the base class has no arguments, and all kinds have this one
 
 
