@@ -27,6 +27,7 @@ from PIL import Image
 
 from ssl_zoo import cli
 from ssl_zoo.batch import Batch
+from ssl_zoo.data.text.sources.pairs import PairSource
 from ssl_zoo.methods.base import Method
 from ssl_zoo.optim import make_optimizer
 from ssl_zoo.parts.coded_frames import FrozenCodes
@@ -66,7 +67,9 @@ def check_all(smoke: bool) -> Iterator[dict[str, Any]]:
 def options_of(path: Path, settings: dict[str, Any], data: dict[str, list[str]], smoke: bool) -> list[str]:
     """The command line of an experiment on small data of its modality, without dropout."""
     options = ["--config", str(path), "--config", str(EXPERIMENTS / "smoke.yaml"), "--trainer.accelerator=cpu"]
-    kind = "pairs" if settings["model"]["class_path"] == "Translation" else settings["data"]["class_path"]
+    pairs = {each.__name__ for each in PairSource.__subclasses__()}
+    source = settings["data"]["init_args"].get("source")
+    kind = "pairs" if isinstance(source, dict) and source["class_path"] in pairs else settings["data"]["class_path"]
     options += ["--trainer.precision=32-true", "--data.train_size=24", *data[kind]]
     arguments = settings["model"]["init_args"]
     if "views" in arguments and settings["data"]["class_path"] == "AudioData":

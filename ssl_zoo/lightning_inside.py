@@ -26,9 +26,9 @@ from ssl_zoo.errors import InputError, reason_of
 CLASS_PATH, INSTANTIATOR = "_class_path", "_instantiator"
 INSTANTIATE = "lightning.pytorch.cli.instantiate_module"
 
-# What Lightning keeps of the parsers that it makes, and those that there are, by the names of their commands.
+# What Lightning keeps of the parsers that it makes, and those that there are: by what adds options, and the commands.
 _OF_PARSER = ("parser", "_subcommand_parsers", "_subcommand_method_arguments")
-_MADE: dict[tuple[str, ...], dict[str, Any]] = {}
+_MADE: dict[tuple[Any, ...], dict[str, Any]] = {}
 
 # What it counts of a validation that has begun and finished no batch; a run that goes on from there validates.
 _BEGUN = {"ready": 1, "started": 1, "processed": 0, "completed": 0}
@@ -225,7 +225,7 @@ class CommandLine(LightningCLI):
 
     def setup_parser(self, add_subcommands: bool, *settings: dict[str, Any]) -> None:
         """Makes the parser once for all command lines of a process that ask for the same, as those of a sweep do."""
-        asked_for = tuple(self.subcommands())
+        asked_for = (type(self).add_arguments_to_parser, *self.subcommands())
         if asked_for not in _MADE:
             super().setup_parser(add_subcommands, *settings)
             _MADE[asked_for] = {name: getattr(self, name) for name in _OF_PARSER}

@@ -1,6 +1,6 @@
 """VQ-VAE: an autoencoder whose code is discrete, and a model of the codes that new images are drawn from."""
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -113,9 +113,8 @@ class VQVAE(Method):
         require_at_least("commitment", commitment, 0)
         require_at_least("temperature", temperature, 0)
         self.commitment, self.likelihood, self.temperature = commitment, likelihood, temperature
-        self.quantizers = nn.ModuleList(
-            AveragedQuantizer(size, entries, code_dim, decay, patience) for size in self.quantized_dims(code_dim)
-        )
+        parts = [AveragedQuantizer(size, entries, code_dim, decay, patience) for size in self.quantized_dims(code_dim)]
+        self.quantizers = nn.ModuleList(parts)
         self.map_decoder = MapDecoder(
             code_dim * len(self.quantizers), encoder.channels, encoder.stride, decoder_dim, decoder_depth
         )
@@ -164,7 +163,11 @@ class VQVAE(Method):
 
     def map_of(self, codes: list[Tensor], grids: list[Grid]) -> Tensor:
         """What the decoder gets of codes ``(B, N_g)`` of every grid, ``(B, C, H, W)`` float32."""
-        return as_map(self.quantizers[0].codebook[codes[0]], grids[0])  # type: ignore[index]  # torch's stubs take a buffer for a module, too
+        return as_map(self.codebook(0)[codes[0]], grids[0])
+
+    def codebook(self, number: int) -> Tensor:
+        """``(V, code_dim)`` float32, the entries of a grid."""
+        return self.get_buffer(f"quantizers.{number}.codebook")
 
     def grid(self, inputs: Tensor) -> Grid:
         """Rows and columns of the encoder's places."""
@@ -179,12 +182,11 @@ class VQVAE(Method):
 
     def code_use(self, codes: list[Tensor]) -> dict[str, Tensor]:
         """How many codes are in use, and how evenly; of several grids the mean part and the least perplexity."""
-        kept = [
-            code_perplexity(each, torch.ones_like(each, dtype=torch.bool), len(part.codebook))  # type: ignore[arg-type]  # torch's stubs take a buffer for a module, too
-            for each, part in zip(codes, self.quantizers, strict=True)
-        ]
-        in_use = [part.in_use for part in self.quantizers]
-        return {"code_perplexity": torch.stack(kept).min(), "codes_in_use": torch.stack(in_use).mean()}  # type: ignore[arg-type]  # torch's stubs take a buffer for a module, too
+        everywhere = [torch.ones_like(each, dtype=torch.bool) for each in codes]
+        sizes = [len(self.codebook(number)) for number in range(len(codes))]
+        perplexities = [code_perplexity(*each) for each in zip(codes, everywhere, sizes, strict=True)]
+        in_use = [cast(AveragedQuantizer, part).in_use for part in self.quantizers]
+        return {"code_perplexity": torch.stack(perplexities).min(), "codes_in_use": torch.stack(in_use).mean()}
 
     @torch.no_grad()
     def draw(self, grids: list[Grid], keys: Tensor) -> Tensor:

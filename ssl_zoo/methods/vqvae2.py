@@ -108,9 +108,7 @@ class VQVAE2(VQVAE):
 
     def map_of(self, codes: list[Tensor], grids: list[Grid]) -> Tensor:
         """What the decoder gets of codes of both grids; as in `VQVAE`."""
-        entries = zip(self.quantizers, codes, grids, strict=True)
-        top, bottom = (as_map(part.codebook[each], grid) for part, each, grid in entries)  # type: ignore[index]  # torch's stubs take a buffer for a module, too
-        return self._beside(top, bottom)
+        return self._beside(*(as_map(self.codebook(number)[codes[number]], grids[number]) for number in range(2)))
 
     def _beside(self, top: Tensor, bottom: Tensor) -> Tensor:
         """Entries of the fine grid, and those of the coarse one at its resolution."""

@@ -45,9 +45,10 @@ def pooled_in_chunks(encoder: Encoder, inputs: Tensor, mask: Tensor | None, chun
     """
     if chunk_size is None:
         return encoder(inputs, mask).pooled
-    masks = [None] * len(inputs) if mask is None else mask.split(chunk_size)
-    parts = zip(inputs.split(chunk_size), masks, strict=False)
-    return torch.cat([checkpoint(_pooled, encoder, *part, use_reentrant=False) for part in parts])
+    parts = inputs.split(chunk_size)
+    masks = [None] * len(parts) if mask is None else mask.split(chunk_size)
+    each = zip(parts, masks, strict=True)
+    return torch.cat([checkpoint(_pooled, encoder, *part, use_reentrant=False) for part in each])
 
 
 def cross_entropy_in_chunks(
@@ -72,6 +73,7 @@ def cross_entropy_in_chunks(
 
 
 def _pooled(encoder: Encoder, inputs: Tensor, mask: Tensor | None) -> Tensor:
+    """Without the sequence, which would be kept for every part."""
     return encoder(inputs, mask).pooled
 
 

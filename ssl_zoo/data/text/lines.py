@@ -4,7 +4,7 @@ import warnings
 from pathlib import Path
 
 from ssl_zoo.data.sources.files import readable
-from ssl_zoo.data.text.sources.contents import NOT_UTF8, encoding_fault, is_blank
+from ssl_zoo.data.text.sources.contents import NOT_UTF8, encoding_fault, has_lost_bytes, is_blank
 from ssl_zoo.errors import InputError
 
 NAMED = 3  # lines that are named in a warning
@@ -24,7 +24,7 @@ def read_lines(path: Path) -> list[str]:
         raise InputError(f"texts: {name} {fault}: save it as UTF-8, as `iconv -t UTF-8` does.")
     with path.open(encoding="utf-8-sig", errors="surrogateescape") as file:
         lines = [line.rstrip("\n") for line in file]
-    bad = [number for number, line in enumerate(lines) if any("\udc80" <= each <= "\udcff" for each in line)]
+    bad = [number for number, line in enumerate(lines) if has_lost_bytes(line)]
     if bad:
         warn_of_lines(
             f"{name}: left out", bad, "not in UTF-8", "Saved as UTF-8, as `iconv -t UTF-8` does, they are read."

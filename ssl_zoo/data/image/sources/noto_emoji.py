@@ -200,7 +200,10 @@ def split(labelled: list[Drawing]) -> tuple[list[Drawing], list[Drawing], list[D
     labels = torch.tensor([numbers[name] for name in subgroups])
     rest, test = hold_out(labels, round(TEST * len(labels)))
     kept, held = hold_out(labels[rest], round(VALIDATION * len(rest)))
-    return tuple([labelled[place] for place in part.tolist()] for part in (rest[kept], rest[held], test))  # type: ignore[return-value]  # three
+    train, validation, tested = (
+        [labelled[place] for place in each.tolist()] for each in (rest[kept], rest[held], test)
+    )
+    return train, validation, tested
 
 
 def _decode_nth(files: list[bytes], background: str, position: int) -> Tensor:

@@ -261,6 +261,11 @@ def encoding_fault(path: Path) -> str | None:
     return UTF16 if zeros > MOST_ZEROS * size else None
 
 
+def has_lost_bytes(line: str) -> bool:
+    """Whether a line, read with `surrogateescape`, has bytes that are not UTF-8."""
+    return any("\udc80" <= character <= "\udcff" for character in line)
+
+
 def _lines(path: Path) -> Iterator[str]:
     """The lines of a file, each with a line feed at its end, without the mark that some editors put in front."""
     with path.open(encoding="utf-8-sig") as file:

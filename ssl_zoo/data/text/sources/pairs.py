@@ -10,7 +10,7 @@ from ssl_zoo.data.described import require_files
 from ssl_zoo.data.sources.files import readable, resolved
 from ssl_zoo.data.splits import Part
 from ssl_zoo.data.text.sources.base import BadText, Document, TextSource
-from ssl_zoo.data.text.sources.contents import BLANK, NOT_UTF8, encoding_fault, is_blank
+from ssl_zoo.data.text.sources.contents import BLANK, NOT_UTF8, encoding_fault, has_lost_bytes, is_blank
 from ssl_zoo.errors import InputError
 
 
@@ -55,8 +55,8 @@ class ParallelTexts(PairSource):
     """Your own pairs: a file with a text, a tab and its translation in every line.
 
     `paste one.txt other.txt` makes it of two files whose lines belong to each other. What stands behind a second tab,
-    such as an author's name, is not read. A pair of which one text is blank, or which is not
-    in UTF-8, is a bad one, of which the data's `on_error` says what it does.
+    such as an author's name, is not read. A pair of which one text is blank, or which is not in UTF-8, is a bad one, of
+    which the data's `on_error` says what it does.
 
     Args:
         root: the file, in UTF-8.
@@ -89,7 +89,7 @@ class ParallelTexts(PairSource):
                 name = f"line {number} of {readable(path)}"
                 if line.isspace():
                     continue
-                if fault and any("\udc80" <= character <= "\udcff" for character in line):  # bytes that are not UTF-8
+                if fault and has_lost_bytes(line):
                     yield BadText(name, NOT_UTF8)
                     continue
                 if "\t" not in line:

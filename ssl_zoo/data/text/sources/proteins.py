@@ -51,7 +51,7 @@ class AntimicrobialPeptides(TextSource):
     def documents(self) -> Iterator[Document | BadText]:
         """The sequences in the order of the file, each once."""
         path, seen = self._path(), set[str]()
-        with path.open(encoding="ascii", errors="replace") as file:
+        with path.open(encoding="ascii", errors="replace") as file:  # a line with anything else is refused
             next(file, None)  # how many there are, and what the columns are called
             for number, line in enumerate(file, start=2):
                 sequence, _, kind = (part.strip() for part in line.partition(","))
