@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = ("ssl_zoo", "benchmarks", "tests", "docs")
-SILENCER = re.compile(r"# (?:noqa|type: ignore)\S*")
+SILENCER = re.compile(r"# (?:(?:ruff: )?noqa|type: ignore|mypy: |pragma: no)\S*")
 MARK = "# " + "noqa"  # in two parts, as ruff would take it for one of this file
 SKIPS = ("skip", "xfail")
 EVERYTHING = ("Exception", "BaseException")
@@ -32,9 +32,10 @@ def unexplained(source: str) -> Iterator[int]:
             caught = ast.unparse(node.type) if node.type else "BaseException"
             asked = not isinstance(node.body[-1], ast.Raise) or caught in EVERYTHING
             last = node.body[0].lineno - 1
-        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in CALLS:
-            words = [value.value for value in node.args if isinstance(value, ast.Constant)]
-            asked = any(str(word).startswith("ignore") for word in words) or node.func.attr == "suppress"
+        elif isinstance(node, ast.Call) and (called := ast.unparse(node.func).split(".")[-1]) in CALLS:
+            given = [*node.args, *(keyword.value for keyword in node.keywords)]
+            words = [value.value for value in given if isinstance(value, ast.Constant)]
+            asked = any(str(word).startswith("ignore") for word in words) or called == "suppress"
             last = node.end_lineno or node.lineno
         elif isinstance(node, ast.Call) and any(keyword.arg == "ignore_errors" for keyword in node.keywords):
             asked, last = True, node.end_lineno or node.lineno
@@ -76,5 +77,11 @@ def test_what_is_unexplained_is_found():
         f"import it  {MARK}: F401  # as above\n"
         "warnings.filterwarnings('ignore', message)  # reasons stand above\n"
         f"import him  {MARK}: F401  # the same\n"
+        "with suppress(OSError):\n    x()\n"
+        "with catch_warnings(action='ignore'):\n    x()\n"
+        "with catch_warnings(action='error'):\n    x()\n"
+        "# ruff: " + MARK.removeprefix("# ") + "\n"
+        "# " + "mypy: ignore-errors\n"
+        "y()  # pragma: no cover\ny()  # pragma: no cover  # of Windows\n"
     )
-    assert sorted(unexplained(source)) == [1, 3, 6, 18, 21, 24, 25, 29, 32, 33, 34, 35]
+    assert sorted(unexplained(source)) == [1, 3, 6, 18, 21, 24, 25, 29, 32, 33, 34, 35, 36, 38, 42, 43, 44]
