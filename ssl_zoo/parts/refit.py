@@ -1,7 +1,7 @@
 """What a method fits to the training data as a whole, between two steps: clusters, means, labels."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -20,9 +20,9 @@ class Refit(NamedTuple):
         at: part of the run after which it is due, in [0, 1); 0 is before the first step.
         what: what is being made, a noun phrase for whoever waits for it.
         collect: gives of a batch vectors ``(B, R, D)`` and which of them count, ``(B, R)`` bool.
-        fit: gives a tensor of the vectors that count ``(M, D)`` float32, in the order of the data, on the method's
-            device; the same tensor of the same vectors.
-        use: takes that tensor; afterwards the method asks for this no more.
+        fit: makes something, such as a tensor, of the vectors that count ``(M, D)`` float32, in the order of the data,
+            on the method's device; the same of the same vectors.
+        use: takes what `fit` has made; afterwards the method asks for this no more.
         examples: the most examples to read, a random choice that is always the same; None reads all.
         renewed: parameters that `use` draws anew. What the optimizer has summed up of the gradients of the old ones is
             set to zero, as before a first step.
@@ -31,8 +31,8 @@ class Refit(NamedTuple):
     at: float
     what: str
     collect: Callable[[Batch], tuple[Tensor, Tensor]]
-    fit: Callable[[Tensor], Tensor]
-    use: Callable[[Tensor], None]
+    fit: Callable[[Tensor], Any]
+    use: Callable[[Any], None]
     examples: int | None = None
     renewed: tuple[nn.Parameter, ...] = ()
 

@@ -147,6 +147,8 @@ def checkpoints_of(directory: Path) -> list[Path]:
 def check_weights(checkpoint: dict[str, Any], path: Path, model: Mapping[str, Tensor]) -> None:
     """Refuses a checkpoint of another model.
 
+    What is empty in the model is as long as its data in a checkpoint, such as the clusters of all training examples.
+
     Args:
         checkpoint: a checkpoint of Lightning.
         path: where it lies, for messages.
@@ -163,7 +165,7 @@ def check_weights(checkpoint: dict[str, Any], path: Path, model: Mapping[str, Te
     differences += [
         f"its {name} is {_shape(saved[name])}, the model's {_shape(model[name])}"
         for name in model
-        if name in saved and saved[name].shape != model[name].shape
+        if name in saved and saved[name].shape != model[name].shape and model[name].numel()
     ]
     if differences:
         # The first difference in the encoder says more than one in a head that depends on it.

@@ -3,7 +3,7 @@ import torch
 from sklearn.cluster import KMeans
 
 from ssl_zoo.errors import InputError
-from ssl_zoo.parts.k_means import k_means
+from ssl_zoo.parts.k_means import _means, k_means
 from ssl_zoo.parts.nearest import nearest
 
 KEY = torch.tensor(7)
@@ -65,6 +65,27 @@ def test_where_most_vectors_are_the_same_all_others_have_centres_of_their_own():
     assert cost(vectors, k_means(vectors, 7, KEY)) == 0
     same = k_means(torch.ones(50, 3), 7, KEY)  # more clusters than there are different vectors
     assert torch.equal(same, torch.ones(7, 3))
+
+
+def test_an_empty_cluster_splits_one_of_several_vectors_at_random_which_the_two_then_share():
+    vectors = torch.randn(60, 4, generator=torch.Generator().manual_seed(1)) + 3
+    vectors[40:] += 20
+    vectors[59] -= 90
+    codes = torch.tensor([0] * 40 + [1] * 19 + [3])  # of the third nothing is left, the last has one
+    found = set()
+    for seed in range(20):
+        means = _means(vectors, codes, torch.zeros(4, 4), torch.tensor(seed))
+        for number in (0, 1, 3):
+            torch.testing.assert_close(means[number], vectors[codes == number].mean(0))
+        distances = (means[[0, 1, 3]] - means[2]).norm(dim=1)
+        split = int(distances.argmin())
+        assert 0 < distances[split] < 0.01 * means[2].norm() and split != 2
+        shares = nearest(vectors, means)[codes == split].bincount(minlength=4)
+        assert shares[2] > 3 and shares[split] > 3
+        found.add(split)
+    assert found == {0, 1}
+    spread = groups(400, 30)[0]
+    assert cost(spread, k_means(spread, 30, KEY, mending="split")) < 1.2 * cost(spread, k_means(spread, 30, KEY))
 
 
 def test_fewer_vectors_than_clusters_are_refused():
