@@ -29,6 +29,7 @@ from ssl_zoo.signals import Stopped, requests
 from ssl_zoo.tracking.wandb import close_wandb
 from ssl_zoo.training_cli import ZooCLI, fit_settings
 from ssl_zoo.whereabouts import whereabouts
+from ssl_zoo.yaml_files import check_configs
 
 # Whatever is defined in these packages can be named in YAML without its module; a new file needs no entry anywhere.
 NAMED_IN_YAML = (
@@ -43,13 +44,14 @@ NAMED_IN_YAML = (
 
 # What no code can do anything about while it writes; other errors of the operating system are bugs.
 DISK_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+CLOSED = (errno.EACCES, errno.EPERM)
 
 
 def main(args: list[str] | None = None) -> None:
     """Runs one command and ends it with an exit code and one sentence on standard error where it fails.
 
-    The code is 2 after a user's mistake and on a full disk, 1 where another process of the run is gone, 130 after
-    Ctrl-C, 143 after SIGTERM.
+    The code is 2 after a user's mistake, on a full disk and where access is denied, 1 where another process of the run
+    is gone, 130 after Ctrl-C, 143 after SIGTERM.
 
     Args:
         args: the command line without the program's name; None reads `sys.argv`.
@@ -65,7 +67,9 @@ def main(args: list[str] | None = None) -> None:
         _refuse(str(gone), 1)  # nothing more is known here
     except (InputError, MisconfigurationException) as error:  # a user's mistake: its sentence and code 2
         _refuse(str(error))
-    except OSError as error:  # of a disk: a sentence and code 2
+    except OSError as error:  # of a disk, or of what is closed to this user: a sentence and code 2
+        if error.errno in CLOSED and error.filename:
+            _refuse(f"{error.filename} cannot be opened ({error.strerror}): give access to it, or name another.")
         if error.errno not in DISK_FAULTS:
             raise
         where = error.filename or "the output folder"
@@ -100,6 +104,7 @@ def run(args: list[str]) -> None:
     _quiet()
     import_named()
     args = with_located_configs(args)
+    check_configs(args)
     if explain_class(args):
         sys.exit(0)  # as after any help
     if args[:1] in (["sweep"], ["completion"]):  # what they print may be read by a program

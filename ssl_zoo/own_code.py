@@ -136,6 +136,9 @@ def warnings_in_own_lines() -> Iterator[None]:
         file: TextIO | None = None,
         line: str | None = None,
     ) -> None:
+        said_by = _said_by_the_package(sys._getframe(1)) if category is UserWarning else None
+        if said_by and not _is_own_file(filename):  # the caller that it names is a decorator of PyTorch's, say
+            filename, lineno = said_by.file, said_by.line
         if category is UserWarning and Path(filename).is_relative_to(_PACKAGE):
             of_data = Path(filename).is_relative_to(_PACKAGE / "data")
             if str(message) in said or (of_data and not is_first()):
@@ -202,6 +205,19 @@ def require_initialised(module: Any) -> None:
                 "with super().__init__()."
             )
         require_initialised(part)
+
+
+def _said_by_the_package(frame: FrameType | None) -> Place | None:
+    """The line that a warning comes from, where it is one of this package.
+
+    Args:
+        frame: the one that shows it.
+    """
+    while frame is not None and frame.f_code.co_filename == warnings.__file__:
+        frame = frame.f_back
+    if frame is None or not Path(frame.f_code.co_filename).is_relative_to(_PACKAGE):
+        return None
+    return Place(frame.f_code.co_filename, frame.f_lineno)
 
 
 def _innermost(frame: FrameType | None) -> Place | None:

@@ -9,6 +9,7 @@ import torch
 
 import ssl_zoo
 from ssl_zoo.cli import main, run
+from ssl_zoo.data.text.lines import warn_of_lines
 from ssl_zoo.errors import InputError
 from ssl_zoo.own_code import warnings_in_own_lines
 
@@ -390,6 +391,18 @@ def test_a_warning_of_the_package_is_shown_once_and_of_data_by_the_first_process
         warn("Left out four.", "data")
         warn("Diverges.", "callbacks")
     assert shown == ["Left out two.", "Left out three.", "Diverges."]
+
+
+def test_a_warning_of_the_package_is_a_sentence_whatever_library_calls_it():
+    warn = torch.no_grad()(lambda: warn_of_lines("in.txt: left out", [6], "not in UTF-8", "Mend it."))  # by its caller
+    shown = []
+    with warnings.catch_warnings(action="always"):
+        warnings.showwarning = lambda message, category, file, line, *_: shown.append(
+            warnings.formatwarning(message, category, file, line)
+        )
+        with warnings_in_own_lines():
+            warn()
+    assert shown == ["ssl-zoo: warning: in.txt: left out 1 line, which is not in UTF-8: line 7. Mend it.\n"]
 
 
 def test_a_warning_of_the_package_is_a_sentence_without_a_line_of_code():

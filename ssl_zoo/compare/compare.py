@@ -14,6 +14,7 @@ from ssl_zoo.compare.report import write_report
 from ssl_zoo.compare.runs import Remark, RunRecord, find_runs, read_run
 from ssl_zoo.compare.terminal import print_across, print_leaderboard, print_remarks
 from ssl_zoo.errors import InputError
+from ssl_zoo.writable import check_writable
 
 
 def compare(runs: list[Path], out: Path = Path("compare"), rank_by: str | None = None) -> None:
@@ -37,6 +38,7 @@ def compare(runs: list[Path], out: Path = Path("compare"), rank_by: str | None =
     Raises:
         InputError: there are no runs, none can be ranked, or `rank_by` is known of none.
     """
+    check_writable(out, "--out")
     found: list[RunRecord] = []
     remarks: list[Remark] = []
     for directory in find_runs(runs):

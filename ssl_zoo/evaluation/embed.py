@@ -14,6 +14,7 @@ from ssl_zoo.errors import InputError
 from ssl_zoo.evaluation.extraction import Wanted, extract_part, representation_of
 from ssl_zoo.evaluation.probe import best_device
 from ssl_zoo.runs.run import Run
+from ssl_zoo.writable import check_writable
 
 Part = Literal["all", "train", "val", "validation", "test", "pretrain"]
 FORMATS = (".npz", ".parquet")
@@ -44,6 +45,7 @@ def embed(run: Run, data: DataModule, part: Part, out: Path | None) -> Path:
         raise InputError(f"out: {path} must end in {' or '.join(FORMATS)}.")
     if path.exists():
         raise InputError(f"out: {path} exists already; remove it, or name another file with --out.")
+    check_writable(path.parent, "--out")
     check_format(path.suffix.removeprefix("."))
     if own or part != "all":
         data.setup()

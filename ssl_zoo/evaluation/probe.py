@@ -220,7 +220,7 @@ def _config(run: Path) -> dict[str, Any]:
     import yaml
 
     path = run / CONFIG
-    return yaml.safe_load(path.read_text()) if path.is_file() else {}
+    return yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
 
 def _describe(run: Run, name: str, evaluated: Evaluated, before: list[str]) -> Result:

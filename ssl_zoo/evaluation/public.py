@@ -16,6 +16,7 @@ from ssl_zoo.evaluation.public_transformers import Pooling
 from ssl_zoo.evaluation.results import found_by, parts_of, write_results
 from ssl_zoo.evaluation.rows import Evaluated
 from ssl_zoo.runs.results import PROTOCOL, UNTRAINED, Budget, Result
+from ssl_zoo.writable import check_writable
 
 # Images of 224 pixels are large.
 BATCH_SIZE = 64
@@ -55,6 +56,7 @@ def probe_public(
     check_choices(labels_per_class, draws, "probe-public")
     if image_size is not None and image_size < 1:
         raise InputError(f"image_size is {image_size}: it must be at least 1.")
+    check_writable(runs_dir, "--runs_dir")
     trained = load_public(encoder, data, weights, image_size, pooling)
     with torch.random.fork_rng():
         torch.manual_seed(0)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from ssl_zoo.data.text.lines import read_lines, warn_of_lines
+from ssl_zoo.data.text.lines import on_one_line, read_lines, warn_of_lines
 from ssl_zoo.data.text.raw import texts_of
 from ssl_zoo.data.tokens import Tokens
 from ssl_zoo.errors import InputError
@@ -14,6 +14,7 @@ from ssl_zoo.long_work import LongWork
 from ssl_zoo.methods.translation import Translation
 from ssl_zoo.probes.features import to_device
 from ssl_zoo.runs.run import read_run
+from ssl_zoo.writable import check_writable
 
 SHOWN = 3  # translations that are printed
 
@@ -41,6 +42,7 @@ def translate(run: Path, texts: Path, out: Path | None = None) -> None:
     path = out or run / f"translations-{texts.stem}.txt"
     if path.exists():
         raise InputError(f"out: {path} exists already; remove it, or name another file with --out.")
+    check_writable(path.parent, "--out")
     lines = read_lines(texts)
     translations = translate_lines(method.to(best_device()), tokens, lines)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -76,6 +78,6 @@ def translate_lines(method: Translation, tokens: Tokens, lines: list[str]) -> li
             chosen = order[first : first + AT_ONCE]
             batch = to_device(texts_of([lines[number] for number in chosen], tokens), method.device)
             for number, ids in zip(chosen, method.write(batch).tolist(), strict=True):
-                found[number] = " ".join(tokens.tokenizer.decode(ids).split("\n")).strip()
+                found[number] = on_one_line(tokens.tokenizer.decode(ids))
                 work.advance()
     return found

@@ -19,6 +19,7 @@ from ssl_zoo.export.program import as_evaluated, save_program
 from ssl_zoo.export.torchvision_weights import save_for_torchvision
 from ssl_zoo.export.transformers_folder import save_text_encoder, save_tokenizer, save_vit, save_wav2vec2, without_bars
 from ssl_zoo.runs.run import Run, load_run, read_run
+from ssl_zoo.writable import check_writable
 
 # What the exporter traces an encoder with; the program takes any number.
 EXAMPLES = 2
@@ -44,6 +45,7 @@ def export(
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"out: {out} exists already; name a folder that does not, or empty it first.")
+    check_writable(out, "--out")
     write_export(_with_data_where_it_is(run, allow_other_split, root), out, licence)
     names = ", ".join(sorted(path.name for path in out.iterdir()))
     Console(soft_wrap=True).print(f"Exported to {out}: {names}", highlight=False)

@@ -27,7 +27,6 @@ from ssl_zoo.runs.resuming import (
     check_name,
     check_optimizer,
     check_unfinished,
-    check_writable,
     evaluated_steps,
     folders_to_make,
     how_to_go_on,
@@ -44,6 +43,7 @@ from ssl_zoo.runs.resuming import (
     with_root,
 )
 from ssl_zoo.signals import Stopped
+from ssl_zoo.writable import check_writable
 
 
 class RunDirectoryCLI(CommandLine):
@@ -277,7 +277,7 @@ def _bring_up_to_date(path: Path) -> None:
 
 
 def _check_output(directory: Path, config: Namespace) -> None:
-    check_writable(directory)
+    check_writable(directory, "--runs_dir")
     for name in ("max_steps", "max_epochs"):
         if config.trainer.get(name) == 0:
             raise InputError(f"trainer.{name} is 0: nothing would be trained; make it at least 1.")

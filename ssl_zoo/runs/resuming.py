@@ -3,7 +3,6 @@
 import os
 import shlex
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -194,28 +193,6 @@ def overridden(saved: dict[str, Any], now: dict[str, Any]) -> list[str]:
         for name, value in before_.items()
         if name.split(".")[0] not in OF_THE_START and now_.get(name) != value
     ]
-
-
-def check_writable(directory: Path) -> None:
-    """Finds out before training whether a run directory can be made and written to.
-
-    Raises:
-        InputError: it cannot.
-    """
-    folder = directory
-    while not folder.exists() and folder != folder.parent:
-        folder = folder.parent
-    try:
-        if not folder.is_dir():
-            raise NotADirectoryError(20, "it is a file", str(folder))
-        with tempfile.TemporaryFile(dir=folder) as file:
-            file.write(b"x")
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError as error:
-        raise InputError(
-            f"Nothing can be written to {folder} ({error.strerror}): choose another --runs_dir or make room."
-        ) from error
 
 
 def check_name(experiment: str) -> None:

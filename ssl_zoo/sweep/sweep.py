@@ -20,6 +20,7 @@ from ssl_zoo.sweep.state import Status, SweepState, read_state, write_state
 from ssl_zoo.sweep.terms import Terms, read_terms, steps_for
 from ssl_zoo.sweep.words import clock, outcome
 from ssl_zoo.whereabouts import whereabouts
+from ssl_zoo.writable import check_writable
 
 
 def sweep(
@@ -59,6 +60,7 @@ def sweep(
     if seeds < 1:
         raise InputError(f"sweep: --seeds is {seeds}: it must be at least 1.")
     terms = read_terms(budget, samples)
+    check_writable(out, "--out")
     planned = plan(experiments, overrides, terms, out, read, variants)
     out.mkdir(parents=True, exist_ok=True)
     first = requests.take()

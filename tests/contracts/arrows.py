@@ -38,6 +38,8 @@ FOUNDATIONS = (
     "terminal_tables",
     "vocabulary",
     "whereabouts",
+    "writable",
+    "yaml_files",
 )
 # Single files that may import all rooms, and that no room imports.
 COMMAND_LINE = (

@@ -9,6 +9,7 @@ from sacrebleu import corpus_bleu
 
 import ssl_zoo.evaluation.translation
 from ssl_zoo.cli import main, run
+from ssl_zoo.data.text.lines import on_one_line
 from ssl_zoo.evaluation.translation import ALL, COPIED, GREEDY, MISSING, THIRDS, Translated, scores
 from tests.contracts.experiments import FOLDER, small
 
@@ -108,11 +109,20 @@ def test_a_finished_run_translates_the_lines_of_a_file(tmp_path, capsys):
         return capsys.readouterr().err
 
     assert f"out: {out} exists already" in refused("--texts", str(texts), "--out", str(out))
+    below = str(texts / "below.txt")
+    assert f"Nothing can be written to {texts} (it is a file): choose another --out" in refused(
+        "--texts", str(texts), "--out", below
+    )
     assert f"there is no file {tmp_path / 'nothing.txt'}" in refused("--texts", str(tmp_path / "nothing.txt"))
     texts.write_text("eins", encoding="utf-16")
     assert "is UTF-16 or UTF-32 and not UTF-8: save it as UTF-8" in refused("--texts", str(texts))
     texts.write_text(" \n\n")
     assert f"there is no text in {texts} that can be translated" in refused("--texts", str(texts))
+
+
+def test_a_translation_is_one_line_whatever_reads_the_file():
+    written = "one\rtwo\r\nthree\x0bfour\x85five\u2028six\n"
+    assert on_one_line(written) == "one two three four five six"
 
 
 def test_a_run_that_does_not_translate_is_refused(tmp_path, capsys):

@@ -317,10 +317,47 @@ def test_variants_are_runs_of_their_own_under_their_own_names(tmp_path, monkeypa
     assert [each.folder.name.rsplit("-", 1)[0] for each in planned] == ["one-small", "one-large"]
 
 
+@pytest.mark.parametrize("setting", ["seed_everything: 5", "runs_dir: x", "experiment: x", "config: x.yaml"])
+def test_variants_cannot_set_what_the_sweep_sets(tmp_path, setting):
+    path, variants = tmp_path / "one.yaml", tmp_path / "variants.yaml"
+    path.write_text("model: {}\n")
+    variants.write_text(f"small:\n  {setting}\n")
+    with pytest.raises(InputError, match=f"sets {setting.split(':')[0]} in the variant small"):
+        plan([path], [], Terms(None, None), tmp_path / "out", read, variants)
+
+
+def test_a_mistake_in_a_variant_is_reported_with_its_name(tmp_path):
+    path, variants = tmp_path / "one.yaml", tmp_path / "variants.yaml"
+    path.write_text("model: {}\n")
+    variants.write_text("right: {a: 1}\nwrong: {b: 2021-01-01}\n")
+
+    def refusing(options):
+        if any(each.startswith("--b=") for each in options):
+            raise InputError("There is no option '--b'.")
+        return read(options)
+
+    with pytest.raises(InputError, match=r"^sweep: one-wrong: There is no option '--b'\.$"):
+        plan([path], [], Terms(None, None), tmp_path / "out", refusing, variants)
+
+
+def test_variants_may_be_of_different_length_only_where_the_terms_say_none(tmp_path):
+    path, variants = tmp_path / "one.yaml", tmp_path / "variants.yaml"
+    path.write_text("model: {}\n")
+    variants.write_text("short:\n  trainer.max_steps: 5\n")
+    (planned,) = plan([path], [], Terms(None, None), tmp_path / "out", read, variants)
+    assert "--trainer.max_steps=5" in planned.options
+    for content in ("trainer.max_steps: 5", "trainer: {max_steps: 5}"):
+        variants.write_text(f"short:\n  {content}\n")
+        with pytest.raises(InputError, match=r"sets trainer\.max_steps in the variant short"):
+            plan([path], [], Terms(60.0, None), tmp_path / "out", read, variants)
+
+
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [("- a\n", "holds no variants"), ("a: 1\n", "holds no variants"), ("", "holds no variants"),
-     ("a/b: {}\n", "a variant called a/b"), ("a: {\n", "is no YAML"), (None, "cannot be read")],
+     ("a/b: {}\n", "a variant called a/b"), ("a: {\n", "is no YAML"), (None, "cannot be read"),
+     ("a: {x: 1}\nb: {}\na: {x: 2}\n", "gives a twice, in lines 1 and 3"), ("1: {}\n'1': {}\n", "gives 1 twice"),
+     ("a:\n  x: 1\n  x: 2\n", "gives x twice, in lines 2 and 3"), ("yes: {}\n", "reads as True: write it in quotes")],
 )  # fmt: skip
 def test_files_that_hold_no_variants_are_refused_in_a_sentence(tmp_path, content, sentence):
     path = tmp_path / "variants.yaml"

@@ -37,6 +37,11 @@ def read_lines(path: Path) -> list[str]:
     return lines
 
 
+def on_one_line(text: str) -> str:
+    """A text without ends of lines, such as a carriage return, whatever reads it afterwards takes for one."""
+    return " ".join(text.splitlines()).strip()
+
+
 def warn_of_lines(begin: str, numbers: list[int], reason: str, way: str) -> None:
     """Warns of lines of a file.
 

@@ -114,6 +114,22 @@ def test_a_file_of_pairs(tmp_path: Path):
         ParallelTexts(tmp_path / "nothing.tsv")
 
 
+def test_pasted_files_with_the_line_ends_and_marks_of_windows(tmp_path: Path):
+    path = tmp_path / "pairs.tsv"
+    path.write_bytes("\ufeffone\r\t\ufeffuno\r\ntwo\r\tdos\r\n".encode())  # what `paste` makes of them
+    assert list(ParallelTexts(path).pairs()) == [
+        Pair("one", "uno", name=f"line 1 of {path}"),
+        Pair("two", "dos", name=f"line 2 of {path}"),
+    ]
+    path.write_bytes(b"one\tuno\r\ttres\rtwo\tdos")  # of a computer that ends lines with a carriage return alone
+    first, second, third = ParallelTexts(path).pairs()
+    assert (first, third) == (
+        Pair("one", "uno", name=f"line 1 of {path}"),
+        Pair("two", "dos", name=f"line 3 of {path}"),
+    )
+    assert isinstance(second, BadText) and second.name == f"line 2 of {path}"
+
+
 def test_pairs_in_another_encoding_are_left_out_and_named(tmp_path: Path):
     path = tmp_path / "pairs.tsv"
     lines = [f"{number} é\t{number} è" for number in range(60)]

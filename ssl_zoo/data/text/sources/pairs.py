@@ -2,7 +2,7 @@
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -84,8 +84,8 @@ class ParallelTexts(PairSource):
         if fault is not None and fault != NOT_UTF8:
             yield BadText(readable(path), fault)
             return
-        with path.open(encoding="utf-8-sig", errors="surrogateescape") as file:
-            for number, line in enumerate(file, start=1):
+        with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+            for number, line in enumerate(_pasted(file), start=1):
                 name = f"line {number} of {readable(path)}"
                 if line.isspace():
                     continue
@@ -94,8 +94,30 @@ class ParallelTexts(PairSource):
                     continue
                 if "\t" not in line:
                     raise InputError(f"There is no tab in {name}: write a text, a tab and its translation.")
-                source, target = line.rstrip("\n").split("\t")[:2]
+                source, target = (text.strip("\r\n\ufeff") for text in line.split("\t")[:2])
                 if is_blank(source) or is_blank(target):
                     yield BadText(name, BLANK)
                 else:
                     yield Pair(source, target, name=name)
+
+
+def _pasted(file: Iterable[str]) -> Iterator[str]:
+    """The lines of a file of pairs, each with its end.
+
+    `paste` of two files with the line ends of Windows leaves the carriage return of the first one's before the tab,
+    where it ends no line; the marks that some editors put in front of a file are then in the second one's text, too.
+
+    Args:
+        file: the lines, with the ends that they have in the file.
+    """
+    held = ""
+    for line in file:
+        if held and ("\t" in held or not line.startswith("\t")):
+            yield held
+            held = ""
+        held += line
+        if not line.endswith("\r"):
+            yield held
+            held = ""
+    if held:
+        yield held
