@@ -13,7 +13,7 @@ from ssl_zoo.errors import InputError
 from ssl_zoo.randomness import fold_in, uniform
 
 # What an example's keys are folded with, so that its draws are independent of each other; 1 is the number's.
-BLOCKS, REST = 0, 2
+BLOCKS, REST, RATIO = 0, 2, 3
 # Draws of a row at most, each of which is compared with all places: enough for blocks of a five hundredth of them.
 MOST_BLOCKS = 1024
 
@@ -38,6 +38,8 @@ class RandomBlocks(Masking):
         inverse: Whether the blocks are what is left to see.
         rounding: How the number of hidden places becomes whole: `random` as above, or `up`, which hides equally many in
             all rows of a length, so that what is left of them needs no padding.
+        spread: How far the ratio of a row may lie from `mask_ratio`, uniform in between, as in iBOT (arXiv:2111.07832,
+            section 3.3); 0 takes the same ratio for all rows.
 
     Raises:
         InputError: an argument is out of its range.
@@ -50,8 +52,18 @@ class RandomBlocks(Masking):
         aspect: float = 0.3,
         inverse: bool = False,
         rounding: Literal["random", "up"] = "random",
+        spread: float = 0.0,
     ) -> None:
         require_mask_ratio(mask_ratio)
+        if not 0 <= spread <= min(mask_ratio, 1 - mask_ratio):
+            raise InputError(
+                f"RandomBlocks: spread is {spread}, and ratios so far from {mask_ratio} would lie below 0 or above 1: "
+                "lower it."
+            )
+        if spread and rounding == "up":
+            raise InputError(
+                "RandomBlocks: rounding up hides equally many places in all rows, and a spread does not: leave one out."
+            )
         if not 0 < area[0] <= area[1] <= 1:
             raise InputError(
                 f"RandomBlocks: area is {area}; give two parts of a whole in ascending order, like [0.1, 0.3]."
@@ -61,15 +73,10 @@ class RandomBlocks(Masking):
                 f"RandomBlocks: aspect is {aspect}; give a number of at least 0.001, with which blocks are lines "
                 "already, and at most 1."
             )
-        self.mask_ratio, self.area, self.aspect, self.inverse, self.rounding = (
-            mask_ratio,
-            area,
-            aspect,
-            inverse,
-            rounding,
-        )
+        self.mask_ratio, self.area, self.aspect, self.inverse = mask_ratio, area, aspect, inverse
+        self.rounding, self.spread = rounding, spread
         # So many of the smallest size have the part that is wanted, where they overlap by chance, and a little more.
-        drawn, least = 1 - mask_ratio if inverse else mask_ratio, max(area[0], 1e-9)
+        drawn, least = spread + (1 - mask_ratio if inverse else mask_ratio), max(area[0], 1e-9)
         self.blocks = max(1, math.ceil(math.log(max(1 - drawn, 1e-3)) / math.log(max(1 - least, 1e-3))) + 2)
         if self.blocks > MOST_BLOCKS:
             raise InputError(
@@ -81,11 +88,13 @@ class RandomBlocks(Masking):
         """The most places of so many that can be hidden, K."""
         if self.rounding == "up":
             return self._most(places)
-        return min(places, max(1, math.ceil(self.mask_ratio * places) + 1))
+        return min(places, max(1, math.ceil((self.mask_ratio + self.spread) * places) + 1))
 
     def left(self, places: int) -> int:
         """The most real places of a row of at most so many that can be left to see."""
-        return places - (math.floor(self.mask_ratio * places) if self.rounding == "random" else self._most(places))
+        if self.rounding == "up":
+            return places - self._most(places)
+        return places - math.floor((self.mask_ratio - self.spread) * places)
 
     def __call__(self, maskable: Tensor, keys: Tensor, grid: tuple[int, int] | None = None) -> Hidden:
         """As in `Masking`."""
@@ -102,6 +111,9 @@ class RandomBlocks(Masking):
 
     def _number(self, maskable: Tensor, keys: Tensor) -> Tensor:
         """``(B, 1)`` int64, how many places of every row are to be hidden."""
+        if self.spread:
+            from_mean = self.spread * (2 * uniform(fold_in(keys, RATIO), 1)[:, 0] - 1)
+            return number_hidden(maskable, keys, self.mask_ratio + from_mean)
         if self.rounding == "random":
             return number_hidden(maskable, keys, self.mask_ratio)
         count = maskable.sum(1, keepdim=True)

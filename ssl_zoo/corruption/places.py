@@ -94,7 +94,7 @@ class KeptPlaces(Masking):
         return Hidden.of_mask((rank >= kept) & maskable, self.slots(places))
 
 
-def number_hidden(maskable: Tensor, keys: Tensor, mask_ratio: float) -> Tensor:
+def number_hidden(maskable: Tensor, keys: Tensor, mask_ratio: float | Tensor) -> Tensor:
     """``(B, 1)`` int64, how many places of every row are to be hidden: in expectation exactly the ratio.
 
     Of several places at least one is, and one is left unless the ratio is 1: rounding decides nothing else.
@@ -102,11 +102,12 @@ def number_hidden(maskable: Tensor, keys: Tensor, mask_ratio: float) -> Tensor:
     Args:
         maskable: ``(B, N)`` bool, True where a place may be hidden.
         keys: ``(B,)`` int64.
-        mask_ratio: Part of the places to hide.
+        mask_ratio: Part of the places to hide; of every row its own ``(B,)``, below 1.
     """
     count = maskable.sum(1)
     rounding = uniform(fold_in(keys, NUMBER), 1)[:, 0]
-    most = count if mask_ratio == 1 else torch.where(count > 1, count - 1, count)
+    whole = not isinstance(mask_ratio, Tensor) and mask_ratio == 1
+    most = count if whole else torch.where(count > 1, count - 1, count)
     return torch.floor(mask_ratio * count + rounding).long().clamp(min=1).minimum(most)[:, None]
 
 

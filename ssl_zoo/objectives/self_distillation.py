@@ -27,6 +27,26 @@ def cross_view_entropy(student: Tensor, teacher: Tensor, temperature: float) -> 
         return entropies.masked_fill(same, 0).sum() / (views * others * student.shape[1])
 
 
+def hidden_entropy(student: Tensor, teacher: Tensor, valid: Tensor, temperature: float) -> Tensor:
+    """The loss of iBOT at hidden places (Zhou et al., 2021, arXiv:2111.07832, equation 2), in nats.
+
+    The mean over a view's hidden places of the cross entropy ``-sum over k of P_t[k] log P_s[k]``, then the mean over
+    views, of which those that hide nothing count with 0, as in the published code.
+
+    Args:
+        student: ``(N, P, K)`` logits at P places of every view.
+        teacher: ``(N, P, K)`` float32 probabilities at the same places; no gradient flows into them.
+        valid: ``(N, P)`` bool, which of these places are hidden.
+        temperature: divides the student's logits.
+
+    Returns:
+        Scalar float32.
+    """
+    with torch.autocast(student.device.type, enabled=False):
+        nats = -(teacher.detach() * (student.float() / temperature).log_softmax(-1)).sum(-1)
+        return ((nats * valid).sum(1) / valid.sum(1).clamp_min(1)).mean()
+
+
 def entropy(probabilities: Tensor) -> Tensor:
     """``-sum over k of p[k] log p[k]`` in nats, of ``(..., K)`` probabilities; what never happens adds nothing."""
     return torch.special.entr(probabilities).sum(-1)

@@ -97,18 +97,23 @@ def projections_on_a_line(advice: str) -> Alarm:
     return Alarm(name, sentence + advice, below=A_LINE)
 
 
-def silent_teacher(most: float) -> Alarm:
+def silent_teacher(most: float, at_places: bool = False) -> Alarm:
     """A teacher gives all examples the same probabilities of its outputs: all of them alike, or one output alone.
 
     Args:
         most: entropy of outputs that are all equally likely, in nats.
+        at_places: whether this is about the outputs at hidden places, and not about those of whole examples.
     """
     chosen, spread = metrics.INFORMATION, metrics.TEACHER_ENTROPY
+    what, temperature = "all examples", "teacher_temperature"
+    if at_places:
+        chosen, spread = metrics.PATCH_INFORMATION, metrics.PATCH_ENTROPY
+        what, temperature = "all hidden places", "patch_temperature"
     return Alarm(
         chosen,
-        f"The outputs have collapsed: the teacher gives all examples nearly the same ({chosen} is {{{chosen}:.4f}} "
+        f"The outputs have collapsed: the teacher gives {what} nearly the same ({chosen} is {{{chosen}:.4f}} "
         f"nats), so the loss teaches nothing. The entropy of its outputs is {{{spread}:.2f}}: near {most:.2f}, where "
-        "all are equally likely, lower teacher_temperature; near 0, where one takes all, lower centre_momentum; in "
+        f"all are equally likely, lower {temperature}; near 0, where one takes all, lower centre_momentum; in "
         "either case look at the learning rate.",
         below=SILENT,
     )

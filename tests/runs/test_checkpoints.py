@@ -98,6 +98,7 @@ def test_another_model_is_named_in_one_sentence(tmp_path):
     wider = {"encoder.conv.weight": torch.zeros(8, 3), "head.weight": torch.zeros(5)}
     with pytest.raises(InputError, match=r"encoder.conv.weight is 8x3, the model's 4x3 \(1 more differ\)"):
         check_weights({"state_dict": wider}, tmp_path, model)
+    check_weights({"state_dict": {"codes": torch.zeros(7)}}, tmp_path, {"codes": torch.zeros(0)})  # as many as examples
     with pytest.raises(InputError, match=r"it lacks the model's encoder\.conv\.weight"):
         check_weights({"state_dict": {"head.weight": torch.zeros(2)}}, tmp_path, model)
 
