@@ -145,13 +145,15 @@ class IBOT(Method):
         seen = self.teacher_encoder(*whole)
         logits = self.teacher_head(seen.pooled).unflatten(0, (-1, examples))
         patches = self.teacher_head(seen.sequence.flatten(0, 1)).unflatten(0, seen.sequence.shape[:2])
-        self._fresh = logits.mean((0, 1)), patches, all_real(seen.sequence, seen.mask)
+        every = torch.ones(logits.shape[:2], device=logits.device)
+        real = all_real(seen.sequence, seen.mask).float()
+        self._fresh = torch.stack([_sum_and_count(logits, every), _sum_and_count(patches, real)])
         teacher = ((logits - self.centre) / self.teacher_temperature(self.progress)).softmax(-1)
         wanted = ((hidden.at(patches) - self.patch_centre) / self.patch_temperature(self.progress)).softmax(-1)
 
         of_views = cross_view_entropy(student, teacher, self.student_temperature)
         of_patches = hidden_entropy(at_hidden, wanted, hidden.valid, self.student_temperature)
-        uncertain, information = _choices(teacher, torch.ones(teacher.shape[:2], device=teacher.device))
+        uncertain, information = _choices(teacher, every)
         patch_entropy, patch_information = _choices(wanted, hidden.valid.float())
         return {
             "loss": of_views + of_patches,
@@ -180,12 +182,9 @@ class IBOT(Method):
 
     def on_after_backward(self) -> None:
         """The centres follow, after training batches only: what a loss has subtracted is that of the batches before."""
-        views, patches, real = self._fresh
-        total = (patches * real[..., None]).sum((0, 1))
-        sums = all_gather(torch.cat([views, torch.ones_like(views[:1]), total, real.sum().float()[None]])[None]).sum(0)
-        count = len(views)
-        self.centre.lerp_(sums[:count] / sums[count], 1 - self.centre_momentum)
-        self.patch_centre.lerp_(sums[count + 1 : -1] / sums[-1], 1 - self.centre_momentum)
+        everywhere = all_gather(self._fresh[None]).sum(0)
+        for centre, sums in zip((self.centre, self.patch_centre), everywhere, strict=True):
+            centre.lerp_(sums[:-1] / sums[-1], 1 - self.centre_momentum)
 
     def late_parts(self) -> list[tuple[nn.Module, float]]:
         """The prototypes."""
@@ -197,6 +196,12 @@ class IBOT(Method):
         return [*super().alarms(batch_size), silent_teacher(most), silent_teacher(most, at_places=True)]
 
 
+def _sum_and_count(vectors: Tensor, weights: Tensor) -> Tensor:
+    """``(K + 1,)`` float32, the weighted sum of vectors ``(A, B, K)``, and that of their weights ``(A, B)``."""
+    with torch.autocast(vectors.device.type, enabled=False):
+        return torch.cat([weights.flatten() @ vectors.float().flatten(0, 1), weights.sum()[None]])
+
+
 def _choices(probabilities: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
     """Mean entropy of the teacher's choices over the global batch, and what they say about what they are made for.
 
@@ -205,6 +210,5 @@ def _choices(probabilities: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
         weights: ``(A, B)``, which of them count.
     """
     uncertain = global_mean(entropy(probabilities), weights).value
-    sums = torch.cat([(probabilities * weights[..., None]).sum((0, 1)), weights.sum()[None]])
-    sums = all_gather(sums[None]).sum(0)
+    sums = all_gather(_sum_and_count(probabilities, weights)[None]).sum(0)
     return uncertain, entropy(sums[:-1] / sums[-1].clamp_min(1)) - uncertain
