@@ -60,7 +60,7 @@ class IBOT(Method):
         encoder: The network to pretrain, a bidirectional transformer.
         views: Makes the views of each example; `MultiCrop` makes local ones besides, of which nothing is hidden.
         masking: What is hidden of a global view; None takes blocks that make up 0.1 to 0.5 of it.
-        masked_part: Part of the global views of which something is hidden, in (0, 1].
+        masked_views: Part of the global views of which something is hidden, in (0, 1].
         student_temperature: What the student's logits are divided by, tau_s.
         teacher_temperature: What the teacher's logits of views are divided by, at the start and at the end of its rise.
         patch_temperature: What the teacher's logits of patches are divided by, at the start and at the end of its rise.
@@ -87,7 +87,7 @@ class IBOT(Method):
         encoder: Encoder,
         views: Views,
         masking: Masking | None = None,
-        masked_part: float = 0.5,
+        masked_views: float = 0.5,
         student_temperature: float = 0.1,
         teacher_temperature: tuple[float, float] = (0.04, 0.07),
         patch_temperature: tuple[float, float] = (0.04, 0.07),
@@ -107,9 +107,9 @@ class IBOT(Method):
         require_range("teacher_temperature", teacher_temperature)
         require_range("patch_temperature", patch_temperature)
         require_at_least("prototypes", prototypes, 2)
-        require_positive("masked_part", masked_part)
+        require_positive("masked_views", masked_views)
         for name, value in (
-            ("masked_part", masked_part),
+            ("masked_views", masked_views),
             ("temperature_rise", temperature_rise),
             ("centre_momentum", centre_momentum),
             ("freeze_prototypes", freeze_prototypes),
@@ -117,7 +117,7 @@ class IBOT(Method):
             require_probability(name, value)
         self.views = views
         self.masking = RandomBlocks(0.3, spread=0.2) if masking is None else masking
-        self.masked_part = masked_part
+        self.masked_views = masked_views
         self.student_temperature, self.centre_momentum = student_temperature, centre_momentum
         self.teacher_temperature = partial(along_line, *teacher_temperature, temperature_rise)
         self.patch_temperature = partial(along_line, *patch_temperature, temperature_rise)
@@ -176,7 +176,7 @@ class IBOT(Method):
         real, keys = all_real(embedded.vectors, embedded.mask), self.keys(batch)
         keys = torch.cat([fold_in(keys, VIEW + view) for view in range(len(whole.inputs) // len(keys))])
         hidden = self.masking(real, fold_in(keys, WHERE), self.encoder.grid(whole.inputs))
-        some = uniform(fold_in(keys, WHETHER), 1) < self.masked_part
+        some = uniform(fold_in(keys, WHETHER), 1) < self.masked_views
         hidden = Hidden(hidden.mask & some, hidden.positions, hidden.valid & some)
         return self.encoder.contextualize(hidden.replace(embedded, self.mask_vector)), hidden
 

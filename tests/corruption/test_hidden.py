@@ -106,7 +106,7 @@ def test_the_part_that_is_hidden_is_the_mask_ratio_of_every_method():
         for name, found in vars(importlib.import_module(module.name)).items():
             if inspect.isclass(found) and issubclass(found, Method):
                 settings[name] = {each for each in inspect.signature(found).parameters if each.startswith("mask")}
-    assert set.union(*settings.values()) <= {"mask_ratio", "mask_length", "masking", "masks_per_target"}
+    assert set.union(*settings.values()) <= {"mask_ratio", "mask_length", "masking", "masks_per_target", "masked_views"}
     assert "mask_ratio" in settings["BERT"] & settings["Wav2Vec2"]
 
 

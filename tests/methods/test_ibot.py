@@ -61,7 +61,7 @@ def hidden_of(model: IBOT, batch: Batch, view: int) -> Tensor:
     """``(B, N)``, what is hidden of a view: of about half of them nothing."""
     keys = fold_in(model.keys(batch), VIEW + view)
     drawn = model.masking(torch.ones(len(keys), PLACES, dtype=torch.bool), fold_in(keys, WHERE), (4, 4)).mask
-    return drawn & (uniform(fold_in(keys, WHETHER), 1) < model.masked_part)
+    return drawn & (uniform(fold_in(keys, WHETHER), 1) < model.masked_views)
 
 
 def seen(model: IBOT, view: Tensor, hidden: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -170,7 +170,7 @@ def test_of_half_of_the_views_parts_of_any_size_between_a_tenth_and_a_half_are_h
 
 
 def test_what_is_hidden_reaches_the_teacher_alone_and_no_gradient_does(monkeypatch):
-    model, batch = ibot(masked_part=1.0), images()
+    model, batch = ibot(masked_views=1.0), images()
     whole, _ = model.make_crops(batch)
     embedded = model.encoder.embed(*whole)
     leaf = embedded.vectors.detach().requires_grad_()
@@ -228,7 +228,7 @@ def train(kind: type[IBOT], steps: int, *callbacks: L.Callback, **settings) -> t
     torch.manual_seed(0)
     vit = ViT(8, 2, dim=32, depth=1, heads=2, channels=1, pooling="mean", mean=0.5, std=0.2)
     usual = {
-        "masked_part": 1.0, "teacher_temperature": (0.04, 0.04), "patch_temperature": (0.04, 0.04), "momentum": 0.9,
+        "masked_views": 1.0, "teacher_temperature": (0.04, 0.04), "patch_temperature": (0.04, 0.04), "momentum": 0.9,
         "prototypes": 16, "freeze_prototypes": 0.02, "projection_hidden": 32, "projection_dim": 16,
         "optimizer": Optimizer(learning_rate=1e-2, weight_decay=0.04),
     }  # fmt: skip
@@ -283,7 +283,7 @@ def test_what_cannot_work_is_refused():
             IBOT(encoder, SimCLRViews(blur=0.0))
     for settings, message in (
         ({"student_temperature": 0.0}, "student_temp"), ({"patch_temperature": (0.1, 0.05)}, "patch_temperature is"),
-        ({"masked_part": 0.0}, "masked_part is 0.0"), ({"masked_part": 1.5}, "masked_part is 1.5"),
+        ({"masked_views": 0.0}, "masked_views is 0.0"), ({"masked_views": 1.5}, "masked_views is 1.5"),
         ({"prototypes": 1}, "prototypes is 1"), ({"centre_momentum": 1.5}, "centre_momentum is 1.5"),
     ):  # fmt: skip
         with pytest.raises(InputError, match=message):
