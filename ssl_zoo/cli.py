@@ -169,6 +169,7 @@ def _quiet() -> None:
         ".*does not have many workers",  # data lies in memory
         ".*exists and is not empty",  # W&B keeps its files in the run directory too
         "The dirpath has changed",  # a resumed run has a directory of its own
+        "Grad strides do not match bucket view strides",  # of convolutions of 1 x 1, which look alike in both
         ".*smaller than the logging interval",  # steps are counted over the whole run
         ".*isinstance.treespec, LeafSpec.. is deprecated",  # Lightning's own
     ):

@@ -4,13 +4,14 @@ import math
 import re
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
 
-from ssl_zoo.cli import import_named, main, run
+from ssl_zoo.cli import _quiet, import_named, main, run
 from ssl_zoo.errors import InputError
 from ssl_zoo.methods.simclr import SimCLR
 from ssl_zoo.runs.run import load_run
@@ -396,3 +397,12 @@ def test_an_encoder_without_a_front_end_keeps_no_trace_of_one(tmp_path):
     (path,) = tmp_path.glob("*/*/checkpoints/last.ckpt")
     settings = torch.load(path, weights_only=True)["hyper_parameters"]
     assert "front_end" not in settings["encoder"]["init_args"] and "decoder" not in settings
+
+
+def test_a_warning_of_two_processes_that_nobody_can_mend_is_left_out():
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        _quiet()
+        warnings.warn("Grad strides do not match bucket view strides. This may indicate grad was not", stacklevel=1)
+        warnings.warn("Another.", stacklevel=1)
+    assert [str(each.message) for each in caught] == ["Another."]

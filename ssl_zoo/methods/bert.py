@@ -113,6 +113,15 @@ class BERT(Method):
             loss = loss + pair_loss
         return {"loss": loss, **terms}
 
+    def check_texts(self, length: int, packed: bool) -> None:
+        """Texts that are too long, with the token between two segments where there are some."""
+        super().check_texts(length, packed)
+        if self.pairs is not None and length + 1 > self.encoder.max_length:
+            raise InputError(
+                f"Texts have up to {length} tokens, data.length, a sentence task adds one, and max_length is "
+                f"{self.encoder.max_length}: lower data.length, or raise the encoder's max_length."
+            )
+
     def token_logits(self, vectors: Tensor) -> Tensor:
         """What the tokens at some positions could be: ``(B, K, V)`` logits of the encoder's vectors ``(B, K, D)``."""
         return F.linear(self.head(vectors), self.encoder.token_embedding.weight, self.head_bias)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ssl_zoo import metrics
 from ssl_zoo.batch import Batch
 from ssl_zoo.encoders.base import Encoder
 from ssl_zoo.encoders.lab import to_lab, to_rgb
@@ -14,9 +15,12 @@ from ssl_zoo.methods.base import Method
 from ssl_zoo.mixed_precision import heads_in_mixed_precision
 from ssl_zoo.objectives.contrastive import matched_logits
 from ssl_zoo.optim import Optimizer
+from ssl_zoo.parts.alarms import Alarm
 from ssl_zoo.parts.pretext import unit_images
 from ssl_zoo.views.base import Views, require_at_least, require_positive
 
+COLOUR = f"{metrics.TRAIN}/colour"
+IN_GREY = 0.002  # half a step of 255, on average over all pixels
 SHOWN = 70.0  # lightness at which pictures show colours by themselves
 
 
@@ -72,7 +76,7 @@ class CMC(Method):
 
     @heads_in_mixed_precision
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """InfoNCE both ways, and how often the other half is the nearest candidate."""
+        """InfoNCE both ways, how often the other half is the nearest candidate, and how much colour there is."""
         copies = 1 if self.views is None else self.views.views_per_example
         images = batch.inputs if self.views is None else self.make_views(batch).inputs
         losses, found = [], []
@@ -81,12 +85,21 @@ class CMC(Method):
                 logits, targets = matched_logits(anchors, candidates, self.temperature)
                 losses.append(F.cross_entropy(logits, targets))
                 found.append((logits.detach().argmax(1) == targets).float().mean())
-        return {"loss": 2 * torch.stack(losses).mean(), "accuracy": torch.stack(found).mean()}
+        colour = (images.amax(1) - images.amin(1)).float().mean() / (255 if images.dtype == torch.uint8 else 1)
+        return {"loss": 2 * torch.stack(losses).mean(), "accuracy": torch.stack(found).mean(), "colour": colour}
 
     def projections(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """``(B, D)`` each, of the lightness and of the colours of images ``(B, 3, H, W)``."""
         lightness, colours = self.encoder(images).pooled.chunk(2, 1)
         return self.heads[0](lightness), self.heads[1](colours)
+
+    def alarms(self, batch_size: int) -> list[Alarm]:
+        """Images without colours, too."""
+        sentence = (
+            f"The images have no colours to be contrasted with their lightness: their channels differ by "
+            f"{{{COLOUR}:.4f}} of 1. Take images in colour, such as NotoEmoji or CIFAR10."
+        )
+        return [*super().alarms(batch_size), Alarm(COLOUR, sentence, below=IN_GREY)]
 
     def chance_loss(self, batch_size: int) -> float:
         """2 log N, every candidate being equally likely both ways."""

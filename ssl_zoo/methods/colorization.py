@@ -27,6 +27,7 @@ from ssl_zoo.targets.colours import (
 )
 from ssl_zoo.views.base import Views, require_at_least
 
+IN_GREY = 1.0  # a and b that nobody sees, of 110 that screens show at most
 EXAMPLES = 2048  # of the training data, whose colours stand for all
 OF_CONSTANT = "train/of_constant"
 
@@ -154,6 +155,11 @@ class Colorization(Method):
 
     def _count(self, colours: Tensor) -> Tensor:
         """``(2, Q)``: weights, and what colours ``(M, 2)`` have of every bin, weighted."""
+        if colours.abs().max() < IN_GREY:
+            raise InputError(
+                "Colorization predicts colours, and the training images have none, though they have three channels: "
+                "take images in colour, such as NotoEmoji or CIFAR10."
+            )
         parts = [soft_bins(some, self.bins) for some in colours.split(4096)]  # all at once may not fit into memory
         spread, near = (torch.cat(each) for each in zip(*parts, strict=True))
         frequencies = near[:, 0].bincount(minlength=len(self.bins)) / len(near)

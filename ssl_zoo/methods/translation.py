@@ -119,6 +119,16 @@ class Translation(Method):
         self.bias = nn.Parameter(torch.zeros(vocabulary["size"]))
         self.silent = [token for token in vocabulary["special"] if token != vocabulary["end"]]  # no text has them
 
+    def check_texts(self, length: int, packed: bool) -> None:
+        """Texts that are too long for the encoder, and translations that are for the decoder."""
+        super().check_texts(length, packed)
+        most: int | None = getattr(self.decoder, "max_length", None)
+        if most is not None and length - 1 > most:  # it reads all but the last token
+            raise InputError(
+                f"Translations have up to {length} tokens, data.length, but decoder.max_length is {most}: lower "
+                f"data.length to {most + 1}, or raise the decoder's max_length."
+            )
+
     @property
     def table(self) -> Tensor:
         """``(V, D)``, the vectors of tokens that the decoder reads and writes with."""

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ssl_zoo import metrics
 from ssl_zoo.batch import Batch
 from ssl_zoo.encoders.base import Encoded, Encoder
 from ssl_zoo.errors import InputError
@@ -15,12 +16,15 @@ from ssl_zoo.methods.base import Method
 from ssl_zoo.mixed_precision import heads_in_mixed_precision
 from ssl_zoo.objectives.language_modeling import mean_of_total
 from ssl_zoo.optim import Optimizer
+from ssl_zoo.parts.alarms import Alarm
 from ssl_zoo.parts.refit import Count, Refit
 from ssl_zoo.randomness import fold_in, uniform
 from ssl_zoo.vocabulary import Vocabulary
 
 # What an example's keys are folded with, so that its draws are independent of each other.
 KEEPING, REACH, NOISE = 1, 2, 3
+PAIRS = f"{metrics.TRAIN}/pairs"
+FEW_PAIRS = 0.5  # of a row; with fewer the loss is of next to nothing
 EXAMPLES = 2**17  # rows or documents that are counted; more of them hardly change what is frequent
 
 
@@ -104,7 +108,7 @@ class Word2Vec(Method):
 
     @heads_in_mixed_precision
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """The loss per pair."""
+        """The loss per pair, and how many pairs a row has; with CBOW, tokens that are predicted."""
         if self.training and trainer_of(self) is not None and not self.counted.value:
             raise InputError(
                 "Word2Vec has not counted how often tokens occur: add ssl_zoo.callbacks.refits.Refits() to the "
@@ -124,7 +128,7 @@ class Word2Vec(Method):
             scores = torch.bmm(vectors, F.embedding(torch.cat([tokens, drawn], 1), self.outputs).transpose(1, 2))
         of_neighbours, of_drawn = scores.split([tokens.shape[1], drawn.shape[1]], 2)
         total = (F.softplus(-of_neighbours) * near).sum() + (F.softplus(of_drawn) * count).sum()
-        return {"loss": mean_of_total(total, near.sum()).share}
+        return {"loss": mean_of_total(total, near.sum()).share, "pairs": near.sum() / len(tokens)}
 
     def encode(self, batch: Batch, layers: bool = False) -> Encoded:
         """As of every method; with `add_outputs` of the sums of both vectors of a token."""
@@ -166,6 +170,14 @@ class Word2Vec(Method):
         self.keep.copy_(kept_share(counts, self.subsampling))
         self.noise.copy_(cumulative_noise(counts, self.noise_power))
         self.counted.value = 1
+
+    def alarms(self, batch_size: int) -> list[Alarm]:
+        """Rows that have no pairs, too, whose loss is zero."""
+        sentence = (
+            f"There is nothing to learn from: a row of tokens has {{{PAIRS}:.2f}} pairs. Look at subsampling, which "
+            "may leave out nearly all tokens, and at the texts, which may be of a single token."
+        )
+        return [*super().alarms(batch_size), Alarm(PAIRS, sentence, below=FEW_PAIRS)]
 
     def chance_loss(self, batch_size: int) -> float:
         """Where it begins: u is zero, and all scores with it."""

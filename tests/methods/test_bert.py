@@ -301,3 +301,13 @@ def test_what_cannot_work_is_refused():
     packed = padded()._replace(mask=torch.ones(ROWS, LENGTH, dtype=torch.int64))
     with pytest.raises(InputError, match=r"set data\.packing to false"):
         make(sentence_task="sop").losses(packed)
+
+
+def test_texts_that_are_longer_than_the_encoder_reads_are_refused_before_one_comes():
+    for task, most in (("none", 32), ("nsp", 31), ("sop", 31)):
+        model = make(sentence_task=task)
+        model.check_texts(most, packed=False)
+        longest = torch.full((2, most), VOCABULARY["begin"] + 1)
+        model.losses(Batch(longest, None, None, torch.arange(2)))  # which works
+        with pytest.raises(InputError, match=rf"up to {most + 1} tokens, data\.length, .* max_length is 32: lower"):
+            model.check_texts(most + 1, packed=False)

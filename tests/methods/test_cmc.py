@@ -108,6 +108,16 @@ def test_it_learns_which_colours_go_with_which_lightness_and_from_other_images_i
 
 
 @torch.no_grad()
+def test_images_without_colours_sound_an_alarm():
+    model, images = CMC(SplitResNet(10, 4)), tinted(4, 0)
+    (alarm,) = (each for each in model.alarms(4) if each.metric == "train/colour")
+    grey = images.mean(1, keepdim=True).expand(-1, 3, -1, -1)
+    for kind in (lambda x: x, lambda x: (255 * x).round().byte()):
+        colour, none = (model.losses(batch(kind(each)))["colour"].item() for each in (images, grey))
+        assert colour == pytest.approx((images.amax(1) - images.amin(1)).mean().item(), abs=0.01)
+        assert not alarm.sounds({alarm.metric: colour}) and alarm.sounds({alarm.metric: none})
+
+
 def test_pictures_show_the_colours_that_were_found():
     torch.manual_seed(0)
     model, images = CMC(SplitResNet(10, 4), projection_dim=7).eval(), torch.rand(6, 3, 16, 16)

@@ -177,5 +177,8 @@ def test_what_cannot_work_is_refused():
     for settings in ({"mixed": 0.0}, {"mixed": 1.5}, {"temperature": 0.0}):
         with pytest.raises(InputError, match="give a part above 0 and up to 1"):
             Colorization(ResNet(10, 8), **settings)
+    grey = torch.rand(4, 1, 16, 16).expand(-1, 3, -1, -1)
+    with pytest.raises(InputError, match="the training images have none, though they have three channels"):
+        fit(Colorization(ResNet(10, 8)), grey)
     with pytest.raises(InputError, match="has 2 of these images: set"):
         Colorization(ResNet(10, 8)).losses(batch(torch.rand(2, 3, 8, 16)))

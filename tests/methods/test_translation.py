@@ -253,5 +253,19 @@ def test_what_cannot_work_is_refused():
         make("general").losses(pairs()._replace(fields=None))
 
 
+def test_texts_that_are_longer_than_encoder_or_decoder_reads_are_refused_before_one_comes():
+    model = make("transformer")
+    most = min(model.encoder.max_length, model.decoder.max_length + 1)
+    model.check_texts(most, packed=False)
+    with pytest.raises(InputError, match=rf"up to {most + 1} tokens, data\.length, but .*max_length is "):
+        model.check_texts(most + 1, packed=False)
+    reading = Translation(BertEncoder(VOCABULARY, DIM, 1, 2, 99), model.decoder, max_new_tokens=12)
+    with pytest.raises(InputError, match=r"^Translations have up to 18 tokens, .* is 16: lower data\.length to 17"):
+        reading.check_texts(18, packed=False)
+    reading.check_texts(17, packed=False)
+    reading.losses(pairs(least=15, most=15))  # of 17 tokens, the longest that the decoder reads
+    make("general").check_texts(10**6, packed=False)  # which have no positions
+
+
 def make_with(decoder) -> Translation:
     return Translation(GRUTextEncoder(VOCABULARY, DIM), decoder)

@@ -215,6 +215,17 @@ def test_features_are_of_one_vector_or_of_the_sum_of_both(batch):
     assert torch.equal(summed.losses(batch)["loss"], model.losses(batch)["loss"])
 
 
+@pytest.mark.parametrize("objective", ["skip-gram", "cbow"])
+def test_texts_without_pairs_sound_an_alarm(objective):
+    model, batch = make(objective, subsampling=1.0), single()
+    (alarm,) = (each for each in model.alarms(3) if each.metric == "train/pairs")
+    pairs = model.losses(batch)["pairs"].item()
+    assert pairs == pytest.approx(by_loops(model, batch)[1] / 3) and not alarm.sounds({alarm.metric: pairs})
+    alone = batch._replace(mask=batch.mask & (torch.arange(20) == 2))  # texts of one token
+    found = model.losses(alone)
+    assert found["loss"] == 0 and alarm.sounds({alarm.metric: found["pairs"].item()})
+
+
 def test_any_text_encoder_gives_the_table():
     model = make(encoder=BertEncoder)
     model.losses(packed())["loss"].backward()
