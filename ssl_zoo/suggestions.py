@@ -53,9 +53,15 @@ def explain(message: str, options: Iterable[str] = (), class_names: Collection[s
     place = ".".join(key for key in _KEY.findall(message) if key != "config")
     if found := _NO_FILE.search(message):
         return f"{place}: there is no file {found[1]}."
-    for name in dict.fromkeys("".join(found) for found in _OWN_CLASS.findall(message)):
-        if trouble := _trouble_with(name):
-            nested = _NESTED.findall(message)
+    nested, unknown = _NESTED.findall(message), set(_NO_SETTING.findall(message))
+    named = dict.fromkeys("".join(found) for found in _OWN_CLASS.findall(message))
+    if any(key.rpartition(".")[2] in unknown for key in nested):  # a setting that there is not: its value is no class
+        named = {}
+    for name in named:
+        trouble = _trouble_with(name)
+        if trouble and Path(name).is_file():
+            trouble = f"{name} is a file, and the name of a class belongs here: give the file to a setting of that."
+        if trouble:
             setting = f"{place}.{nested[0]}" if nested and not place.endswith(nested[0]) else place
             return f"{setting}: {trouble}"
     owners = _CLASS.findall(message)

@@ -62,6 +62,7 @@ def refused(capsys: pytest.CaptureFixture[str], *args: str) -> str:
             "--model.optimizer=sgd",
             "model.optimizer is 'sgd', but it has settings of its own: write name, learning_rate,",
         ),
+        ("--model.encoder.file=weights.pt", "model.encoder: ResNet has no setting 'file'; it has depth,"),
         ("--model.encoder.widht=8", "model.encoder: ResNet has no setting 'widht', did you mean 'width'"),
         ("--model.encoder=ResNett", "there is no class 'ResNett', did you mean 'ResNet'"),
         ("--model=SimCRL", "there is no class 'SimCRL', did you mean 'SimCLR'"),
@@ -99,6 +100,13 @@ def test_a_typo_on_the_command_line_gets_one_line_with_the_nearest_name(
     args = ["fit", "--config", SIMCLR, "--config", SMOKE, *DIGITS, "--runs_dir", str(tmp_path), option]
     assert sentence in refused(capsys, *args)
     assert not list(tmp_path.rglob("*.ckpt"))
+
+
+def test_a_file_in_place_of_a_class_is_reported_as_one(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("pairs.tsv").write_text("one\tuno\n")
+    said = refused(capsys, "fit", "--config", "text/mt_rnn", "--data.source", "pairs.tsv")
+    assert "data.source: pairs.tsv is a file, and the name of a class belongs here" in said
 
 
 @pytest.mark.parametrize(

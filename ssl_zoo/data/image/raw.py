@@ -46,7 +46,7 @@ def _decoded(image: Any, form: PixelFormat) -> Decoded:
         try:
             return open_image(path, form)
         except UnreadableImage as error:  # its sentence ends with what a source of a run can do
-            reason = str(error).removesuffix(": remove it, or set on_corrupt to skip.")
+            reason = str(error).removesuffix(": remove it, or set the source's on_corrupt to skip.")
             raise InputError(f"{reason}: mend it or leave it out.") from error
     if isinstance(image, Image.Image):
         return image

@@ -59,7 +59,9 @@ def open_image(path: Path, form: PixelFormat | None = None) -> Decoded:
     except InputError:
         raise
     except (OSError, ValueError, SyntaxError) as error:  # Pillow raises all of these
-        raise UnreadableImage(f"{path} is no image that can be read: remove it, or set on_corrupt to skip.") from error
+        raise UnreadableImage(
+            f"{path} is no image that can be read: remove it, or set the source's on_corrupt to skip."
+        ) from error
 
 
 def _open_image(path: Path, form: PixelFormat) -> Decoded:
@@ -108,7 +110,7 @@ def _read_tiff(path: Path, channels: int) -> np.ndarray:
     except Exception as error:  # a damaged file fails in many ways, and some compressions need another package
         reason = " ".join(str(error).split())[:120]
         raise UnreadableImage(
-            f"{path} is no image that can be read ({reason}): remove it, or set on_corrupt to skip."
+            f"{path} is no image that can be read ({reason}): remove it, or set the source's on_corrupt to skip."
         ) from error
 
 
@@ -116,7 +118,9 @@ def _read_array(path: Path) -> np.ndarray:
     try:
         return np.load(path, allow_pickle=False)
     except Exception as error:  # NumPy parses the header as Python, with all that can go wrong there
-        raise UnreadableImage(f"{path} is no array that can be read: remove it, or set on_corrupt to skip.") from error
+        raise UnreadableImage(
+            f"{path} is no array that can be read: remove it, or set the source's on_corrupt to skip."
+        ) from error
 
 
 def _arranged(array: np.ndarray, channels: int, axes: str, path: Path) -> np.ndarray:
@@ -151,7 +155,9 @@ def _read_deep_png(path: Path, channels: int) -> np.ndarray:
     try:
         array = decode_image(str(path), mode=ImageReadMode.UNCHANGED).permute(1, 2, 0).numpy()
     except RuntimeError as error:
-        raise UnreadableImage(f"{path} is no image that can be read: remove it, or set on_corrupt to skip.") from error
+        raise UnreadableImage(
+            f"{path} is no image that can be read: remove it, or set the source's on_corrupt to skip."
+        ) from error
     if array.shape[2] in (2, 4) and channels in (1, 3):
         alpha = array[..., -1:] / 65535
         array = (array[..., :-1] * alpha + 65535 * (1 - alpha)).round().astype(np.uint16)
