@@ -54,10 +54,10 @@ def explain(message: str, options: Iterable[str] = (), class_names: Collection[s
     if found := _NO_FILE.search(message):
         return f"{place}: there is no file {found[1]}."
     nested, unknown = _NESTED.findall(message), set(_NO_SETTING.findall(message))
-    named = dict.fromkeys("".join(found) for found in _OWN_CLASS.findall(message))
+    classes = list(dict.fromkeys("".join(found) for found in _OWN_CLASS.findall(message)))
     if any(key.rpartition(".")[2] in unknown for key in nested):  # a setting that there is not: its value is no class
-        named = {}
-    for name in named:
+        classes = []
+    for name in classes:
         trouble = _trouble_with(name)
         if trouble and Path(name).is_file():
             trouble = f"{name} is a file, and the name of a class belongs here: give the file to a setting of that."
