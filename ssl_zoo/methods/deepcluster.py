@@ -124,7 +124,7 @@ class DeepCluster(Method):
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """The loss, how often the cluster is predicted, clusters in use, and what they share with the last ones."""
         self.clusterings.require_some("DeepCluster", self.training and trainer_of(self) is not None)
-        codes = self.codes(batch)
+        codes = self.clusters_of(batch)
         logits = self.head(self.encoder(*self.make_views(batch)).pooled)
         truth = codes.repeat(len(logits) // len(codes))
         weights = 1 / self.sizes.clamp_min(1)[truth]
@@ -137,7 +137,7 @@ class DeepCluster(Method):
         return {**terms, "nmi": self.nmi} if self.training and self.clusterings.value > 1 else terms
 
     @torch.no_grad()
-    def codes(self, batch: Batch) -> Tensor:
+    def clusters_of(self, batch: Batch) -> Tensor:
         """``(B,)`` int64, the clusters of training examples since the last clustering, and of others the nearest."""
         if self.training and len(self.assignments):
             return self.assignments[batch.index]

@@ -19,6 +19,7 @@ from ssl_zoo.encoders.image import MLP, ResNet
 from ssl_zoo.errors import InputError
 from ssl_zoo.methods.deepcluster import DeepCluster
 from ssl_zoo.optim import Optimizer
+from ssl_zoo.parts.codebooks import Coding
 from ssl_zoo.views.image import SimCLRViews
 from tests.methods.coded import fit_to
 from tests.methods.conftest import examples
@@ -109,7 +110,11 @@ def test_chance_is_the_loss_of_a_head_that_says_nothing_and_held_out_examples_ar
     model.eval()
     known = images()
     others = known._replace(index=torch.arange(20))  # numbers that mean other images in another part of the data
-    assert torch.equal(model.codes(others), model.assignments[INDEX])
+    assert torch.equal(model.clusters_of(others), model.assignments[INDEX])
+
+
+def test_its_clusters_are_not_taken_for_codes_of_places_which_are_looked_at_where_phones_are_known():
+    assert not isinstance(make(), Coding)
 
 
 class Kept(L.Callback):
@@ -205,8 +210,8 @@ class Reclusters(L.Callback):
 class OtherOrder(DeepCluster):
     """A slip in the indices: every image has the cluster of the one before it."""
 
-    def codes(self, batch: Batch) -> Tensor:
-        return super().codes(batch).roll(1)
+    def clusters_of(self, batch: Batch) -> Tensor:
+        return super().clusters_of(batch).roll(1)
 
 
 def test_it_learns_what_views_share_and_a_broken_version_does_not(toy):
