@@ -48,11 +48,12 @@ class Clustering(NamedTuple):
 class DeepCluster(Method):
     """Clustering and learning to predict the clusters in turns (Caron et al., 2018, arXiv:1807.05520).
 
-    Before every epoch the encoder's vectors of all training examples, of which no views are made, are projected on
-    their leading principal components, whitened and brought to unit length, and k-means makes K clusters of them. Until
-    the next epoch a linear layer g, drawn anew, predicts the cluster y of an example from views of it. With f the
-    encoder, n_k the number of training examples in cluster k, and sums over all views x of the global batch
-    (equation 1):
+    Once an epoch the encoder's vectors of all training examples, of which no views are made, are projected on their
+    leading principal components, whitened and brought to unit length, and k-means makes K clusters of them. Until the
+    next epoch a linear layer g, drawn anew, predicts the cluster y of an example from views of it. The first clusters
+    are made before the first step, later ones after the first step of an epoch, so that a validation between two epochs
+    sees what g has learnt and not a new one; the paper makes them between the two. With f the encoder, n_k the number
+    of training examples in cluster k, and sums over all views x of the global batch (equation 1):
 
         loss = sum of -log softmax(g(f(x)))_y / n_y  divided by  sum of 1 / n_y
 
@@ -61,8 +62,8 @@ class DeepCluster(Method):
     another one (as there). The optimizer begins with g as at a first step, and its learning rate stays as it is, as in
     the published code: no epoch would otherwise have time to learn it again.
 
-    Held-out examples are in the cluster that is nearest to what the encoder makes of them now; the centres are of
-    the beginning of the epoch, so that `val/loss` is a little higher for that alone.
+    Held-out examples are in the cluster that is nearest to what the encoder makes of them now. The centres are those of
+    the beginning of the epoch, and what has moved away since then makes `val/loss` higher than `train/loss`.
 
     Watch `train/nmi`, the mutual information of the clusters with those of the epoch before, normalized to [0, 1],
     which rises while clusters settle; `train/accuracy`, how often the cluster is predicted, an example counting
@@ -75,7 +76,7 @@ class DeepCluster(Method):
         clusters: Number of clusters, K, at most as many as there are training examples.
         components: Number of principal components that are clustered; all where the encoder's vectors have fewer.
         passes: Passes of k-means over the training examples, at most.
-        recluster_every: Number of epochs after which clusters are made anew.
+        recluster_every: Number of epochs after which clusters are made anew; the paper has 1.
         optimizer: Settings of the optimizer and of the learning rate over the run.
 
     Raises:
@@ -161,7 +162,9 @@ class DeepCluster(Method):
             if trainer is not None:
                 steps = math.ceil(batches_per_epoch(trainer) / trainer.accumulate_grad_batches)
                 total = total_steps(trainer)
-            self._starts = tuple(first / total for first in range(0, total, self.recluster_every * steps))
+            firsts = range(0, total, self.recluster_every * steps)
+            # After the first step of an epoch: a validation between two epochs would else be of a head that is new.
+            self._starts = tuple((first + 0.5 if first else 0) / total for first in firsts)
         return [self.clustering(at) for at in self._starts[self.clusterings.value :]]
 
     def clustering(self, at: float) -> Refit:

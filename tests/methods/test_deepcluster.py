@@ -136,7 +136,7 @@ class Kept(L.Callback):
         self.nmi.append(None if value is None else float(value))
 
 
-def run(steps: int, **settings) -> tuple[DeepCluster, Kept, ImageData]:
+def run(steps: int, *callbacks: L.Callback, **settings) -> tuple[DeepCluster, Kept, ImageData]:
     torch.manual_seed(0)
     kept = Kept()
     model = DeepCluster(
@@ -145,9 +145,9 @@ def run(steps: int, **settings) -> tuple[DeepCluster, Kept, ImageData]:
     torch.manual_seed(1)
     data = ImageData(image_size=8, batch_size=12, train_size=50)  # four steps an epoch
     trainer = L.Trainer(
-        accelerator="cpu", max_steps=steps, limit_val_batches=0, logger=False, enable_checkpointing=False,
-        callbacks=[ExactResume(), Refits(), kept], enable_progress_bar=False, enable_model_summary=False,
-        log_every_n_steps=1, **settings,
+        accelerator="cpu", max_steps=steps, logger=False, enable_checkpointing=False, enable_progress_bar=False,
+        callbacks=[ExactResume(), Refits(), kept, *callbacks], enable_model_summary=False, log_every_n_steps=1,
+        **{"limit_val_batches": 0, **settings},
     )  # fmt: skip
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*does not have many workers")  # data lies in memory
@@ -159,23 +159,34 @@ def run(steps: int, **settings) -> tuple[DeepCluster, Kept, ImageData]:
 def test_every_epoch_begins_with_new_clusters_and_a_new_head_whose_rate_stays_and_whose_moments_are_gone():
     model, kept, data = run(10)
     assert model.clusterings.value == 3
-    assert kept.moments == [0, 1, 2, 3, 0, 1, 2, 3, 0, 1]
+    assert kept.moments == [0, 1, 2, 3, 4, 0, 1, 2, 3, 0]  # the first step of an epoch is one of the last head
     for step in range(1, 10):
         same = torch.equal(kept.found[step]["assignments"], kept.found[step - 1]["assignments"])
-        assert same == (step % 4 != 0)
-    for step in (0, 4, 8):
+        assert same == (step not in (5, 9))
+    for step in (0, 5, 9):
         assert float(kept.found[step]["head.weight"].std()) == pytest.approx(0.01, rel=0.2)
         assert not kept.found[step]["head.bias"].any()
-    firsts = [kept.found[step]["head.weight"] for step in (0, 4, 8)]
+    firsts = [kept.found[step]["head.weight"] for step in (0, 5, 9)]
     assert not torch.equal(firsts[0], firsts[1]) and not torch.equal(firsts[1], firsts[2])
     known = data.pretrain_set.__getitems__(list(range(50))).index
-    first, second, third = (kept.found[step]["assignments"][known].numpy() for step in (0, 4, 8))
-    assert kept.nmi[:4] == [None] * 4  # there is nothing to compare with
-    for step, pair in ((4, (first, second)), (9, (second, third))):
+    first, second, third = (kept.found[step]["assignments"][known].numpy() for step in (0, 5, 9))
+    assert kept.nmi[:5] == [None] * 5  # there is nothing to compare with
+    for step, pair in ((5, (first, second)), (9, (second, third))):
         expected = normalized_mutual_info_score(*pair, average_method="geometric")
         assert kept.nmi[step] == pytest.approx(expected, abs=1e-6)
     steady = [group["lr"] for group in model.trainer.optimizers[0].param_groups if group["steady"]]
     assert steady == [1e-2] * len(steady) and steady
+
+
+def test_a_validation_between_two_epochs_sees_what_the_head_has_learnt():
+    seen = []
+
+    class Heads(L.Callback):
+        def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+            seen.append((trainer.global_step, float(pl_module.head.weight.detach().std())))
+
+    run(10, Heads(), limit_val_batches=1, num_sanity_val_steps=0)
+    assert [step for step, _ in seen] == [4, 8] and all(std > 0.015 for _, std in seen)  # a new one has 0.01
 
 
 def as_rank() -> list[dict[str, Tensor]]:
