@@ -8,6 +8,8 @@ from torch.nn import functional as F
 
 from ssl_zoo.encoders.base import Embedded, Encoded, Encoder
 from ssl_zoo.encoders.text_base import check_sizes
+from ssl_zoo.encoders.token_vectors import begin_as_those_of
+from ssl_zoo.encoders.weights import Pretrained
 from ssl_zoo.vocabulary import Vocabulary
 
 
@@ -24,12 +26,14 @@ class BagOfTokens(Encoder):
         dim: size of the token vectors.
         unit_length: whether the mean is brought to length 1. Its length says how many words a text has and how much
             they agree, which drowns what it is about where a probe has few labels.
+        token_vectors: a run of this project, or an experiment's folder for its newest one, whose token vectors this
+            encoder's begin as, such as word2vec's; it has read the same tokens and has vectors of the same width.
 
     Attributes:
         token_embedding: the vectors of the vocabulary, ``(size, dim)``.
 
     Raises:
-        InputError: `dim` is less than 1.
+        InputError: `dim` is less than 1, or the run with token vectors cannot be read or does not fit.
     """
 
     modality = "text"
@@ -37,12 +41,20 @@ class BagOfTokens(Encoder):
     num_layers = 1
     means_text: Tensor
 
-    def __init__(self, vocabulary: Vocabulary, dim: int = 200, unit_length: bool = True) -> None:
+    def __init__(
+        self,
+        vocabulary: Vocabulary,
+        dim: int = 200,
+        unit_length: bool = True,
+        token_vectors: Pretrained | None = None,
+    ) -> None:
         super().__init__()
         check_sizes("BagOfTokens", dim=dim)
         self.vocabulary, self.dim, self.unit_length = vocabulary, dim, unit_length
         self.token_embedding = nn.Embedding(vocabulary["size"], dim)
         nn.init.uniform_(self.token_embedding.weight, -0.5 / dim, 0.5 / dim)
+        if isinstance(token_vectors, str):
+            begin_as_those_of(token_vectors, self, self.token_embedding, vocabulary, as_drawn=False)
         means_text = torch.ones(vocabulary["size"], dtype=torch.bool)
         means_text[vocabulary["special"]] = False
         self.register_buffer("means_text", means_text, persistent=False)

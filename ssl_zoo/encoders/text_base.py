@@ -65,7 +65,7 @@ class TextEncoder(Encoder):
         if pretrained is not None:
             remember(self, model, model.config.to_dict())
         if isinstance(source, str):
-            begin_as_those_of(source, self, self.token_embedding, vocabulary)
+            begin_as_those_of(source, self, self.token_embedding, vocabulary, as_drawn=True)
         use_fast_attention(model)
 
     @classmethod

@@ -10,17 +10,18 @@ from ssl_zoo.rebuilding import Rebuildable
 from ssl_zoo.vocabulary import Vocabulary
 
 
-def begin_as_those_of(source: str, encoder: Rebuildable, table: nn.Embedding, vocabulary: Vocabulary) -> None:
+def begin_as_those_of(
+    source: str, encoder: Rebuildable, table: nn.Embedding, vocabulary: Vocabulary, *, as_drawn: bool
+) -> None:
     """Puts a run's token vectors into a table that has just been drawn, and writes down which they are.
-
-    They are scaled to the root mean square of the drawn ones, which the layers above are made for: directions stay, and
-    how lengths compare.
 
     Args:
         source: folder of the run, or of its experiment, whose newest run it is then.
         encoder: whose setting `token_vectors` this is.
         table: the encoder's.
         vocabulary: the encoder's.
+        as_drawn: whether they are scaled to the root mean square of the drawn ones, where layers above are made for
+            that: directions stay, and how lengths compare. Without such layers they stay as they are.
 
     Raises:
         InputError: the folder is no run, or one of another tokenizer, without a table, or with one of another width.
@@ -50,7 +51,7 @@ def begin_as_those_of(source: str, encoder: Rebuildable, table: nn.Embedding, vo
         )
     with torch.no_grad():
         sizes = [each.weight.square().mean().sqrt() for each in (table, theirs)]
-        table.weight.copy_(theirs.weight * (sizes[0] / sizes[1].clamp_min(1e-12)))
+        table.weight.copy_(theirs.weight * (sizes[0] / sizes[1].clamp_min(1e-12) if as_drawn else 1))
         if table.padding_idx is not None:
             table.weight[table.padding_idx] = 0
     remember(encoder, theirs, {}, "token_vectors")

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from ssl_zoo.cli import run
+from ssl_zoo.encoders.bag_of_tokens import BagOfTokens
 from ssl_zoo.encoders.text import BertEncoder
 from ssl_zoo.errors import InputError
 from ssl_zoo.runs.run import load_run, rebuild
@@ -59,6 +60,16 @@ def test_they_are_the_runs_at_the_size_of_drawn_ones(words):
     ratios = (begun / theirs)[others].detach()
     torch.testing.assert_close(ratios, torch.full_like(ratios, float(ratios[0, 0])), rtol=1e-4, atol=0)
     assert float((begun.norm() / drawn.norm()).detach()) == pytest.approx(1, abs=0.01)
+
+
+def test_a_bag_has_them_as_they_are_and_is_the_encoder_of_the_run(words):
+    found = load_run(words).method.encoder
+    bag = BagOfTokens(found.vocabulary, 16, token_vectors=str(words))
+    assert torch.equal(bag.token_embedding.weight, found.token_embedding.weight)
+    inputs = torch.arange(5, 15)[None]
+    assert torch.equal(bag(inputs).pooled, found(inputs).pooled)
+    with pytest.raises(InputError, match="have 16 numbers and this encoder's 8"):
+        BagOfTokens(found.vocabulary, 8, token_vectors=str(words))
 
 
 def test_a_run_begins_with_them_says_so_and_needs_them_no_more(words, texts, tmp_path):
