@@ -52,7 +52,7 @@ class TextViews(Views):
             self.register_buffer(name, among.index_fill_(0, torch.tensor(ids, dtype=torch.int64), True), False)
 
     def of(self, batch: Batch, keys: Tensor) -> Viewed:
-        """See `Views`; texts may be padded.
+        """See `Views`; texts may be padded. On a CPU views are as long as the longest of them and no longer.
 
         Raises:
             InputError: rows are packed from several documents.
@@ -66,7 +66,11 @@ class TextViews(Views):
         views = self(inputs if mask is None else inputs.masked_fill(~mask, NOTHING), keys, batch.fields)
         if mask is None and self.leaves_alike:
             return Viewed(views, None)
-        return Viewed(views.masked_fill(views == NOTHING, self.pad), views != NOTHING)
+        kept = views != NOTHING
+        if views.device.type == "cpu":  # elsewhere the length of the longest view would have to be waited for
+            longest = max(1, int(kept.sum(1).max()))
+            views, kept = views[:, :longest], kept[:, :longest]
+        return Viewed(views.masked_fill(~kept, self.pad), kept)
 
     @torch.no_grad()
     def forward(self, inputs: Tensor, keys: Tensor, fields: dict[str, Tensor] | None = None) -> Tensor:

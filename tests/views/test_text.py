@@ -58,7 +58,7 @@ def views_of(views: TextViews, given: Batch) -> list[list[list[int]]]:
 
 def test_left_alone_both_views_are_the_text_itself():
     inputs, mask = TextViews(VOCABULARY).of(batch(3), keys(3))
-    assert torch.equal(inputs, batch(3).inputs.repeat(2, 1)) and torch.equal(mask, batch(3).mask.repeat(2, 1))
+    assert mask.all() and inputs.tolist() == [SENTENCE] * 6
     whole = batch(3)._replace(mask=None)
     assert TextViews(VOCABULARY).of(whole, keys(3)).mask is None
 
@@ -118,6 +118,15 @@ def test_padding_that_is_also_a_token_of_texts_is_known_by_the_mask():
     inputs, mask = TextViews(vocabulary, deletion=0.5).of(given, keys(4))
     assert all(row[real].tolist()[-1] == END for row, real in zip(inputs, mask, strict=True))
     assert (inputs[~mask] == END).all()
+
+
+def test_views_are_as_long_as_the_longest_of_them_and_encoded_as_with_more_padding():
+    views, given = TextViews(VOCABULARY, deletion=0.5, crop=0.3), batch(16)
+    inputs, mask = views.of(given, keys(16))
+    assert mask[:, -1].any() and mask.shape == inputs.shape and inputs.shape[1] < LENGTH
+    encoder = BertEncoder(VOCABULARY, 16, 1, 2).eval()
+    more = [torch.nn.functional.pad(each, (0, 3), value=fill) for each, fill in ((inputs, PAD), (mask, False))]
+    torch.testing.assert_close(encoder(inputs, mask).pooled, encoder(*more).pooled)
 
 
 def test_packed_rows_and_what_is_no_text_are_refused():
