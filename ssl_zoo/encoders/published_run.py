@@ -20,6 +20,7 @@ CHECKPOINTS = ("checkpoints/last.ckpt", "checkpoints/last.previous.ckpt")
 class _Found(NamedTuple):
     settings: dict[str, Any]
     state: dict[str, Tensor]
+    added: Tensor | None
 
 
 def find_run(source: str) -> Path | None:
@@ -51,10 +52,13 @@ def encoder_of_run(kind: type[Kind], folder: Path) -> Kind:
     return _built(found, folder, lambda: kind(**found.settings["init_args"]))
 
 
-def any_encoder_of_run(folder: Path) -> Encoder:
-    """As `encoder_of_run`, of whatever class it is."""
+def any_encoder_of_run(folder: Path) -> tuple[Encoder, Tensor | None]:
+    """As `encoder_of_run`, of whatever class it is, and what is added to token vectors in features of the run.
+
+    That is the second vectors of word2vec with `add_outputs`, ``(V, D)``; of others it is None.
+    """
     found = _read(folder)
-    return _built(found, folder, lambda: build(kinds_in(found.settings)))
+    return _built(found, folder, lambda: build(kinds_in(found.settings))), found.added
 
 
 def _built(found: _Found, folder: Path, make: Callable[[], Kind]) -> Kind:
@@ -99,7 +103,9 @@ def _read(folder: Path) -> _Found:
                 for name, value in content["state_dict"].items()
                 if name.startswith(prefix)
             }
-            return _Found(content["hyper_parameters"]["encoder"], state)
+            settings = content["hyper_parameters"]
+            added = content["state_dict"]["outputs"] if settings.get("add_outputs") else None
+            return _Found(settings["encoder"], state, added)
         except Exception as found:  # missing, damaged or foreign files fail in many ways
             error = error or found
     raise InputError(

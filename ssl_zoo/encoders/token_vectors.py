@@ -15,6 +15,8 @@ def begin_as_those_of(
 ) -> None:
     """Puts a run's token vectors into a table that has just been drawn, and writes down which they are.
 
+    They are those that the run's features are made of: of word2vec with `add_outputs` the sums of both of a token.
+
     Args:
         source: folder of the run, or of its experiment, whose newest run it is then.
         encoder: whose setting `token_vectors` this is.
@@ -32,7 +34,7 @@ def begin_as_those_of(
             f"{name}: token_vectors is {source}, which is no run; train one with `ssl-zoo fit --config text/word2vec` "
             "and give its folder."
         )
-    other = any_encoder_of_run(folder)
+    other, added = any_encoder_of_run(folder)
     theirs, read = getattr(other, "token_embedding", None), getattr(other, "vocabulary", None)
     if not isinstance(theirs, nn.Embedding) or read is None:
         raise InputError(
@@ -50,6 +52,8 @@ def begin_as_those_of(
             f"{table.embedding_dim}; set its dim (or embedding_dim) to {theirs.embedding_dim}, or give another run."
         )
     with torch.no_grad():
+        if added is not None:
+            theirs.weight += added
         sizes = [each.weight.square().mean().sqrt() for each in (table, theirs)]
         table.weight.copy_(theirs.weight * (sizes[0] / sizes[1].clamp_min(1e-12) if as_drawn else 1))
         if table.padding_idx is not None:

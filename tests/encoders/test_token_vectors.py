@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from ssl_zoo.batch import Batch
 from ssl_zoo.cli import run
 from ssl_zoo.encoders.bag_of_tokens import BagOfTokens
 from ssl_zoo.encoders.text import BertEncoder
@@ -70,6 +71,15 @@ def test_a_bag_has_them_as_they_are_and_is_the_encoder_of_the_run(words):
     assert torch.equal(bag(inputs).pooled, found(inputs).pooled)
     with pytest.raises(InputError, match="have 16 numbers and this encoder's 8"):
         BagOfTokens(found.vocabulary, 8, token_vectors=str(words))
+
+
+def test_of_word2vec_with_both_vectors_they_are_the_sums_as_its_features_are(texts, tmp_path):
+    directory = fit(texts, tmp_path / "runs", *WORD2VEC, "--model.add_outputs=true")
+    method = load_run(directory).method
+    bag = BagOfTokens(method.encoder.vocabulary, 16, token_vectors=str(directory))
+    batch = Batch(torch.arange(5, 15)[None], None, None, torch.arange(1))
+    torch.testing.assert_close(bag(batch.inputs).pooled, method.encode(batch).pooled)
+    assert not torch.allclose(bag.token_embedding.weight, method.encoder.token_embedding.weight, atol=1e-4)
 
 
 def test_a_run_begins_with_them_says_so_and_needs_them_no_more(words, texts, tmp_path):
