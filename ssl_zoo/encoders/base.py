@@ -245,6 +245,15 @@ class Encoder(Rebuildable, nn.Module, ABC):
         """
         return []
 
+    def check_longest(self, length: int) -> None:
+        """Raise `InputError` where it has positions for fewer than so many tokens of a text."""
+        most: int | None = getattr(self, "max_length", None)
+        if most is not None and length > most:
+            raise InputError(
+                f"{type(self).__name__}: texts have up to {length} tokens, data.length, but max_length is {most}: "
+                "lower data.length to that, or raise the encoder's max_length."
+            )
+
     def require_all(self, places: Tensor | None) -> None:
         """Raise `InputError` where vectors have been left out: what an encoder that is not `droppable` does first."""
         if places is not None:

@@ -162,16 +162,8 @@ class Method(Rebuildable, L.LightningModule, ABC):
                 module.follow(self.progress)
 
     def check_texts(self, length: int, packed: bool) -> None:
-        """Raise `InputError` where rows of at most so many tokens cannot work, or single documents (not `packed`).
-
-        Without it, a run on single documents would end at the first one that is too long, however late that comes.
-        """
-        most: int | None = getattr(self.encoder, "max_length", None)
-        if most is not None and length > most:
-            raise InputError(
-                f"{type(self.encoder).__name__}: texts have up to {length} tokens, data.length, but max_length is "
-                f"{most}: lower data.length to that, or raise the encoder's max_length."
-            )
+        """Raise `InputError` where rows of at most so many tokens cannot work, or single documents (not `packed`)."""
+        self.encoder.check_longest(length)  # or a run on single documents would end where one is too long
 
     def refits(self) -> list[Refit]:
         """What is still to be fitted to the training data as a whole, and when; nothing unless a method says so."""
