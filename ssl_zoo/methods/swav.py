@@ -98,7 +98,7 @@ class SwAV(Method):
         cosines = self.prototypes(projected).unflatten(0, (-1, examples))
         coded = len(crops[0].inputs) // examples
         self._fresh = projected.detach()[: coded * examples].chunk(coded), batch.index
-        codes = torch.stack([self.codes(number, cosines[number].detach()) for number in range(coded)])
+        codes = torch.stack([self.assigned(number, cosines[number].detach()) for number in range(coded)])
         hits = cosines[1:coded].argmax(-1) == codes[: coded - 1].argmax(-1)
         chosen = F.one_hot(codes.argmax(-1), codes.shape[-1]).float().mean((0, 1))
         return {
@@ -107,7 +107,7 @@ class SwAV(Method):
             "code_perplexity": entropy(all_gather(chosen[None]).mean(0)).exp(),
         }
 
-    def codes(self, number: int, cosines: Tensor) -> Tensor:
+    def assigned(self, number: int, cosines: Tensor) -> Tensor:
         """``(B, K)`` codes of a global view of this rank's examples.
 
         Args:

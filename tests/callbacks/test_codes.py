@@ -1,11 +1,13 @@
 """What codes say about phones, logged and drawn while HuBERT trains on tones that stand for phones."""
 
+import inspect
 from types import SimpleNamespace
 
 import pytest
 import torch
 from lightning.pytorch.plugins import Precision
 
+import ssl_zoo.methods
 from ssl_zoo.callbacks import codes
 from ssl_zoo.callbacks.codes import look
 from ssl_zoo.cli import run
@@ -13,11 +15,13 @@ from ssl_zoo.data.audio.module import AudioData
 from ssl_zoo.data.image.module import ImageData
 from ssl_zoo.encoders.audio import Wav2Vec2Encoder
 from ssl_zoo.encoders.front_ends import LogMel
+from ssl_zoo.methods.base import Method
 from ssl_zoo.methods.hubert import HuBERT
 from ssl_zoo.runs.files import METRICS
 from ssl_zoo.runs.logged import read_metrics
 from ssl_zoo.tasks.labels import PlaceLabels, Places
 from ssl_zoo.tasks.places import nearest_frames
+from tests.contracts.found import concrete
 from tests.made import PITCHES, Tones, spell
 
 MODEL = [
@@ -26,6 +30,11 @@ MODEL = [
     "--model.encoder.heads=2", "--model.encoder.position_kernel=8", "--model.encoder.position_groups=2",
     "--model.layer=1", "--model.clusters=[20, 20]", "--model.starts=[0.0, 0.5]", "--model.code_dim=8",
 ]  # fmt: skip
+
+
+@pytest.mark.parametrize("method", [each for each in concrete(Method, ssl_zoo.methods) if hasattr(each, "codes")])
+def test_what_a_method_calls_codes_are_those_of_a_batch(method):
+    inspect.signature(method.codes).bind(None, batch=None)
 
 
 @pytest.mark.parametrize(

@@ -110,7 +110,7 @@ def test_projections_enter_the_queue_of_their_view_after_the_step_and_only_in_tr
 
 
 def test_the_queue_is_used_from_its_part_of_the_run_on(data, monkeypatch):
-    model, seen, codes = swav(queue_size=64, queue_start=0.5), [], SwAV.codes
+    model, seen, codes = swav(queue_size=64, queue_start=0.5), [], SwAV.assigned
 
     def spy(self, number, cosines):
         before = self.queues[number].index.clone()
@@ -121,7 +121,7 @@ def test_the_queue_is_used_from_its_part_of_the_run_on(data, monkeypatch):
         seen.append(not torch.equal(without, found))
         return found
 
-    monkeypatch.setattr(SwAV, "codes", spy)
+    monkeypatch.setattr(SwAV, "assigned", spy)
     fit(model, 4)
     assert seen == [False] * 4 + [True] * 4  # both views of four steps
 
@@ -176,7 +176,7 @@ def test_it_learns_what_views_share_and_a_broken_version_does_not(toy):
 class WithoutSharing(SwAV):
     """Codes are what predictions are: every example may get the same."""
 
-    def codes(self, number, cosines):
+    def assigned(self, number, cosines):
         return (cosines / self.epsilon).softmax(1)
 
 
