@@ -28,6 +28,7 @@ class Entry(NamedTuple):
         finetuning: results of fine-tuning by kind, row (the method's or the untrained encoder's), figure and number of
             examples.
         differences: settings that most of the other rows have otherwise, in words.
+        bleu: of translations, from 0 to 100, by part of the sources, all of them first.
     """
 
     kind: str
@@ -42,6 +43,7 @@ class Entry(NamedTuple):
     health: dict[str, Estimate]
     finetuning: dict[str, dict[str, dict[str, ByLabels]]]
     differences: list[str]
+    bleu: dict[str, Estimate]
 
     def score(self, probe: str = LINEAR, labels: str = ALL) -> float:
         """Mean accuracy in [0, 1], or -1 where there is none."""

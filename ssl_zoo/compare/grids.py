@@ -183,8 +183,10 @@ def _costs(board: Leaderboard) -> Grid:
     meanings = {f"{metrics.HEALTH}/{name}": figure.meaning for name, figure in FIGURES.items()}
     logged = dict.fromkeys(name for entry in board.methods for name in entry.health)
     health = {name: meanings.get(name, ITS_OWN) for name in (*meanings, *logged) if name in logged}
+    parts = list(dict.fromkeys(part for entry in board.methods for part in entry.bleu))
     columns = [
         *_leading(board),
+        *(Column(f"BLEU, {part}", "of translations of the test texts, from 0 to 100") for part in parts),
         Column("time", "wall-clock time of the training steps"),
         Column("samples", "training examples seen, repetitions counted", leave_out=10),
         Column("FLOPs", "floating-point operations of the training, forward and backward", leave_out=20),
@@ -198,17 +200,18 @@ def _costs(board: Leaderboard) -> Grid:
     without_labels = not board.headline.is_accuracy
     if without_labels:
         meaning = "the method's own, of validation data where it was logged; those of different methods differ in kind"
-        columns.insert(3, Column("loss", meaning))
+        columns.insert(3 + len(parts), Column("loss", meaning))
         columns += [METHOD_COLUMN, *DETAILS]  # which stand with the accuracies where there are some
     heads = {"seconds": "time", "peak_memory": "memory", "flops": "FLOPs"}
     ranked = board.ranking.name.removeprefix(f"{metrics.HEALTH}:").replace("_", " ")
     ranked = heads.get(board.ranking.name, ranked)
     columns = [column._replace(leave_out=0) if column.name == ranked else column for column in columns]
     rows = []
-    for entry in board.methods:
+    for entry in [entry for entry in board.entries if entry.kind == METHOD or entry.bleu]:
         known = entry.costs
         cells = [
             *_lead(entry),
+            *(_cell(entry.bleu.get(part), lambda value: f"{value:.1f}") for part in parts),
             *([_cell(last_loss(entry), lambda value: f"{value:.4g}")] if without_labels else []),
             _cell(known.get("seconds"), duration),
             _cell(known.get("samples"), quantity),

@@ -11,7 +11,7 @@ from ssl_zoo.compare.ranking import Ranking, rankings, usual_ranking
 from ssl_zoo.compare.results import FineTuning
 from ssl_zoo.compare.runs import Remark, RunRecord
 from ssl_zoo.compare.statistics import Estimate, estimate
-from ssl_zoo.runs.results import ALL, BEFORE, SUPERVISED, UNTRAINED
+from ssl_zoo.runs.results import ALL, BEFORE, COPIED, SUPERVISED, UNTRAINED
 
 
 class Leaderboard(NamedTuple):
@@ -60,6 +60,7 @@ def make_leaderboard(group: Group, rank_by: str | None = None) -> tuple[Leaderbo
         _entry(METHOD, label, runs[0].result.method, runs[0].result.encoder, runs, runs[0].result.own_row)._replace(
             costs=_costs(runs),
             health=_means([run.result.health for run in runs]),
+            bleu=_bleu(runs, runs[0].result.own_row),
             finetuning={kind: _finetuned([found[run.name] for run in runs if run.name in found])
                         for kind, found in finetuning.items()},
             differences=differing,
@@ -122,7 +123,18 @@ def _references(runs: list[RunRecord]) -> list[Entry]:
         name = "" if len(alike) == 1 else network if alike.count(encoder) > 1 else encoder
         label = f"{row} · {name}" if name else row
         entries.append(_entry(CEILING if row == SUPERVISED else BASELINE, label, row, encoder, measured, row))
+    translating = [run for run in runs if run.result.translation]
+    if translating:
+        copied = {part: found._replace(interval=None) for part, found in _bleu(translating, COPIED).items()}
+        modality = translating[0].result.modality
+        entries.append(Entry(BASELINE, COPIED, COPIED, "", modality, None, translating, {}, {}, {}, {}, [], copied))
     return entries
+
+
+def _bleu(runs: list[RunRecord], row: str) -> dict[str, Estimate]:
+    return _means([
+        {part: rows[row].bleu for part, rows in run.result.translation.items() if row in rows} for run in runs
+    ])  # fmt: skip
 
 
 def _network(run: RunRecord) -> str:
@@ -140,7 +152,7 @@ def _entry(kind: str, label: str, method: str, encoder: str, runs: list[RunRecor
             probe: {labels: found._replace(interval=None) for labels, found in by_labels.items()}
             for probe, by_labels in accuracy.items()
         }
-    return Entry(kind, label, method, encoder, runs[0].result.modality, None, runs, accuracy, {}, {}, {}, [])
+    return Entry(kind, label, method, encoder, runs[0].result.modality, None, runs, accuracy, {}, {}, {}, [], {})
 
 
 def _costs(runs: list[RunRecord]) -> dict[str, Estimate]:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ssl_zoo import metrics
-from ssl_zoo.compare.entry import CEILING, Entry
+from ssl_zoo.compare.entry import CEILING, METHOD, Entry
 from ssl_zoo.compare.results import BALANCED, CHOSEN_LAYER, LAST_LAYER
 from ssl_zoo.compare.statistics import Estimate, estimate
 from ssl_zoo.probes.health import FIGURES
@@ -13,6 +13,7 @@ from ssl_zoo.runs.results import ALL, LINEAR
 # Where pretraining is meant to help; with all labels raw pixels may do as well.
 FEW_LABELS = "10"
 WITHOUT_LABELS = "health:rank"
+BLEU = "bleu"  # on all sources
 LAYERS = {
     LAST_LAYER: "linear probe of the last layer",
     CHOSEN_LAYER: "linear probe of the layer that validation data chooses",
@@ -73,7 +74,7 @@ def usual_ranking(
     tasks: Sequence[str],
     accuracies: Sequence[Mapping[str, Mapping[str, Any]]],
 ) -> str:
-    """The name of what methods are ranked by unless somebody chooses: without any accuracy by their health.
+    """The name of what methods are ranked by unless somebody chooses: without any accuracy by BLEU, or by health.
 
     Args:
         known: what they can be ranked by, by name.
@@ -83,7 +84,7 @@ def usual_ranking(
     """
     if tasks or any(accuracies):
         return default_ranking(main_task, tasks, accuracies)
-    return next((name for name in (WITHOUT_LABELS, "loss") if name in known), next(iter(known)))
+    return next((name for name in (BLEU, WITHOUT_LABELS, "loss") if name in known), next(iter(known)))
 
 
 def rankings(entries: list[Entry]) -> dict[str, Ranking]:
@@ -101,6 +102,9 @@ def rankings(entries: list[Entry]) -> dict[str, Ranking]:
             for entry in entries
         )
     ]  # fmt: skip
+    parts = list(dict.fromkeys(part for entry in entries for part in entry.bleu))
+    for number, part in enumerate(parts):
+        found.append(Ranking(f"{BLEU}:{part}" if number else BLEU, f"the BLEU of {part}", _bleu(part)))
     for name in dict.fromkeys(name for entry in entries for name in entry.health):
         short = name.removeprefix(f"{metrics.HEALTH}/")
         words = f"the {short.replace('_', ' ')} of the features"
@@ -149,6 +153,10 @@ def _tuned(kind: str, number: str) -> Callable[[Entry], Estimate | None]:
     return lambda entry: next(iter(entry.finetuning.get(kind, {}).get("", {}).values()), {}).get(number)
 
 
+def _bleu(part: str) -> Callable[[Entry], Estimate | None]:
+    return lambda entry: entry.bleu.get(part)
+
+
 def _health(name: str) -> Callable[[Entry], Estimate | None]:
     return lambda entry: entry.health.get(name)
 
@@ -159,6 +167,8 @@ def _cost(name: str) -> Callable[[Entry], Estimate | None]:
 
 def last_loss(entry: Entry) -> Estimate | None:
     """A method's own loss at the end: on validation data where it was logged, else on the last training batches."""
+    if entry.kind != METHOD:
+        return None
     for name in (f"{metrics.VALIDATION}/loss", f"{metrics.TRAIN}/loss"):
         last = [run.curves[name][-1][1] for run in entry.runs if run.curves.get(name)]
         if last:

@@ -15,13 +15,13 @@ from ssl_zoo.long_work import LongWork
 from ssl_zoo.methods.translation import Translation
 from ssl_zoo.probes.features import to_device
 from ssl_zoo.runs import files
-from ssl_zoo.runs.results import Bleu, Translations
+from ssl_zoo.runs.results import COPIED, Bleu, Translations
 
 # Test pairs that are translated, always the same ones; the whole part where it has no more.
 MOST = 500
 AT_ONCE = 32
 ALL, THIRDS = "all sources", ("the shortest third", "the middle third", "the longest third")
-GREEDY, COPIED = "likeliest token each time", "source as it is"
+GREEDY = "likeliest token each time"
 MISSING = (
     "BLEU is left out, as sacrebleu computes it: `pip install sacrebleu`, or `uv run --extra translation ssl-zoo ...`."
 )

@@ -55,6 +55,10 @@ class WordSimilarity(NamedTuple):
 Similarities = dict[str, dict[str, WordSimilarity]]  # by set of pairs and by row
 
 
+# A row of translations: what copying the sources is rated.
+COPIED = "source as it is"
+
+
 class Bleu(NamedTuple):
     """How near translations are to those of people.
 

@@ -10,7 +10,8 @@ from sacrebleu import corpus_bleu
 import ssl_zoo.evaluation.translation
 from ssl_zoo.cli import main, run
 from ssl_zoo.data.text.lines import on_one_line
-from ssl_zoo.evaluation.translation import ALL, COPIED, GREEDY, MISSING, THIRDS, Translated, scores
+from ssl_zoo.evaluation.translation import ALL, GREEDY, MISSING, THIRDS, Translated, scores
+from ssl_zoo.runs.results import COPIED
 from tests.contracts.experiments import FOLDER, small
 
 OPTIONS = ["--trainer.max_steps=2", "--probe_after_fit=true", "--probe.ceiling=false", "--data.train_size=null"]
