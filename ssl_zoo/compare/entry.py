@@ -28,7 +28,7 @@ class Entry(NamedTuple):
         finetuning: results of fine-tuning by kind, row (the method's or the untrained encoder's), figure and number of
             examples.
         differences: settings that most of the other rows have otherwise, in words.
-        bleu: of translations, from 0 to 100, by part of the sources, all of them first.
+        bleu: BLEU of translations, from 0 to 100, by part of the sources, the whole of them first.
     """
 
     kind: str
