@@ -22,8 +22,8 @@ def begin_as_those_of(
         encoder: whose setting `token_vectors` this is.
         table: the encoder's.
         vocabulary: the encoder's.
-        as_drawn: whether the vectors are scaled to the root mean square of the drawn ones, where layers above are made for
-            that: directions stay, and how lengths compare. Without such layers they stay as they are.
+        as_drawn: whether the vectors are scaled to the root mean square of the drawn ones, where layers above are made
+            for that: directions stay, and how lengths compare. Without such layers they stay as they are.
 
     Raises:
         InputError: the folder is no run, or one of another tokenizer, without a table, or with one of another width.
