@@ -13,7 +13,7 @@ import torch
 from torchvision.models import resnet18
 
 from ssl_zoo.cli import run
-from tests.made import write_images, write_texts, write_waves
+from tests.made import write_images, write_pairs, write_texts, write_waves
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -89,6 +89,9 @@ def test_every_fit_command_runs(command, tmp_path):
     if "experiments/text" in command:
         texts = write_texts(tmp_path / "texts.jsonl", 40, words=(150, 180))
         options = [*QUICK, "--data.source=TextFiles", f"--data.source.root={texts}"]
+    if "text/mt_" in command:
+        pairs = write_pairs(tmp_path / "pairs.tsv")
+        options = [*QUICK, "--data.source=ParallelTexts", f"--data.source.root={pairs}"]
     if "runs/word2vec" in command:  # of the command before
         earlier = tmp_path / "earlier"
         ssl_zoo(["fit", "--config", "experiments/text/word2vec.yaml", *options, "--probe_after_fit=false"], earlier)
