@@ -38,11 +38,11 @@ def test_the_layers_of_a_vit_are_its_blocks_without_the_class_token(library):
         timm = pytest.importorskip("timm")  # an extra
         network = timm.models.VisionTransformer(img_size=32, patch_size=8, embed_dim=16, depth=2, num_heads=2,
                                                 num_classes=0)  # fmt: skip
-        last = lambda states: network.norm(states)[:, 0]  # noqa: E731  # one line beside the other
+        norm = network.norm
     else:
         network = models.VisionTransformer(32, 8, 2, 2, 16, 32)
         network.heads = nn.Identity()
-        last = lambda states: network.encoder.ln(states)[:, 0]  # noqa: E731  # one line beside the other
+        norm = network.encoder.ln
     encoder, batch = extracted(network, 32)
     whole = []
     block = encoder.layers[-1].register_forward_hook(lambda module, inputs, output: whole.append(output))
@@ -50,7 +50,7 @@ def test_the_layers_of_a_vit_are_its_blocks_without_the_class_token(library):
     block.remove()
     assert [layer.shape for layer in found.sequences] == [(2, 16, 16)] * 3
     torch.testing.assert_close(found.sequences[-1], whole[0][:, 1:])
-    torch.testing.assert_close(last(whole[0]), found.pooled)
+    torch.testing.assert_close(norm(whole[0])[:, 0], found.pooled)
 
 
 def test_a_network_that_keeps_its_layers_elsewhere_has_none():

@@ -42,7 +42,9 @@ def test_triplets_are_those_of_plain_loops(spread):
 
 
 def test_where_all_negatives_are_nearer_than_the_positive_the_farthest_is_taken():
-    at = lambda degrees: [math.cos(math.radians(degrees)), math.sin(math.radians(degrees))]  # noqa: E731  # shortest so
+    def at(degrees: float) -> list[float]:
+        return [math.cos(math.radians(degrees)), math.sin(math.radians(degrees))]
+
     first, second = torch.tensor([at(0), at(40)]), torch.tensor([at(120), at(10)])
     _, negative, nearest = semi_hard_triplets(first, second)
     assert float(negative[0]) == pytest.approx(2 - 2 * math.cos(math.radians(40)), abs=1e-6)  # 10 and 40 are there
@@ -62,8 +64,7 @@ def test_gradient_flows_into_anchor_positive_and_negative_and_not_through_the_ch
         p = (a + 5) % 10
         others = [each for n, each in enumerate(row) if n not in (a, p)]
         semi_hard = [each for each in others if float(each.detach()) > float(row[p].detach())]
-        key = lambda each: float(each.detach())  # noqa: E731  # shortest so
-        total = total + row[p] - (min(semi_hard, key=key) if semi_hard else max(others, key=key))
+        total = total + row[p] - (min(semi_hard, key=Tensor.item) if semi_hard else max(others, key=Tensor.item))
     torch.testing.assert_close(ours, torch.autograd.grad(total / 10, leaves)[0], atol=1e-6, rtol=1e-4)
 
 
