@@ -14,6 +14,7 @@ from ssl_zoo.mixed_precision import heads_in_mixed_precision
 from ssl_zoo.objectives.self_distillation import cross_view_entropy, entropy
 from ssl_zoo.optim import Optimizer
 from ssl_zoo.parts.alarms import Alarm, silent_teacher
+from ssl_zoo.parts.attention_maps import attention_pictures
 from ssl_zoo.parts.heads import mlp
 from ssl_zoo.parts.prototypes import Prototypes
 from ssl_zoo.parts.teacher import Teacher, cosine_momentum
@@ -41,7 +42,8 @@ class DINO(Method):
     gradients at 3, which `trainer.gradient_clip_val` does.
 
     Watch `train/information`, the nats that the teacher's outputs say about the examples, 0 in either collapse, and
-    `train/teacher_entropy`: ln K where all outputs are alike, 0 where one output takes all.
+    `train/teacher_entropy`: ln K where all outputs are alike, 0 where one output takes all. Of a
+    vision transformer that pools its class token, figures/attention.png shows where the heads of its last layer look.
 
     Args:
         encoder: The network to pretrain.
@@ -123,6 +125,11 @@ class DINO(Method):
         """The centre follows, after training batches only: what a loss has subtracted is that of the batches before."""
         fresh = all_gather(self._fresh[None]).mean(0)
         self.centre.lerp_(fresh, 1 - self.centre_momentum)
+
+    @torch.no_grad()
+    def pictures(self, batch: Batch) -> dict[str, tuple[Tensor, int] | tuple[Tensor, int, list[str]]]:
+        """Where the heads of the teacher's last layer look, if it is a vision transformer with a class token."""
+        return {**attention_pictures(self.teacher_encoder.module, batch.inputs)}
 
     def late_parts(self) -> list[tuple[nn.Module, float]]:
         """The prototypes."""

@@ -19,6 +19,7 @@ from ssl_zoo.objectives.language_modeling import global_mean
 from ssl_zoo.objectives.self_distillation import cross_view_entropy, entropy, hidden_entropy
 from ssl_zoo.optim import Optimizer
 from ssl_zoo.parts.alarms import Alarm, silent_teacher
+from ssl_zoo.parts.attention_maps import attention_pictures
 from ssl_zoo.parts.heads import mlp
 from ssl_zoo.parts.prototypes import Prototypes
 from ssl_zoo.parts.teacher import Teacher, cosine_momentum
@@ -54,7 +55,8 @@ class IBOT(Method):
 
     Watch `train/information` and `train/patch_information`, the nats that the teacher's outputs say about views and
     hidden patches, 0 in either collapse; `train/teacher_entropy` and `train/patch_entropy` are ln K where all outputs
-    are alike, 0 where one output takes all.
+    are alike, 0 where one output takes all. Of a vision transformer that pools its class token,
+    figures/attention.png shows where the heads of its last layer look.
 
     Args:
         encoder: The network to pretrain, a bidirectional transformer.
@@ -185,6 +187,11 @@ class IBOT(Method):
         everywhere = all_gather(self._fresh[None]).sum(0)
         for centre, sums in zip((self.centre, self.patch_centre), everywhere, strict=True):
             centre.lerp_(sums[:-1] / sums[-1], 1 - self.centre_momentum)
+
+    @torch.no_grad()
+    def pictures(self, batch: Batch) -> dict[str, tuple[Tensor, int] | tuple[Tensor, int, list[str]]]:
+        """Where the heads of the teacher's last layer look, if it is a vision transformer with a class token."""
+        return {**attention_pictures(self.teacher_encoder.module, batch.inputs)}
 
     def late_parts(self) -> list[tuple[nn.Module, float]]:
         """The prototypes."""
