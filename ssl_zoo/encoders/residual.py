@@ -1,5 +1,6 @@
 """Stages of a residual network, of torchvision's blocks."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -36,7 +37,19 @@ class Strided(nn.Conv2d):
         return nn.functional.conv2d(maps, self.weight, self.bias, (self.stride[0], 1), self.padding)
 
 
-def residual_stage(block: Any, entering: int, planes: int, blocks: int, stride: int) -> nn.Sequential:
+def layer_norm(channels: int) -> nn.GroupNorm:
+    """Layer norm of a map ``(B, C, H, W)``, over all of one example's numbers, with a scale and a shift per channel."""
+    return nn.GroupNorm(1, channels)
+
+
+def residual_stage(
+    block: Any,
+    entering: int,
+    planes: int,
+    blocks: int,
+    stride: int,
+    norm: Callable[[int], nn.Module] = nn.BatchNorm2d,
+) -> nn.Sequential:
     """One stage of residual blocks; the first changes resolution and width, by a projection where they differ.
 
     Args:
@@ -45,12 +58,13 @@ def residual_stage(block: Any, entering: int, planes: int, blocks: int, stride: 
         planes: channels inside the blocks; those that leave are `block.expansion` times as many.
         blocks: number of blocks.
         stride: stride of the first block.
+        norm: makes the norms, of so many channels; batch norm is torchvision's.
     """
     leaving = planes * block.expansion
     downsample = None
     if stride != 1 or entering != leaving:
-        downsample = nn.Sequential(Shortcut(entering, leaving, 1, stride, bias=False), nn.BatchNorm2d(leaving))
-    first = block(entering, planes, stride, downsample)
+        downsample = nn.Sequential(Shortcut(entering, leaving, 1, stride, bias=False), norm(leaving))
+    first = block(entering, planes, stride, downsample, norm_layer=norm)
     for name, layer in list(first.named_children()):
         if isinstance(layer, nn.Conv2d) and layer.stride != (1, 1):
             strided = nn.utils.skip_init(  # the weights are drawn already
@@ -64,4 +78,4 @@ def residual_stage(block: Any, entering: int, planes: int, blocks: int, stride: 
             )
             strided.weight = layer.weight
             setattr(first, name, strided)
-    return nn.Sequential(first, *(block(leaving, planes) for _ in range(blocks - 1)))
+    return nn.Sequential(first, *(block(leaving, planes, norm_layer=norm) for _ in range(blocks - 1)))

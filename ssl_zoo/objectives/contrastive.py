@@ -80,6 +80,25 @@ def queue_logits(
     return logits, torch.zeros(len(queries), dtype=torch.int64, device=queries.device)
 
 
+def global_logits(queries: Tensor, targets: Tensor, matches: Tensor) -> tuple[Tensor, Tensor]:
+    """Dot products of queries with all targets of the global batch, among which each has its match.
+
+    Targets are gathered from all ranks with gradient, see `nt_xent_logits`. A rank's queries may be more or fewer than
+    its targets, but are as many on every rank.
+
+    Args:
+        queries: ``(P, D)``.
+        targets: ``(N, D)``.
+        matches: ``(P,)`` int64, the match of each query among this rank's targets.
+
+    Returns:
+        Logits ``(P, N * ranks)`` float32, and ``(P,)`` int64, the column of each query's match.
+    """
+    with torch.autocast(queries.device.type, enabled=False):
+        logits = queries.float() @ all_gather(targets.float()).T
+    return logits, rank() * len(targets) + matches
+
+
 def matched_logits(anchors: Tensor, candidates: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
     """Similarities of vectors of one kind to those of another kind of the global batch, among which each has its match.
 
@@ -94,10 +113,9 @@ def matched_logits(anchors: Tensor, candidates: Tensor, temperature: float) -> t
     Returns:
         Logits ``(B, B * ranks)`` float32 and targets ``(B,)`` int64, the column of each anchor's match.
     """
-    with torch.autocast(anchors.device.type, enabled=False):
-        anchors, candidates = F.normalize(anchors.float(), dim=1), F.normalize(candidates.float(), dim=1)
-        logits = anchors @ all_gather(candidates).T / temperature
-    return logits, rank() * len(anchors) + torch.arange(len(anchors), device=anchors.device)
+    anchors, candidates = F.normalize(anchors.float(), dim=1), F.normalize(candidates.float(), dim=1)
+    logits, targets = global_logits(anchors, candidates, torch.arange(len(anchors), device=anchors.device))
+    return logits / temperature, targets
 
 
 def cross_view_logits(queries: Tensor, keys: Tensor, temperature: float) -> tuple[Tensor, Tensor]:

@@ -20,6 +20,7 @@ from ssl_zoo.encoders.base import Encoder
 from ssl_zoo.encoders.front_ends import LogMel, WaveConvolutions
 from ssl_zoo.encoders.image import MLP, ResNet, ViT
 from ssl_zoo.encoders.modern_bert import ModernBertEncoder
+from ssl_zoo.encoders.patch_resnet import PatchResNet
 from ssl_zoo.encoders.split_resnet import SplitResNet
 from ssl_zoo.encoders.switch import SwitchBertEncoder
 from ssl_zoo.encoders.text import BertEncoder, GPT2Encoder
@@ -125,6 +126,7 @@ KINDS = {
     ),
     "ResNet, narrow": lambda folder: grey(ResNet(10, 8, channels=1), folder),
     "ResNet, bottlenecks": lambda folder: colour(ResNet(50, 8, "large"), folder),
+    "PatchResNet": lambda folder: grey(PatchResNet(8, 0.5, 10, 4, channels=1), folder),
     "SplitResNet": lambda folder: colour(SplitResNet(10, 4), folder),
     "ViT": lambda folder: colour(vit(3, "cls", [0.49, 0.48, 0.45]), folder),
     "ViT, grey": lambda folder: grey(vit(1, "mean", 0.5), folder),

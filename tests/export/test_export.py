@@ -40,7 +40,7 @@ from tests.made_results import made, score
 VARIANTS = {
     "ResNet, narrow", "ResNet, bottlenecks", "ViT, grey", "wav2vec 2.0, norm over time",
     # Programs alone, as CausalConvEncoder's is; tests/runs/test_moved_data.py exports an AudioResNet, too.
-    "Wav2Vec2Encoder on log-mel", "AudioResNet", "SplitResNet",
+    "Wav2Vec2Encoder on log-mel", "AudioResNet", "SplitResNet", "PatchResNet",
 }  # fmt: skip
 ASKED_FOR_BY_NAME = {"ResNet, as torchvision has it", "BERT"}
 
@@ -138,7 +138,7 @@ def differences(exported) -> dict[tuple[str, str], tuple[float, float]]:
 
 @pytest.mark.parametrize("kind", EACH_KIND)
 def test_a_stranger_gets_the_original_outputs_by_following_the_card(exported, differences, kind):
-    alone = "MLP SplitResNet SwitchBertEncoder BagOfTokens CausalConvEncoder AudioResNet".split()
+    alone = "MLP SplitResNet PatchResNet SwitchBertEncoder BagOfTokens CausalConvEncoder AudioResNet".split()
     alone.append("Wav2Vec2Encoder on log-mel")
     library = {"ResNet": ["torchvision"], **{name: [] for name in alone}}.get(kind.split(",")[0], ["transformers"])
     folder = str(exported[kind])
