@@ -22,6 +22,8 @@ class Batch(NamedTuple):
         fields: whatever else is aligned with the examples, by name, each ``(B, ...)``; None when there is nothing.
             Where views are to be cut from more of an image than `inputs` shows, `whole` ``(B, C, T, T)`` is all of it,
             of the kind of `inputs` and stretched to a square, and `aspect` ``(B,)`` float32 its true width / height.
+            Where an example's second view is to be made of another image that shows the same, `partner` is that image,
+            of the kind of `inputs`, and `partner_whole` and `partner_aspect` are its `whole` and `aspect`.
             Of tokens, `bytes` ``(B, T)`` int64 are how many bytes of the text each stands for (see
             `ssl_zoo.data.text.token_bytes`), 0 where the input is padding. Where texts come in pairs, `target`
             ``(B, U)`` int64 is the token ids of what each is to be translated into, with its begin and end, and

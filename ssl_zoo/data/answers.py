@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ssl_zoo.batch import Batch
 from ssl_zoo.data.examples import Examples
+from ssl_zoo.data.pairs import Pairs
 from ssl_zoo.data.pictures import Picture
 from ssl_zoo.data.representations import Baseline, only_pooled, raw_inputs
 from ssl_zoo.data.tokens import Tokens
@@ -88,6 +89,10 @@ class Answers:
 
     def tokens(self) -> Tokens | None:
         """How texts become inputs of this data; None where inputs are no tokens."""
+        return None
+
+    def test_pairs(self) -> Pairs | None:
+        """Which test examples show the same in two styles; None where the data has no such pairs."""
         return None
 
     def batch_of(self, raw: Any, sample_rate: int | None = None) -> Batch:

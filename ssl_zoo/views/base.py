@@ -42,9 +42,11 @@ class Views(Rebuildable, nn.Module, ABC):
         views_per_example: how many.
         leaves_alike: whether all views of an example are the example itself, so that only an encoder's dropout makes
             what it gives for them differ.
+        takes_partners: whether the second view of an example is made of the field `partner` of its batch, if any.
     """
 
     views_per_example: int
+    takes_partners: bool = False
     leaves_alike: bool = False
 
     def of(self, batch: Batch, keys: Tensor) -> Viewed:
@@ -55,8 +57,14 @@ class Views(Rebuildable, nn.Module, ABC):
             keys: ``(B,)`` int64 from `ssl_zoo.randomness.example_keys`.
 
         Raises:
-            InputError: the batch is padded, which the views would take for content.
+            InputError: the batch is padded, which the views would take for content, or has partners that these views
+                do not know.
         """
+        if batch.fields is not None and "partner" in batch.fields and not self.takes_partners:
+            raise InputError(
+                f"{type(self).__name__} makes all views of an example of itself, and data.pairs asks for its partner: "
+                "set it to false, or take views of ssl_zoo.views.image."
+            )
         if batch.mask is not None:
             raise InputError(
                 f"{type(self).__name__} makes views of examples of one length, but got a padded batch: set the data's "
@@ -141,10 +149,12 @@ class Start(NamedTuple):
     Attributes:
         inputs: ``(B, ...)`` float32.
         change: what is done in place of the `change` of the recipe's first operator; None for that.
+        beside: ``(B, ...)``, what `change` is given of every input besides, as its first argument.
     """
 
     inputs: Tensor
-    change: Callable[[Tensor, Draws], Tensor] | None = None
+    change: Callable[[Tensor, Tensor, Draws], Tensor] | None = None
+    beside: Tensor | None = None
 
 
 def two_views(keys: Tensor, first: nn.ModuleList, second: nn.ModuleList, starts: Sequence[Start]) -> Tensor:
@@ -157,7 +167,7 @@ def two_views(keys: Tensor, first: nn.ModuleList, second: nn.ModuleList, starts:
         keys: ``(B,)`` int64.
         first: the `Transform` operators that make the first view, in order.
         second: those that make the second view; one that is the same object as in `first` has draws of its own.
-        starts: where the two begin, which is the same where the first operators are.
+        starts: where the two begin, with the same `change` where the first operators are the same.
 
     Returns:
         ``(2 * B, ...)`` float32, the first views and then the second ones.
@@ -169,14 +179,20 @@ def two_views(keys: Tensor, first: nn.ModuleList, second: nn.ModuleList, starts:
     drawn = _numbers(beginning)
     draws = draw(keys, drawn + max(map(_numbers, ends)), blocks=2)
     if beginning:
-        twice = torch.cat([starts[0].inputs, starts[0].inputs])
-        views = _chain(beginning, starts[0]._replace(inputs=twice), draws)
+        views = _chain(beginning, _joined(starts), draws)
         if not any(ends):
             return views
         starts = [Start(view) for view in views.chunk(2)]
     halves = (slice(len(keys)), slice(len(keys), None))
     rests = [Draws(draws.uniform[half, drawn:], draws.keys[half, drawn:]) for half in halves]
     return torch.cat([_chain(*each) for each in zip(ends, starts, rests, strict=True)])
+
+
+def _joined(starts: Sequence[Start]) -> Start:
+    """Both as one of twice the size."""
+    beside = [start.beside for start in starts if start.beside is not None]
+    inputs = torch.cat([start.inputs for start in starts])
+    return Start(inputs, starts[0].change, torch.cat(beside) if beside else None)
 
 
 def _numbers(operators: list[Transform]) -> int:
@@ -187,8 +203,11 @@ def _chain(operators: list[Transform], start: Start, draws: Draws) -> Tensor:
     """The operators one after the other, each with the columns of the draws that come next."""
     inputs, used = start.inputs, 0
     for number, operator in enumerate(operators):
-        change = operator.change if number or start.change is None else start.change
-        inputs = change(inputs, draws.columns(used, used + operator.numbers))
+        columns = draws.columns(used, used + operator.numbers)
+        if number == 0 and start.change is not None and start.beside is not None:
+            inputs = start.change(start.beside, inputs, columns)
+        else:
+            inputs = operator.change(inputs, columns)
         used += operator.numbers
     return inputs
 

@@ -13,6 +13,9 @@ from ssl_zoo.views.image_geometry import GaussianBlur, RandomAffine
 from ssl_zoo.views.image_transform import ImageTransform
 from ssl_zoo.views.image_whole import cut_whole
 
+# Of a batch, besides its inputs: all of every image, and another image that shows the same; see `ssl_zoo.batch.Batch`.
+FIELDS = ("whole", "aspect", "partner", "partner_whole", "partner_aspect")
+
 
 class ImageViews(Views):
     """Two views of every image, each made by a list of operators.
@@ -21,7 +24,8 @@ class ImageViews(Views):
     uint8 and else in the dtype of the input. The work is done in float32, under autocast too, and without gradients.
 
     A recipe that begins with a `RandomResizedCrop` cuts its boxes from `Batch.fields["whole"]` where the batch has
-    that; every other one sees the middle of an image, which is `Batch.inputs`.
+    that; every other one sees the middle of an image, which is `Batch.inputs`. Where the batch has `partner`, the
+    second view is made of that image in place of the example's own.
 
     Args:
         first: operators that make the first view, in order.
@@ -29,6 +33,7 @@ class ImageViews(Views):
     """
 
     views_per_example = 2
+    takes_partners = True
 
     def __init__(self, first: list[ImageTransform], second: list[ImageTransform] | None = None) -> None:
         super().__init__()
@@ -45,14 +50,9 @@ class ImageViews(Views):
             )
         self._check_colours(inputs.shape[1])
         with torch.autocast(inputs.device.type, enabled=False):
-            middle = Start(_as_floats(inputs))
-            starts = [middle, middle]
-            if fields is not None and "whole" in fields:
-                whole = _as_floats(fields["whole"])
-                for number, operators in enumerate((self.first, self.second)):
-                    if operators and isinstance(operators[0], RandomResizedCrop):
-                        cut = partial(cut_whole, operators[0], fields["aspect"], inputs.shape[-1])
-                        starts[number] = Start(whole, cut)
+            known = {"inputs": inputs, **{name: each for name, each in (fields or {}).items() if name in FIELDS}}
+            own = {name: _as_floats(each) for name, each in known.items()}
+            starts = [_start(self.first, own), _start(self.second, _partner(own))]
             output = two_views(keys, self.first, self.second, starts)
         return output.to(inputs.dtype) if inputs.is_floating_point() else output
 
@@ -63,6 +63,24 @@ class ImageViews(Views):
                 f"{type(self).__name__} changes colours, which only images of 1 or 3 channels have, and these have "
                 f"{channels}: set model.views to MultichannelViews."
             )
+
+
+def _partner(images: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The partners of a batch's images in their place, where it has some."""
+    if "partner" not in images:
+        return images
+    others = {"inputs": images["partner"]}
+    if "partner_whole" in images:
+        others |= {"whole": images["partner_whole"], "aspect": images["partner_aspect"]}
+    return others
+
+
+def _start(operators: nn.ModuleList, images: dict[str, Tensor]) -> Start:
+    """Where a recipe begins: with whole images if it crops them first, with their middle otherwise."""
+    if "whole" not in images or not operators or not isinstance(operators[0], RandomResizedCrop):
+        return Start(images["inputs"])
+    cut = partial(cut_whole, operators[0], images["inputs"].shape[-1])
+    return Start(images["whole"], cut, images["aspect"])
 
 
 def _as_floats(images: Tensor) -> Tensor:

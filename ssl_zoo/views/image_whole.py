@@ -12,20 +12,20 @@ from ssl_zoo.randomness import Draws
 from ssl_zoo.views.image_crop import RandomResizedCrop, crop_boxes, cut_boxes
 
 
-def cut_whole(crop: RandomResizedCrop, aspect: Tensor, size: int, whole: Tensor, draws: Draws) -> Tensor:
+def cut_whole(crop: RandomResizedCrop, size: int, aspect: Tensor, whole: Tensor, draws: Draws) -> Tensor:
     """One random box of every photograph.
 
     Args:
         crop: says how boxes are drawn; its own `size`, where it has one, is that of the output.
-        aspect: ``(A,)`` float32, true width / height of the first A photographs; those after them are the same again.
         size: side of the output in pixels otherwise.
+        aspect: ``(B,)`` float32, true width / height of the photographs.
         whole: ``(B, C, T, T)`` float32 in [0, 1].
         draws: ``(B, crop.numbers)``.
 
     Returns:
         ``(B, C, size, size)`` float32 in [0, 1].
     """
-    side, aspect = whole.shape[-1], aspect.repeat(len(whole) // len(aspect))
+    side = whole.shape[-1]
     # Pixels of the photograph, were its shorter side as long as the square's.
     height, width = (side / aspect.clamp(max=1)).round(), (side * aspect.clamp(min=1)).round()
     top, left, box_height, box_width = crop_boxes(draws.uniform[:, 1:], height, width, crop.scale, crop.ratio)

@@ -14,6 +14,7 @@ from ssl_zoo.callbacks.own_hooks import check_hooks
 from ssl_zoo.data.image.module import ImageData
 from ssl_zoo.data.image.sources import contract
 from ssl_zoo.data.image.sources.base import ArrayImages, ImageSource, LoadedImages
+from ssl_zoo.data.pairs import Pairs
 from ssl_zoo.decoders.base import Decoder
 from ssl_zoo.encoders.base import Embedded, Encoded, Encoder
 from ssl_zoo.encoders.image import ResNet
@@ -223,6 +224,25 @@ def test_a_source_of_images(change, sentence):
     with pytest.raises(InputError, match=r"^Yours.load .*test_own_contracts.py, line \d+\): ") as refused:
         contract.load(source)
     assert sentence in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("styles", "partners", "sentence"),
+    [
+        (torch.zeros(39).long(), torch.arange(40), "gives no styles of 40 images"),
+        (torch.zeros(40), torch.arange(40), "gives no styles of 40 images"),
+        (torch.arange(40) % 3, torch.arange(40), "gives styles that lie outside of 0 to 1"),
+        (torch.arange(40) % 2, list(range(40)), "gives no partners of 40 images"),
+        (torch.arange(40) % 2, torch.arange(40) - 1, "gives partners that lie outside of 0 to 39"),
+    ],
+)
+def test_a_source_of_pairs(styles, partners, sentence):
+    def load(self):
+        images = ArrayImages(torch.zeros(40, 1, 8, 8).byte(), None)
+        return LoadedImages(images, None, None, [], pairs=Pairs(["a", "b"], styles, partners))
+
+    with pytest.raises(InputError, match=sentence):
+        contract.load(own("Yours", Mine, {"load": load})())
 
 
 def test_a_source_that_gives_other_images_at_every_call():

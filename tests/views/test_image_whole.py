@@ -18,7 +18,7 @@ def keys(count: int = COUNT) -> Tensor:
 
 
 def cut(crop: RandomResizedCrop, whole: Tensor, aspect: Tensor, size: int) -> Tensor:
-    return cut_whole(crop, aspect, size, whole, draw(keys(len(whole)), crop.numbers))
+    return cut_whole(crop, size, aspect, whole, draw(keys(len(whole)), crop.numbers))
 
 
 def stretched(photograph: Tensor, side: int, count: int = COUNT) -> tuple[Tensor, Tensor]:

@@ -16,6 +16,7 @@ from ssl_zoo.data.base import DataModule, check_at_least
 from ssl_zoo.data.cache.folder import CACHE
 from ssl_zoo.data.examples import UNLABELLED, Examples
 from ssl_zoo.data.image.decoded import open_decoded
+from ssl_zoo.data.image.examples import ImageExamples
 from ssl_zoo.data.image.kept_images import JoinedImages, Survey, keep, survey, warn_if_flat
 from ssl_zoo.data.image.palette import colour_palette
 from ssl_zoo.data.image.photographs import shown
@@ -25,53 +26,19 @@ from ssl_zoo.data.image.sources.contract import load
 from ssl_zoo.data.image.sources.digits import Digits
 from ssl_zoo.data.image.sources.folder import ImageFolder
 from ssl_zoo.data.image.statistics import channel_statistics
+from ssl_zoo.data.pairs import Pairs
 from ssl_zoo.data.pictures import Picture, as_colours
 from ssl_zoo.data.sources.contents import Contents
 from ssl_zoo.data.splits import Split, split_hash
 from ssl_zoo.errors import InputError
 from ssl_zoo.own_code import require_said
 from ssl_zoo.rebuilding import require_kind
+from ssl_zoo.whereabouts import whereabouts
 
 if TYPE_CHECKING:
     from ssl_zoo.data.loader import TrainLoader
 
 IN_MEMORY_BYTES = 4 * 2**30
-
-
-class ImageExamples(Examples):
-    """Some of a source's images.
-
-    Args:
-        images: all of the source's images.
-        chosen: ``(N,)`` int64, the positions in `images` of the examples; they become `Batch.index`.
-        size: height and width in pixels.
-        stored_size: height and width of the whole images that views are cut from, in `Batch.fields`; None when views
-            and encoders see the same.
-    """
-
-    def __init__(self, images: Images, chosen: Tensor, size: int, stored_size: int | None = None) -> None:
-        self.images, self.chosen, self.size, self.stored_size = images, chosen, size, stored_size
-        labels = None if images.labels is None else images.labels[chosen]
-        self.labels = None if labels is None or (labels == UNLABELLED).any() else labels
-
-    @property
-    def positions(self) -> Tensor:
-        """See `Examples`."""
-        return self.chosen
-
-    def __len__(self) -> int:
-        """Number of examples."""
-        return len(self.chosen)
-
-    def __getitems__(self, positions: list[int]) -> Batch:
-        """The examples at these positions; ``(B, C, size, size)``."""
-        local = torch.tensor(positions, dtype=torch.int64)
-        index = self.chosen[local]
-        labels = None if self.labels is None else self.labels[local]
-        if self.stored_size is None:
-            return Batch(self.images.read(index, self.size), None, labels, index)
-        middle, whole, aspect = self.images.read_whole(index, self.size, self.stored_size)
-        return Batch(middle, None, labels, index, {"whole": whole, "aspect": aspect})
 
 
 class ImageData(DataModule):
@@ -107,18 +74,23 @@ class ImageData(DataModule):
             keeps it.
         palette_colours: colours of a palette that encoders of codes get, made of the training images by k-means where
             they have several channels; the `colours` of such an encoder set it.
+        pairs: whether the second view of an image is made of another one that shows the same in another style, where
+            the source has such pairs, as `EmojiStyles` does; of an image without a partner both views are its own.
 
     Attributes:
         channels: 1 for grey, 3 for colour, any other number where the source says so.
+        found_pairs: images of the source that show the same and lie in one part; None of a source without pairs.
 
     Raises:
-        InputError: an argument is out of its range, or images of many sizes come without `image_size`.
+        InputError: an argument is out of its range, images of many sizes come without `image_size`, or pairs are asked
+            for of a source that has none or a method that makes no views.
     """
 
     modality = "image"
     noun = "images"
     program_inputs = "`images` are float32 in [0, 1], `{shape}`; normalisation is part of the program."
     hub_task = "image-feature-extraction"
+    found_pairs: Pairs | None = None
 
     def __init__(
         self,
@@ -132,6 +104,7 @@ class ImageData(DataModule):
         stored_size: int | None = None,
         measure_statistics: bool | tuple[list[float], list[float]] = False,
         palette_colours: int | None = None,
+        pairs: bool = False,
     ) -> None:
         require_kind("ImageData", "source", source, ImageSource)
         super().__init__(batch_size, train_size, validation_fraction, test_fraction, num_workers)
@@ -146,7 +119,7 @@ class ImageData(DataModule):
         if stored_size is not None and stored_size < size:
             raise InputError(f"stored_size is {stored_size}: it must be at least the image_size of {size}.")
         self.image_size, self.stored_size, self.measure_statistics = size, stored_size, measure_statistics
-        self.palette_colours = palette_colours
+        self.palette_colours, self.pairs = palette_colours, pairs
         self.source_name, self._middle_only = self.source.name, False
 
     def prepare_data(self) -> None:
@@ -156,6 +129,8 @@ class ImageData(DataModule):
 
     def setup(self, stage: str | None = None) -> None:
         """See `DataModule`; what was read for a method without views is read again for one that has some."""
+        if self.pairs and not self._has_views():
+            raise InputError("data.pairs is true, but this method makes no views of images: set it to false.")
         if self._middle_only and self._has_views():
             del self.train_set
         super().setup(stage)
@@ -177,16 +152,19 @@ class ImageData(DataModule):
         self.identity = loaded.identity
         self.name_of = None if loaded.names is None else loaded.names.__getitem__
         self.split_hash = split_hash(self.identity, train, validation, test)
+        if self.pairs and loaded.pairs is None:
+            raise InputError(f"data.pairs is true, but {self.source_name} has no pairs of images: set it to false.")
+        parts = (torch.cat([train, unlabelled]), validation, test)
+        self.found_pairs = None if loaded.pairs is None else loaded.pairs.within(parts)
         if loaded.contents is not None and loaded.contents.hashes is not None:
-            self.warn_of_shared(loaded.contents.hashes, [torch.cat([train, unlabelled]), validation, test], "images")
+            self.warn_of_shared(loaded.contents.hashes, parts, "images")
         joined = JoinedImages([part for part in loaded.in_order() if part], self.channels)
         self._middle_only = not self._has_views()
         images, self._kept_size, found = self._kept(joined, loaded.contents)
         if self.source.image_size is None:
             warn_if_flat(found, self.source_name)
         self.train_set, self.validation_set, self.test_set, self.pretrain_set = (
-            ImageExamples(images, chosen, self.image_size)
-            for chosen in (train, validation, test, torch.cat([train, unlabelled]))
+            ImageExamples(images, chosen, self.image_size) for chosen in (train, validation, test, parts[0])
         )
 
     def _kept(self, images: JoinedImages, contents: Contents | None) -> tuple[Images, int | None, Survey]:
@@ -249,23 +227,40 @@ class ImageData(DataModule):
         """See `DataModule`; of values in [0, 1]."""
         return channel_statistics(self.train_set, examples)
 
-    def with_whole(self, examples: Examples) -> Examples:
-        """The examples with the whole images that views are cut from, where there are any besides what encoders see.
+    def for_views(self, examples: Examples) -> Examples:
+        """The examples with all that views are made of, where that is more than encoders see: whole images, partners.
 
         A method without views trains on what encoders see.
         """
-        if self._kept_size is None or not isinstance(examples, ImageExamples) or not self._has_views():
+        partners = self.found_pairs.partners if self.pairs and self.found_pairs is not None else None
+        nothing = self._kept_size is None and partners is None
+        if nothing or not isinstance(examples, ImageExamples) or not self._has_views():
             return examples
-        return ImageExamples(examples.images, examples.chosen, examples.size, self._kept_size)
+        return ImageExamples(examples.images, examples.chosen, examples.size, self._kept_size, partners)
+
+    def train_dataloader(self) -> "TrainLoader":
+        """See `DataModule`; says how many images are in pairs, where views are made of them."""
+        if self.pairs and self.found_pairs is not None:
+            paired = int(self.found_pairs.paired[self.pretrain_set.positions].sum())
+            whereabouts.say(
+                f"{self.source_name}: {paired:,} of the {len(self.pretrain_set):,} images to pretrain on are in pairs; "
+                "both views of any other are its own."
+            )
+        return super().train_dataloader()
 
     def shuffled(
         self, examples: Examples, batch_size: int, seed: int, trainer: L.Trainer | None = None
     ) -> "TrainLoader":
-        """See `DataModule`; with whole images."""
-        return super().shuffled(self.with_whole(examples), batch_size, seed, trainer)
+        """See `DataModule`; with all that views are made of."""
+        return super().shuffled(self.for_views(examples), batch_size, seed, trainer)
 
     def _in_order(self, examples: Examples, order: Tensor | None = None) -> DataLoader[Batch]:
-        return super()._in_order(self.with_whole(examples), order)
+        return super()._in_order(self.for_views(examples), order)
+
+    def test_pairs(self) -> Pairs | None:
+        """See `DataModule`."""
+        positions = self.test_set.positions
+        return None if self.found_pairs is None or positions is None else self.found_pairs.of(positions)
 
     def picture(self, inputs: Tensor, fields: dict[str, Tensor] | None = None) -> Picture:
         """See `DataModule`; whole photographs where there are some, and of more than three channels the first three."""

@@ -48,7 +48,7 @@ def everything(data: ImageData) -> list[Tensor]:
     """What encoders and views see of all parts, and the labels."""
     found: list[Tensor] = []
     for part in (data.train_set, data.validation_set, data.test_set):
-        batch: Batch = data.with_whole(part).__getitems__(list(range(len(part))))
+        batch: Batch = data.for_views(part).__getitems__(list(range(len(part))))
         assert batch.fields is not None and batch.labels is not None
         found += [batch.inputs, batch.labels, batch.index, *batch.fields.values()]
     return found

@@ -12,6 +12,7 @@ from torch.utils.data import Subset
 from ssl_zoo.batch import Batch
 from ssl_zoo.data.image import decoded
 from ssl_zoo.data.image import module as image_module
+from ssl_zoo.data.image.examples import ImageExamples
 from ssl_zoo.data.image.kept_images import StoredImages
 from ssl_zoo.data.image.module import ImageData
 from ssl_zoo.data.image.sources.base import ArrayImages, ImageSource, LoadedImages
@@ -178,7 +179,7 @@ def test_too_little_data() -> None:
 
 def test_a_batch_from_memory_takes_far_less_than_half_a_millisecond() -> None:
     images = ArrayImages(torch.randint(0, 256, (20000, 1, 28, 28), dtype=torch.uint8), torch.zeros(20000).long())
-    examples = image_module.ImageExamples(images, torch.arange(20000), 28)
+    examples = ImageExamples(images, torch.arange(20000), 28)
     positions = torch.randperm(20000)[:256].tolist()
     times = []
     for _ in range(50):

@@ -245,7 +245,7 @@ def test_strips_dots_and_every_mode_lie_in_one_data_set(tmp_path: Path) -> None:
     data.setup()
     views = SimCLRViews()
     for part in (data.train_set, data.validation_set, data.test_set):
-        batch = data.with_whole(part).__getitems__(list(range(len(part))))
+        batch = data.for_views(part).__getitems__(list(range(len(part))))
         assert batch.inputs.shape[1:] == (3, 24, 24)
         assert views(batch.inputs, example_keys(0, 0, batch.index), batch.fields).isfinite().all()
         names = sorted(path.name for path in tmp_path.iterdir())

@@ -178,7 +178,7 @@ def test_files_that_are_square_and_small_train_as_the_same_images_in_an_array(
         monkeypatch.setattr(decoded, "SHARE", 0.0 if in_memory == 0 else 0.5)
         monkeypatch.setattr(decoded, "CACHE", tmp_path.with_name(f"{tmp_path.name}-{in_memory}"))
         data = ready(ImageFolder(tmp_path), image_size=32)
-        batch = data.with_whole(data.train_set).__getitems__([3, 1, 2])
+        batch = data.for_views(data.train_set).__getitems__([3, 1, 2])
         assert (batch.fields is None) == (in_memory > 0)
         found.append(views(batch.inputs, example_keys(0, 0, batch.index), batch.fields))
         assert torch.equal(batch.inputs, images.read(batch.index, 32))

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ssl_zoo.data.image.sources.pixels import Depth, PixelFormat, resize, stretch
+from ssl_zoo.data.pairs import Pairs
 from ssl_zoo.data.sources.contents import Contents, digest_of_pixels
 from ssl_zoo.rebuilding import Rebuildable
 
@@ -158,6 +159,7 @@ class LoadedImages(NamedTuple):
         validation: the official validation set, or None.
         names: what the images are called, such as the paths of their files, in the order of `in_order`; or None.
         contents: contents of the images' files in that order; None leaves it to the pixels to say what data it is.
+        pairs: images, in that order, that show the same in two styles; None where nobody knows of any.
     """
 
     train: Images
@@ -167,6 +169,7 @@ class LoadedImages(NamedTuple):
     validation: Images | None = None
     names: Sequence[str] | None = None
     contents: Contents | None = None
+    pairs: Pairs | None = None
 
     def in_order(self) -> tuple[Images, Images | None, Images | None, Images | None]:
         """The parts in the order of `ssl_zoo.data.splits.PARTS`, which is that of the examples' positions."""

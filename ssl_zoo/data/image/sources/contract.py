@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from ssl_zoo.data.image.sources.base import ArrayImages, Images, ImageSource, LoadedImages
+from ssl_zoo.data.pairs import Pairs
 from ssl_zoo.data.splits import PARTS
 from ssl_zoo.errors import InputError
 from ssl_zoo.own_code import is_own, own_errors, place_of
@@ -62,6 +63,8 @@ def _mistakes(source: ImageSource, loaded: LoadedImages) -> Iterator[tuple[str, 
     names, total = loaded.names, sum(0 if images is None else len(images) for images in loaded.in_order())
     if names is not None and len(names) != total:
         yield f"gives {len(names)} names to {total} images", "name every image, or none"
+    if loaded.pairs is not None:
+        yield from _wrong_pairs(loaded.pairs, total)
 
 
 def _wrong_pixels(pixels: Tensor) -> Iterator[tuple[str, str]]:
@@ -81,6 +84,17 @@ def _wrong_image(source: ImageSource, image: Tensor) -> Iterator[tuple[str, str]
     elif image.dtype != getattr(torch, source.dtype):
         kind = str(image.dtype).removeprefix("torch.")
         yield f"gives pixels of {kind}", f"they are {source.dtype}, as the source's `dtype` says: convert or say so"
+
+
+def _wrong_pairs(pairs: Pairs, total: int) -> Iterator[tuple[str, str]]:
+    for name, numbers, end in (("styles", pairs.styles, len(pairs.names)), ("partners", pairs.partners, total)):
+        if not isinstance(numbers, Tensor) or numbers.dtype != torch.int64 or numbers.shape != (total,):
+            yield f"gives no {name} of {total} images", f"make {name} of its pairs a tensor ({total},) of torch.int64"
+        elif total and not 0 <= int(numbers.min()) <= int(numbers.max()) < end:
+            yield (
+                f"gives {name} that lie outside of 0 to {end - 1}",
+                "number them from 0 on",
+            )
 
 
 def _wrong_labels(labels: Tensor | None, images: int, classes: int, part: str) -> Iterator[tuple[str, str]]:
