@@ -1,6 +1,6 @@
 """Results of evaluations that never were."""
 
-from ssl_zoo.runs.results import Budget, LayerScores, Parts, Result, Score, TaskScore, WordSimilarity
+from ssl_zoo.runs.results import Budget, LayerScores, Parts, Result, Retrieval, Score, TaskScore, WordSimilarity
 
 
 def score(mean: float, std: float = 0.0, balanced: float | None = None) -> Score:
@@ -30,6 +30,7 @@ def made(**settings) -> Result:
         "task_sizes": {"phones": {"classes": 3, "train": 9, "validation": 8, "test": 7}},
         "layers": {"SimCLR": LayerScores([0.2, 0.3], [0.1, 0.4], 1)},
         "main_task": "phones",
+        "retrieval": {"a to b": {"SimCLR": Retrieval(0.25, 0.5, 0.375, 8, 9)}},
         "word_similarity": {"WordSim-353": {"SimCLR": WordSimilarity(-0.25, 340, 353)}},
         **settings,
     }

@@ -3,11 +3,10 @@
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
-from torch.nn import functional as F
 
 from ssl_zoo.analysis.words import LanguageVectors
 from ssl_zoo.errors import InputError
+from ssl_zoo.probes.ranks import chance_of, mean_reciprocal_rank
 
 
 class Alignment(NamedTuple):
@@ -68,38 +67,3 @@ def align(source: LanguageVectors, target: LanguageVectors, translations: dict[s
         len(asked),
         len(candidates),
     )
-
-
-def mean_reciprocal_rank(source: Tensor, target: Tensor, right: Tensor) -> float:
-    """The mean of 1 / the rank of the best right answer, by cosine similarity.
-
-    A wrong answer that is as near as the best right one ranks before it: an encoder that gives all words one vector
-    ranks the right ones last.
-
-    Args:
-        source: ``(N, D)`` vectors that are asked about.
-        target: ``(M, D)`` vectors of the answers.
-        right: ``(N, M)`` bool, which answers are right; one at least in each row.
-    """
-    similarity = F.normalize(source, dim=1) @ F.normalize(target, dim=1).T
-    best = similarity.masked_fill(~right, -torch.inf).amax(1, keepdim=True)
-    return float((1 / (1 + ((similarity >= best) & ~right).sum(1))).double().mean())
-
-
-def chance_of(right: Tensor) -> float:
-    """What `mean_reciprocal_rank` is on average where the order of the answers is random.
-
-    Of M answers of which k are right, the best has rank r or a later one with the chance C(M - r + 1, k) / C(M, k).
-
-    Args:
-        right: ``(N, M)`` bool.
-    """
-    total = right.shape[1]
-    found = []
-    for count in right.sum(1).tolist():
-        later, mean = 1.0, 0.0  # the chance that the best is at this rank or later
-        for rank in range(1, total - count + 2):
-            here = later * count / (total - rank + 1)
-            mean, later = mean + here / rank, later - here
-        found.append(mean)
-    return sum(found) / len(found)

@@ -19,6 +19,7 @@ from ssl_zoo.evaluation.extraction import representation_of
 from ssl_zoo.evaluation.flops import training_flops
 from ssl_zoo.evaluation.labelled import check_choices, count_classes, nothing_to_evaluate
 from ssl_zoo.evaluation.results import found_by, parts_of, write_results
+from ssl_zoo.evaluation.retrieval import retrievals
 from ssl_zoo.evaluation.rows import Evaluated
 from ssl_zoo.evaluation.supervised import train_supervised
 from ssl_zoo.evaluation.tasks import has_tasks
@@ -100,10 +101,11 @@ def probe(
     methods = {name: loaded.method, start.row: start.method}
     encoders = {row: representation_of(method.encoder, method.to(device).encode) for row, method in methods.items()}
     similarity, missing = _similarities({row: method.encoder for row, method in methods.items()}, loaded.data)
+    beside: dict[str, Any] = {"word_similarity": similarity, "retrieval": retrievals(encoders, loaded.data, device)}
     remarks = [*start.remarks, *([] if other is None else other.remarks), *missing]
     reason = nothing_to_evaluate(loaded.data)
     if reason and not has_tasks(loaded.data):
-        _without_labels(loaded, name, encoders, similarity, remarks, reason)
+        _without_labels(loaded, name, encoders, beside, remarks, reason)
         return
     classes = count_classes(loaded.data, f"the run {run}")
     choices = Choices(labels_per_class, draws, layers)
@@ -113,7 +115,7 @@ def probe(
             evaluated.results[SUPERVISED] = {LINEAR: {ALL: _ceiling(loaded, classes)}}
     if not evaluated.results and not evaluated.tasks:
         raise InputError(f"There is nothing to evaluate on the data of the run {run}: no task has two classes.")
-    result = _describe(loaded, name, evaluated, remarks)._replace(word_similarity=similarity)
+    result = _describe(loaded, name, evaluated, remarks)._replace(**beside)
     # The results first: what follows is nice to have, and must not cost them.
     write_result(run, result)
     result = _with_flops(result, loaded._replace(data=pretrained_on))
@@ -135,11 +137,11 @@ def _without_labels(
     run: Run,
     name: str,
     encoders: dict[str, Representation],
-    similarity: Similarities,
+    beside: dict[str, Any],
     before: list[str],
     reason: str,
 ) -> None:
-    """Evaluates a run by what needs no labels."""
+    """Evaluates a run by what needs no labels; `beside` is what a `Result` has of it besides, by name."""
     if len(run.data.test_set) < 2:
         raise InputError(f"There is nothing to evaluate on the data of the run {run.directory}: {reason}.")
     found = evaluate_unlabelled(run.data, encoders, best_device())
@@ -150,7 +152,7 @@ def _without_labels(
     result = _describe(run, name, nothing, [*before, *translated[1]])
     # What the log has is of validation data and of all processes; a short run may have logged nothing.
     health = found.health[name] | result.health
-    result = result._replace(health=health, word_similarity=similarity, translation=translated[0])
+    result = result._replace(health=health, translation=translated[0], **beside)
     write_unlabelled(run.directory, _with_flops(result, run), found, run.data, reason)
 
 

@@ -10,7 +10,7 @@ from ssl_zoo.evaluation.figures import map_features
 from ssl_zoo.evaluation.kept_features import save_features
 from ssl_zoo.evaluation.pictures import PICTURES, Shown
 from ssl_zoo.evaluation.rows import Evaluated
-from ssl_zoo.evaluation.tables import print_layers, print_table, print_tasks, print_word_similarity
+from ssl_zoo.evaluation.tables import print_layers, print_retrieval, print_table, print_tasks, print_word_similarity
 from ssl_zoo.probes.features import Features
 from ssl_zoo.runs import files
 from ssl_zoo.runs.result_file import write_result
@@ -62,6 +62,8 @@ def write_results(directory: Path, result: Result, kept: dict[str, Features], da
         print_tasks(result)
     if result.word_similarity:
         print_word_similarity(result)
+    if result.retrieval:
+        print_retrieval(result)
     with whereabouts.during("maps of the features"):
         maps = {row: map_features(features.vectors) for row, features in kept.items()}
     if kept:

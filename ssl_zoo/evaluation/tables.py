@@ -4,7 +4,7 @@ from rich.console import Console
 
 from ssl_zoo.probes.intervals import too_few
 from ssl_zoo.runs.files import RESULTS
-from ssl_zoo.runs.results import ALL, LINEAR, SUPERVISED, Result, Score
+from ssl_zoo.runs.results import ALL, CHANCE, LINEAR, SUPERVISED, Result, Score
 from ssl_zoo.tasks.labels import CLASSES
 from ssl_zoo.terminal_tables import Column, Row
 from ssl_zoo.terminal_tables import print_table as print_fitting
@@ -91,6 +91,26 @@ def print_word_similarity(result: Result) -> None:
             lines.append(Row([heading, row, f"{rho:.3f}", f"{pairs} of {of}"], ends_section=row == list(rows)[-1]))
             heading = ""
     print_fitting(f"{title(result)}: words that are alike", caption, columns, lines)
+
+
+def print_retrieval(result: Result) -> None:
+    """Prints how well test examples find the one in another style that shows the same."""
+    caption = (
+        "how often the one that shows the same is the nearest, and among the five nearest, in %, and the mean of 1 / "
+        "its rank, by cosine similarity around each style's mean"
+    )
+    columns = [Column("from one style to another", number=False), Column("representation", number=False)]
+    columns += [Column("first"), Column("of 5"), Column("1 / rank")]
+    lines = []
+    for direction, rows in result.retrieval.items():
+        heading = direction
+        for row, (first, among_five, reciprocal_rank, asked, answers) in rows.items():
+            if row == CHANCE:
+                row = f"{row}, {asked} among {answers}"
+            cells = [heading, row, f"{100 * first:.1f}", f"{100 * among_five:.1f}", f"{reciprocal_rank:.3f}"]
+            lines.append(Row(cells, ends_section=row.startswith(CHANCE)))
+            heading = ""
+    print_fitting(f"{title(result)}: the same in another style", caption, columns, lines)
 
 
 def print_translation(result: Result) -> None:

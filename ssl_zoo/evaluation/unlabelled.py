@@ -22,7 +22,7 @@ from ssl_zoo.evaluation.neighbours import (
     find_neighbours,
     write_neighbours,
 )
-from ssl_zoo.evaluation.tables import print_translation, print_word_similarity, title
+from ssl_zoo.evaluation.tables import print_retrieval, print_translation, print_word_similarity, title
 from ssl_zoo.probes.features import Features, choose_examples, extract
 from ssl_zoo.probes.health import FIGURES
 from ssl_zoo.runs import files
@@ -102,6 +102,8 @@ def write_unlabelled(directory: Path, result: Result, found: Unlabelled, data: D
     _print_health(result, found.health)
     if result.word_similarity:
         print_word_similarity(result)
+    if result.retrieval:
+        print_retrieval(result)
     if result.translation:
         print_translation(result)
     remark = f"There is no accuracy to measure: {reason}."

@@ -27,6 +27,7 @@ from ssl_zoo.runs.results import (
     LayerScores,
     Parts,
     Result,
+    Retrieval,
     TaskScore,
     WordSimilarity,
 )
@@ -49,6 +50,7 @@ def write_result(directory: Path, result: Result) -> None:
         "layers": {row: scores._asdict() for row, scores in result.layers.items()},
         "word_similarity": nested(result.word_similarity, 2, lambda similarity: similarity._asdict()),
         "translation": nested(result.translation, 2, lambda bleu: bleu._asdict()),
+        "retrieval": nested(result.retrieval, 2, lambda retrieval: retrieval._asdict()),
     }.items():
         if entries:
             record[name] = entries
@@ -123,6 +125,7 @@ def _typed(record: dict[str, Any]) -> Result:
         meanings={str(row): str(meaning) for row, meaning in record.get("meanings", {}).items()},
         word_similarity=nested(record.get("word_similarity", {}), 2, _word_similarity),
         translation=nested(record.get("translation", {}), 2, _bleu),
+        retrieval=nested(record.get("retrieval", {}), 2, _retrieval),
     )
 
 
@@ -134,6 +137,16 @@ def _task_score(found: Mapping[str, Any]) -> TaskScore:
 
 def _word_similarity(found: Mapping[str, Any]) -> WordSimilarity:
     return WordSimilarity(read_number(found["rho"]), int(found["pairs"]), int(found["of"]))
+
+
+def _retrieval(found: Mapping[str, Any]) -> Retrieval:
+    return Retrieval(
+        read_share(found["first"]),
+        read_share(found["among_five"]),
+        read_share(found["reciprocal_rank"]),
+        int(found["asked"]),
+        int(found["answers"]),
+    )
 
 
 def _bleu(found: Mapping[str, Any]) -> Bleu:

@@ -76,6 +76,31 @@ class Bleu(NamedTuple):
 Translations = dict[str, dict[str, Bleu]]  # by part of the sources and by row
 
 
+# A row of retrievals: what answers in random order are rated.
+CHANCE = "chance"
+
+
+class Retrieval(NamedTuple):
+    """How well examples find the one in another style that shows the same.
+
+    Attributes:
+        first: share of the examples to which it is the nearest, in [0, 1].
+        among_five: share of those to which it is among the five nearest.
+        reciprocal_rank: mean of 1 / its rank, in (0, 1].
+        asked: number of examples that have such a one.
+        answers: number of examples in the other style.
+    """
+
+    first: float
+    among_five: float
+    reciprocal_rank: float
+    asked: int
+    answers: int
+
+
+Retrievals = dict[str, dict[str, Retrieval]]  # by direction, such as `Noto to EmojiOne`, and by row
+
+
 class LayerScores(NamedTuple):
     """What linear probes of the single layers reach.
 
@@ -162,6 +187,8 @@ class Result(NamedTuple):
         meanings: what the rows besides the run's own are, by row, as far as somebody says.
         word_similarity: how well vectors of words agree with people, by set of pairs and by row; of texts alone.
         translation: how well it translates, by part of the sources and by row; of a method that does alone.
+        retrieval: how well test examples find those that show the same in another style, by direction and by row; of
+            data that has such pairs alone.
     """
 
     protocol: int
@@ -186,6 +213,7 @@ class Result(NamedTuple):
     meanings: dict[str, str] = {}  # noqa: RUF012  # a tuple's default, and never changed
     word_similarity: Similarities = {}  # noqa: RUF012  # a tuple's default, and never changed
     translation: Translations = {}  # noqa: RUF012  # a tuple's default, and never changed
+    retrieval: Retrievals = {}  # noqa: RUF012  # a tuple's default, and never changed
 
     @property
     def own_row(self) -> str:

@@ -3,9 +3,10 @@ from itertools import permutations
 import pytest
 import torch
 
-from ssl_zoo.analysis.alignment import align, chance_of, mean_reciprocal_rank
+from ssl_zoo.analysis.alignment import align
 from ssl_zoo.analysis.words import LanguageVectors, read_language
 from ssl_zoo.errors import InputError
+from ssl_zoo.probes.ranks import chance_of, mean_reciprocal_rank
 from tests.analysis.planted import ENGLISH, GERMAN, TEXTS, PlantedEncoder, planted_tokens
 
 DICTIONARY = {english: [german.lower()] for english, german in zip(ENGLISH, GERMAN, strict=True)}

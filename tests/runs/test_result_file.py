@@ -15,7 +15,7 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     for result in (
         made(),
         made(tasks={}, task_sizes={}, layers={}, main_task="classes"),
-        made(rows={}, seed=None, word_similarity={}),
+        made(rows={}, seed=None, word_similarity={}, retrieval={}),
         made(translation={"all sources": {"SimCLR": Bleu(12.5, 500, 96)}}),
     ):
         write_result(tmp_path, result)
