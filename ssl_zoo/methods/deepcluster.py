@@ -20,15 +20,13 @@ from ssl_zoo.parts.alarms import Alarm, few_codes
 from ssl_zoo.parts.codebooks import code_perplexity
 from ssl_zoo.parts.k_means import k_means
 from ssl_zoo.parts.nearest import nearest
-from ssl_zoo.parts.refit import Count, Refit
+from ssl_zoo.parts.refit import Count, Refit, as_columns, from_columns
 from ssl_zoo.parts.whitening import Whitening, fit_whitening
 from ssl_zoo.randomness import fold_in, normal
 from ssl_zoo.views.base import Views, require_at_least
 
 # What keys are folded with, so that draws are independent of each other; each clustering folds its number in, too.
 CENTRES, HEAD = 1, 2
-# The number of an example travels with its vector in two columns, each of which float32 holds exactly.
-SPLIT = 1 << 20
 
 
 class Clustering(NamedTuple):
@@ -178,12 +176,11 @@ class DeepCluster(Method):
 
     def _collect(self, batch: Batch) -> tuple[Tensor, Tensor]:
         vectors = self.encoder(batch.inputs, batch.mask).pooled.float()
-        number = torch.stack([batch.index // SPLIT, batch.index % SPLIT], dim=1).float()
-        rows = torch.cat([vectors, number], dim=1)[:, None]
+        rows = torch.cat([vectors, as_columns(batch.index)], dim=1)[:, None]
         return rows, torch.ones(rows.shape[:2], dtype=torch.bool, device=rows.device)
 
     def _fit(self, rows: Tensor) -> Clustering:
-        vectors, index = rows[:, :-2], rows[:, -2].long() * SPLIT + rows[:, -1].long()
+        vectors, index = rows[:, :-2], from_columns(rows[:, -2:])
         if len(vectors) < self.clusters:
             raise InputError(
                 f"DeepCluster: there are {len(vectors)} training examples to make {self.clusters} clusters of: set "

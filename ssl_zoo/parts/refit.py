@@ -9,6 +9,9 @@ from torch import Tensor, nn
 from ssl_zoo.batch import Batch
 from ssl_zoo.errors import InputError
 
+# The number of an example travels with its vector in two columns, each of which float32 holds exactly.
+SPLIT = 1 << 20
+
 
 class Refit(NamedTuple):
     """Something that is due at some point of a run, of which a method says what to collect, to fit, and to do with it.
@@ -68,6 +71,16 @@ class Count(nn.Module):
     def set_extra_state(self, state: Tensor) -> None:
         """The number of a checkpoint."""
         self.value = int(state)
+
+
+def as_columns(index: Tensor) -> Tensor:
+    """``(B, 2)`` float32, numbers of examples ``(B,)`` int64, below 2**44, as what `Refit.collect` may give."""
+    return torch.stack([index // SPLIT, index % SPLIT], dim=1).float()
+
+
+def from_columns(columns: Tensor) -> Tensor:
+    """The numbers ``(M,)`` int64 again, of columns ``(M, 2)`` that `as_columns` has made."""
+    return columns[:, 0].long() * SPLIT + columns[:, 1].long()
 
 
 def some_places(vectors: Tensor, real: Tensor, draws: Tensor, most: int) -> tuple[Tensor, Tensor]:

@@ -42,7 +42,7 @@ SMALL_DATA: dict[str, Callable[[], list[str]]] = {
     "pairs": lambda: ["--data.source=ParallelTexts", f"--data.source.root={pairs()}", *SMALL_TEXTS],
 }
 SMALL_TEXTS = ["--data.vocab_size=300", "--data.length=16"]
-FEW_CLUSTERS = 6  # of examples, of which there are twenty
+FEW = 6  # clusters or classes of examples, of which there are twenty
 # What a method's training is compared by needs neither.
 UNWATCHED = ["--trainer.limit_val_batches=0"]
 SAVING = ["--trainer.callbacks=tests.contracts.experiments.SavesOnTheWay"]
@@ -139,8 +139,7 @@ def small(path: Path, runs: Path) -> list[str]:
         options.append("--data.crop_seconds=0.5")
     if "max_new_tokens" in arguments:
         options.append("--model.max_new_tokens=4")
-    if isinstance(arguments.get("clusters"), int):
-        options.append(f"--model.clusters={FEW_CLUSTERS}")
+    options += [f"--model.{name}={FEW}" for name in ("classes", "clusters") if isinstance(arguments.get(name), int)]
     for name, part in arguments.items():
         if isinstance(part, dict) and "pretrained" in part.get("init_args", {}):
             options.append(f"--model.{name}.pretrained={weights()}")  # which say how large it is

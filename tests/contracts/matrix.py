@@ -42,7 +42,7 @@ from ssl_zoo.training_cli import SIZES
 from ssl_zoo.views.base import Views
 from tests.contracts.experiments import (
     EXPERIMENTS,
-    FEW_CLUSTERS,
+    FEW,
     FOLDER,
     OWN,
     class_of,
@@ -189,8 +189,7 @@ def choices(method: type[Method], modality: str) -> Iterator[Choice]:
     own = experiment_of(method, modality)
     settings = settings_of(own or OWN[method.__name__])["model"]["init_args"]
     settings = {name: value for name, value in settings.items() if name not in ("encoder", "optimizer")}
-    if isinstance(settings.get("clusters"), int):
-        settings["clusters"] = FEW_CLUSTERS
+    settings |= {name: FEW for name in ("classes", "clusters") if isinstance(settings.get(name), int)}
     if own is None:  # what is made for another modality is left to the method, or to this modality
         settings = {name: value for name, value in settings.items() if not is_part(value)}
     for name, (base, package) in PARTS.items():
