@@ -29,16 +29,13 @@ def batch(images: Tensor) -> Batch:
     return Batch(images, None, None, torch.arange(len(images)))
 
 
-@torch.no_grad()
 @pytest.mark.parametrize(("offset", "steps"), [(None, 2), (1, 9)])
 def test_the_loss_by_plain_loops_over_places_steps_and_candidates(offset, steps):
-    model = make(channels=3, offset=offset, steps=steps).eval()
+    model = make(channels=3, offset=offset, steps=steps)
     seen = batch(torch.rand(3, 3, 10, 12))  # four rows of five patches
     # Each place's patches as images, of which the encoder sees one patch.
-    z = torch.stack([model.encoder(patch).pooled for patch in model.patches(seen).unbind(1)], 1)
-    z, offset = z.unflatten(1, (4, 5)).double(), offset or 2
-    model.double()
-    context, targets = model.context(z), model.targets(z)
+    z = torch.stack([model.encoder(patch).pooled for patch in model.patches(seen).unbind(1)], 1).unflatten(1, (4, 5))
+    context, targets, offset = model.context(z), model.targets(z), offset or 2
     everything = [targets[image, row, column] for image in range(3) for row in range(4) for column in range(5)]
     nats, right = [], []
     for image in range(3):
@@ -50,15 +47,20 @@ def test_the_loss_by_plain_loops_over_places_steps_and_candidates(offset, steps)
                         continue
                     rows = slice(16 * step, 16 * step + 16)
                     query = model.predictors.weight[rows] @ context[image, row, column] + model.predictors.bias[rows]
-                    scores = [float(query @ each) / 4 for each in everything]
+                    scores = [query @ each / 4 for each in everything]
                     true = image * 20 + below * 5 + column
-                    nats.append(math.log(sum(map(math.exp, scores))) - scores[true])
+                    nats.append(sum(score.exp() for score in scores).log() - scores[true])
                     right.append(max(scores) == scores[true])
-    terms = model.float().losses(seen)
-    assert float(terms["loss"]) == pytest.approx(sum(nats) / len(nats), abs=1e-5)
-    assert float(terms["accuracy"]) == pytest.approx(sum(right) / len(right))
+    expected, terms = torch.stack(nats).mean(), model.losses(seen)
+    torch.testing.assert_close(terms["loss"], expected, atol=1e-5, rtol=1e-5)
+    assert float(terms["accuracy"]) == pytest.approx(sum(map(bool, right)) / len(right))
     assert float(terms["chance"]) == pytest.approx(1 / 60)
-    assert float(terms["gain"]) == pytest.approx(math.log(60) - sum(nats) / len(nats), abs=1e-5)
+    assert float(terms["gain"]) == pytest.approx(math.log(60) - float(expected.detach()), abs=1e-5)
+    parameters = [*model.parameters()]
+    for ours, theirs in zip(
+        *(torch.autograd.grad(each, parameters) for each in (terms["loss"], expected)), strict=True
+    ):
+        torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-3)
 
 
 def test_the_first_row_to_be_predicted_shares_no_pixel_with_what_is_seen():

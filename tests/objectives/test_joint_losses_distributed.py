@@ -1,4 +1,4 @@
-"""Losses over the statistics of a batch on two gloo processes, against one on the whole batch, value and gradient."""
+"""Losses over all of a batch on two gloo processes, against one on the whole batch, value and gradient."""
 
 import pytest
 import torch
@@ -6,6 +6,7 @@ import torch.distributed as dist
 from torch import nn
 
 from ssl_zoo.distributed import all_gather
+from ssl_zoo.objectives.contrastive import global_logits
 from ssl_zoo.objectives.decorrelation import barlow_twins, covariance_penalty, cross_correlation, variance_hinge
 from ssl_zoo.objectives.sigreg import random_directions, sigreg
 from ssl_zoo.objectives.similarity import distance_to_centre
@@ -36,7 +37,13 @@ def lejepa_step(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
     return distance_to_centre(views, 2) + sigreg(views, random_directions(example_keys(0, 1, torch.tensor([0])), 4, 9))
 
 
-STEPS = {"Barlow Twins": barlow_step, "VICReg": vicreg_step, "LeJEPA": lejepa_step}
+def cpc_step(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+    """Twice as many queries as there are targets, each with its match among those of its own rank."""
+    matches = (torch.arange(len(second)) ^ 1).repeat(2)  # of its neighbour
+    return nn.functional.cross_entropy(*global_logits(torch.cat([first, 2 * first]), second, matches))
+
+
+STEPS = {"Barlow Twins": barlow_step, "VICReg": vicreg_step, "LeJEPA": lejepa_step, "CPC": cpc_step}
 
 
 def step(name: str, model: nn.Module, share: slice) -> tuple[torch.Tensor, list[torch.Tensor]]:
