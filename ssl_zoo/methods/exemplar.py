@@ -12,15 +12,18 @@ from ssl_zoo.methods.base import Method
 from ssl_zoo.mixed_precision import heads_in_mixed_precision
 from ssl_zoo.objectives.language_modeling import global_mean, token_nats
 from ssl_zoo.optim import Optimizer
+from ssl_zoo.parts.alarms import Alarm
 from ssl_zoo.parts.heads import mlp
 from ssl_zoo.parts.refit import Count, Refit, as_columns, from_columns
 from ssl_zoo.views.base import Views, require_at_least
 
+KNOWN = "train/known"
+FEW_KNOWN = 0.25  # part of a batch below which most of a run is spent on what gives no loss
 NOBODY = 2**63 - 1  # in place of an example's number, of a class that there is none for
 
 
 class Exemplar(Method):
-    """Exemplar networks (Dosovitskiy et al., 2014, arXiv:1406.6909, equation 1).
+    """Exemplar networks (Dosovitskiy et al., 2014, arXiv:1406.6909, equations 1 and 2).
 
     Each of N training examples is a class. A network g with one hidden layer predicts from a view x of an example, of
     which there are as many as there are steps, which one it is. With f the encoder and i the example's class:
@@ -117,6 +120,14 @@ class Exemplar(Method):
         self.chosen.fill_(NOBODY)
         self.chosen[: len(found)] = found
         self.fitted.value += 1
+
+    def alarms(self, batch_size: int) -> list[Alarm]:
+        """Few examples with a class, too."""
+        sentence = (
+            f"Few training examples are classes, {{{KNOWN}:.3f}} of a batch, and the others take as long and give no "
+            "loss. Raise classes, lower data.train_size, or take MoCo or SimCLR, which are for more examples."
+        )
+        return [*super().alarms(batch_size), Alarm(KNOWN, sentence, below=FEW_KNOWN)]
 
     def chance_loss(self, batch_size: int) -> float:
         """The log of the number of classes that have an example; before they are chosen, of all."""

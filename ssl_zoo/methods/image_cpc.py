@@ -29,7 +29,7 @@ AT_CHANCE = 0.03  # nats below the chance loss, under which nothing has been lea
 
 
 class ImageCPC(Method):
-    """CPC v2, contrastive predictive coding of images (Hénaff et al., 2019, arXiv:1905.09272, equation 2).
+    """CPC v2, contrastive predictive coding of images (Hénaff et al., 2019, arXiv:1905.09272).
 
     An image is a grid of overlapping patches. With z_rc what the encoder makes of the patch in row r and column c, seen
     by itself, t a linear layer, c_rc the context of that place, which masked convolutions make of the z in row r and
@@ -41,9 +41,9 @@ class ImageCPC(Method):
                    -log  exp(s_k(rc, positive))  /  sum over all patches j of the global batch of exp(s_k(rc, j))
 
     It is the loss of `CPC`, speech's, but that all patches there are stand for the drawn negatives, those of the same
-    image among them. Each patch is changed by itself, so that neighbours cannot be known by what they share: mirrored,
-    cropped, brighter or darker, and of colours one channel alone is left. The paper predicts upwards and sideways, too,
-    and changes patches in more ways.
+    image among them, and those that look the same, such as empty ones. Each patch is changed by itself, so that
+    neighbours cannot be known by what they share: mirrored, cropped, brighter or darker, and of colours one channel
+    alone is left. The paper predicts upwards and sideways, too, and changes patches in more ways.
 
     What must not give the answer away: norms over a batch, through which patches see each other (layer norms do not);
     rows that overlap with what the context has seen, hence `offset`; and a context that sees what it is to predict.

@@ -79,6 +79,8 @@ def test_examples_without_a_class_have_no_part_in_the_loss():
     none = model.losses(images(others))
     none["loss"].backward()
     assert float(none["loss"].detach()) == 0 and float(none["known"]) == 0
+    sound = [alarm.sounds({"train/known": known}) for known in (0.5, 0.1) for alarm in model.alarms(8)]
+    assert sound.count(True) == 1 and sound[-1]  # of the one that is about few classes
     assert all(not parameter.grad.any() for parameter in model.parameters() if parameter.grad is not None)
 
 
