@@ -128,12 +128,21 @@ class ImageData(DataModule):
             load(self.source)
 
     def setup(self, stage: str | None = None) -> None:
-        """See `DataModule`; what was read for a method without views is read again for one that has some."""
+        """See `DataModule`; what was read for a method without views is read again for one that has some.
+
+        Before training it says how many images are in pairs, where views are made of them.
+        """
         if self.pairs and not self._has_views():
             raise InputError("data.pairs is true, but this method makes no views of images: set it to false.")
         if self._middle_only and self._has_views():
             del self.train_set
         super().setup(stage)
+        if stage == "fit" and self.pairs and self.found_pairs is not None:
+            paired = int(self.found_pairs.paired[self.pretrain_set.positions].sum())
+            whereabouts.say(
+                f"{self.source_name}: {paired:,} of the {len(self.pretrain_set):,} images to pretrain on are in pairs; "
+                "both views of any other are its own."
+            )
 
     def _has_views(self) -> bool:
         """Whether the method that trains cuts views; where nobody knows which one does, it may."""
@@ -237,16 +246,6 @@ class ImageData(DataModule):
         if nothing or not isinstance(examples, ImageExamples) or not self._has_views():
             return examples
         return ImageExamples(examples.images, examples.chosen, examples.size, self._kept_size, partners)
-
-    def train_dataloader(self) -> "TrainLoader":
-        """See `DataModule`; says how many images are in pairs, where views are made of them."""
-        if self.pairs and self.found_pairs is not None:
-            paired = int(self.found_pairs.paired[self.pretrain_set.positions].sum())
-            whereabouts.say(
-                f"{self.source_name}: {paired:,} of the {len(self.pretrain_set):,} images to pretrain on are in pairs; "
-                "both views of any other are its own."
-            )
-        return super().train_dataloader()
 
     def shuffled(
         self, examples: Examples, batch_size: int, seed: int, trainer: L.Trainer | None = None

@@ -86,8 +86,10 @@ def test_pairs_are_of_the_same_code_points_and_in_one_part(root):
 
 def test_partners_are_fields_where_they_are_asked_for(root, capsys):
     assert "partner" not in (next(iter(ready(root).train_dataloader())).fields or {})
+    ready(root).setup("fit")
     assert "in pairs" not in capsys.readouterr().out
     data = ready(root, pairs=True)
+    data.setup("fit")
     batch: Batch = next(iter(data.train_dataloader()))
     pairs, images = data.found_pairs, data.pretrain_set.images
     assert torch.equal(batch.fields["partner"], images.read(pairs.partners[batch.index], 6))
