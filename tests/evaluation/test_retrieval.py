@@ -112,7 +112,7 @@ def test_a_run_has_it_in_its_results_and_in_the_terminal(tmp_path, capsys):
     write_files(write_packages(tmp_path / "root"))
     options = ["--model.encoder.depth=10", "--model.encoder.width=4", "--data.batch_size=16", "--data.image_size=6"]
     options += ["--trainer.max_steps=2", "--trainer.accelerator=cpu", "--probe.draws=1", "--probe.labels_per_class=[1]"]
-    options += ["--probe.ceiling=false", "--probe.layers=false", f"--data.source.root={tmp_path / 'root'}"]
+    options += ["--probe.layers=false", f"--data.source.root={tmp_path / 'root'}"]
     overlay = ["--config", str(FOLDER / "styles.yaml"), "--runs_dir", str(tmp_path / "runs")]
     run(["fit", "--config", str(FOLDER / "image" / "simclr.yaml"), *overlay, *options])
     (path,) = tmp_path.glob("runs/*/*/results.json")

@@ -66,6 +66,15 @@ def test_every_recipe_makes_the_views_that_each_image_alone_would_have(name: str
     assert not torch.allclose(second, views.of(alone(images), KEYS).inputs.chunk(2)[1])
 
 
+def test_what_an_example_becomes_depends_on_it_and_its_partner_alone() -> None:
+    images = batch(aspect=(0.5, 3.0))
+    some = torch.tensor([9, 2, 5])
+    fields = {name: each[some] for name, each in images.fields.items()}
+    few = Batch(images.inputs[some], None, None, images.index[some], fields)
+    whole = SimCLRViews().of(images, KEYS).inputs.unflatten(0, (2, COUNT))[:, some].flatten(0, 1)
+    torch.testing.assert_close(SimCLRViews().of(few, KEYS[some]).inputs, whole)
+
+
 def test_local_crops_are_of_both() -> None:
     crops = ImageViews([RandomResizedCrop(8, scale=ZOOM)])
     views, images = MultiCrop(ImageViews([]), crops, 4), batch()
