@@ -104,10 +104,12 @@ def test_a_file_of_pairs(tmp_path: Path):
     ]  # fmt: skip
     assert blank.name.startswith("line 4 of") and source.name == "pairs"
     before = source.fingerprint()
-    path.write_text("eins one\n")
+    path.write_text("eins one\nzwei\ttwo\n")
     assert source.fingerprint() != before
-    with pytest.raises(InputError, match=r"There is no tab in line 1 of .*: write a text, a tab and its translation"):
-        list(source.documents())
+    assert list(source.pairs()) == [
+        BadText(f"line 1 of {path}", "has no tab between a text and its translation"),
+        Pair("zwei", "two", name=f"line 2 of {path}"),
+    ]
     path.write_text("eins\tone\n", encoding="utf-16")
     assert [each.reason for each in source.documents()] == ["is UTF-16 or UTF-32 and not UTF-8"]
     with pytest.raises(InputError, match="There is no file"):

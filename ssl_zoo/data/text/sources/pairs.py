@@ -11,7 +11,8 @@ from ssl_zoo.data.sources.files import readable, resolved
 from ssl_zoo.data.splits import Part
 from ssl_zoo.data.text.sources.base import BadText, Document, TextSource
 from ssl_zoo.data.text.sources.contents import BLANK, NOT_UTF8, encoding_fault, has_lost_bytes, is_blank
-from ssl_zoo.errors import InputError
+
+NO_TAB = "has no tab between a text and its translation"
 
 
 class Pair(NamedTuple):
@@ -55,8 +56,8 @@ class ParallelTexts(PairSource):
     """Your own pairs: a file with a text, a tab and its translation in every line.
 
     `paste one.txt other.txt` makes it of two files whose lines belong to each other. What stands behind a second tab,
-    such as an author's name, is not read. A pair of which one text is blank, or which is not in UTF-8, is a bad one, of
-    which the data's `on_error` says what it does.
+    such as an author's name, is not read. A line that has no tab, one blank text, or bytes that are not UTF-8 is a bad
+    one, of which the data's `on_error` says what it does.
 
     Args:
         root: the file, in UTF-8.
@@ -93,7 +94,8 @@ class ParallelTexts(PairSource):
                     yield BadText(name, NOT_UTF8)
                     continue
                 if "\t" not in line:
-                    raise InputError(f"There is no tab in {name}: write a text, a tab and its translation.")
+                    yield BadText(name, NO_TAB)
+                    continue
                 source, target = (text.strip("\r\n\ufeff") for text in line.split("\t")[:2])
                 if is_blank(source) or is_blank(target):
                     yield BadText(name, BLANK)
