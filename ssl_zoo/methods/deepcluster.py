@@ -17,6 +17,7 @@ from ssl_zoo.objectives.language_modeling import global_mean, token_nats
 from ssl_zoo.optim import Optimizer, advice_on_divergence, batches_per_epoch, total_steps
 from ssl_zoo.parts.agreement import mutual_information
 from ssl_zoo.parts.alarms import Alarm, few_codes
+from ssl_zoo.parts.cluster_pictures import cluster_pictures
 from ssl_zoo.parts.codebooks import code_perplexity
 from ssl_zoo.parts.k_means import k_means
 from ssl_zoo.parts.nearest import nearest
@@ -67,6 +68,7 @@ class DeepCluster(Method):
     which rises while clusters settle; `train/accuracy`, how often the cluster is predicted, an example counting
     for 1 / n_y; and `train/code_perplexity`, among how many equally frequent clusters the examples of a batch waver.
     The paper finds more clusters than there are kinds of things to work best: 10,000 for ImageNet's 1,000.
+    figures/clusters.png shows the validation images nearest to the centres of some.
 
     Args:
         encoder: The network to pretrain.
@@ -81,6 +83,7 @@ class DeepCluster(Method):
         InputError: an argument is out of its range.
     """
 
+    pictured = 512
     mean: Tensor
     directions: Tensor
     centres: Tensor
@@ -140,8 +143,18 @@ class DeepCluster(Method):
         """``(B,)`` int64, the clusters of training examples since the last clustering, and of others the nearest."""
         if self.training and len(self.assignments):
             return self.assignments[batch.index]
+        return nearest(self._whitened(batch), self.centres)
+
+    @torch.no_grad()
+    def pictures(self, batch: Batch) -> dict[str, tuple[Tensor, int] | tuple[Tensor, int, list[str]]]:
+        """Of images, those nearest to the centres of large clusters."""
+        distances = torch.cdist(self._whitened(batch), self.centres)
+        return {**cluster_pictures(self.encoder, batch.inputs, -distances)}
+
+    def _whitened(self, batch: Batch) -> Tensor:
+        """``(B, P)`` float32, what is compared with the centres."""
         vectors = self.encoder(batch.inputs, batch.mask).pooled.float()
-        return nearest(_unit(Whitening(self.mean, self.directions)(vectors)), self.centres)
+        return _unit(Whitening(self.mean, self.directions)(vectors))
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """As every method's; another run may have other epochs."""

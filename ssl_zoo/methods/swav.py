@@ -15,6 +15,7 @@ from ssl_zoo.objectives.self_distillation import cross_view_entropy, entropy
 from ssl_zoo.objectives.sinkhorn import sinkhorn
 from ssl_zoo.optim import Optimizer
 from ssl_zoo.parts.alarms import Alarm, few_codes
+from ssl_zoo.parts.cluster_pictures import cluster_pictures
 from ssl_zoo.parts.heads import mlp
 from ssl_zoo.parts.prototypes import Prototypes
 from ssl_zoo.parts.queue import KeyQueue
@@ -36,7 +37,8 @@ class SwAV(Method):
 
     Watch the loss against log(K), where it begins and where it stays as long as all examples get the same code;
     `train/accuracy`, how often the likeliest prototype of a view is that of the other's code; and
-    `train/code_perplexity`, the number of prototypes in use.
+    `train/code_perplexity`, the number of prototypes in use. figures/clusters.png shows the validation images nearest
+    to some prototypes.
 
     Args:
         encoder: The network to pretrain.
@@ -56,6 +58,8 @@ class SwAV(Method):
     Raises:
         InputError: an argument is out of its range.
     """
+
+    pictured = 512
 
     def __init__(
         self,
@@ -136,6 +140,12 @@ class SwAV(Method):
         """The prototypes go back to unit length."""
         super().after_step()
         self.prototypes.normalize()
+
+    @torch.no_grad()
+    def pictures(self, batch: Batch) -> dict[str, tuple[Tensor, int] | tuple[Tensor, int, list[str]]]:
+        """Of images, those nearest to the prototypes that are in use most."""
+        cosines = self.prototypes(self.projector(self.encoder(batch.inputs, batch.mask).pooled))
+        return {**cluster_pictures(self.encoder, batch.inputs, cosines)}
 
     def late_parts(self) -> list[tuple[nn.Module, float]]:
         """The prototypes."""
