@@ -5,7 +5,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ssl_zoo.data.pictures import as_colours, in_colour_map
 from ssl_zoo.encoders.attention import attend, use_attention, use_fast_attention
 from ssl_zoo.encoders.vit import ViT
 from ssl_zoo.parts.pretext import unit_images
@@ -43,7 +42,7 @@ def class_attention(encoder: ViT, images: Tensor) -> Tensor:
 
 
 def attention_pictures(encoder: nn.Module, images: Tensor) -> dict[str, tuple[Tensor, int, list[str]]]:
-    """Images, and below each where every head looks, from dark to bright; for `Method.pictures`.
+    """Images, and below each where every head looks, white where most; for `Method.pictures`.
 
     Args:
         encoder: The network that is evaluated. Where it is no vision transformer, or the class token is not what it
@@ -53,11 +52,8 @@ def attention_pictures(encoder: nn.Module, images: Tensor) -> dict[str, tuple[Te
     if not isinstance(encoder, ViT) or encoder.pooling != "cls":
         return {}
     maps = class_attention(encoder, images)
-    size = encoder.stride
-    shown = [
-        in_colour_map(head.cpu(), "inferno").repeat_interleave(size, 2).repeat_interleave(size, 3)
-        for head in maps.unbind(1)
-    ]
-    shown = [as_colours(unit_images(images).cpu()), *shown]
+    shares = maps / maps.amax((2, 3), keepdim=True)
+    grey = shares.repeat_interleave(encoder.stride, 2).repeat_interleave(encoder.stride, 3)
+    shown = [unit_images(images), *(head[:, None].expand(-1, images.shape[1], -1, -1) for head in grey.unbind(1))]
     names = ["images", *(f"head {number + 1}" for number in range(maps.shape[1]))]
     return {"attention": (torch.cat(shown), len(images), names)}
