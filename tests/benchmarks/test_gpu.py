@@ -41,6 +41,7 @@ def test_every_experiment_is_found_and_one_that_fails_does_not_stop_the_others(e
         "emoji.yaml",
         "gpu.yaml",
         "smoke.yaml",
+        "styles.yaml",
         "tensorboard.yaml",
         "wandb.yaml",
         "text/denoising_variants.yaml",
