@@ -4,6 +4,7 @@ import math
 import os
 import time
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import lightning as L
@@ -21,6 +22,7 @@ from ssl_zoo.lightning_inside import (
 )
 from ssl_zoo.runs.checkpoints import CheckpointFiles
 from ssl_zoo.runs.files import LAST
+from ssl_zoo.runs.resuming import put_results_aside
 from ssl_zoo.signals import Stopped, requests
 
 
@@ -158,6 +160,8 @@ class LastCheckpoint(Checkpointing):
     def _save(self, trainer: L.Trainer) -> None:
         if not trainer.fast_dev_run:  # type: ignore[attr-defined]  # Lightning sets it where type checkers cannot see
             self.save_now(trainer, self._path)
+            if trainer.is_global_zero:
+                put_results_aside(Path(str(self.dirpath)).parent, trainer.global_step)
         self.last_model_path, self.checked_at, self._loops = self._path, time.monotonic(), None
 
     @property

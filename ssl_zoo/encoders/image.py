@@ -89,6 +89,8 @@ class ResNet(Encoder):
             *normalization("ResNet", mean, std, statistics, (found.mean, found.std), source if found.weights else "")
         )
         self.sizes = depth, width, stem = found.depth, found.width, found.stem
+        if width < 1:
+            raise InputError(f"ResNet's width is {width}; give a number of at least 1.")
         block: Any = Bottleneck if depth >= BOTTLENECK else BasicBlock
         self.dim = 8 * width * block.expansion
         self.stride, self.channels = 8 if stem == "small" else 32, channels

@@ -34,7 +34,7 @@ class PatchResNet(Encoder):
         statistics: mean and std of every channel in place of `mean` and `std`; from the data, where it measures them.
 
     Raises:
-        InputError: `patch_size` or `overlap` is out of its range.
+        InputError: `patch_size`, `overlap` or `width` is out of its range.
     """
 
     modality = "image"
@@ -55,8 +55,9 @@ class PatchResNet(Encoder):
         super().__init__()
         from torchvision.models.resnet import BasicBlock, Bottleneck
 
-        if patch_size < 1:
-            raise InputError(f"PatchResNet's patch_size is {patch_size}; give a number of pixels of at least 1.")
+        for name, value in (("patch_size", patch_size), ("width", width)):
+            if value < 1:
+                raise InputError(f"PatchResNet's {name} is {value}; give a number of at least 1.")
         if not 0 <= overlap < 1:
             raise InputError(f"PatchResNet's overlap is {overlap:g}; give a part of a patch's side, from 0 to below 1.")
         self.normalize = Normalize(*normalization("PatchResNet", mean, std, statistics))

@@ -139,6 +139,11 @@ class ViT(PatchEncoder):
 
     def embed(self, inputs: Tensor, mask: Tensor | None = None) -> Embedded:
         """The projected patches ``(B, N, dim)``, row by row; images are never padded."""
+        if min(inputs.shape[2:]) < self.stride:
+            raise InputError(
+                f"ViT's patches have {self.stride} pixels a side, and these images or crops of them "
+                f"{inputs.shape[2]} x {inputs.shape[3]}: set its patch_size lower, or the size of views higher."
+            )
         images = self.normalize(inputs, self.model.config.num_channels)
         return Embedded(self.model.embeddings.patch_embeddings(images), None, {"size": images.shape[2:]})
 

@@ -124,7 +124,10 @@ def save_program(encoder: Encoder | Evaluated, data: DataModule, batch: Batch, f
             "`input_ids` and `attention_mask` of texts, and the latter is the mask once it is bool."
         )
     if any_size:
-        text += f" It was trained on images of {side} x {side} pixels and takes others, square or not."
+        text += (
+            f" It was trained on images of {side} x {side} pixels and takes others, square or not; of some sizes it "
+            "says in an error which rule they break."
+        )
     elif images:
         text += f" The program takes images of {side} x {side} pixels alone."
     return Loading("PyTorch alone", text, code)

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from ssl_zoo.batch import Batch
 from ssl_zoo.encoders.base import Encoder
+from ssl_zoo.errors import InputError
 from ssl_zoo.lightning_inside import trainer_of
 from ssl_zoo.methods.base import Method
 from ssl_zoo.mixed_precision import heads_in_mixed_precision
@@ -48,7 +49,7 @@ class Exemplar(Method):
         optimizer: Settings of the optimizer and of the learning rate over the run.
 
     Raises:
-        InputError: an argument is out of its range.
+        InputError: an argument is out of its range, or an example's views are made of two images.
     """
 
     chosen: Tensor
@@ -74,9 +75,14 @@ class Exemplar(Method):
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """The loss, how often the class is predicted, and in training the part of the examples that has one."""
         self.fitted.require_some("Exemplar", self.training and trainer_of(self) is not None)
+        if batch.fields is not None and "partner" in batch.fields:
+            raise InputError(
+                "Exemplar takes every image for a class of its own, and data.pairs gives it views of another one, "
+                "which is a class too: set data.pairs to false."
+            )
         trained = self.training and self.fitted.value > 0
         truth, known = self.classes_of(batch.index) if trained else self.taken_for(batch)
-        logits = self.head(self.encoder(*self.make_views(batch)).pooled)
+        logits = self.among_chosen(self.head(self.encoder(*self.make_views(batch)).pooled))
         views = len(logits) // len(truth)
         truth, counted = truth.repeat(views), known.repeat(views)
         terms = {
@@ -92,15 +98,20 @@ class Exemplar(Method):
             index: ``(B,)`` int64, numbers of the examples.
 
         Returns:
-            ``(B,)`` int64, of an example without a class any; and ``(B,)`` bool.
+            ``(B,)`` int64, of an example without a class the first one; and ``(B,)`` bool.
         """
         place = torch.searchsorted(self.chosen, index).clamp(max=self.classes - 1)
-        return place, self.chosen[place] == index
+        known = self.chosen[place] == index
+        return place * known, known
+
+    def among_chosen(self, logits: Tensor) -> Tensor:
+        """``(V, N)`` with -inf for classes that have no example, once the others are chosen."""
+        return logits.masked_fill(self.chosen == NOBODY, -torch.inf) if self.fitted.value else logits
 
     @torch.no_grad()
     def taken_for(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """The same of examples that are in no class: what each is taken for as it is."""
-        found = self.head(self.encoder(batch.inputs, batch.mask).pooled).argmax(1)
+        found = self.among_chosen(self.head(self.encoder(batch.inputs, batch.mask).pooled)).argmax(1)
         return found, torch.ones_like(found, dtype=torch.bool)
 
     def refits(self) -> list[Refit]:

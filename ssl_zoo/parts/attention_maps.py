@@ -54,6 +54,7 @@ def attention_pictures(encoder: nn.Module, images: Tensor) -> dict[str, tuple[Te
     maps = class_attention(encoder, images)
     shares = maps / maps.amax((2, 3), keepdim=True)
     grey = shares.repeat_interleave(encoder.stride, 2).repeat_interleave(encoder.stride, 3)
-    shown = [unit_images(images), *(head[:, None].expand(-1, images.shape[1], -1, -1) for head in grey.unbind(1))]
+    reached = unit_images(images)[..., : grey.shape[2], : grey.shape[3]]
+    shown = [reached, *(head[:, None].expand(-1, images.shape[1], -1, -1) for head in grey.unbind(1))]
     names = ["images", *(f"head {number + 1}" for number in range(maps.shape[1]))]
     return {"attention": (torch.cat(shown), len(images), names)}

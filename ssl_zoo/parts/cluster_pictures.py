@@ -10,10 +10,10 @@ CLUSTERS, NEAREST = 8, 10  # shown
 
 
 def cluster_pictures(encoder: Encoder, inputs: Tensor, closeness: Tensor) -> dict[str, tuple[Tensor, int, list[str]]]:
-    """A row for each of the largest clusters, of the images nearest to its centre, the nearest first.
+    """A row for each of the largest clusters, of those of its images that are nearest to its centre, the nearest first.
 
-    For `Method.pictures`. Clusters are ordered by how many of the images are nearer to them than to any other; those
-    that have none are not shown.
+    For `Method.pictures`. An image is in the cluster whose centre is nearest to it. Rows are filled up with white, and
+    say how many of all the images are in the cluster; clusters that have none are not shown.
 
     Args:
         encoder: The network, of which there are no pictures unless it reads images.
@@ -22,9 +22,14 @@ def cluster_pictures(encoder: Encoder, inputs: Tensor, closeness: Tensor) -> dic
     """
     if encoder.modality != "image":
         return {}
-    members = closeness.argmax(1).bincount(minlength=closeness.shape[1])
-    largest = [cluster for cluster in members.argsort(descending=True, stable=True)[:CLUSTERS] if members[cluster]]
-    row = min(NEAREST, len(inputs))
-    chosen = torch.cat([closeness[:, cluster].topk(row).indices for cluster in largest])
-    names = [f"{int(members[cluster])} images" for cluster in largest]
-    return {"clusters": (unit_images(inputs)[chosen], row, names)}
+    images, cluster_of = unit_images(inputs), closeness.argmax(1)
+    members = cluster_of.bincount(minlength=closeness.shape[1])
+    rows, names = [], []
+    for cluster in members.argsort(descending=True, stable=True)[:CLUSTERS]:
+        inside = (cluster_of == cluster).nonzero()[:, 0]
+        if len(inside):
+            nearest = inside[closeness[inside, cluster].argsort(descending=True, stable=True)[:NEAREST]]
+            white = images.new_ones(NEAREST - len(nearest), *images.shape[1:])
+            rows.append(torch.cat([images[nearest], white]))
+            names.append(f"{len(inside)} of {len(images)}")
+    return {"clusters": (torch.cat(rows), NEAREST, names)}

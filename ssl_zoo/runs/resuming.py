@@ -249,6 +249,19 @@ def evaluated_steps(directory: Path) -> int | None:
         return None
 
 
+def put_results_aside(directory: Path, steps: int) -> None:
+    """Renames results that are not of these weights: neither a table nor a model card is to show them for such.
+
+    Args:
+        directory: folder of the run.
+        steps: optimizer steps that its checkpoint has.
+    """
+    before = evaluated_steps(directory)
+    if before is not None and before != steps:
+        path = directory / RESULTS
+        os.replace(path, path.with_name(f"{path.stem}-after-{before}-steps{path.suffix}"))
+
+
 def how_to_go_on(sentence: str, directory: Path, steps: int) -> str:
     """What the user of a run that was stopped is to know.
 

@@ -71,6 +71,11 @@ def test_a_vit_pools_the_class_token_or_the_patches():
     assert torch.equal(encoder(images).pooled, found.sequence.mean(1))
 
 
+def test_a_width_of_nothing_is_refused():
+    with pytest.raises(InputError, match="ResNet's width is -4; give a number of at least 1"):
+        ResNet(width=-4)
+
+
 def test_width_sets_the_number_of_parameters():
     assert ResNet(18, 16).dim == 128 and ResNet(50, 16).dim == 512
     assert sum(p.numel() for p in ResNet(18, 64, stem="large").parameters()) == 11_176_512

@@ -74,6 +74,8 @@ def test_in_training_no_patch_sees_another_as_with_batch_norm_they_do(monkeypatc
 def test_what_cannot_work_is_refused():
     with pytest.raises(InputError, match="6 pixels a side, and these images 5 x 9: set its patch_size to 5"):
         make()(torch.rand(1, 2, 5, 9))
+    with pytest.raises(InputError, match="PatchResNet's width is 0; give"):
+        make(width=0)
     with pytest.raises(InputError, match="patch_size is 0; give"):
         make(patch_size=0)
     for overlap in (1.0, -0.1):

@@ -55,7 +55,7 @@ def test_the_loss_by_plain_loops_over_views_and_classes(chosen):
     for view in model.make_views(batch).inputs.chunk(2):
         for image, index in zip(view, INDEX.tolist(), strict=True):
             if index in order:
-                scores = model.head(model.encoder(image[None]).pooled)[0]
+                scores = model.head(model.encoder(image[None]).pooled)[0][: len(chosen)]  # others have no example
                 nats.append(sum(score.exp() for score in scores).log() - scores[order[index]])
                 right.append(int(scores.argmax()) == order[index])
     expected = torch.stack(nats).mean()
@@ -180,3 +180,10 @@ def test_what_cannot_work_is_refused():
             accelerator="cpu", max_steps=1, logger=False, enable_checkpointing=False, enable_progress_bar=False,
             enable_model_summary=False, limit_val_batches=0,
         ).fit(make(), ImageData(image_size=8, batch_size=12, train_size=50))  # fmt: skip
+
+
+def test_views_of_two_images_are_refused():
+    batch = images()
+    model = fitted(torch.arange(20))
+    with pytest.raises(InputError, match=r"Exemplar takes every image for a class of its own.*set data.pairs to false"):
+        model.losses(batch._replace(fields={"partner": batch.inputs}))

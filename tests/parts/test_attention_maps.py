@@ -6,6 +6,7 @@ from transformers import ViTConfig, ViTModel
 
 from ssl_zoo.encoders.image import ResNet
 from ssl_zoo.encoders.vit import ViT
+from ssl_zoo.errors import InputError
 from ssl_zoo.parts.attention_maps import attention_pictures, class_attention
 
 
@@ -49,3 +50,15 @@ def test_pictures_have_a_row_for_every_head_or_are_not_drawn(encoder: ViT) -> No
     encoder.pooling = "mean"
     assert attention_pictures(encoder, images) == {}
     assert attention_pictures(ResNet(depth=18, width=8, channels=1), images) == {}
+
+
+@torch.no_grad()
+def test_what_no_patch_reaches_is_left_out_of_pictures(encoder: ViT) -> None:
+    images = torch.rand(2, 1, 18, 19)
+    shown, _, _ = attention_pictures(encoder, images)["attention"]
+    assert torch.equal(shown[:2], images[..., :16, :16])
+
+
+def test_images_smaller_than_a_patch_are_refused(encoder: ViT) -> None:
+    with pytest.raises(InputError, match=r"ViT's patches have 4 pixels a side, .* 3 x 8: set its patch_size lower"):
+        encoder(torch.rand(2, 1, 3, 8))

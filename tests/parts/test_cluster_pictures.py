@@ -15,11 +15,11 @@ def test_the_largest_clusters_come_first_and_their_nearest_images_foremost() -> 
     closeness[:4, 0] = torch.tensor([0.1, 0.4, 0.3, 0.2])
     closeness[4:, 2] = torch.linspace(0.1, 0.8, 8)
     images, row, names = cluster_pictures(encoder, inputs, closeness)["clusters"]
-    assert names == ["8 images", "4 images"]  # the second cluster has none
+    assert names == ["8 of 12", "4 of 12"]  # the second cluster has none
     shown = (images[:, 0, 0, 0] * 255).round().int().reshape(2, row).tolist()
     assert row == 10
-    assert shown[0][:8] == [11, 10, 9, 8, 7, 6, 5, 4]
-    assert shown[1][:4] == [1, 2, 3, 0]
+    assert shown[0] == [11, 10, 9, 8, 7, 6, 5, 4, 255, 255]
+    assert shown[1] == [1, 2, 3, 0, *[255] * 6]
 
 
 def test_there_are_none_of_texts() -> None:
