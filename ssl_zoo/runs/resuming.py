@@ -4,7 +4,7 @@ import os
 import shlex
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -125,8 +125,9 @@ def remove_empty(folders: list[Path]) -> None:
         folders: Some that lie in each other, the deepest first; they need not be there.
     """
     for folder in folders:
-        if folder.is_dir() and not any(folder.iterdir()):
-            folder.rmdir()
+        with suppress(FileNotFoundError):  # every process of a run clears up, and another may have been faster
+            if not any(folder.iterdir()):
+                folder.rmdir()
 
 
 def resumable(directory: Path) -> list[Path]:

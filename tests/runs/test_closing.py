@@ -11,6 +11,7 @@ from ssl_zoo.cli import main, run
 from ssl_zoo.front import answer
 from ssl_zoo.runs.closing import closing_lines
 from ssl_zoo.runs.files import last_checkpoint
+from ssl_zoo.runs.resuming import remove_empty
 from ssl_zoo.signals import requests
 from tests.made import write_images
 
@@ -89,6 +90,15 @@ def test_one_that_is_stopped_says_how_to_go_on(tmp_path, capsys, monkeypatch):
     assert list(found) == ["resume", "evaluate", "embed", "export"]
     assert found["resume"] == ["fit", "--resume", str(directory)]
     assert "Stopped by Ctrl-C" in said.err
+
+
+def test_an_empty_folder_that_another_process_removes_first_is_no_fault(tmp_path, monkeypatch):
+    inner = tmp_path / "simclr" / "run"
+    inner.mkdir(parents=True)
+    remove = Path.rmdir
+    monkeypatch.setattr(Path, "rmdir", lambda folder: [remove(folder) for _ in range(2)])  # both at once
+    remove_empty([inner, inner.parent, tmp_path / "never"])
+    assert not inner.parent.exists()
 
 
 def _interrupted(took):
