@@ -125,7 +125,8 @@ def remove_empty(folders: list[Path]) -> None:
         folders: Some that lie in each other, the deepest first; they need not be there.
     """
     for folder in folders:
-        with suppress(FileNotFoundError):  # every process of a run clears up, and another may have been faster
+        # Every process of a run clears up, and another may have been faster; or a file lies where they were to be.
+        with suppress(FileNotFoundError, NotADirectoryError):
             if not any(folder.iterdir()):
                 folder.rmdir()
 
