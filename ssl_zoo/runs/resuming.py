@@ -125,8 +125,7 @@ def remove_empty(folders: list[Path]) -> None:
         folders: Some that lie in each other, the deepest first; they need not be there.
     """
     for folder in folders:
-        # Every process of a run clears up, and another may have been faster; or a file lies where they were to be.
-        with suppress(FileNotFoundError, NotADirectoryError):
+        with suppress(FileNotFoundError, NotADirectoryError):  # another process was faster, or a file lies there
             if not any(folder.iterdir()):
                 folder.rmdir()
 
