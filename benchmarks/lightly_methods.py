@@ -56,8 +56,8 @@ class Lightly(L.LightningModule):
         self.encoder = encoder.to(memory_format=torch.contiguous_format)
 
     def project(self, views: list[Tensor]) -> list[Tensor]:
-        """The head's output of every view."""
-        return [self.head(self.encoder(view).pooled) for view in views]  # type: ignore[operator]  # each class has one
+        """The output of `head`, which every subclass has, for each view."""
+        return [self.head(self.encoder(view).pooled) for view in views]
 
     def configure_optimizers(self) -> Any:
         """See above."""
