@@ -5,6 +5,8 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
@@ -64,6 +66,22 @@ class Requests:
         for number, usual in self._usual.items():
             signal.signal(number, usual)
         self._usual, self.received, self.postponed = {}, None, False
+
+    @contextmanager
+    def afterwards(self) -> Iterator[None]:
+        """A few lines that a signal may not cut short; it is obeyed when they have run.
+
+        Raises:
+            Stopped: if a signal has come in the meantime.
+        """
+        self.postponed = True
+        try:
+            yield
+        finally:
+            self.postponed = False
+        number, self.received = self.received, None
+        if number is not None:
+            raise Stopped(number)
 
     def leave(self, number: int, sentence: str = "") -> Stopped:
         """The exception to raise; from here on further signals would only disturb."""

@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-from ssl_zoo.signals import Stopped
+from ssl_zoo.signals import Stopped, requests
 
 POLL_SECONDS = 0.5
 # Enough to save a checkpoint.
@@ -37,7 +37,8 @@ def run_logged(command: list[str], log: Path, watch: Callable[[], None]) -> int:
                 try:
                     return process.wait(POLL_SECONDS)
                 except subprocess.TimeoutExpired:  # still at work, which is no fault
-                    watch()
+                    with requests.afterwards():  # a log that is being read would be left open
+                        watch()
         except BaseException:  # Ctrl-C too: the command must not outlive whoever watches it
             _stop(process)
             raise

@@ -15,6 +15,7 @@ import torch
 import yaml
 
 from ssl_zoo.errors import InputError
+from ssl_zoo.signals import Stopped, requests
 from ssl_zoo.sweep import calibrate, commands, process
 from ssl_zoo.sweep import sweep as sweeping
 from ssl_zoo.sweep.plan import plan, read_variants
@@ -220,6 +221,25 @@ def test_an_interruption_reaches_the_run_and_leaves_a_state_to_go_on_from(sweep,
     (run,) = read_state(sweep.out)["runs"].values()
     assert run["status"] == "interrupted" and Path(run["directory"]).is_dir()
     assert signal.getsignal(signal.SIGTERM) is handler
+
+
+def test_a_signal_does_not_cut_a_look_at_the_log_short(tmp_path, monkeypatch):
+    monkeypatch.setattr(process, "POLL_SECONDS", 0.02)
+    looks = []
+
+    def look() -> None:
+        looks.append("begun")
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.01)
+        looks.append("ended")
+
+    assert requests.take()
+    try:
+        with pytest.raises(Stopped) as stopped:
+            process.run_logged([sys.executable, "-S", "-c", "import time; time.sleep(60)"], tmp_path / "log", look)
+    finally:
+        requests.give_back()
+    assert looks == ["begun", "ended"] and stopped.value.code == 128 + signal.SIGTERM
 
 
 def test_equal_samples_are_equal_whatever_the_batch(sweep):
