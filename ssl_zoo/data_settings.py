@@ -1,8 +1,9 @@
 """Settings of a method and of its data, completed before either is built."""
 
 import importlib
+import inspect
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -119,6 +120,39 @@ def make_paths_absolute(settings: Namespace) -> None:
         settings.init_args[name] = value
         if isinstance(value, Namespace):
             make_paths_absolute(value)
+
+
+def refuse_other_sizes(
+    settings: Namespace, data: L.LightningDataModule, parts: Iterable[str], sizes: Collection[str]
+) -> None:
+    """Refuses a size of a part that is not the data's, which would have been taken in its place without a word.
+
+    Args:
+        settings: the method's, as given.
+        data: built.
+        parts: names of parts, such as `encoder` and `encoder.front_end`.
+        sizes: names of arguments that the data fills in.
+
+    Raises:
+        InputError: one was given, is neither the data's nor what the part takes by itself.
+    """
+    for path in parts:
+        part = settings.get("init_args." + path.replace(".", ".init_args."))
+        if not isinstance(part, Namespace) or "class_path" not in part:
+            continue
+        module, _, kind = part.class_path.rpartition(".")
+        takes = inspect.signature(getattr(importlib.import_module(module), kind)).parameters
+        usual = {name: argument.default for name, argument in takes.items()}
+        for size, given in vars(part.get("init_args", Namespace())).items():
+            # What is no number, such as a tokenizer's vocabulary, is written by nobody.
+            if size not in sizes or not isinstance(given, int | float) or given == usual.get(size):
+                continue
+            measured = getattr(data, size, None)
+            if measured is not None and given != measured:
+                raise InputError(
+                    f"model.{path}.{size} is {given}, but the data's is {measured}, which is what {kind} gets: "
+                    "leave it out."
+                )
 
 
 def forget_sizes(method: L.LightningModule, parts: Iterable[str], sizes: Iterable[str]) -> None:

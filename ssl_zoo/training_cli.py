@@ -33,6 +33,7 @@ from ssl_zoo.data_settings import (
     forget_sizes,
     make_paths_absolute,
     measure_where_asked,
+    refuse_other_sizes,
     remembered_statistics,
 )
 from ssl_zoo.distributed import CPUSyncBatchNorm, leave_group
@@ -190,6 +191,7 @@ class ZooCLI(RunDirectoryCLI):
         # Embedding other data is what `predict` is for: nothing is evaluated, and a warning will do.
         allowed = self.config[self.subcommand].allow_other_split or self.subcommand == "predict"
         self.datamodule.allow_other_split = allowed
+        refuse_other_sizes(self.config[self.subcommand].model, self.datamodule, PARTS, SIZES)
         forget_sizes(self.model, PARTS, SIZES)
         self.check_checkpoint()
 

@@ -208,6 +208,13 @@ def fit_folder(root: Path, *options: str) -> list[str]:
     return ["fit", "--config", SIMCLR, "--config", SMOKE, *source, "--data.train_size=null", *options]
 
 
+def test_a_size_that_is_not_the_datas_is_refused(capsys, tmp_path):
+    options = [*fit_folder(folder(tmp_path / "images")), f"--runs_dir={tmp_path / 'runs'}"]
+    said = refused(capsys, *options, "--model.encoder.channels=4").splitlines()[-1]
+    assert said.endswith("model.encoder.channels is 4, but the data's is 3, which is what ResNet gets: leave it out.")
+    assert not (tmp_path / "runs").exists()
+
+
 @pytest.mark.parametrize("name", ["SimMIM", "HuBERT", "BestRQ", "Data2Vec"])
 def test_an_encoder_that_sees_one_side_is_refused_before_colours_are_clustered(capsys, tmp_path, monkeypatch, name):
     def cluster(*_: object) -> None:
