@@ -22,7 +22,7 @@ from ssl_zoo.lightning_inside import (
 )
 from ssl_zoo.runs.checkpoints import CheckpointFiles
 from ssl_zoo.runs.files import LAST
-from ssl_zoo.runs.resuming import put_results_aside
+from ssl_zoo.runs.outdated import put_results_aside
 from ssl_zoo.signals import Stopped, requests
 
 

@@ -101,7 +101,8 @@ def in_context(
         f"the network takes {method.encoder.max_length} tokens."
         for count, share in cut.items()
     ]
-    found = InContext(run.name, data.source_name, template, names, len(tested), draws, commonest, rows, remarks)
+    steps = int(loaded.checkpoint["global_step"])
+    found = InContext(run.name, data.source_name, template, names, len(tested), draws, commonest, rows, remarks, steps)
     write_in_context(run, found)
     _print_table(found)
     for remark in remarks:

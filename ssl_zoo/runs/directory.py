@@ -22,12 +22,12 @@ from ssl_zoo.runs.closing import closing_lines
 from ssl_zoo.runs.files import CONFIG, RESULTS
 from ssl_zoo.runs.moved import present_settings
 from ssl_zoo.runs.named import FOR_LIGHTNING, check_checkpoint
+from ssl_zoo.runs.outdated import evaluated_steps
 from ssl_zoo.runs.resuming import (
     AUTO,
     check_name,
     check_optimizer,
     check_unfinished,
-    evaluated_steps,
     folders_to_make,
     how_to_go_on,
     newest_checkpoint,

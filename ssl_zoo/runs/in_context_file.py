@@ -33,6 +33,7 @@ class InContext(NamedTuple):
         commonest_class: accuracy of always predicting the commonest class.
         rows: accuracies by row, the run's own first, and by number of solved examples.
         remarks: sentences about what the numbers do not say.
+        steps: optimizer steps of the run; 0 where an old file does not say.
     """
 
     run: str
@@ -44,6 +45,7 @@ class InContext(NamedTuple):
     commonest_class: float
     rows: dict[str, dict[str, Prompted]]
     remarks: list[str]
+    steps: int = 0
 
 
 def write_in_context(directory: Path, found: InContext) -> None:
@@ -68,4 +70,5 @@ def _typed(record: dict[str, Any]) -> InContext:
         commonest_class=read_share(record["commonest_class"]),
         rows=nested(record["rows"], 2, lambda found: Prompted(read_score(found), read_share(found["cut"]))),
         remarks=[str(remark) for remark in record.get("remarks", [])],
+        steps=int(record.get("steps", 0)),
     )

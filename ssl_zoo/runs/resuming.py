@@ -18,7 +18,7 @@ from ssl_zoo.lightning_inside import finished_epochs
 from ssl_zoo.runs.checkpoints import before, method_settings
 from ssl_zoo.runs.files import CHECKPOINTS, CONFIG, LAST, LOCK, RESULTS, last_checkpoint
 from ssl_zoo.runs.named import check_run_to_resume
-from ssl_zoo.runs.result_file import read_result
+from ssl_zoo.runs.outdated import evaluated_steps
 
 AUTO = "auto"
 # Settings of the optimizer that a resumed run follows; the others are part of the state in its checkpoint.
@@ -240,27 +240,6 @@ def occupied(directory: Path, trainer: L.Trainer) -> Iterator[None]:
         if made and [path.name for path in directory.iterdir()] in ([], [LOCK]):
             (directory / LOCK).unlink(missing_ok=True)
             remove_empty(made)
-
-
-def evaluated_steps(directory: Path) -> int | None:
-    """After how many optimizer steps a run was evaluated that has results; None where it has none that can be read."""
-    try:
-        return read_result(directory).budget.steps
-    except (OSError, ValueError):  # missing, or no whole results.json
-        return None
-
-
-def put_results_aside(directory: Path, steps: int) -> None:
-    """Renames results that are not of these weights: neither a table nor a model card is to show them for such.
-
-    Args:
-        directory: folder of the run.
-        steps: optimizer steps that its checkpoint has.
-    """
-    before = evaluated_steps(directory)
-    if before is not None and before != steps:
-        path = directory / RESULTS
-        os.replace(path, path.with_name(f"{path.stem}-after-{before}-steps{path.suffix}"))
 
 
 def how_to_go_on(sentence: str, directory: Path, steps: int) -> str:

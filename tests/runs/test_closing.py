@@ -76,7 +76,7 @@ def test_one_without_labels_does_too(tmp_path, capsys):
     results = (directory / "results.json").read_text()
     run(["fit", "--resume", str(directory), "--trainer.max_steps=4", "--probe_after_fit=false"])
     assert not (directory / "results.json").exists()  # whose weights are no longer there
-    assert (directory / "results-after-2-steps.json").read_text() == results
+    assert (directory / "after-2-steps-results.json").read_text() == results
 
 
 def test_one_that_is_stopped_says_how_to_go_on(tmp_path, capsys, monkeypatch):
