@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from ssl_zoo.compare.entry import Entry
-from ssl_zoo.compare.grids import Cell, Column, Grid, Row
+from ssl_zoo.compare.grid import Cell, Column, Grid, Row
 from ssl_zoo.compare.leaderboard import Leaderboard
 from ssl_zoo.compare.ranking import Ranking
 from ssl_zoo.compare.statistics import Estimate, estimate

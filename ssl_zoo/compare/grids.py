@@ -1,41 +1,20 @@
 """A leaderboard as grids of text, which the terminal and the report show alike."""
 
-from collections.abc import Callable
-from typing import NamedTuple
-
 from ssl_zoo import metrics
 from ssl_zoo.compare.entry import METHOD, ByLabels, Entry
+from ssl_zoo.compare.grid import NO_CELL, Cell, Column, Grid, Row, lead, leading, percent, shown
 from ssl_zoo.compare.leaderboard import Leaderboard
 from ssl_zoo.compare.ranking import describe, last_loss
 from ssl_zoo.compare.results import BALANCED, CHOSEN_LAYER, LAST_LAYER
 from ssl_zoo.compare.runs import date_of
-from ssl_zoo.compare.statistics import Estimate
+from ssl_zoo.compare.similarity_grids import similarity_grids
 from ssl_zoo.compare.undecided import warning
 from ssl_zoo.compare.units import duration, quantity
 from ssl_zoo.probes.health import FIGURES
 from ssl_zoo.runs.results import ALL, BEFORE, LINEAR, UNTRAINED
 
-NO_CELL = ""
 # Of a figure that one method has of itself.
 ITS_OWN = "logged by the method of its own representation; what the method says of itself explains it"
-
-
-class Column(NamedTuple):
-    """A column.
-
-    Attributes:
-        name: head of the column.
-        meaning: what it holds.
-        number: whether it sorts by size.
-        leave_out: a terminal without room for all leaves out the highest first; those with 0 stay.
-        room: least width in a terminal of a column of longer names.
-    """
-
-    name: str
-    meaning: str
-    number: bool = True
-    leave_out: int = 0
-    room: int = 16
 
 
 METHOD_COLUMN = Column("method", "what the encoder was trained by", number=False, leave_out=35, room=8)
@@ -48,35 +27,17 @@ DETAILS = (
 )
 
 
-class Cell(NamedTuple):
-    """What is shown, and the number it sorts by, None if there is none."""
-
-    text: str
-    value: float | None = None
-
-
-class Row(NamedTuple):
-    """The cells of one row, and whose they are."""
-
-    entry: Entry
-    cells: list[Cell]
-
-
-class Grid(NamedTuple):
-    """A table; `note` stands below it, and a warning more visibly."""
-
-    title: str
-    note: str
-    columns: list[Column]
-    rows: list[Row]
-    warning: str = ""
-
-
 def make_grids(board: Leaderboard) -> list[Grid]:
-    """Accuracies, two layers, costs with health, and every kind of fine-tuning."""
+    """Accuracies, two layers, what is alike, costs with health, and every kind of fine-tuning."""
     layers = [_layers(board)] if any(LAST_LAYER in entry.accuracy for entry in board.entries) else []
     accuracies = [_accuracies(board)] if any(entry.accuracy for entry in board.entries) else []
-    return [*accuracies, *layers, _costs(board), *(_finetuning(board, kind) for kind in board.conditions)]
+    return [
+        *accuracies,
+        *layers,
+        *similarity_grids(board),
+        _costs(board),
+        *(_finetuning(board, kind) for kind in board.conditions),
+    ]
 
 
 def label_counts(entries: list[Entry], probe: str = "linear") -> list[str]:
@@ -107,12 +68,12 @@ def _accuracies(board: Leaderboard) -> Grid:
     for kind in board.conditions:
         meaning = f"test figure in % after fine-tuning on {kind} with all examples, see that table"
         columns.append(Column(f"tuned {kind}", meaning, leave_out=30))
-    place, label, seeds = _leading(board)
+    place, label, seeds = leading(board)
     # What is ranked by beside the name, where a small screen shows it.
     columns = [place, label, columns[0], METHOD_COLUMN, seeds, *columns[1:], *DETAILS]
     rows = []
     for entry in board.entries:
-        rank_cell, name_cell, seeds_cell = _lead(entry)
+        rank_cell, name_cell, seeds_cell = lead(entry)
         shares = [percent(entry.accuracy.get(probe, {}).get(labels)) for probe, labels in probes]
         method, *details = _details(entry)
         cells = [rank_cell, name_cell, shares[0], method, seeds_cell, *shares[1:]]
@@ -166,12 +127,12 @@ def _leave_out(board: Leaderboard, probe: str, labels: str) -> int:
 
 def _layers(board: Leaderboard) -> Grid:
     columns = [
-        *_leading(board),
+        *leading(board),
         Column("last layer", "test accuracy in % of a linear probe on the last layer's vectors, all labels"),
         Column("chosen layer", "the same of the layer whose probe is best on validation data"),
     ]
     rows = [
-        Row(entry, [*_lead(entry), *(percent(entry.accuracy[probe].get(ALL)) for probe in (LAST_LAYER, CHOSEN_LAYER))])
+        Row(entry, [*lead(entry), *(percent(entry.accuracy[probe].get(ALL)) for probe in (LAST_LAYER, CHOSEN_LAYER))])
         for entry in board.entries
         if LAST_LAYER in entry.accuracy
     ]
@@ -185,7 +146,7 @@ def _costs(board: Leaderboard) -> Grid:
     health = {name: meanings.get(name, ITS_OWN) for name in (*meanings, *logged) if name in logged}
     parts = list(dict.fromkeys(part for entry in board.methods for part in entry.bleu))
     columns = [
-        *_leading(board),
+        *leading(board),
         *(Column(f"BLEU, {part}", "of translations of the test texts, from 0 to 100") for part in parts),
         Column("time", "wall-clock time of the training steps"),
         Column("samples", "training examples seen, repetitions counted", leave_out=10),
@@ -210,15 +171,15 @@ def _costs(board: Leaderboard) -> Grid:
     for entry in [entry for entry in board.entries if entry.kind == METHOD or entry.bleu]:
         known = entry.costs
         cells = [
-            *_lead(entry),
-            *(_cell(entry.bleu.get(part), lambda value: f"{value:.1f}") for part in parts),
-            *([_cell(last_loss(entry), lambda value: f"{value:.4g}")] if without_labels else []),
-            _cell(known.get("seconds"), duration),
-            _cell(known.get("samples"), quantity),
-            _cell(known.get("flops"), quantity),
-            _cell(known.get("peak_memory"), lambda value: f"{quantity(value)}B"),
-            _cell(known.get("parameters"), quantity),
-            *(_cell(entry.health.get(name), lambda value: f"{value:.3g}") for name in health),
+            *lead(entry),
+            *(shown(entry.bleu.get(part), lambda value: f"{value:.1f}") for part in parts),
+            *([shown(last_loss(entry), lambda value: f"{value:.4g}")] if without_labels else []),
+            shown(known.get("seconds"), duration),
+            shown(known.get("samples"), quantity),
+            shown(known.get("flops"), quantity),
+            shown(known.get("peak_memory"), lambda value: f"{quantity(value)}B"),
+            shown(known.get("parameters"), quantity),
+            *(shown(entry.health.get(name), lambda value: f"{value:.3g}") for name in health),
             *(_details(entry) if without_labels else []),
         ]
         rows.append(Row(entry, cells))
@@ -237,7 +198,7 @@ def _finetuning(board: Leaderboard, kind: str) -> Grid:
                 figures.setdefault(figure, set()).update(by_number)
     places = [(figure, number) for figure, numbers in figures.items() for number in in_order(numbers)]
     columns = [
-        *_leading(board),
+        *leading(board),
         Column("start", "weights that fine-tuning starts from", number=False),
         *(
             Column(
@@ -253,39 +214,11 @@ def _finetuning(board: Leaderboard, kind: str) -> Grid:
                 continue
             by_figure = entry.finetuning[kind][row]
             cells = [percent(by_figure.get(figure, {}).get(number)) for figure, number in places]
-            rows.append(Row(entry, [*_lead(entry), Cell(start), *cells]))
+            rows.append(Row(entry, [*lead(entry), Cell(start), *cells]))
     note = f"All weights trained further: {board.conditions[kind]}. Figures in %, ± half the 95 % interval over seeds."
     return Grid(f"Fine-tuning on {kind}", note, columns, rows)
-
-
-def _leading(board: Leaderboard) -> list[Column]:
-    return [
-        Column("#", f"rank by {board.ranking.words}, ties by the kNN; baselines and ceiling have none"),
-        Column("experiment", "a method's experiment by its name, a baseline or the ceiling", number=False),
-        Column("seeds", "runs of one experiment that the row is a mean of", leave_out=40),
-    ]
-
-
-def _lead(entry: Entry) -> list[Cell]:
-    label = entry.label if entry.kind == METHOD else f"{entry.label} ({entry.kind})"
-    if entry.kind != METHOD:  # nor are the runs that measured a baseline seeds of it
-        return [Cell(NO_CELL), Cell(label), Cell(NO_CELL)]
-    rank = Cell(NO_CELL) if entry.rank is None else Cell(str(entry.rank), entry.rank)
-    return [rank, Cell(label), Cell(str(len(entry.runs)), len(entry.runs))]
 
 
 def _main_figure(entry: Entry, kind: str) -> ByLabels:
     """The first figure of a fine-tuned method, such as accuracy."""
     return next(iter(entry.finetuning.get(kind, {}).get("", {}).values()), {})
-
-
-def _cell(found: Estimate | None, show: Callable[[float], str]) -> Cell:
-    return Cell(NO_CELL) if found is None else Cell(show(found.mean).strip(), found.mean)
-
-
-def percent(found: Estimate | None) -> Cell:
-    """A share in [0, 1] as percents, with its interval."""
-    if found is None:
-        return Cell(NO_CELL)
-    spread = "" if found.interval is None else f" ± {100 * found.interval:.1f}"
-    return Cell(f"{100 * found.mean:.1f}{spread}", found.mean)

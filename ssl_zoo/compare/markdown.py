@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from ssl_zoo.compare.grids import Grid, make_grids
+from ssl_zoo.compare.grid import Grid
+from ssl_zoo.compare.grids import make_grids
 from ssl_zoo.compare.leaderboard import Leaderboard
 
 

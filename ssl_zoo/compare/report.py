@@ -12,7 +12,8 @@ from urllib.parse import quote
 from ssl_zoo.compare.entry import METHOD, Entry
 from ssl_zoo.compare.explanations import explain
 from ssl_zoo.compare.figures import Picture
-from ssl_zoo.compare.grids import Grid, Row, make_grids
+from ssl_zoo.compare.grid import Grid, Row
+from ssl_zoo.compare.grids import make_grids
 from ssl_zoo.compare.leaderboard import Leaderboard
 from ssl_zoo.compare.naming import file_names
 from ssl_zoo.compare.runs import Remark, RunRecord

@@ -4,7 +4,8 @@ from rich.console import Console
 from rich.markup import escape
 
 from ssl_zoo.compare.entry import METHOD
-from ssl_zoo.compare.grids import Grid, make_grids
+from ssl_zoo.compare.grid import Grid
+from ssl_zoo.compare.grids import make_grids
 from ssl_zoo.compare.leaderboard import Leaderboard
 from ssl_zoo.compare.runs import Remark
 from ssl_zoo.terminal_tables import Column, Row, print_table

@@ -6,7 +6,7 @@ import pytest
 
 from ssl_zoo.cli import main
 from ssl_zoo.compare.across import across
-from ssl_zoo.compare.grids import Grid
+from ssl_zoo.compare.grid import Grid
 from ssl_zoo.compare.groups import group_runs
 from ssl_zoo.compare.leaderboard import make_leaderboard
 from ssl_zoo.compare.results import as_probes

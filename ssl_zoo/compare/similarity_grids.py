@@ -1,0 +1,84 @@
+"""What an encoder finds alike, as tables: words, and the same thing in two styles."""
+
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+from ssl_zoo.compare.entry import METHOD, Entry
+from ssl_zoo.compare.grid import Cell, Column, Grid, Row, lead, leading, percent, shown
+from ssl_zoo.compare.leaderboard import Leaderboard
+from ssl_zoo.compare.statistics import Estimate, estimate
+from ssl_zoo.runs.results import CHANCE, Result
+
+Found = TypeVar("Found")
+
+
+def similarity_grids(board: Leaderboard) -> list[Grid]:
+    """How words agree with people, and retrieval across styles; neither where no run has it."""
+    return [grid for grid in (_words(board), _retrieval(board)) if grid.rows]
+
+
+def _words(board: Leaderboard) -> Grid:
+    def found(entry: Entry) -> dict[str, Estimate]:
+        return _means(entry, lambda result: result.word_similarity, lambda similarity: similarity.rho)
+
+    sets = list(dict.fromkeys(name for entry in board.entries for name in found(entry)))
+    meaning = "rank correlation (Spearman's) of the cosine of two words' vectors with people's scores"
+    columns = [*leading(board), *(Column(name, meaning) for name in sets)]
+    rows = [
+        Row(entry, [*lead(entry), *(shown(found(entry).get(name), _three_digits) for name in sets)])
+        for entry in board.entries
+        if found(entry)
+    ]
+    return Grid("Words that are alike", "Vectors of words without context, means over seeds.", columns, rows)
+
+
+def _retrieval(board: Leaderboard) -> Grid:
+    def first(entry: Entry) -> dict[str, Estimate]:
+        return _means(entry, lambda result: result.retrieval, lambda retrieval: retrieval.first)
+
+    def rank(entry: Entry) -> dict[str, Estimate]:
+        return _means(entry, lambda result: result.retrieval, lambda retrieval: retrieval.reciprocal_rank)
+
+    directions = list(dict.fromkeys(name for entry in board.entries for name in first(entry)))
+    columns = leading(board)
+    for name in directions:
+        columns.append(Column(f"first, {name}", "how often the one that shows the same is the nearest, in %"))
+        columns.append(Column(f"1 / rank, {name}", "mean of 1 / the rank of the one that shows the same", leave_out=10))
+    rows = []
+    for entry in board.entries:
+        if first(entry):
+            cells = list[Cell]()
+            for name in directions:
+                cells += [percent(first(entry).get(name)), shown(rank(entry).get(name), _three_digits)]
+            rows.append(Row(entry, [*lead(entry), *cells]))
+    by_chance = next(
+        (
+            f" By chance {100 * rows[CHANCE].first:.1f} %, {direction}."
+            for run in board.group.runs
+            for direction, rows in run.result.retrieval.items()
+            if CHANCE in rows
+        ),
+        "",
+    )
+    note = f"Test examples, by cosine similarity around each style's mean; means over seeds.{by_chance}"
+    return Grid("The same in another style", note, columns, rows)
+
+
+def _means(
+    entry: Entry, tables: Callable[[Result], Mapping[str, Mapping[str, Found]]], figure: Callable[[Found], float]
+) -> dict[str, Estimate]:
+    """Means over an entry's runs, by what stands first in a table of results, of the rows that are the entry's."""
+    over: dict[str, list[float]] = {}
+    for run in entry.runs:
+        row = run.result.own_row if entry.kind == METHOD else entry.method
+        for name, rows in tables(run.result).items():
+            if row in rows:
+                over.setdefault(name, []).append(figure(rows[row]))
+    means = {name: estimate(values) for name, values in over.items()}
+    if entry.kind == METHOD:
+        return means
+    return {name: mean._replace(interval=None) for name, mean in means.items()}  # its runs are no seeds of a baseline
+
+
+def _three_digits(value: float) -> str:
+    return f"{value:.3f}"
