@@ -12,6 +12,7 @@ import typing
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import FrameType
 from typing import Any, Self
 
 from ssl_zoo.errors import InputError
@@ -100,7 +101,7 @@ def keep_settings(module: Any, save: Callable[..., None], *args: Any, **kwargs: 
     from ssl_zoo.lightning_inside import CLASS_PATH, INSTANTIATOR, are_settings_given, settings_given
 
     if are_settings_given():
-        save(*args, **kwargs)
+        save(*args, **{"frame": _this_frame(), **kwargs})
         if INSTANTIATOR in module.hparams:
             return
     settings = module.settings["init_args"]
@@ -117,7 +118,16 @@ def keep_settings(module: Any, save: Callable[..., None], *args: Any, **kwargs: 
         kept[LEFT_OUT] = foreign
     module.hparams.clear()
     with settings_given(kept):
-        save(logger=kwargs.get("logger", True))
+        save(logger=kwargs.get("logger", True), frame=_this_frame())
+
+
+def _this_frame() -> FrameType | None:
+    """The frame to give to Lightning, which needs none here.
+
+    Left to itself it takes its own into a variable, and with this circle all that callers hold, such as networks and
+    processes that fetch batches, stays until somebody looks for garbage.
+    """
+    return inspect.currentframe()
 
 
 def kinds_in(settings: dict[str, Any]) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """What is built in Python comes back from its checkpoint alone."""
 
+import gc
+import weakref
 from pathlib import Path
 
 import lightning as L
@@ -27,6 +29,17 @@ from ssl_zoo.rebuilding import with_absolute_paths
 from ssl_zoo.runs.run import load_run, rebuild
 from ssl_zoo.views.image import DigitViews
 from tests.made import write_images
+
+
+def test_what_is_built_in_python_is_gone_when_nobody_has_it_any_more(tmp_path):
+    gc.disable()
+    try:
+        built = [SimCLR(ResNet(10, 8, channels=1), DigitViews()), ImageData(ImageFolder(tmp_path), image_size=8)]
+        left = [weakref.ref(each) for each in built]
+        built.clear()
+        assert [each() for each in left] == [None, None]
+    finally:
+        gc.enable()
 
 
 def test_a_run_built_in_python_is_loaded_without_unpickling_code(tmp_path, monkeypatch):
