@@ -49,7 +49,8 @@ class SwAV(Method):
         prototypes: Number of prototypes, K; the paper takes 3000 on ImageNet.
         freeze_prototypes: Part of the run in which the prototypes are not trained, in [0, 1); the paper's is an epoch.
         queue_size: Number of projections kept of each global view, 0 for no queue; the paper takes 3840 for batches of
-            256.
+            256. Where a batch has more examples than there are prototypes it does harm if the network changes fast: the
+            codes of new projections are then shared with old ones that lie elsewhere.
         queue_start: Part of the run after which the queue is used, in [0, 1]: early projections change too fast.
         projection_hidden: Hidden width of the projection head.
         projection_dim: Size of the projections, z.
