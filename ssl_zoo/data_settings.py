@@ -58,6 +58,19 @@ def check_length_and_devices(trainer: Namespace) -> None:
     check_processes(trainer.get("accelerator"), number)
 
 
+def check_seed(seed: int | bool) -> None:
+    """Refuses a seed that generators do not take.
+
+    Args:
+        seed: `seed_everything`, of which true chooses one and false none.
+
+    Raises:
+        InputError: it is negative, or too large.
+    """
+    if not 0 <= seed < 2**32:
+        raise InputError(f"seed_everything is {seed}: give a number from 0 to {2**32 - 1}.")
+
+
 def measure_where_asked(config: Namespace) -> None:
     """Lets the data measure its training images where the encoder is to be made by what they are like.
 

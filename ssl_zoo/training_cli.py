@@ -30,6 +30,7 @@ from ssl_zoo.callbacks.throughput import Throughput
 from ssl_zoo.data.sources.files import resolved
 from ssl_zoo.data_settings import (
     check_length_and_devices,
+    check_seed,
     forget_sizes,
     make_paths_absolute,
     measure_where_asked,
@@ -141,6 +142,7 @@ class ZooCLI(RunDirectoryCLI):
         self.config = parse(parser, args, self.parsers.values())
         settings = self.config[self.config.subcommand]
         resolve_paths(settings)
+        check_seed(settings.seed_everything)
         if settings.probe_data is not None:
             settings.probe_data = Path(resolved(settings.probe_data))
         self.say_what_changed()

@@ -37,6 +37,7 @@ def refused(capsys: pytest.CaptureFixture[str], *args: str) -> str:
 @pytest.mark.parametrize(
     ("option", "sentence"),
     [
+        ("--seed_everything=-1", "seed_everything is -1: give a number from 0 to 4294967295."),
         ("--model.temprature=0.1", "model: SimCLR has no setting 'temprature', did you mean 'temperature'"),
         (
             "--model.optimizer.learning_rat=0.1",

@@ -130,6 +130,7 @@ def test_sounds_come_as_files_or_waveforms_of_any_rate(audio_run, tmp_path):
     [
         ("image", [], "no image to embed"),
         ("image", 3, "A int is no image"),
+        ("image", np.zeros((0, 5)), r"An array of shape \(0, 5\) has no pixels: leave it out"),
         ("image", np.zeros(5), r"ndarray of shape \(5,\) is no image"),
         ("image", "nowhere.png", "nowhere.png"),
         ("image", np.full((4, 4), 7), "value_range"),

@@ -120,6 +120,8 @@ def read_run(directory: Path) -> tuple[RunRecord | None, list[Remark]]:
     unranked = "the run is not ranked; it is unfinished, or `ssl-zoo probe --run` has not evaluated it"
     if (directory / RESULTS).exists():
         unranked = "the run is not ranked; `ssl-zoo probe --run` evaluates it again"
+    elif any(directory.glob(f"after-*-steps-{RESULTS}")):
+        unranked = "the run is not ranked; it was trained further since, and `ssl-zoo probe --run` evaluates it again"
     result: Result | None = attempt(lambda path: read_result(path.parent), directory / RESULTS, unranked, ranked=False)
     if result is None:
         return None, remarks

@@ -51,15 +51,13 @@ def _retrieval(board: Leaderboard) -> Grid:
             for name in directions:
                 cells += [percent(first(entry).get(name)), shown(rank(entry).get(name), _three_digits)]
             rows.append(Row(entry, [*lead(entry), *cells]))
-    by_chance = next(
-        (
-            f" By chance {100 * rows[CHANCE].first:.1f} %, {direction}."
-            for run in board.group.runs
-            for direction, rows in run.result.retrieval.items()
-            if CHANCE in rows
-        ),
-        "",
-    )
+    chances = {
+        direction: f"{100 * rows[CHANCE].first:.1f} % ({direction})"
+        for run in board.group.runs
+        for direction, rows in run.result.retrieval.items()
+        if CHANCE in rows
+    }
+    by_chance = f" By chance {', '.join(chances.values())}." if chances else ""
     note = f"Test examples, by cosine similarity around each style's mean; means over seeds.{by_chance}"
     return Grid("The same in another style", note, columns, rows)
 

@@ -43,7 +43,10 @@ class Normalize(nn.Module):
 
     Args:
         mean: one number or one per channel.
-        std: one number or one per channel.
+        std: one number or one per channel, above 0.
+
+    Raises:
+        InputError: `std` is not above 0.
     """
 
     mean: Tensor
@@ -51,6 +54,8 @@ class Normalize(nn.Module):
 
     def __init__(self, mean: float | list[float], std: float | list[float]) -> None:
         super().__init__()
+        if min(std if isinstance(std, list) else [std]) <= 0:
+            raise InputError(f"The encoder's std is {std}, by which images are divided: give numbers above 0.")
         # Settings, not state: they come back with the constructor, so weight files stay those of the plain network.
         self.register_buffer("mean", torch.tensor(mean).view(-1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(-1, 1, 1), persistent=False)

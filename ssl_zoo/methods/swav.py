@@ -19,7 +19,7 @@ from ssl_zoo.parts.cluster_pictures import cluster_pictures
 from ssl_zoo.parts.heads import mlp
 from ssl_zoo.parts.prototypes import Prototypes
 from ssl_zoo.parts.queue import KeyQueue
-from ssl_zoo.views.base import Views, require_at_least, require_positive, require_probability, require_range
+from ssl_zoo.views.base import Views, require_at_least, require_positive, require_probability
 
 
 class SwAV(Method):
@@ -79,7 +79,7 @@ class SwAV(Method):
     ) -> None:
         super().__init__(encoder, optimizer)
         require_positive("temperature", temperature)
-        require_range("epsilon", (epsilon, epsilon))
+        require_positive("epsilon", epsilon)
         for name, number, least in (("iterations", iterations, 1), ("prototypes", prototypes, 2)):
             require_at_least(name, number, least)
         require_at_least("queue_size", queue_size, 0)

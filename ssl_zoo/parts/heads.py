@@ -6,6 +6,8 @@ from itertools import pairwise
 
 from torch import nn
 
+from ssl_zoo.errors import InputError
+
 RELU = partial(nn.ReLU, inplace=True)
 
 
@@ -24,7 +26,13 @@ def mlp(
         norm_last: batch norm without scale and shift after the last layer, which needs no bias then.
         bias_last: bias of the last layer; losses that only see how examples differ have no use for it.
         activation: makes what stands between two layers in place of ReLU.
+
+    Raises:
+        InputError: a size is smaller than 1.
     """
+    if min(sizes) < 1:
+        widths = ", ".join(map(str, sizes[1:]))
+        raise InputError(f"A head's layers are to be {widths} wide: give hidden widths and sizes of at least 1.")
     *hidden, last = pairwise(sizes)
     layers: list[nn.Module] = []
     for entering, leaving in hidden:

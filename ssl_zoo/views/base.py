@@ -225,7 +225,7 @@ def require_probability(name: str, value: float) -> None:
         value: what the user gave.
     """
     if not 0.0 <= value <= 1.0:
-        raise InputError(f"{name} is {value}; give a probability between 0 and 1.")
+        raise InputError(f"{name} is {value}; give a number between 0 and 1.")
 
 
 def require_at_least(name: str, value: float, least: float) -> None:

@@ -264,6 +264,10 @@ def test_when_nothing_can_be_ranked_the_reasons_are_printed_first(write_run, tmp
     with pytest.raises(InputError, match="none of these runs can be ranked"):
         compare([tmp_path / "runs"], tmp_path / "out")
     assert "simclr/0: results.json is missing" in capsys.readouterr().out and not (tmp_path / "out").exists()
+    (tmp_path / "runs" / "simclr" / "0" / "after-2-steps-results.json").touch()
+    with pytest.raises(InputError, match="none of these runs can be ranked"):
+        compare([tmp_path / "runs"], tmp_path / "out")
+    assert "it was trained further since, and" in " ".join(capsys.readouterr().out.split())
 
 
 def test_the_command_takes_runs_and_folders(runs, tmp_path, capsys, monkeypatch):

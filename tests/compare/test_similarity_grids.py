@@ -43,7 +43,7 @@ def test_words_and_styles_have_tables_over_seeds_beside_the_baselines(write_run,
     assert heads[3:] == ["first, A to B", "1 / rank, A to B"]
     assert good[1] == "good" and good[3].startswith("70.0 ± ") and good[4] == "0.800"
     assert raw[1:] == ["raw inputs (baseline)", "", "20.0", "0.400"]
-    assert "By chance 12.5 %, A to B" in " ".join(capsys.readouterr().out.split())
+    assert "By chance 12.5 % (A to B)." in " ".join(capsys.readouterr().out.split())
 
 
 def test_runs_without_have_no_such_table(write_run, tmp_path):

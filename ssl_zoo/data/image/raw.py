@@ -57,6 +57,8 @@ def _decoded(image: Any, form: PixelFormat) -> Decoded:
             f"A {type(image).__name__}{shape} is no image: give a path, an image of Pillow's, an array (H, W) or "
             "(H, W, C), or a tensor (C, H, W)."
         )
+    if array.size == 0:
+        raise InputError(f"An array of shape {tuple(array.shape)} has no pixels: leave it out.")
     if array.ndim == 2:
         return array[..., None]
     first = isinstance(image, Tensor) or (array.shape[0] == form.channels and array.shape[2] != form.channels)

@@ -116,6 +116,12 @@ def test_an_encoder_normalises_by_what_was_measured(encoder: type) -> None:
     assert module(training_values(data).float()[:2]).pooled.isfinite().all()
 
 
+def test_a_deviation_of_zero_is_refused() -> None:
+    for std in (0.0, [0.5, 0.0]):
+        with pytest.raises(InputError, match=r"std is .*0\.0.*: give numbers above 0"):
+            MLP([4], channels=2, image_size=6, mean=0.5, std=std)
+
+
 def test_a_mean_of_another_number_of_channels_is_named() -> None:
     encoder = MLP([4], channels=5, image_size=6, mean=[0.1, 0.2, 0.3])
     with pytest.raises(InputError, match="mean and std have 3 and 1 numbers but the images have 5 channels"):
