@@ -103,7 +103,7 @@ def test_every_fit_command_runs(command, tmp_path):
         weights, baseline = tmp_path / "weights.pth", "before"
         torch.save(resnet18().state_dict(), weights)  # in place of the download
         command = command.replace("torchvision:resnet18", str(weights))
-    ssl_zoo([*command.split(), *options], tmp_path)
+    ssl_zoo([*shlex.split(command), *options], tmp_path)
     (directory,) = tmp_path.glob("*/*-*-*")
     out = ssl_zoo(["probe", "--run", str(directory), "--ceiling=false", "--draws=1"], tmp_path)
     assert baseline in out
@@ -148,7 +148,7 @@ def test_encoders_and_embeddings_go_out_and_in_by_the_commands(tmp_path):
     for name, options in more.items():
         (command,) = {command for command in COMMANDS if command.split()[0] == name and "FOLDER" not in command}
         command = command.replace("RUN", str(directory)).replace("exported", str(tmp_path / "exported"))
-        ssl_zoo([*command.split(), *options], tmp_path)
+        ssl_zoo([*shlex.split(command), *options], tmp_path)
     assert (directory / "embeddings-all.npz").is_file()
     assert (tmp_path / "exported" / "model.safetensors").is_file()
     (results,) = tmp_path.glob("public/*/results.json")
