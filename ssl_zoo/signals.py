@@ -68,7 +68,7 @@ class Requests:
         self._usual, self.received, self.postponed = {}, None, False
 
     @contextmanager
-    def afterwards(self) -> Iterator[None]:
+    def uninterrupted(self) -> Iterator[None]:
         """A few lines that a signal may not cut short; it is obeyed when they have run.
 
         Raises:

@@ -53,7 +53,7 @@ class Grid(NamedTuple):
 
 
 def leading(board: Leaderboard) -> list[Column]:
-    """The first columns of a table."""
+    """The columns that every table begins with: rank, experiment and seeds."""
     return [
         Column("#", f"rank by {board.ranking.words}, ties by the kNN; baselines and ceiling have none"),
         Column("experiment", "a method's experiment by its name, a baseline or the ceiling", number=False),
@@ -62,7 +62,7 @@ def leading(board: Leaderboard) -> list[Column]:
 
 
 def lead(entry: Entry) -> list[Cell]:
-    """What stands in them."""
+    """An entry's cells in the columns of `leading`."""
     label = entry.label if entry.kind == METHOD else f"{entry.label} ({entry.kind})"
     if entry.kind != METHOD:  # nor are the runs that measured a baseline seeds of it
         return [Cell(NO_CELL), Cell(label), Cell(NO_CELL)]

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from ssl_zoo.compare.entry import METHOD, Entry
-from ssl_zoo.compare.grid import Cell, Column, Grid, Row, lead, leading, percent, shown
+from ssl_zoo.compare.grid import Column, Grid, Row, lead, leading, percent, shown
 from ssl_zoo.compare.leaderboard import Leaderboard
 from ssl_zoo.compare.statistics import Estimate, estimate
 from ssl_zoo.runs.results import CHANCE, Result
@@ -18,39 +18,33 @@ def similarity_grids(board: Leaderboard) -> list[Grid]:
 
 
 def _words(board: Leaderboard) -> Grid:
-    def found(entry: Entry) -> dict[str, Estimate]:
-        return _means(entry, lambda result: result.word_similarity, lambda similarity: similarity.rho)
-
-    sets = list(dict.fromkeys(name for entry in board.entries for name in found(entry)))
+    found = [_means(entry, lambda result: result.word_similarity, lambda each: each.rho) for entry in board.entries]
+    sets = list(dict.fromkeys(name for means in found for name in means))
     meaning = "rank correlation (Spearman's) of the cosine of two words' vectors with people's scores"
     columns = [*leading(board), *(Column(name, meaning) for name in sets)]
     rows = [
-        Row(entry, [*lead(entry), *(shown(found(entry).get(name), _three_digits) for name in sets)])
-        for entry in board.entries
-        if found(entry)
+        Row(entry, [*lead(entry), *(shown(means.get(name), _three_digits) for name in sets)])
+        for entry, means in zip(board.entries, found, strict=True)
+        if means
     ]
     return Grid("Words that are alike", "Vectors of words without context, means over seeds.", columns, rows)
 
 
 def _retrieval(board: Leaderboard) -> Grid:
-    def first(entry: Entry) -> dict[str, Estimate]:
-        return _means(entry, lambda result: result.retrieval, lambda retrieval: retrieval.first)
-
-    def rank(entry: Entry) -> dict[str, Estimate]:
-        return _means(entry, lambda result: result.retrieval, lambda retrieval: retrieval.reciprocal_rank)
-
-    directions = list(dict.fromkeys(name for entry in board.entries for name in first(entry)))
+    firsts = [_means(entry, lambda result: result.retrieval, lambda each: each.first) for entry in board.entries]
+    directions = list(dict.fromkeys(name for means in firsts for name in means))
     columns = leading(board)
     for name in directions:
         columns.append(Column(f"first, {name}", "how often the one that shows the same is the nearest, in %"))
         columns.append(Column(f"1 / rank, {name}", "mean of 1 / the rank of the one that shows the same", leave_out=10))
     rows = []
-    for entry in board.entries:
-        if first(entry):
-            cells = list[Cell]()
+    for entry, first in zip(board.entries, firsts, strict=True):
+        if first:
+            ranks = _means(entry, lambda result: result.retrieval, lambda each: each.reciprocal_rank)
+            cells = lead(entry)
             for name in directions:
-                cells += [percent(first(entry).get(name)), shown(rank(entry).get(name), _three_digits)]
-            rows.append(Row(entry, [*lead(entry), *cells]))
+                cells += [percent(first.get(name)), shown(ranks.get(name), _three_digits)]
+            rows.append(Row(entry, cells))
     chances = {
         direction: f"{100 * rows[CHANCE].first:.1f} % ({direction})"
         for run in board.group.runs

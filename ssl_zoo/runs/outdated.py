@@ -38,6 +38,6 @@ def put_results_aside(directory: Path, steps: int) -> None:
 
 
 def _steps(name: str, path: Path) -> int | None:
-    with suppress(OSError, ValueError):  # missing, or no whole file
+    with suppress(OSError, ValueError):  # missing, or no whole file, which whoever reads it says
         return _STEPS[name](path)
     return None

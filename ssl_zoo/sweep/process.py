@@ -37,7 +37,7 @@ def run_logged(command: list[str], log: Path, watch: Callable[[], None]) -> int:
                 try:
                     return process.wait(POLL_SECONDS)
                 except subprocess.TimeoutExpired:  # still at work, which is no fault
-                    with requests.afterwards():  # a log that is being read would be left open
+                    with requests.uninterrupted():  # a log that is being read would be left open
                         watch()
         except BaseException:  # Ctrl-C too: the command must not outlive whoever watches it
             _stop(process)
