@@ -1,6 +1,5 @@
 """Settings of a method and of its data, completed before either is built."""
 
-import importlib
 import inspect
 import re
 from collections.abc import Collection, Iterable, Iterator
@@ -14,7 +13,7 @@ from ssl_zoo.encoders.normalize import FROM_DATA
 from ssl_zoo.errors import InputError
 from ssl_zoo.hardware import check_processes
 from ssl_zoo.rebuilding import with_absolute_paths
-from ssl_zoo.suggestions import settings_of
+from ssl_zoo.suggestions import imported, settings_of
 
 
 def check_length_and_devices(trainer: Namespace) -> None:
@@ -94,8 +93,7 @@ def measure_where_asked(config: Namespace) -> None:
 
 def _refuse_causal(method: str, encoder: Namespace) -> None:
     """Refuses before a palette is made, which takes seconds, what the method would refuse after it."""
-    needy, kind = (getattr(importlib.import_module(path.rpartition(".")[0]), path.rpartition(".")[2])
-                   for path in (method, encoder.class_path))  # fmt: skip
+    needy, kind = imported(method), imported(encoder.class_path)
     if getattr(needy, "both_sides", False) and encoder.init_args.get("causal", kind.causal):
         raise InputError(
             f"{needy.__name__} predicts what is hidden from both sides, of which {kind.__name__} sees one: set "
@@ -127,9 +125,7 @@ def make_paths_absolute(settings: Namespace) -> None:
     """So that the run's settings and its checkpoint mean the same data from any folder."""
     if "init_args" not in settings:
         return
-    module, _, name = settings.class_path.rpartition(".")
-    class_ = getattr(importlib.import_module(module), name)
-    for name, value in with_absolute_paths(class_, vars(settings.init_args)).items():
+    for name, value in with_absolute_paths(imported(settings.class_path), vars(settings.init_args)).items():
         settings.init_args[name] = value
         if isinstance(value, Namespace):
             make_paths_absolute(value)
@@ -153,8 +149,8 @@ def refuse_other_sizes(
         part = settings.get("init_args." + path.replace(".", ".init_args."))
         if not isinstance(part, Namespace) or "class_path" not in part:
             continue
-        module, _, kind = part.class_path.rpartition(".")
-        takes = inspect.signature(getattr(importlib.import_module(module), kind)).parameters
+        kind = imported(part.class_path)
+        takes = inspect.signature(kind).parameters
         usual = {name: argument.default for name, argument in takes.items()}
         for size, given in vars(part.get("init_args", Namespace())).items():
             # What is no number, such as a tokenizer's vocabulary, is written by nobody.
@@ -163,8 +159,8 @@ def refuse_other_sizes(
             measured = getattr(data, size, None)
             if measured is not None and given != measured:
                 raise InputError(
-                    f"model.{path}.{size} is {given}, but the data's is {measured}, which is what {kind} gets: "
-                    "leave it out."
+                    f"model.{path}.{size} is {given}, but the data's is {measured}, which is what "
+                    f"{kind.__name__} gets: leave it out."
                 )
 
 

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Collection, Iterable
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from jsonargparse import ArgumentParser
 
@@ -66,7 +67,7 @@ def explain(message: str, options: Iterable[str] = (), class_names: Collection[s
             return f"{setting}: {trouble}"
     owners = _CLASS.findall(message)
     if owners and (found := _NO_SETTING.search(message)):
-        owner = _imported(_CLASS.findall(message[: found.start()])[-1])
+        owner = imported(_CLASS.findall(message[: found.start()])[-1])
         settings, parts = settings_of(owner), settings_of_parts(owner)
         for part, inner in parts.items():
             if found[1] in inner:
@@ -76,7 +77,7 @@ def explain(message: str, options: Iterable[str] = (), class_names: Collection[s
         return then(f"{place}: {owner.__name__} has no setting '{found[1]}'{meant}", f"it has {known}.")
     if owners and (found := _NO_SETTING_OF_PART.search(message)):
         part, name = found["part"] or found["option_part"], found["name"] or found["option_name"]
-        owner = _imported(owners[-1])
+        owner = imported(owners[-1])
         taken = settings_of_parts(owner).get(part)
         if taken is None:  # what is wrong is the name of the part
             settings = settings_of(owner)
@@ -84,7 +85,7 @@ def explain(message: str, options: Iterable[str] = (), class_names: Collection[s
             return then(said, f"it has {', '.join(settings) or 'none'}.")
         return then(f"{place}.{part} has no setting '{name}'{nearest(name, taken)}", f"it has {', '.join(taken)}.")
     found = _NO_PART.search(message)
-    if owners and found and (belongs := settings_of_parts(_imported(owners[-1])).get(found[1])):
+    if owners and found and (belongs := settings_of_parts(imported(owners[-1])).get(found[1])):
         place = ".".join(dict.fromkeys(place.split(".")))  # the message names the part twice
         return (
             f"{place} is '{found[2]}', but it has settings of its own: write {', '.join(belongs)} below it, such as "
@@ -238,7 +239,8 @@ def _plain(complaint: str) -> str:
     return complaint[0].lower() + complaint[1:].replace(". Got value:", ", got")
 
 
-def _imported(path: str) -> type:
+def imported(path: str) -> Any:
+    """The class of a full name such as `ssl_zoo.encoders.image.ResNet`."""
     module, _, name = path.rpartition(".")
     return getattr(importlib.import_module(module), name)
 
