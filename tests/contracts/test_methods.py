@@ -41,18 +41,9 @@ def test_every_method_has_an_experiment():
     assert {method_of(path) for path in EXPERIMENTS} == set(METHODS)
 
 
-@of_each_method
-def test_the_same_seed_gives_the_same_weights_whether_anybody_watches_or_not(path, finished, tmp_path):
-    again = fit(path, tmp_path / "runs", *UNWATCHED)
-    assert_same(checkpoint(finished(path)), checkpoint(again))
-
-
-@of_each_method
-def test_a_run_stopped_in_mid_epoch_and_resumed_without_labels_equals_the_whole_one_bit_for_bit(
-    path, finished, tmp_path, monkeypatch
-):
-    method, seen = class_of(method_of(path)), []
-    losses = method.losses
+def spied(method: type, monkeypatch) -> list[torch.Tensor | None]:
+    """The labels of every batch of which a method is asked for its losses."""
+    seen, losses = [], method.losses
 
     @wraps(losses)
     def spy(self, batch):
@@ -60,14 +51,29 @@ def test_a_run_stopped_in_mid_epoch_and_resumed_without_labels_equals_the_whole_
         return losses(self, batch)
 
     monkeypatch.setattr(method, "losses", spy)
-    whole = finished(path)
-    resumed = fit(path, tmp_path / "runs", "--ckpt_path", str(whole / "middle.ckpt"), "--seed_everything=99")
-    assert len(seen) >= 3 and set(seen) == {None}  # in two steps and a validation
+    return seen
+
+
+@of_each_method
+def test_a_run_stopped_in_mid_epoch_and_resumed_unwatched_equals_the_whole_one_bit_for_bit(
+    path, finished, tmp_path, monkeypatch
+):
+    whole, seen = finished(path), spied(class_of(method_of(path)), monkeypatch)
+    options = ["--ckpt_path", str(whole / "middle.ckpt"), "--seed_everything=99", *UNWATCHED]
+    resumed = fit(path, tmp_path / "runs", *options)
+    assert len(seen) >= 2 and set(seen) == {None}
     first, second = checkpoint(whole), checkpoint(resumed)
     assert_same(first, second)
     for ours, theirs in zip(first["optimizer_states"], second["optimizer_states"], strict=True):
         for slot, state in ours["state"].items():
             assert all(torch.equal(state[name], theirs["state"][slot][name]) for name in state)
+
+
+@pytest.mark.parametrize("path", EACH_METHOD[:1])
+def test_validation_is_without_labels_too(path, tmp_path, monkeypatch):
+    seen = spied(class_of(method_of(path)), monkeypatch)
+    fit(path, tmp_path / "runs", "--trainer.max_steps=1", "--trainer.val_check_interval=1")
+    assert len(seen) >= 2 and set(seen) == {None}
 
 
 @of_each_method
@@ -100,7 +106,9 @@ def test_two_processes_compute_what_one_does_on_the_whole_batch(path, finished, 
         options.append("--model.decoder.dropout=0")
     directories = [fit(path, tmp_path / "one" / "runs", *options)]
     directories.append(fit_on_two(two_processes, path, tmp_path / "two" / "runs", *options))
-    start, unlike = (checkpoint(each, "start.ckpt")["state_dict"] for each in (directories[0], finished(path)))
+    begun = [checkpoint(each, "start.ckpt") for each in (*directories, finished(path))]
+    assert_same(*begun[:2])  # the same seed, the same weights
+    start, unlike = begun[0]["state_dict"], begun[2]["state_dict"]
     assert any(not torch.equal(start[name], unlike[name]) for name in start)  # another seed, other weights
     one, two = (moves(start, checkpoint(each)["state_dict"]) for each in directories)
     assert one.keys() == two.keys()
