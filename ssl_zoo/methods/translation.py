@@ -18,6 +18,7 @@ from ssl_zoo.objectives.language_modeling import global_mean
 from ssl_zoo.objectives.token_loss import token_loss
 from ssl_zoo.optim import Optimizer
 from ssl_zoo.parts.texts import Texts
+from ssl_zoo.randomness import uniform
 from ssl_zoo.rebuilding import require_kind
 from ssl_zoo.targets.tokens import next_tokens
 from ssl_zoo.views.base import require_at_least
@@ -51,6 +52,8 @@ class Translation(Method):
             another size, a linear layer comes between.
         share_embeddings: Whether the decoder reads and writes with the encoder's token embeddings, which then have to
             be of the decoder's size; otherwise it has its own.
+        word_dropout: Part of the words, in [0, 1], that the decoder does not read in training, so that it has to look
+            at the source. A transformer's decoder otherwise learns a few thousand texts by heart before it does.
         label_smoothing: Part of a target's probability that all tokens share, in [0, 1); 0.1 is Vaswani et al.'s.
         beams: Translations kept at a time when it writes; 1 takes the likeliest token each time. Each has a score for
             every token of the vocabulary, and a text has 2 million of them at most.
@@ -68,6 +71,7 @@ class Translation(Method):
         encoder: Encoder,
         decoder: StepwiseDecoder,
         share_embeddings: bool = True,
+        word_dropout: float = 0.0,
         label_smoothing: float = 0.1,
         beams: int = 4,
         length_penalty: float = 1.0,
@@ -110,7 +114,8 @@ class Translation(Method):
                 f"max_new_tokens is {max_new_tokens}, but decoder.max_length is {most}: raise that, or lower "
                 "max_new_tokens."
             )
-        self.decoder, self.vocabulary, self.label_smoothing = decoder, vocabulary, label_smoothing
+        self.decoder, self.vocabulary = decoder, vocabulary
+        self.word_dropout, self.label_smoothing = word_dropout, label_smoothing
         self.beams, self.length_penalty, self.max_new_tokens = beams, length_penalty, max_new_tokens
         self.bridge = nn.Identity() if encoder.dim == decoder.dim else nn.Linear(encoder.dim, decoder.dim)
         self.embedding = None if share_embeddings else nn.Embedding(vocabulary["size"], decoder.dim)
@@ -146,7 +151,12 @@ class Translation(Method):
         target, real = translations(batch)
         following, valid = next_tokens(target, real)
         vectors, mask, summary = self.read(batch)
-        found = self.decoder(F.embedding(target[:, :-1], self.table), vectors, mask, summary=summary)
+        read = F.embedding(target[:, :-1], self.table)
+        if self.training and self.word_dropout:
+            dropped = uniform(self.keys(batch), read.shape[1]) < self.word_dropout
+            dropped[:, 0] = False  # what begins a text
+            read = read.masked_fill(dropped[..., None], 0)
+        found = self.decoder(read, vectors, mask, summary=summary)
         mean, likeliest, _ = token_loss(found, self.table, self.bias, following, valid, smoothing=self.label_smoothing)
         accuracy = global_mean(likeliest == following, valid).value
         return {"loss": mean.share, "accuracy": accuracy, "perplexity": mean.value.exp()}

@@ -161,6 +161,25 @@ def test_it_starts_at_the_chance_loss_every_parameter_learns_and_losses_are_floa
 
 
 @torch.no_grad()
+def test_the_decoder_does_not_read_so_many_words_in_training_each_example_by_its_own_draw():
+    model, batch, seen = make("transformer", word_dropout=0.3), pairs(400), []
+    model.decoder.register_forward_pre_hook(lambda module, given: seen.append(given[0]))
+    model.train().losses(batch)
+    dropped = (seen[0] == 0).all(2)
+    assert not dropped[:, 0].any()
+    assert abs(dropped[:, 1:].float().mean() - 0.3) < 0.03
+    kept = ~dropped[:, :, None]
+    read = model.table[batch.fields["target"][:, :-1]]
+    assert torch.equal(seen[0], read * kept)
+    order = torch.arange(400).flip(0)
+    fields = {name: each[order] for name, each in batch.fields.items()}
+    model.losses(Batch(batch.inputs[order], batch.mask[order], None, batch.index[order], fields))
+    assert torch.equal(seen[1], seen[0][order])
+    model.eval().losses(batch)
+    assert torch.equal(seen[2], read)
+
+
+@torch.no_grad()
 def test_embeddings_are_shared_or_the_decoders_own_and_an_encoder_of_another_size_has_a_bridge():
     shared, own = make("general"), make("general", share_embeddings=False)
     assert shared.table is shared.encoder.token_embedding.weight and shared.embedding is None
@@ -236,6 +255,7 @@ def test_what_cannot_work_is_refused():
     with pytest.raises(InputError, match="decoder is 'RecurrentDecoder', which is no StepwiseDecoder"):
         make_with("RecurrentDecoder")
     for settings, message in (
+        ({"word_dropout": 1.5}, "word_dropout is 1.5; give a probability between 0 and 1"),
         ({"label_smoothing": 1.0}, "label_smoothing is 1"),
         ({"beams": 0}, "beams"),
         (
