@@ -31,10 +31,10 @@ def compare(runs: list[Path], out: Path = Path("compare"), rank_by: str | None =
         runs: run directories, or folders to search for some.
         out: folder to write to.
         rank_by: what to rank by: a probe and labels per class (linear:10, knn:all, balanced:linear:10), a task of
-            speech (phones, balanced:word), tuned:TASK:EXAMPLES, bleu, health:rank and the like, seconds, samples,
-            flops, peak_memory, parameters or loss. By default phones where they are known, else linear:10, or
-            linear:all where a run was not probed with ten labels per class; translations by bleu. Data on which it is
-            unknown is ranked by its default.
+            speech (phones, balanced:word), tuned:TASK:EXAMPLES, bleu, words:WordSim-353 and retrieval:DIRECTION with
+            the names that tables have, health:rank and the like, seconds, samples, flops, peak_memory, parameters or
+            loss. By default phones where they are known, else linear:10, or linear:all where a run was not probed with
+            ten labels per class; translations by bleu. Data on which it is unknown is ranked by its default.
 
     Raises:
         InputError: there are no runs, none can be ranked, or `rank_by` is known of none.

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from ssl_zoo import metrics
 from ssl_zoo.compare.entry import CEILING, METHOD, Entry
 from ssl_zoo.compare.results import BALANCED, CHOSEN_LAYER, LAST_LAYER
+from ssl_zoo.compare.similarities import first_places, word_similarity
 from ssl_zoo.compare.statistics import Estimate, estimate
 from ssl_zoo.probes.health import FIGURES
 from ssl_zoo.runs.results import ALL, LINEAR
@@ -105,6 +106,12 @@ def rankings(entries: list[Entry]) -> dict[str, Ranking]:
     parts = list(dict.fromkeys(part for entry in entries for part in entry.bleu))
     for number, part in enumerate(parts):
         found.append(Ranking(f"{BLEU}:{part}" if number else BLEU, f"the BLEU of {part}", _bleu(part)))
+    for pairs in dict.fromkeys(name for entry in entries for name in word_similarity(entry)):
+        words = f"the agreement with people about {pairs}"
+        found.append(Ranking(f"words:{pairs}", words, _within(word_similarity, pairs)))
+    for direction in dict.fromkeys(name for entry in entries for name in first_places(entry)):
+        words = f"how often the same is found first, {direction}"
+        found.append(Ranking(f"retrieval:{direction}", words, _within(first_places, direction)))
     for name in dict.fromkeys(name for entry in entries for name in entry.health):
         short = name.removeprefix(f"{metrics.HEALTH}/")
         words = f"the {short.replace('_', ' ')} of the features"
@@ -155,6 +162,10 @@ def _tuned(kind: str, number: str) -> Callable[[Entry], Estimate | None]:
 
 def _bleu(part: str) -> Callable[[Entry], Estimate | None]:
     return lambda entry: entry.bleu.get(part)
+
+
+def _within(means: Callable[[Entry], Mapping[str, Estimate]], name: str) -> Callable[[Entry], Estimate | None]:
+    return lambda entry: means(entry).get(name)
 
 
 def _health(name: str) -> Callable[[Entry], Estimate | None]:

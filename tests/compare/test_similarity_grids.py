@@ -45,6 +45,16 @@ def test_words_and_styles_have_tables_over_seeds_beside_the_baselines(write_run,
     assert raw[1:] == ["raw inputs (baseline)", "", "20.0", "0.400"]
     assert "By chance 12.5 % (A to B)." in " ".join(capsys.readouterr().out.split())
 
+    path = write_run("better/0", model={"name": "better"}) / "results.json"
+    result = json.loads(path.read_text())
+    result["word_similarity"] = {"SimLex-999": {"SimCLR": {"rho": 0.9, "pairs": 9, "of": 10}}}
+    result["retrieval"] = {"A to B": {"SimCLR": retrieval(0.1, 0.2)}}
+    path.write_text(json.dumps(result))
+    for rank_by, order in {"words:SimLex-999": ["better", "good"], "retrieval:A to B": ["good", "better"]}.items():
+        compare([tmp_path / "runs"], tmp_path / "out", rank_by)
+        ranked = [row[1] for row in tables(tmp_path / "out" / "tables.md")["The same in another style"][1:]]
+        assert [name for name in ranked if name in order] == order
+
 
 def test_runs_without_have_no_such_table(write_run, tmp_path):
     path = write_run("plain/0") / "results.json"
