@@ -18,6 +18,8 @@ VIEWS = "views.png"
 FEATURE_MAP = "feature_map.png"
 NEIGHBOURS = "neighbours.png"
 ATTENTION = "attention.png"  # of a method that translates
+# Those that an evaluation draws.
+EVALUATED_FIGURES = (FEATURE_MAP, NEIGHBOURS, "label_efficiency.png", "layer_weights.png")
 
 NEIGHBOURS_IN_WORDS = "neighbours.md"
 SAMPLES = "samples.txt"  # what a language model writes at the end

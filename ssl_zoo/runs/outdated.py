@@ -5,7 +5,16 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from ssl_zoo.runs.files import FINE_TUNED, IN_CONTEXT, RESULTS
+from ssl_zoo.runs.files import (
+    EVALUATED_FIGURES,
+    FEATURES,
+    FIGURES,
+    FINE_TUNED,
+    IN_CONTEXT,
+    NEIGHBOURS_IN_WORDS,
+    RESULTS,
+    TRANSLATIONS,
+)
 from ssl_zoo.runs.fine_tuned import read_fine_tuned
 from ssl_zoo.runs.in_context_file import read_in_context
 from ssl_zoo.runs.result_file import read_result
@@ -17,6 +26,9 @@ _STEPS: dict[str, Callable[[Path], int | None]] = {
     FINE_TUNED: lambda path: read_fine_tuned(path).pretraining.steps or None,  # nor did these
 }
 
+# What an evaluation leaves beside its figures; `RESULTS` says of which weights.
+_BESIDE = (FEATURES, NEIGHBOURS_IN_WORDS, TRANSLATIONS, *(f"{FIGURES}/{name}" for name in EVALUATED_FIGURES))
+
 
 def evaluated_steps(directory: Path) -> int | None:
     """After how many optimizer steps a run was evaluated that has results; None where it has none that can be read."""
@@ -24,7 +36,7 @@ def evaluated_steps(directory: Path) -> int | None:
 
 
 def put_results_aside(directory: Path, steps: int) -> None:
-    """Renames figures that are not of these weights: neither a table nor a model card is to show them for such.
+    """Renames what is not of these weights: neither a table nor a model card nor anybody is to take it for such.
 
     Args:
         directory: folder of the run.
@@ -34,7 +46,9 @@ def put_results_aside(directory: Path, steps: int) -> None:
         for path in sorted(directory.glob(name)):
             before = _steps(name, path)
             if before is not None and before != steps:
-                os.replace(path, path.with_name(f"after-{before}-steps-{path.name}"))  # found by no pattern above
+                beside = [directory / each for each in _BESIDE] if name == RESULTS else []
+                for each in (*(there for there in beside if there.exists()), path):
+                    os.replace(each, each.with_name(f"after-{before}-steps-{each.name}"))  # found by no pattern above
 
 
 def _steps(name: str, path: Path) -> int | None:
