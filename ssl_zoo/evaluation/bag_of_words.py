@@ -107,8 +107,10 @@ def _choose_within(known: Any, labels: Tensor) -> float:
         losses = []
         for part, classifier in zip(kept, classifiers, strict=True):
             _fit(classifier, known[part], target[part], penalty)
-            chances = classifier.predict_proba(known[~part])
-            losses.append(log_loss(target[~part], chances, normalize=False, labels=classifier.classes_))
+            # A class of few examples may have all of them in the part held out, of which the classifier knows nothing.
+            asked = ~part & np.isin(target, classifier.classes_)
+            chances = classifier.predict_proba(known[asked])
+            losses.append(log_loss(target[asked], chances, normalize=False, labels=classifier.classes_))
         return sum(losses)
 
     return choose_by_held_out_loss(held_out_loss)

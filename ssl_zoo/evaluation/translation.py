@@ -25,6 +25,10 @@ GREEDY = "likeliest token each time"
 MISSING = (
     "BLEU is left out, as sacrebleu computes it: `pip install sacrebleu`, or `uv run --extra translation ssl-zoo ...`."
 )
+TOO_SHORT = (
+    "BLEU is left out, as it counts sequences of four words and no reference is so long: it would be 0 for whatever is "
+    f"written. Compare the texts in {files.TRANSLATIONS}."
+)
 MOST_TOKENS = 60  # of a text in the picture of attention
 
 
@@ -66,7 +70,10 @@ def evaluate_translation(method: Translation, data: DataModule, directory: Path)
     figures = directory / files.FIGURES
     figures.mkdir(exist_ok=True)
     draw_attention(method, data, figures / files.ATTENTION)
-    return (scores(found), []) if find_spec("sacrebleu") else ({}, [MISSING])
+    if not find_spec("sacrebleu"):
+        return {}, [MISSING]
+    by_part = scores(found)
+    return by_part, ([] if ALL in by_part else [TOO_SHORT])
 
 
 @torch.no_grad()
@@ -94,29 +101,29 @@ def translate(method: Translation, data: DataModule) -> Translated:
 def scores(found: Translated) -> Translations:
     """BLEU (Papineni et al., 2002) as sacrebleu has it, by part of the sources and by row.
 
-    Thirds are of sources by their number of tokens. A source as it is shows how much of BLEU names and numbers make.
+    Thirds are of sources by their number of tokens, and are left out where all are as long. A source as it
+    is shows how much of BLEU names and numbers make. A part in which even the references would have 0, as none has four
+    words, is left out.
 
     Args:
         found: what was translated, sources in order of their length.
     """
     from sacrebleu import corpus_bleu
 
-    places = torch.arange(len(found.sources)).tensor_split(3)
-    parts = {ALL: torch.arange(len(found.sources)), **dict(zip(THIRDS, places, strict=True))}
+    def bleu(texts: list[str], chosen: list[int]) -> float:
+        return corpus_bleu([texts[n] for n in chosen], [[found.references[n] for n in chosen]]).score
+
+    parts = {ALL: list(range(len(found.sources)))}
+    places = [each.tolist() for each in torch.arange(len(found.sources)).tensor_split(3)]
+    if places[0] and found.lengths[places[0][-1]] < found.lengths[-1]:
+        parts.update(zip(THIRDS, places, strict=True))
     rows = {**found.written, COPIED: found.sources}
     return {
         part: {
-            row: Bleu(
-                corpus_bleu(
-                    [texts[n] for n in chosen.tolist()], [[found.references[n] for n in chosen.tolist()]]
-                ).score,
-                len(chosen),
-                int(found.lengths[chosen].max()),
-            )
-            for row, texts in rows.items()
+            row: Bleu(bleu(texts, chosen), len(chosen), int(found.lengths[chosen[-1]])) for row, texts in rows.items()
         }
         for part, chosen in parts.items()
-        if len(chosen)
+        if bleu(found.references, chosen) > 0
     }
 
 

@@ -102,6 +102,14 @@ def test_ten_texts_per_class_choose_the_penalty_by_cross_validation():
     assert (predicted == test.labels).float().mean() > 0.6
 
 
+def test_a_class_of_one_text_lies_in_one_held_out_part_and_chooses_nothing():
+    train, test = (count_words(Sentences(seed, 60), VOCABULARY) for seed in (1, 3))
+    labels = torch.where(torch.arange(60) == 7, 2, train.labels)  # a third class, which classes between may not be
+    for lonely in (labels, torch.where(labels == 2, 1, labels + (labels == 1))):
+        _, chosen = classify_words(train._replace(labels=lonely), test)
+        assert chosen["penalty"] in PENALTIES
+
+
 def test_one_text_per_class_is_enough_and_no_cause_for_a_warning():
     train, test = (count_words(Sentences(seed, 100), VOCABULARY) for seed in (1, 3))
     predicted = classify_words(train.choose(torch.arange(2)), test).classes

@@ -10,7 +10,7 @@ from sacrebleu import corpus_bleu
 import ssl_zoo.evaluation.translation
 from ssl_zoo.cli import main, run
 from ssl_zoo.data.text.lines import on_one_line
-from ssl_zoo.evaluation.translation import ALL, GREEDY, MISSING, THIRDS, Translated, scores
+from ssl_zoo.evaluation.translation import ALL, GREEDY, MISSING, THIRDS, TOO_SHORT, Translated, scores
 from ssl_zoo.runs.results import COPIED
 from tests.contracts.experiments import FOLDER, small
 
@@ -18,7 +18,13 @@ OPTIONS = ["--trainer.max_steps=2", "--probe_after_fit=true", "--probe.ceiling=f
 
 
 def test_bleu_is_sacrebleus_of_every_part_and_row():
-    references = ["the cat sat on the mat", "a dog", "one two three four five", "all is well that ends well", "no"]
+    references = [
+        "the cat sat on the mat",
+        "a dog",
+        "one two three four five",
+        "all is well that ends well",
+        "no it is not",
+    ]
     written = ["the cat sat on a mat", "a dog", "one two three four", "all is well", "yes"]
     sources = ["die Katze", "a dog", "eins zwei", "alles ist gut", "nein"]
     lengths = torch.tensor([2, 2, 5, 7, 9])
@@ -31,6 +37,25 @@ def test_bleu_is_sacrebleus_of_every_part_and_row():
             assert found[part][row].bleu == pytest.approx(expected)
             assert found[part][row].pairs == len(chosen) and found[part][row].longest == lengths[max(chosen)]
     assert found[THIRDS[0]][GREEDY].bleu == pytest.approx(100)
+
+
+def test_parts_of_which_bleu_says_nothing_are_left_out():
+    long, short = ["the cat sat on the mat"] * 2, ["a dog"] * 2
+    translated = Translated(short + long + long, short + long + long, {"Translation": [""] * 6}, torch.arange(6))
+    assert set(scores(translated)) == {ALL, *THIRDS[1:]}  # the shortest have no four words
+    assert set(scores(translated._replace(lengths=torch.tensor([5, 6, 6, 6, 6, 6])))) == {ALL}  # which are the longest?
+    assert scores(translated._replace(references=["a dog"] * 6)) == {}
+
+
+def test_a_run_on_texts_that_are_too_short_for_bleu_says_so(tmp_path, capsys):
+    pairs = tmp_path / "pairs.tsv"
+    pairs.write_text("".join(f"ein {name}{n}\ta {name}{n}\n" for n in range(40) for name in ("Hund", "Haus")))
+    options = [*small(FOLDER / "text" / "mt_attention.yaml", tmp_path / "runs"), *OPTIONS]
+    run([*options, f"--data.source.root={pairs}"])
+    (directory,) = tmp_path.glob("runs/*/*")
+    result = json.loads((directory / "results.json").read_text())
+    assert "translation" not in result and TOO_SHORT in result["remarks"]
+    assert "BLEU is left out, as it counts sequences of four words" in " ".join(capsys.readouterr().out.split())
 
 
 @pytest.mark.parametrize(("name", "there"), [("attention", True), ("rnn", False)])
@@ -49,7 +74,7 @@ def test_results_files_and_the_terminal_have_it_or_say_why_not(name, there, tmp_
     assert "│" in (directory / "samples.txt").read_text()
     assert "Translation on validation texts, │ between" in printed
     if there:
-        assert set(result["translation"]) == {ALL, *THIRDS}
+        assert set(result["translation"]) == {ALL, *THIRDS[1:]}  # the shortest have no four words
         assert set(result["translation"][ALL]) == {"Translation", GREEDY, COPIED}
         assert result["translation"][ALL]["Translation"]["pairs"] == 12
         expected = corpus_bleu([line["written"] for line in lines], [[line["reference"] for line in lines]]).score
