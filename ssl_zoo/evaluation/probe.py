@@ -130,7 +130,7 @@ def _similarities(encoders: dict[str, Encoder], data: DataModule) -> tuple[Simil
     if not read_pairs():
         return {}, [MISSING]
     with whereabouts.during("word similarity"):
-        return word_similarities(encoders, tokens), []
+        return word_similarities(encoders, tokens)
 
 
 def _without_labels(

@@ -15,7 +15,7 @@ from ssl_zoo.runs.results import Similarities, WordSimilarity
 # As gensim's package calls them.
 SETS = {"WordSim-353": "wordsim353.tsv", "SimLex-999": "simlex999.txt"}
 WHOLE = ", words of one token"
-FEWEST = 10  # pairs, below which a correlation says nothing
+FEWEST = 10  # pairs of words of one token, below which a correlation is one of pieces of words
 MISSING = (
     "Word similarity is left out, as the scores that people gave to pairs of words come with gensim: "
     "`pip install gensim`, or `uv run --extra words ssl-zoo ...`."
@@ -58,8 +58,10 @@ def read_pairs() -> dict[str, list[Pair]]:
     return found
 
 
-def word_similarities(encoders: dict[str, Encoder], tokens: Tokens) -> Similarities:
+def word_similarities(encoders: dict[str, Encoder], tokens: Tokens) -> tuple[Similarities, list[str]]:
     """Spearman's correlation of people's scores with the cosines of the words' vectors, by set and by row.
+
+    A sentence names the sets that are left out, as hardly any of their words is a token.
 
     A word's vector is the mean of what the encoder's `embed` gives of its tokens, without context: for word2vec the
     learnt table, for a transformer the one that its first layer reads. Pairs with a word that cannot be written in
@@ -73,15 +75,25 @@ def word_similarities(encoders: dict[str, Encoder], tokens: Tokens) -> Similarit
     from scipy.stats import spearmanr
 
     found: Similarities = {}
+    few: list[str] = []
     for name, pairs in read_pairs().items():
         scores = torch.tensor([pair.score for pair in pairs])
         for row, encoder in encoders.items():
             vectors = _vectors(encoder, tokens, pairs)
+            if int(vectors.whole.sum()) < FEWEST:
+                few.append(f"{name} ({int(vectors.whole.sum())} of {len(pairs)} pairs)")
+                break
             for kind, chosen in ((name, vectors.known), (f"{name}{WHOLE}", vectors.whole)):
                 if int(chosen.sum()) >= FEWEST and vectors.cosines[chosen].std() > 0:
                     rho = spearmanr(scores[chosen].numpy(), vectors.cosines[chosen].numpy()).statistic
                     found.setdefault(kind, {})[row] = WordSimilarity(float(rho), int(chosen.sum()), len(pairs))
-    return found
+    if few:
+        sentence = (
+            f"Left out is what has hardly any pairs of words that are one token each, {' and '.join(few)}: of others, "
+            "pieces of words would be compared. More text or a larger data.vocab_size has more words."
+        )
+        return found, [sentence]
+    return found, []
 
 
 @torch.no_grad()

@@ -51,7 +51,8 @@ def test_whole_words_give_gensims_correlation_and_unknown_ones_are_left_out(name
     theirs = KeyedVectors(6)
     vocabulary = tokens.backend.get_vocab()
     theirs.add_vectors(words, ours.token_embedding.weight.detach()[[vocabulary[word] for word in words]].numpy())
-    found = word_similarities({"ours": ours}, Tokens(tokens, 8))
+    found, remarks = word_similarities({"ours": ours}, Tokens(tokens, 8))
+    assert not remarks or name not in remarks[0]
     _, rho, unknown = theirs.evaluate_word_pairs(datapath(file))
     assert found[name]["ours"].rho == pytest.approx(rho[0], abs=1e-5)
     assert found[name] == found[f"{name}, words of one token"]
@@ -75,12 +76,27 @@ def test_a_word_of_several_tokens_is_the_mean_of_their_vectors():
     assert found.known.tolist() == [True, False] and found.whole.tolist() == [False, False]
 
 
+def test_sets_of_which_hardly_a_word_is_one_token_are_left_out_by_name():
+    known = [word for pair in read_pairs()["SimLex-999"][:20] for word in (pair.first, pair.second)]
+    tokens = tokenizer(sorted({word.lower() for word in known}))
+    found, remarks = word_similarities({"ours": encoder(tokens)}, Tokens(tokens, 8))
+    assert {name.split(",")[0] for name in found} == {"SimLex-999"}
+    assert len(remarks) == 1 and "one token each, WordSim-353 (1 of 353 pairs):" in remarks[0]
+
+
 @pytest.mark.parametrize("there", [True, False])
 def test_results_and_the_terminal_have_it_or_say_why_not(there, tmp_path, monkeypatch, capsys):
+    words = [word for pair in read_pairs()["SimLex-999"][:60] for word in (pair.first, pair.second)]
+    for label, first in (("a", 0), ("b", 60)):
+        (tmp_path / "texts" / label).mkdir(parents=True)
+        for number in range(20):
+            text = " ".join(words[first + number : first + number + 40])
+            (tmp_path / "texts" / label / f"{number}.txt").write_text(text)
     if not there:
         monkeypatch.setattr(ssl_zoo.evaluation.word_similarity, "find_spec", lambda name: None)
     options = ["--trainer.max_steps=2", "--probe_after_fit=true", "--probe.draws=1", "--probe.labels_per_class=[1]"]
     options += ["--probe.ceiling=false", "--probe.layers=false"]
+    options += [f"--data.source.root={tmp_path / 'texts'}", "--data.vocab_size=1000"]
     run([*small(FOLDER / "text" / "word2vec.yaml", tmp_path / "runs"), *options])
     (path,) = tmp_path.glob("runs/*/*/results.json")
     result, printed = json.loads(path.read_text()), capsys.readouterr().out
