@@ -136,6 +136,7 @@ def test_sounds_come_as_files_or_waveforms_of_any_rate(audio_run, tmp_path):
         ("image", np.full((4, 4), 7), "value_range"),
         ("text", [], "no text to embed"),
         ("text", ["a", 3], "Text 1 is a int"),
+        ("text", None, "A NoneType is no text: give Python's str"),
         ("audio", [], "no sound to embed"),
         ("audio", np.ones(800, dtype=np.float32), "Sound 0 comes without its rate"),
         ("audio", np.zeros((2, 2, 2), dtype=np.float32), "is no waveform"),

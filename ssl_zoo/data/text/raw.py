@@ -1,5 +1,6 @@
 """Texts as a user has them as inputs of an encoder."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,8 @@ def texts_of(raw: Any, tokens: Tokens) -> Batch:
     Raises:
         InputError: there is none, or something that is no text.
     """
+    if not isinstance(raw, Iterable):
+        raise InputError(f"A {type(raw).__name__} is no text: give Python's str, or a list of some.")
     texts = [raw] if isinstance(raw, str) else list(raw)
     if not texts:
         raise InputError("There is no text to embed: give one, or a list of some.")
