@@ -145,6 +145,9 @@ class Refused(Numbers):
 
 @pytest.mark.parametrize("num_workers", [0, 1])
 def test_what_a_worker_process_refuses_is_the_same_sentence(num_workers: int) -> None:
+    loader = train_loader(Refused(50), 8, 0, num_workers, None)
     with pytest.raises(InputError) as error:
-        next(iter(train_loader(Refused(50), 8, 0, num_workers, None)))
+        next(iter(loader))
     assert str(error.value) == "a.png is no image: remove it."
+    if num_workers:  # the error holds itself and the loader, whose end another test would have to wait for
+        loader._iterator._shutdown_workers()
