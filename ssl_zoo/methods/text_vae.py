@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from ssl_zoo.batch import Batch
+from ssl_zoo.corruption.word_dropout import dropped_words
 from ssl_zoo.decoders.sentences import SentenceDecoder
 from ssl_zoo.encoders.base import Encoder
 from ssl_zoo.errors import InputError
@@ -16,7 +17,7 @@ from ssl_zoo.optim import Optimizer
 from ssl_zoo.parts.alarms import Alarm, collapsed_posterior
 from ssl_zoo.parts.latent_space import interpolate, posterior
 from ssl_zoo.parts.texts import Texts
-from ssl_zoo.randomness import fold_in, normal, uniform
+from ssl_zoo.randomness import fold_in, normal
 from ssl_zoo.targets.tokens import next_tokens
 from ssl_zoo.views.base import require_at_least, require_probability
 from ssl_zoo.vocabulary import Vocabulary
@@ -123,8 +124,7 @@ class TextVAE(Method):
         """``(B, T)`` bool, which of the tokens that are read are hidden; what begins a text never is."""
         if not self.training:
             return torch.zeros_like(following, dtype=torch.bool)
-        drawn = uniform(fold_in(keys, DROPPED), following.shape[1]) < self.word_dropout
-        return drawn & (torch.arange(following.shape[1], device=keys.device) > 0)
+        return dropped_words(fold_in(keys, DROPPED), following.shape[1], self.word_dropout)
 
     def posterior(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Mean and log variance of q(z | x), each ``(B, L)`` float32."""

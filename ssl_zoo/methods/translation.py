@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ssl_zoo.batch import Batch
+from ssl_zoo.corruption.word_dropout import dropped_words
 from ssl_zoo.decoders.beams import Memory, search
 from ssl_zoo.decoders.stepwise import StepwiseDecoder
 from ssl_zoo.encoders.base import Encoder
@@ -18,7 +19,6 @@ from ssl_zoo.objectives.language_modeling import global_mean
 from ssl_zoo.objectives.token_loss import token_loss
 from ssl_zoo.optim import Optimizer
 from ssl_zoo.parts.texts import Texts
-from ssl_zoo.randomness import uniform
 from ssl_zoo.rebuilding import require_kind
 from ssl_zoo.targets.tokens import next_tokens
 from ssl_zoo.views.base import require_at_least
@@ -153,9 +153,7 @@ class Translation(Method):
         vectors, mask, summary = self.read(batch)
         read = F.embedding(target[:, :-1], self.table)
         if self.training and self.word_dropout:
-            dropped = uniform(self.keys(batch), read.shape[1]) < self.word_dropout
-            dropped[:, 0] = False  # what begins a text
-            read = read.masked_fill(dropped[..., None], 0)
+            read = read.masked_fill(dropped_words(self.keys(batch), read.shape[1], self.word_dropout)[..., None], 0)
         found = self.decoder(read, vectors, mask, summary=summary)
         mean, likeliest, _ = token_loss(found, self.table, self.bias, following, valid, smoothing=self.label_smoothing)
         accuracy = global_mean(likeliest == following, valid).value
