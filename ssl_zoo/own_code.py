@@ -245,6 +245,6 @@ def _is_own_file(name: str) -> bool:
 def _imports_this_package(file: Path) -> bool:
     """Whether an installed file is written for ssl_zoo, as no library that ssl_zoo is built on can be."""
     try:
-        return _IMPORT.search(file.read_text(errors="replace")) is not None
+        return _IMPORT.search(file.read_text(errors="replace")) is not None  # the import is ASCII at least
     except OSError:  # compiled, or within an archive
         return False

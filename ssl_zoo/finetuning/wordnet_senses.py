@@ -47,7 +47,7 @@ def read_synsets(path: Path) -> Iterator[Synset]:
     """
     if not path.is_file():
         raise InputError(f"There is no {path}: give a folder with WordNet's {', '.join(FILES)}.")
-    with path.open(encoding="ascii", errors="replace") as file:
+    with path.open(encoding="ascii", errors="replace") as file:  # `parse_synset` refuses what is replaced
         for number, line in enumerate(file, start=1):
             if line.startswith("  "):
                 continue
@@ -63,7 +63,7 @@ def parse_synset(line: str) -> Synset:
     """The sense in a line of a data file; ValueError or IndexError where it is none."""
     head, bar, gloss = line.partition(" | ")
     fields = head.split()
-    if not bar:
+    if not bar or "\ufffd" in line:
         raise ValueError("no gloss")
     after_words = 4 + 2 * int(fields[3], 16)
     words = [re.sub(r"\(\w+\)$", "", word).replace("_", " ").lower() for word in fields[4:after_words:2]]

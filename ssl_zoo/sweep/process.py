@@ -62,5 +62,5 @@ def last_line(log: Path) -> str:
     """The last line of a log that says something; empty where there is none."""
     with log.open("rb") as file:
         file.seek(max(0, log.stat().st_size - 4096))
-        lines = file.read().decode(errors="replace").splitlines()
+        lines = file.read().decode(errors="replace").splitlines()  # the first character may be cut in two
     return next((line.strip() for line in reversed(lines) if line.strip()), "")

@@ -58,8 +58,9 @@ def test_satellites_are_adjectives_and_marks_of_place_are_no_words(dictionary):
 
 
 def test_damage_is_named(dictionary, tmp_path):
-    for line in ("nonsense", "00000001 30 x 01 go 0 000 | y", "00000001 30 v 01 go 0", "00000001 30 v 0g go 0 000 | y"):
-        (tmp_path / "data.noun").write_text(LICENCE + line + "\n")
+    for line in ("nonsense", "00000001 30 x 01 go 0 000 | y", "00000001 30 v 01 go 0", "00000001 30 v 0g go 0 000 | y",
+                 "00000001 30 v 01 go 0 000 | \xe9"):  # fmt: skip
+        (tmp_path / "data.noun").write_text(LICENCE + line + "\n", encoding="latin-1")
         with pytest.raises(InputError, match=r"data\.noun is damaged in line 3"):
             list(read_synsets(tmp_path / "data.noun"))
     with pytest.raises(InputError, match=r"There is no .*data\.noun: give a folder with WordNet's"):

@@ -103,4 +103,4 @@ def _decode(content: bytes, path: Path) -> str:
         if encoding is not None:
             raise InputError(f"{path} is damaged at byte {error.start}: save it as UTF-8.") from error
     warnings.warn(f"{path} is not UTF-8 and is read as Windows-1252: save it as UTF-8 to be sure.", stacklevel=4)
-    return content.decode("cp1252", errors="replace")
+    return content.decode("cp1252", errors="replace")  # five bytes mean nothing in it; the warning above stands

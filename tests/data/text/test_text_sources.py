@@ -127,6 +127,9 @@ def test_wordnet_says_what_is_missing_or_damaged(
         (dictionary / "data.adj").write_text(LICENCE + line)
         with pytest.raises(InputError, match=r"data\.adj is damaged in line 3: delete it"):
             documents(WordNet(root=dictionary))
+    (dictionary / "data.adj").write_bytes(LICENCE.encode() + b"00001740 03 n 01 entity 0 000 | all th\xe9re is  \n")
+    with pytest.raises(InputError, match=r"data\.adj is damaged in line 3: delete it"):
+        documents(WordNet(root=dictionary))
     monkeypatch.setattr(wordnet, "INSTALLED", Path("/nowhere/wordnet"))
     monkeypatch.setattr(wordnet, "CACHE", tmp_path / "cache")
     monkeypatch.setattr(shutil, "which", lambda command: None)

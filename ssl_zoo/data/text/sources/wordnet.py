@@ -112,13 +112,13 @@ def read_glosses(path: Path) -> Iterator[tuple[str, str]]:
     Raises:
         InputError: the file is damaged.
     """
-    with path.open(encoding="ascii", errors="replace") as file:
+    with path.open(encoding="ascii", errors="replace") as file:  # what is replaced is refused below
         for number, line in enumerate(file, start=1):
             if line.startswith("  "):
                 continue
             fields, _, gloss = line.partition(" | ")
             lexicographer_file = fields[9:11]
             known = lexicographer_file.isdigit() and int(lexicographer_file) < len(LEXICOGRAPHER_FILES)
-            if not known or not gloss.strip():
+            if not known or not gloss.strip() or "\ufffd" in line:
                 raise InputError(f"{path} is damaged in line {number}: delete it and fetch WordNet again.")
             yield LEXICOGRAPHER_FILES[int(lexicographer_file)], gloss.strip()
