@@ -15,6 +15,7 @@ SKIPS = ("skip", "xfail")
 EVERYTHING = ("Exception", "BaseException")
 # What points elsewhere goes wrong when the line there moves.
 NO_REASON = re.compile(r"  # (?:as above|below|as there|the same|reasons stand above(?:, one by one)?)$")
+LOSSES = ("errors='replace'", "errors='ignore'")  # of decoding
 CALLS = ("filterwarnings", "simplefilter", "suppress", "catch_warnings")
 
 
@@ -37,6 +38,8 @@ def unexplained(source: str) -> Iterator[int]:
             words = [value.value for value in given if isinstance(value, ast.Constant)]
             asked = any(str(word).startswith("ignore") for word in words) or called == "suppress"
             last = node.end_lineno or node.lineno
+        elif isinstance(node, ast.Call) and any(ast.unparse(keyword) in LOSSES for keyword in node.keywords):
+            asked, last = True, node.end_lineno or node.lineno
         elif isinstance(node, ast.Call) and any(keyword.arg == "ignore_errors" for keyword in node.keywords):
             asked, last = True, node.end_lineno or node.lineno
         elif isinstance(node, ast.Call) and ast.unparse(node.func) == "pytest.importorskip":
@@ -83,5 +86,6 @@ def test_what_is_unexplained_is_found():
         "# ruff: " + MARK.removeprefix("# ") + "\n"
         "# " + "mypy: ignore-errors\n"
         "y()  # pragma: no cover\ny()  # pragma: no cover  # of Windows\n"
+        "x.decode(errors='replace')\nx.decode(errors='replace')  # of a page\n"
     )
-    assert sorted(unexplained(source)) == [1, 3, 6, 18, 21, 24, 25, 29, 32, 33, 34, 35, 36, 38, 42, 43, 44]
+    assert sorted(unexplained(source)) == [1, 3, 6, 18, 21, 24, 25, 29, 32, 33, 34, 35, 36, 38, 42, 43, 44, 46]
